@@ -1,0 +1,30 @@
+//! The Proxy-Wasm ABI lowered to C.
+//!
+//! A native plugin imports and exports the same names as its WebAssembly twin; this crate states with which C types. The contract is the
+//! set of headers in `include/dynvm/`, the Rust items mirror them, and [`mod@table`] describes every function once: the loader's wasmtime
+//! linker, its native entry points, the C prototypes and the documentation are generated from that table or tested against it.
+//!
+//! | module | header | content |
+//! |---|---|---|
+//! | [`types`] | `dynvm/types.h` | statuses, actions, buffer, map and stream types |
+//! | [`version`] | `dynvm/version.h` | ABI versions of Proxy-Wasm, version of these headers |
+//! | [`mod@table`] | `dynvm/hostcalls.h`, `dynvm/callbacks.h` | every hostcall and callback |
+//! | [`host`] | `dynvm/host.h`, `dynvm/ext/` | the host's function table, the way to extensions |
+//! | [`descriptor`] | `dynvm/descriptor.h` | what a plugin may say of itself |
+//! | [`description`] | | the same, read and checked by a host |
+//!
+//! A plugin in Rust describes itself with [`declare_plugin_descriptor!`]. With the feature `abi-stable` the module `layout` checks the
+//! descriptor's layout when a plugin is loaded. The policy of compatibility stands at the top of `dynvm/dynvm.h`.
+
+mod declare;
+pub mod description;
+pub mod descriptor;
+pub mod host;
+#[cfg(feature = "abi-stable")]
+pub mod layout;
+pub mod table;
+pub mod types;
+pub mod version;
+
+/// The directory of the C headers, for build scripts that compile C or C++ plugins.
+pub const INCLUDE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");

@@ -1,0 +1,16 @@
+//! A descriptor with nothing but what it must have. A program of its own, since a symbol can be there once.
+
+use dynvm_abi::description::Description;
+use dynvm_abi::descriptor::StateModel;
+
+dynvm_abi::declare_plugin_descriptor! { name: "minimal", version: "0", state: PerImage }
+
+#[test]
+fn what_is_left_out_is_absent() {
+    // SAFETY: the descriptor is a static of this program.
+    let description = unsafe { Description::of_loaded((&raw const dynvm_plugin_descriptor).cast()) }.unwrap();
+    assert_eq!(description.name, "minimal");
+    assert_eq!(description.sdk, None);
+    assert_eq!(description.state_model, StateModel::PerImage);
+    assert!(description.wanted_extensions.is_empty());
+}
