@@ -1,0 +1,88 @@
+//! Builds the import library of native plugins: a small shared object that exports every hostcall and passes each on through a table,
+//! which the loader fills at run time. With it, a program that embeds the loader needs no linker flags for its plugins to find them.
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    #[cfg(feature = "native")]
+    import_library::build();
+}
+
+#[cfg(feature = "native")]
+mod import_library {
+    use std::fmt::Write as _;
+    use std::path::PathBuf;
+    use std::{env, fs};
+
+    use dynvm_abi::table::HOSTCALLS;
+
+    pub fn build() {
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+        let target = out.join("dynvm_imports.so");
+        if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
+            fs::write(&target, []).expect("OUT_DIR is writable");
+            return;
+        }
+        let source = out.join("dynvm_imports.c");
+        fs::write(&source, source_code()).expect("OUT_DIR is writable");
+        let mut command = cc::Build::new().pic(true).opt_level(2).get_compiler().to_command();
+        command.args([
+            "-shared",
+            "-nostdlib",
+            "-fvisibility=default",
+            "-fno-builtin",
+            "-Wl,-soname,dynvm_imports.so",
+            "-o",
+        ]);
+        command.arg(&target).arg(&source);
+        let status = command.status().unwrap_or_else(|error| panic!("cannot run the C compiler {command:?}: {error}"));
+        assert!(status.success(), "the C compiler failed: {command:?}");
+    }
+
+    /// A function for each hostcall and for each function of the C library that the loader takes the place of.
+    fn source_code() -> String {
+        let mut code = String::from("#include <stddef.h>\n#include <stdint.h>\n\n");
+        let shims = [
+            ("void", "dvabt", vec![]),
+            ("int", "dynvm_thread_atexit_impl", vec!["void *", "void *", "void *"]),
+            ("void *", "dvmllc", vec!["size_t"]),
+            ("void", "dvfr", vec!["void *"]),
+            ("void *", "dvcllc", vec!["size_t", "size_t"]),
+            ("void *", "dvrallc", vec!["void *", "size_t"]),
+            ("int", "dynvm_memalign", vec!["void *", "size_t", "size_t"]),
+            ("void *", "dynvm_aligned", vec!["size_t", "size_t"]),
+            ("void *", "dvmmlign", vec!["size_t", "size_t"]),
+            ("size_t", "dynvm_usable_size", vec!["void *"]),
+            // What the C++ SDK's getentropy calls, by its mangled name: uint16_t __wasi_random_get(uint8_t *, unsigned long).
+            ("uint16_t", "_Z17__wasi_random_getPhm", vec!["uint8_t *", "unsigned long"]),
+        ];
+        let count = HOSTCALLS.len() + shims.len();
+        writeln!(code, "void *dynvm_import_table[{count}];\n").unwrap();
+        let mut index = 0;
+        let mut function = |result: &str, names: &[String], types: &[&str]| {
+            let params: Vec<String> = types.iter().enumerate().map(|(i, ty)| format!("{ty} a{i}")).collect();
+            let params = if params.is_empty() { "void".to_owned() } else { params.join(", ") };
+            let args: Vec<String> = (0..types.len()).map(|i| format!("a{i}")).collect();
+            let types = if types.is_empty() { "void".to_owned() } else { types.join(", ") };
+            let value = if result == "void" { "" } else { "return " };
+            for name in names {
+                writeln!(
+                    code,
+                    "{result} {name}({params}) {{ {value}(({result} (*)({types}))dynvm_import_table[{index}])({}); }}",
+                    args.join(", ")
+                )
+                .unwrap();
+            }
+            index += 1;
+        };
+        for hostcall in HOSTCALLS {
+            // Under its own name, and under the one that the loader gives it in private images.
+            let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
+            let types: Vec<&str> = hostcall.params.iter().map(|param| param.ty.c()).collect();
+            function("uint32_t", &[hostcall.name.to_owned(), renamed], &types);
+        }
+        for (result, name, types) in shims {
+            function(result, &[name.to_owned()], &types);
+        }
+        code
+    }
+}

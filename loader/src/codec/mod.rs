@@ -1,0 +1,3 @@
+//! Encodings of the ABI.
+
+pub mod pairs;

@@ -1,0 +1,189 @@
+//! Errors, by what failed: loading an artifact, starting a plugin, calling it.
+
+use std::path::PathBuf;
+
+use dynvm_abi::version::AbiVersion;
+
+/// Why an artifact was not loaded. Nothing of it has run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("{path}: cannot be read: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are not a plugin of any kind.
+    #[error("{name}: {what}")]
+    NotAPlugin {
+        /// The artifact.
+        name: String,
+        /// What it is instead, and what to do.
+        what: String,
+    },
+    /// The artifact is of a kind whose backend is not compiled in.
+    #[error("{name}: {kind} plugins need the feature `{feature}` of dynvm, which this build does not have")]
+    BackendMissing {
+        /// The artifact.
+        name: String,
+        /// Its kind.
+        kind: crate::ArtifactKind,
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// A native artifact is offered to a loader that does not allow native code.
+    #[error(
+        "{name}: native code is not allowed by this loader; it runs with all rights of the process, so it has to be allowed \
+         explicitly (LoaderOptions::allow_native), or load the .wasm of the same plugin"
+    )]
+    NativeNotAllowed {
+        /// The artifact.
+        name: String,
+    },
+    /// The binary is damaged or not of a form that can be loaded here.
+    #[error("{name}: {what}")]
+    Malformed {
+        /// The artifact.
+        name: String,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// No function marks the ABI version.
+    #[error(
+        "{name}: not a Proxy-Wasm plugin: it exports none of proxy_abi_version_0_1_0, proxy_abi_version_0_2_0 and \
+         proxy_abi_version_0_2_1; build it with a Proxy-Wasm SDK, or export the marker of the version that it was written for"
+    )]
+    NoAbiVersion {
+        /// The artifact.
+        name: String,
+    },
+    /// It imports functions that the host does not have.
+    #[error("{name}: imports what no Proxy-Wasm {version} host has: {}", list(functions))]
+    UnknownImports {
+        /// The artifact.
+        name: String,
+        /// Its ABI version.
+        version: AbiVersion,
+        /// The functions, each with a remark.
+        functions: Vec<String>,
+    },
+    /// A function of the ABI is imported or exported with other types than the ABI's.
+    #[error("{name}: function `{function}` has the signature {found}, but Proxy-Wasm {version} has {expected}")]
+    WrongSignature {
+        /// The artifact.
+        name: String,
+        /// The function.
+        function: String,
+        /// Its types.
+        found: String,
+        /// The ABI's types.
+        expected: String,
+        /// The plugin's ABI version.
+        version: AbiVersion,
+    },
+    /// The wasm engine refused it.
+    #[error("{name}: wasmtime cannot compile it: {message}")]
+    Compile {
+        /// The artifact.
+        name: String,
+        /// What the engine said.
+        message: String,
+    },
+}
+
+fn list(names: &[String]) -> String {
+    names.join(", ")
+}
+
+/// Why a VM or a plugin in it did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The system's loader refused the image.
+    #[error("{module}: cannot be loaded: {message}")]
+    Image {
+        /// The module.
+        module: String,
+        /// What failed, and what to do.
+        message: String,
+    },
+    /// The module could not be instantiated.
+    #[error("{module}: cannot be instantiated: {message}")]
+    Instantiate {
+        /// The module.
+        module: String,
+        /// What the engine said.
+        message: String,
+    },
+    /// The plugin failed while it started.
+    #[error("{module}: failed in `{function}`: {failure}")]
+    Failed {
+        /// The module.
+        module: String,
+        /// The callback.
+        function: &'static str,
+        /// What happened.
+        failure: Failure,
+    },
+    /// The plugin refused its configuration: it returned false.
+    #[error("{plugin}: the plugin returned false from `{function}`: it refuses its configuration; its log says why")]
+    Refused {
+        /// The plugin's name.
+        plugin: String,
+        /// The callback.
+        function: &'static str,
+    },
+    /// The VM has failed before.
+    #[error("the VM has failed before and cannot start plugins: {0}")]
+    VmFailed(Failure),
+}
+
+/// A call that could not be made, or that failed the VM.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallFailed {
+    /// The VM failed, now or before. It serves no more calls: start another one.
+    #[error("the VM has failed: {0}")]
+    Vm(Failure),
+    /// There is no such context in this VM.
+    #[error("there is no context {0} in this VM")]
+    UnknownContext(u32),
+    /// There is no such call under way.
+    #[error("no call with token {0} is under way in this VM")]
+    UnknownToken(u32),
+}
+
+/// How a VM failed. A failed VM runs no more code of the plugin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// What kind of failure.
+    pub kind: FailureKind,
+    /// What happened, with a backtrace where there is one.
+    pub message: String,
+}
+
+/// Kinds of failure of a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// wasm: a trap (Rust panics end in one). Native: a fault of the processor with its address in the image.
+    Trap,
+    /// The plugin ended itself: `abort`, `proc_exit`, a Rust panic in a native plugin.
+    Exit,
+    /// It used more memory or time than allowed.
+    Limit,
+    /// It called a function that is not allowed in this phase.
+    Restricted,
+    /// The host itself failed in a hostcall.
+    Host,
+}
+
+impl Failure {
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Box<Failure> {
+        Box::new(Failure { kind, message: message.into() })
+    }
+}

@@ -1,0 +1,136 @@
+//! Calls to other services: HTTP and gRPC.
+
+use std::time::Duration;
+
+use super::Headers;
+use crate::ContextId;
+
+/// An HTTP call that a plugin makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpCall {
+    /// Its number, with which the answer is delivered.
+    pub token: u32,
+    /// The root context that gets the answer.
+    pub root: ContextId,
+    /// Name of the upstream (Envoy: cluster).
+    pub upstream: Vec<u8>,
+    /// Request headers, with `:method`, `:path` and `:authority`.
+    pub headers: Headers,
+    /// Request body.
+    pub body: Vec<u8>,
+    /// Request trailers.
+    pub trailers: Headers,
+    /// Time after which the call counts as failed; zero: no limit given.
+    pub timeout: Duration,
+}
+
+/// Why a call was not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The upstream is not known or a required header is missing. gRPC: the upstream's description cannot be parsed.
+    BadArgument,
+    /// The host cannot make calls, or not now.
+    Internal,
+}
+
+/// The answer to an HTTP call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpCallResponse {
+    /// Response headers; empty when the call failed or timed out.
+    pub headers: Headers,
+    /// Response body.
+    pub body: Vec<u8>,
+    /// Response trailers.
+    pub trailers: Headers,
+}
+
+/// Makes HTTP calls.
+pub trait HttpCalls {
+    /// Starts a call and returns; the answer, or the failure, is delivered later and once, through
+    /// [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
+    fn dispatch(&self, call: HttpCall) -> Result<(), CallError>;
+
+    /// The root context is going away: answers to its calls are not wanted any more.
+    fn cancel_all(&self, root: ContextId) {
+        let _ = root;
+    }
+}
+
+/// Whom a gRPC call goes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcTarget {
+    /// The upstream: a name, or a serialized Envoy `GrpcService`.
+    pub upstream: Vec<u8>,
+    /// The service's full name.
+    pub service: Vec<u8>,
+    /// The method's name.
+    pub method: Vec<u8>,
+    /// Initial metadata.
+    pub initial_metadata: Headers,
+}
+
+/// A gRPC call or stream that a plugin opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcCall {
+    /// Its number, with which events are delivered.
+    pub token: u32,
+    /// The root context that gets the events.
+    pub root: ContextId,
+    /// Whom it goes to.
+    pub target: GrpcTarget,
+    /// The one message of a unary call; `None` for a stream, whose messages follow.
+    pub message: Option<Vec<u8>>,
+    /// Time after which a unary call counts as failed; zero: no limit given.
+    pub timeout: Duration,
+}
+
+/// Why a message was not sent on a gRPC stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GrpcSendError {
+    /// The call cannot take messages: it is unary, or its end was sent.
+    BadArgument,
+    /// The call is over.
+    NotFound,
+}
+
+/// Makes gRPC calls.
+pub trait GrpcCalls {
+    /// Opens a call or stream and returns; events are delivered later through the `on_grpc_*` methods of [`Vm`](crate::Vm).
+    fn open(&self, call: GrpcCall) -> Result<(), CallError>;
+
+    /// Sends a message on a stream.
+    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError>;
+
+    /// Ends a call at once; no event follows.
+    fn cancel(&self, token: u32);
+
+    /// Ends this side of a stream; late messages may still come.
+    fn close(&self, token: u32);
+}
+
+/// No calls: every one fails with [`CallError::Internal`].
+pub struct NoCalls;
+
+impl HttpCalls for NoCalls {
+    fn dispatch(&self, _: HttpCall) -> Result<(), CallError> {
+        Err(CallError::Internal)
+    }
+}
+
+impl GrpcCalls for NoCalls {
+    fn open(&self, _: GrpcCall) -> Result<(), CallError> {
+        Err(CallError::Internal)
+    }
+
+    fn send(&self, _: u32, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
+        Err(GrpcSendError::NotFound)
+    }
+
+    fn cancel(&self, _: u32) {}
+
+    fn close(&self, _: u32) {}
+}

@@ -1,0 +1,63 @@
+//! What time it is.
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A source of time. Hostcalls and WASI read it; native plugins that ask the C library do not (see `docs/differences.md`).
+pub trait Clock: Send + Sync {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    fn realtime_ns(&self) -> u64;
+
+    /// Nanoseconds since some fixed moment, never going back.
+    fn monotonic_ns(&self) -> u64;
+}
+
+/// The system's clock.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn realtime_ns(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed().as_nanos() as u64
+    }
+}
+
+/// A clock that stands still until it is moved, for tests and comparisons.
+pub struct ManualClock {
+    start_ns: u64,
+    elapsed_ns: AtomicU64,
+}
+
+impl ManualClock {
+    /// Stands at this time since 1970.
+    pub fn at(since_epoch: Duration) -> ManualClock {
+        ManualClock { start_ns: since_epoch.as_nanos() as u64, elapsed_ns: AtomicU64::new(0) }
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        self.elapsed_ns.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Default for ManualClock {
+    /// 2024-01-01T00:00:00Z.
+    fn default() -> Self {
+        ManualClock::at(Duration::from_secs(1_704_067_200))
+    }
+}
+
+impl Clock for ManualClock {
+    fn realtime_ns(&self) -> u64 {
+        self.start_ns + self.monotonic_ns()
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.elapsed_ns.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,172 @@
+//! Metrics that plugins define.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, RwLock};
+
+use dynvm_abi::types::MetricType;
+
+/// A metric, by number: its type in the low two bits, as in proxy-wasm-cpp-host.
+pub type MetricId = u32;
+
+/// Why a metric operation failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetricError {
+    /// There is no metric of this number.
+    NotFound,
+    /// Its type does not have this operation.
+    BadArgument,
+}
+
+/// Counters, gauges and histograms by name.
+pub trait Metrics: Send + Sync {
+    /// Defines a metric, or finds the one that has this type and name.
+    fn define(&self, kind: MetricType, name: &[u8]) -> MetricId;
+
+    /// Adds to a counter (not negative) or a gauge.
+    fn increment(&self, metric: MetricId, offset: i64) -> Result<(), MetricError>;
+
+    /// Sets a gauge, adds to a counter, or adds a sample to a histogram.
+    fn record(&self, metric: MetricId, value: u64) -> Result<(), MetricError>;
+
+    /// The value of a counter or a gauge.
+    fn get(&self, metric: MetricId) -> Result<u64, MetricError>;
+}
+
+/// What a metric holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MetricValue {
+    /// A counter's value.
+    Counter(u64),
+    /// A gauge's value.
+    Gauge(i64),
+    /// A histogram's samples: how many, and their sum.
+    Histogram {
+        /// Number of samples.
+        count: u64,
+        /// Sum of samples.
+        sum: u64,
+    },
+}
+
+enum Cell {
+    Counter(AtomicU64),
+    Gauge(AtomicI64),
+    Histogram { count: AtomicU64, sum: AtomicU64 },
+}
+
+struct Metric {
+    name: Vec<u8>,
+    cell: Cell,
+}
+
+/// The metrics of this process, in memory.
+#[derive(Default)]
+pub struct InProcessMetrics {
+    ids: Mutex<HashMap<(MetricType, Vec<u8>), MetricId>>,
+    metrics: RwLock<Vec<Arc<Metric>>>,
+}
+
+impl InProcessMetrics {
+    /// Those that VMs share when the embedder brings none of its own.
+    pub fn process() -> Arc<InProcessMetrics> {
+        static PROCESS: LazyLock<Arc<InProcessMetrics>> = LazyLock::new(Arc::default);
+        PROCESS.clone()
+    }
+
+    /// All metrics, by name, as they are now.
+    pub fn snapshot(&self) -> Vec<(String, MetricValue)> {
+        let metrics = self.metrics.read().unwrap_or_else(|e| e.into_inner());
+        let mut values: Vec<_> = metrics
+            .iter()
+            .map(|metric| {
+                let value = match &metric.cell {
+                    Cell::Counter(value) => MetricValue::Counter(value.load(Ordering::Relaxed)),
+                    Cell::Gauge(value) => MetricValue::Gauge(value.load(Ordering::Relaxed)),
+                    Cell::Histogram { count, sum } => MetricValue::Histogram {
+                        count: count.load(Ordering::Relaxed),
+                        sum: sum.load(Ordering::Relaxed),
+                    },
+                };
+                (String::from_utf8_lossy(&metric.name).into_owned(), value)
+            })
+            .collect();
+        values.sort_by(|a, b| a.0.cmp(&b.0));
+        values
+    }
+
+    fn find<R>(&self, id: MetricId, f: impl FnOnce(&Cell) -> Result<R, MetricError>) -> Result<R, MetricError> {
+        let metrics = self.metrics.read().unwrap_or_else(|e| e.into_inner());
+        let index = (id as usize >> 2).checked_sub(1).ok_or(MetricError::NotFound)?;
+        let metric = metrics.get(index).ok_or(MetricError::NotFound)?;
+        let kind = match metric.cell {
+            Cell::Counter(_) => MetricType::Counter,
+            Cell::Gauge(_) => MetricType::Gauge,
+            Cell::Histogram { .. } => MetricType::Histogram,
+        };
+        if id & 3 != kind as u32 {
+            return Err(MetricError::NotFound);
+        }
+        f(&metric.cell)
+    }
+}
+
+impl Metrics for InProcessMetrics {
+    fn define(&self, kind: MetricType, name: &[u8]) -> MetricId {
+        let mut ids = self.ids.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(id) = ids.get(&(kind, name.to_owned())) {
+            return *id;
+        }
+        let mut metrics = self.metrics.write().unwrap_or_else(|e| e.into_inner());
+        let cell = match kind {
+            MetricType::Gauge => Cell::Gauge(AtomicI64::new(0)),
+            MetricType::Histogram => Cell::Histogram { count: AtomicU64::new(0), sum: AtomicU64::new(0) },
+            _ => Cell::Counter(AtomicU64::new(0)),
+        };
+        metrics.push(Arc::new(Metric { name: name.to_owned(), cell }));
+        let id = (metrics.len() as MetricId) << 2 | kind as MetricId;
+        ids.insert((kind, name.to_owned()), id);
+        id
+    }
+
+    fn increment(&self, metric: MetricId, offset: i64) -> Result<(), MetricError> {
+        self.find(metric, |cell| match cell {
+            Cell::Counter(value) => {
+                let offset = u64::try_from(offset).map_err(|_| MetricError::BadArgument)?;
+                value.fetch_add(offset, Ordering::Relaxed);
+                Ok(())
+            }
+            Cell::Gauge(value) => {
+                value.fetch_add(offset, Ordering::Relaxed);
+                Ok(())
+            }
+            Cell::Histogram { .. } => Err(MetricError::BadArgument),
+        })
+    }
+
+    fn record(&self, metric: MetricId, value: u64) -> Result<(), MetricError> {
+        self.find(metric, |cell| {
+            match cell {
+                Cell::Counter(counter) => {
+                    counter.fetch_add(value, Ordering::Relaxed);
+                }
+                Cell::Gauge(gauge) => gauge.store(value as i64, Ordering::Relaxed),
+                Cell::Histogram { count, sum } => {
+                    count.fetch_add(1, Ordering::Relaxed);
+                    sum.fetch_add(value, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn get(&self, metric: MetricId) -> Result<u64, MetricError> {
+        self.find(metric, |cell| match cell {
+            Cell::Counter(value) => Ok(value.load(Ordering::Relaxed)),
+            Cell::Gauge(value) => Ok(value.load(Ordering::Relaxed) as u64),
+            Cell::Histogram { .. } => Err(MetricError::BadArgument),
+        })
+    }
+}

@@ -1,0 +1,41 @@
+//! Randomness for wasm plugins (`random_get`). Native plugins ask the system themselves (see `docs/differences.md`).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A source of random bytes.
+pub trait Random: Send + Sync {
+    /// Fills the buffer; false when the source failed.
+    fn fill(&self, target: &mut [u8]) -> bool;
+}
+
+/// The system's source.
+pub struct OsRandom;
+
+impl Random for OsRandom {
+    fn fill(&self, target: &mut [u8]) -> bool {
+        getrandom::fill(target).is_ok()
+    }
+}
+
+/// The same bytes for the same seed: for tests and comparisons, never for secrets.
+pub struct SeededRandom(AtomicU64);
+
+impl SeededRandom {
+    /// Starts from a seed.
+    pub fn new(seed: u64) -> SeededRandom {
+        SeededRandom(AtomicU64::new(seed))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, target: &mut [u8]) -> bool {
+        for chunk in target.chunks_mut(8) {
+            // SplitMix64.
+            let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+        true
+    }
+}

@@ -1,0 +1,96 @@
+//! Shared data: the key-value store that all VMs of one `vm_id` share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, RwLock};
+
+/// The value was changed since it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CasMismatch;
+
+/// A store of values with compare-and-swap.
+pub trait SharedData: Send + Sync {
+    /// The value of a key and its cas, which is never 0.
+    fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Arc<[u8]>, u32)>;
+
+    /// Sets a value. With cas 0 always; else only if the stored value still has this cas, or if there is none (as
+    /// proxy-wasm-cpp-host does).
+    fn set(&self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), CasMismatch>;
+}
+
+type Store = HashMap<String, HashMap<Vec<u8>, (Arc<[u8]>, u32)>>;
+
+/// The store of this process, in memory.
+#[derive(Default)]
+pub struct InProcessSharedData {
+    store: RwLock<Store>,
+}
+
+impl InProcessSharedData {
+    /// The one that VMs share when the embedder brings none of its own.
+    pub fn process() -> Arc<InProcessSharedData> {
+        static PROCESS: LazyLock<Arc<InProcessSharedData>> = LazyLock::new(Arc::default);
+        PROCESS.clone()
+    }
+
+    /// Forgets the data of one `vm_id`: for an embedder whose last VM of that id is gone.
+    pub fn forget(&self, vm_id: &str) {
+        self.store.write().unwrap_or_else(|e| e.into_inner()).remove(vm_id);
+    }
+}
+
+/// One counter for all stores, as in proxy-wasm-cpp-host.
+fn next_cas() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    loop {
+        let cas = NEXT.fetch_add(1, Ordering::Relaxed);
+        if cas != 0 {
+            return cas;
+        }
+    }
+}
+
+impl SharedData for InProcessSharedData {
+    fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Arc<[u8]>, u32)> {
+        let store = self.store.read().unwrap_or_else(|e| e.into_inner());
+        store.get(vm_id)?.get(key).cloned()
+    }
+
+    fn set(&self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), CasMismatch> {
+        let mut store = self.store.write().unwrap_or_else(|e| e.into_inner());
+        if !store.contains_key(vm_id) {
+            store.insert(vm_id.to_owned(), HashMap::new());
+        }
+        let values = store.get_mut(vm_id).expect("inserted above");
+        match values.get_mut(key) {
+            Some((_, current)) if cas != 0 && cas != *current => Err(CasMismatch),
+            Some(entry) => {
+                *entry = (value.into(), next_cas());
+                Ok(())
+            }
+            None => {
+                values.insert(key.to_owned(), (value.into(), next_cas()));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cas_guards_existing_values_only() {
+        let data = InProcessSharedData::default();
+        assert_eq!(data.set("vm", b"k", b"1", 77), Ok(()), "no value yet: any cas sets");
+        let (value, cas) = data.get("vm", b"k").unwrap();
+        assert_eq!((&*value, cas != 0), (&b"1"[..], true));
+        assert_eq!(data.set("vm", b"k", b"2", cas), Ok(()));
+        assert_eq!(data.set("vm", b"k", b"3", cas), Err(CasMismatch));
+        assert_eq!(data.set("vm", b"k", b"3", 0), Ok(()));
+        assert!(data.get("other", b"k").is_none());
+        data.forget("vm");
+        assert!(data.get("vm", b"k").is_none());
+    }
+}

@@ -1,0 +1,60 @@
+//! From the arguments as a backend has them to the hostcall, by the table of the ABI.
+
+use dynvm_abi::table::HostcallId;
+use dynvm_abi::types::Status;
+
+use super::gate;
+use crate::vm::{Addr, Guest, VmCell};
+
+/// An argument as it comes, widened to 64 bits, to the type that the hostcall takes. What an ABI leaves undefined is cut off here.
+macro_rules! argument {
+    (u32, $raw:expr) => {
+        $raw as u32
+    };
+    (i32, $raw:expr) => {
+        $raw as i32
+    };
+    (u64, $raw:expr) => {
+        $raw
+    };
+    (i64, $raw:expr) => {
+        $raw as i64
+    };
+    (bool, $raw:expr) => {
+        $raw as u8 != 0
+    };
+    (size, $raw:expr) => {
+        $raw
+    };
+    (size32, $raw:expr) => {
+        $raw as u32
+    };
+    ($address:ident, $raw:expr) => {
+        Addr($raw)
+    };
+}
+
+mod implementation {
+    pub(super) use super::super::{
+        buffer::*, context::*, foreign::*, grpc::*, header_map::*, http_call::*, log::*, metric::*, property::*,
+        shared_data::*, shared_queue::*, stream::*, timer::*,
+    };
+}
+
+macro_rules! dispatchers {
+    ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
+        $(
+            #[inline]
+            pub(crate) fn $name<G: Guest>(guest: &mut G, cell: &VmCell, $($param: u64),*) -> Status {
+                let id = HostcallId::$name;
+                let answer = |guest: &mut G| match implementation::$name(guest, cell, $(argument!($ty, $param)),*) {
+                    Ok(()) => Status::Ok,
+                    Err(status) => status,
+                };
+                if cell.is_fast(id) { answer(guest) } else { gate::pass(guest, cell, id, &[$($param),*], answer) }
+            }
+        )*
+    };
+}
+
+dynvm_abi::hostcalls!(dispatchers);

@@ -1,0 +1,48 @@
+//! Foreign functions.
+
+use dynvm_abi::types::Status;
+
+use super::Answer;
+use crate::host::ForeignError;
+use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+
+impl From<ForeignError> for Status {
+    fn from(error: ForeignError) -> Status {
+        match error {
+            ForeignError::NotFound => Status::NotFound,
+            ForeignError::BadArgument => Status::BadArgument,
+            ForeignError::SerializationFailure => Status::SerializationFailure,
+            ForeignError::Internal => Status::InternalFailure,
+        }
+    }
+}
+
+/// Asks the stream, then the host. The plugin may pass null for the result, which is then dropped.
+#[expect(clippy::too_many_arguments, reason = "the ABI's")]
+pub(super) fn proxy_call_foreign_function<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    name: Addr,
+    name_size: u64,
+    arguments: Addr,
+    arguments_size: u64,
+    data: Addr,
+    size: Addr,
+) -> Answer {
+    let result = {
+        let (name, arguments) = (guest.read(name, name_size)?, guest.read(arguments, arguments_size)?);
+        let of_stream = cell
+            .contexts
+            .borrow_mut()
+            .stream_mut(cell.effective.get())
+            .and_then(|stream| stream.stream.call_foreign_function(name, arguments));
+        match of_stream {
+            Some(result) => result?,
+            None => cell.services.foreign.call(name, arguments)?,
+        }
+    };
+    if data == Addr(0) || size == Addr(0) {
+        return Ok(());
+    }
+    return_bytes(guest, cell, Out { data, size }, &result)
+}

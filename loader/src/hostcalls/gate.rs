@@ -1,0 +1,116 @@
+//! What stands between plugin and hostcall when the fast path is closed: restrictions and tracing.
+
+use dynvm_abi::table::{HostcallId, Param, Type};
+use dynvm_abi::types::{LogLevel, Status};
+
+use crate::error::FailureKind;
+use crate::trace::{Event, Named, Value};
+use crate::vm::{Addr, Guest, Phase, VmCell};
+
+/// Makes a hostcall if the plugin may, and tells the tracer.
+#[cold]
+pub(super) fn pass<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    id: HostcallId,
+    raw: &[u64],
+    call: impl FnOnce(&mut G) -> Status,
+) -> Status {
+    let hostcall = id.describe();
+    if !cell.allows_in_phase(id) {
+        let phase = if cell.phase() == Phase::Starting { "before it was started" } else { "from its allocator" };
+        cell.fail_with(
+            FailureKind::Restricted,
+            format!("the plugin called {} {phase}, where only proxy_log is allowed", hostcall.name),
+        );
+        return Status::InternalFailure;
+    }
+    if !cell.is_traced() {
+        return checked(guest, cell, id, call);
+    }
+    let arguments = decode_arguments(guest, hostcall.params, raw);
+    let status = checked(guest, cell, id, call);
+    let results = if status == Status::Ok { decode_results(guest, hostcall.params, raw) } else { Vec::new() };
+    if let Ok(mut tracer) = cell.tracer.try_borrow_mut()
+        && let Some(tracer) = tracer.as_mut()
+    {
+        tracer.event(Event::Hostcall { name: hostcall.name, arguments, status, results });
+    }
+    status
+}
+
+fn checked<G: Guest>(guest: &mut G, cell: &VmCell, id: HostcallId, call: impl FnOnce(&mut G) -> Status) -> Status {
+    if cell.is_capable(id) {
+        return call(guest);
+    }
+    let name = id.describe().name;
+    cell.log(
+        LogLevel::Error,
+        format!("the plugin called {name}, which its capability restriction does not allow").as_bytes(),
+    );
+    Status::InternalFailure
+}
+
+/// The arguments, with an address and the size after it taken together as bytes.
+fn decode_arguments<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) -> Vec<Named> {
+    let mut values = Vec::new();
+    let mut index = 0;
+    while index < params.len() {
+        let Param { name, ty } = params[index];
+        let value = raw[index];
+        index += 1;
+        let decoded = match ty {
+            Type::OutPtr | Type::OutSize | Type::OutU32 | Type::OutU64 => continue,
+            Type::Ptr => {
+                let size = raw[index];
+                index += 1;
+                match guest.read(Addr(value), size) {
+                    Ok(bytes) => Value::Bytes(bytes.to_vec()),
+                    Err(_) => Value::Invalid,
+                }
+            }
+            Type::U32 | Type::Size32 => Value::Number(i128::from(value as u32)),
+            Type::I32 => Value::Number(i128::from(value as i32)),
+            Type::I64 => Value::Number(i128::from(value as i64)),
+            Type::Bool => Value::Number(i128::from(value as u8)),
+            _ => Value::Number(i128::from(value)),
+        };
+        values.push((name.strip_suffix("_data").unwrap_or(name), decoded));
+    }
+    values
+}
+
+/// What the host wrote to the places that the plugin named.
+fn decode_results<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) -> Vec<Named> {
+    let number = |raw: u64, len: u64| -> Option<u64> {
+        let mut bytes = [0; 8];
+        bytes[..len as usize].copy_from_slice(guest.read(Addr(raw), len).ok()?);
+        Some(u64::from_le_bytes(bytes))
+    };
+    let word = if G::WIDE { 8 } else { 4 };
+    let mut values = Vec::new();
+    let mut index = 0;
+    while index < params.len() {
+        let Param { name, ty } = params[index];
+        let value = match ty {
+            Type::OutU32 => number(raw[index], 4).map(|n| Value::Number(n.into())),
+            Type::OutU64 => number(raw[index], 8).map(|n| Value::Number(n.into())),
+            Type::OutSize => number(raw[index], word).map(|n| Value::Number(n.into())),
+            Type::OutPtr => {
+                let addr = number(raw[index], word);
+                index += 1;
+                let bytes =
+                    addr.zip(number(raw[index], word)).and_then(|(addr, size)| guest.read(Addr(addr), size).ok());
+                bytes.map(|bytes| Value::Bytes(bytes.to_vec()))
+            }
+            _ => {
+                index += 1;
+                continue;
+            }
+        };
+        let name = name.strip_prefix("return_").unwrap_or(name);
+        values.push((name.strip_suffix("_data").unwrap_or(name), value.unwrap_or(Value::Invalid)));
+        index += 1;
+    }
+    values
+}

@@ -1,0 +1,67 @@
+//! Properties.
+
+use dynvm_abi::types::Status;
+
+use super::Answer;
+use crate::host::{PropertyError, PropertyPath};
+use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+
+impl From<PropertyError> for Status {
+    fn from(error: PropertyError) -> Status {
+        match error {
+            PropertyError::NotFound => Status::NotFound,
+            PropertyError::NotSerializable => Status::SerializationFailure,
+            PropertyError::Internal => Status::InternalFailure,
+        }
+    }
+}
+
+/// The plugin's own properties first, then the stream's, then the host's.
+pub(super) fn proxy_get_property<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    path: Addr,
+    path_size: u64,
+    data: Addr,
+    size: Addr,
+) -> Answer {
+    let out = Out { data, size };
+    let contexts = cell.contexts.borrow();
+    let path = PropertyPath::new(guest.read(path, path_size)?);
+    let root = contexts.root_of(cell.effective.get()).map(|(_, root)| root);
+    let own = match path.as_bytes() {
+        b"plugin_name" => root.map(|root| root.config.name.as_str()),
+        b"plugin_root_id" => Some(root.map_or("", |root| &root.config.root_id)),
+        b"plugin_vm_id" => Some(cell.config.vm_id.as_str()),
+        _ => None,
+    };
+    if let Some(own) = own {
+        return return_bytes(guest, cell, out, own.as_bytes());
+    }
+    if let Some(stream) = contexts.stream(cell.effective.get()) {
+        match stream.stream.property(path) {
+            Ok(value) => return return_bytes(guest, cell, out, &value),
+            Err(PropertyError::NotFound) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let value = cell.services.properties.property(path)?;
+    return_bytes(guest, cell, out, &value)
+}
+
+pub(super) fn proxy_set_property<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    path: Addr,
+    path_size: u64,
+    value: Addr,
+    value_size: u64,
+) -> Answer {
+    let path = PropertyPath::new(guest.read(path, path_size)?);
+    let value = guest.read(value, value_size)?;
+    let mut contexts = cell.contexts.borrow_mut();
+    Ok(match contexts.stream_mut(cell.effective.get()) {
+        Some(stream) => stream.stream.set_property(path, value)?,
+        None => cell.services.properties.set_property(path, value)?,
+    })
+}

@@ -1,0 +1,34 @@
+//! Shared data.
+
+use dynvm_abi::types::Status;
+
+use super::Answer;
+use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+
+pub(super) fn proxy_get_shared_data<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    key: Addr,
+    key_size: u64,
+    data: Addr,
+    size: Addr,
+    cas_out: Addr,
+) -> Answer {
+    let key = guest.read(key, key_size)?;
+    let (value, cas) = cell.services.shared_data.get(&cell.config.vm_id, key).ok_or(Status::NotFound)?;
+    return_bytes(guest, cell, Out { data, size }, &value)?;
+    guest.write_u32(cas_out, cas)
+}
+
+pub(super) fn proxy_set_shared_data<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    key: Addr,
+    key_size: u64,
+    value: Addr,
+    value_size: u64,
+    cas: u32,
+) -> Answer {
+    let (key, value) = (guest.read(key, key_size)?, guest.read(value, value_size)?);
+    cell.services.shared_data.set(&cell.config.vm_id, key, value, cas).map_err(|_| Status::CasMismatch)
+}

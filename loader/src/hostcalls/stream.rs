@@ -1,0 +1,70 @@
+//! What a plugin does with its stream: continue it, close it, answer it. All of it happens after the callback has returned.
+
+use dynvm_abi::types::{Status, StreamType};
+
+use super::Answer;
+use crate::codec::pairs;
+use crate::host::LocalResponse;
+use crate::vm::{Addr, Deferred, Guest, VmCell};
+
+pub(super) fn proxy_continue_stream<G: Guest>(_: &mut G, cell: &VmCell, stream_type: u32) -> Answer {
+    let direction = direction(cell, stream_type)?;
+    cell.defer(Deferred::Continue(cell.effective.get(), direction));
+    Ok(())
+}
+
+pub(super) fn proxy_close_stream<G: Guest>(_: &mut G, cell: &VmCell, stream_type: u32) -> Answer {
+    let direction = direction(cell, stream_type)?;
+    cell.defer(Deferred::Close(cell.effective.get(), direction));
+    Ok(())
+}
+
+pub(super) fn proxy_continue_request<G: Guest>(guest: &mut G, cell: &VmCell) -> Answer {
+    proxy_continue_stream(guest, cell, StreamType::HttpRequest as u32)
+}
+
+pub(super) fn proxy_continue_response<G: Guest>(guest: &mut G, cell: &VmCell) -> Answer {
+    proxy_continue_stream(guest, cell, StreamType::HttpResponse as u32)
+}
+
+pub(super) fn proxy_clear_route_cache<G: Guest>(_: &mut G, cell: &VmCell) -> Answer {
+    if let Some(stream) = cell.contexts.borrow_mut().stream_mut(cell.effective.get()) {
+        stream.stream.clear_route_cache();
+    }
+    Ok(())
+}
+
+fn direction(cell: &VmCell, stream_type: u32) -> Result<StreamType, Status> {
+    let direction = StreamType::from_u32(stream_type).ok_or(Status::BadArgument)?;
+    let contexts = cell.contexts.borrow();
+    let has = contexts.stream(cell.effective.get()).is_some_and(|stream| stream.stream.has_direction(direction));
+    has.then_some(direction).ok_or(Status::Unimplemented)
+}
+
+#[expect(clippy::too_many_arguments, reason = "the ABI's")]
+pub(super) fn proxy_send_local_response<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    status_code: u32,
+    details: Addr,
+    details_size: u64,
+    body: Addr,
+    body_size: u64,
+    headers: Addr,
+    headers_size: u64,
+    grpc_status: i32,
+) -> Answer {
+    let response = LocalResponse {
+        status_code,
+        details: guest.read(details, details_size)?.to_vec(),
+        body: guest.read(body, body_size)?.to_vec(),
+        headers: pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default(),
+        grpc_status,
+    };
+    // A root context has nothing to answer; the plugin is told OK all the same, as the SDKs know no other status.
+    if cell.contexts.borrow().stream(cell.effective.get()).is_some() {
+        cell.local_response_sent.set(true);
+        cell.defer(Deferred::LocalResponse(cell.effective.get(), Box::new(response)));
+    }
+    Ok(())
+}

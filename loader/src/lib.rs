@@ -1,0 +1,57 @@
+//! Loads Proxy-Wasm plugins and runs them behind one interface: WebAssembly modules in wasmtime, native shared objects at native speed.
+//!
+//! ```text
+//!   Module        an artifact, checked and compiled; immutable, shared by all threads
+//!     Vm          one running instance on one thread: callbacks down, hostcalls up
+//!       root      one plugin configuration in that VM
+//!         stream  one HTTP stream or TCP connection: the embedder's `Stream`
+//!   Services      what the host provides: log, clock, metrics, shared data, queues, calls, timers, properties
+//! ```
+//!
+//! The smallest embedding loads a module, starts a plugin, and drives a stream:
+//!
+//! ```
+//! # #[cfg(feature = "wasm")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use dynvm::host::{ConfigStream, Services};
+//! use dynvm::{Loader, PluginConfig, Vm, VmConfig};
+//!
+//! let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
+//! let module = Loader::new()?.load_bytes("noop.wat", text)?;
+//! let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+//! let root = vm.start_plugin(PluginConfig::named("noop"))?;
+//! let stream = vm.create_stream(root, Box::new(ConfigStream))?;
+//! let status = vm.on_request_headers(stream, 0, true);
+//! assert_eq!(status, dynvm::abi::types::FilterHeadersStatus::Continue);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "wasm"))]
+//! # fn main() {}
+//! ```
+
+#[cfg(not(any(feature = "native", feature = "wasm")))]
+compile_error!("dynvm needs at least one backend: enable the feature `native` or `wasm`");
+
+pub use dynvm_abi as abi;
+
+pub mod codec;
+pub mod host;
+pub mod memory;
+pub mod trace;
+
+mod config;
+mod error;
+mod hostcalls;
+mod module;
+mod plugin;
+mod vm;
+
+pub use config::{CapabilityRestriction, FailurePolicy, PluginConfig, VmConfig};
+pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
+#[cfg(feature = "native")]
+pub use module::native::NativeOptions;
+#[cfg(feature = "wasm")]
+pub use module::wasm::{CpuLimit, WasmOptions};
+pub use module::{ArtifactKind, Loader, LoaderOptions, Module, ModuleInfo};
+pub use plugin::{Plugin, PluginStats, ReloadBackoff};
+pub use vm::{ContextId, RootDone, Vm};

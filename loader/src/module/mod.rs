@@ -1,0 +1,199 @@
+//! Artifacts: what they are, whether they can be loaded, and the backends that run them.
+
+mod kind;
+#[cfg(feature = "native")]
+pub(crate) mod native;
+#[cfg(feature = "wasm")]
+pub(crate) mod wasm;
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dynvm_abi::table::CallbackId;
+use dynvm_abi::version::AbiVersion;
+
+pub use kind::ArtifactKind;
+
+use crate::error::{LoadError, StartError};
+use crate::vm::{Backend, VmCell};
+
+/// How artifacts are loaded and run.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct LoaderOptions {
+    /// How native plugins run. `None`, the default: not at all. Native code has all rights of the process that loads it.
+    #[cfg(feature = "native")]
+    pub native: Option<native::NativeOptions>,
+    /// How wasm plugins run.
+    #[cfg(feature = "wasm")]
+    pub wasm: wasm::WasmOptions,
+}
+
+impl LoaderOptions {
+    /// Allows native plugins, with the default options.
+    #[cfg(feature = "native")]
+    pub fn allow_native(mut self) -> LoaderOptions {
+        self.native = Some(native::NativeOptions::default());
+        self
+    }
+}
+
+/// Turns artifacts into modules. `Clone` shares it; one is enough for a process.
+#[derive(Clone)]
+pub struct Loader {
+    #[cfg(feature = "native")]
+    native: Option<native::NativeOptions>,
+    #[cfg(feature = "wasm")]
+    wasm: Arc<wasm::WasmEngine>,
+}
+
+impl Loader {
+    /// A loader with the default options: wasm plugins only.
+    ///
+    /// # Errors
+    ///
+    /// wasmtime cannot run on this machine.
+    pub fn new() -> Result<Loader, LoadError> {
+        Loader::with_options(LoaderOptions::default())
+    }
+
+    /// A loader with options.
+    ///
+    /// # Errors
+    ///
+    /// wasmtime cannot run with these options on this machine.
+    pub fn with_options(options: LoaderOptions) -> Result<Loader, LoadError> {
+        Ok(Loader {
+            #[cfg(feature = "native")]
+            native: options.native,
+            #[cfg(feature = "wasm")]
+            wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
+        })
+    }
+
+    /// Loads a file: an ELF shared object, a wasm module, or its text form, told by its content, not by its name.
+    ///
+    /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new).
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`]; each names the file, what is wrong and what to do.
+    pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        self.load_bytes(&path.display().to_string(), &bytes)
+    }
+
+    /// Loads an artifact from memory. The name is for messages.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+        let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
+        match kind {
+            #[cfg(feature = "native")]
+            ArtifactKind::Native => {
+                let Some(options) = &self.native else {
+                    return Err(LoadError::NativeNotAllowed { name: name.to_owned() });
+                };
+                let module = native::NativeModule::new(name, bytes, options.clone())?;
+                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Native(module)))
+            }
+            #[cfg(feature = "wasm")]
+            ArtifactKind::Wasm | ArtifactKind::WasmText => {
+                let module = wasm::WasmModule::new(name, bytes, self.wasm.clone())?;
+                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Wasm(module)))
+            }
+            #[allow(unreachable_patterns, reason = "reached when a backend is not compiled in")]
+            kind => Err(LoadError::BackendMissing {
+                name: name.to_owned(),
+                kind,
+                feature: if kind == ArtifactKind::Native { "native" } else { "wasm" },
+            }),
+        }
+    }
+}
+
+/// An artifact, checked and compiled. `Clone` shares it, also between threads.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    info: ModuleInfo,
+    code: Code,
+}
+
+enum Code {
+    #[cfg(feature = "native")]
+    Native(native::NativeModule),
+    #[cfg(feature = "wasm")]
+    Wasm(wasm::WasmModule),
+}
+
+/// What is known of a module.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModuleInfo {
+    /// The file, or the name it was loaded by.
+    pub name: String,
+    /// What it is.
+    pub kind: ArtifactKind,
+    /// Size of the artifact in bytes.
+    pub size: usize,
+    /// The ABI version that it was built for.
+    pub abi_version: AbiVersion,
+}
+
+impl Module {
+    fn new(name: &str, kind: ArtifactKind, size: usize, abi_version: AbiVersion, code: Code) -> Module {
+        let info = ModuleInfo { name: name.to_owned(), kind, size, abi_version };
+        Module { inner: Arc::new(Inner { info, code }) }
+    }
+
+    /// The file, or the name it was loaded by.
+    pub fn name(&self) -> &str {
+        &self.inner.info.name
+    }
+
+    /// What is known of it.
+    pub fn info(&self) -> &ModuleInfo {
+        &self.inner.info
+    }
+
+    /// Whether it exports a callback.
+    pub fn exports(&self, callback: CallbackId) -> bool {
+        match &self.inner.code {
+            #[cfg(feature = "native")]
+            Code::Native(module) => module.exports(callback),
+            #[cfg(feature = "wasm")]
+            Code::Wasm(module) => module.exports(callback),
+        }
+    }
+
+    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<Box<dyn Backend>, StartError> {
+        match &self.inner.code {
+            #[cfg(feature = "native")]
+            Code::Native(module) => Ok(Box::new(module.instantiate(cell)?)),
+            #[cfg(feature = "wasm")]
+            Code::Wasm(module) => Ok(Box::new(module.instantiate(cell)?)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.info.fmt(f)
+    }
+}
+
+/// The remark on an import that the host does not have: of another version, misspelled, or not of this ABI at all.
+pub(crate) fn import_remark(name: &str) -> String {
+    match dynvm_abi::table::hostcall(name) {
+        Some(hostcall) => format!("{name} (only in {})", hostcall.versions),
+        None => name.to_owned(),
+    }
+}

@@ -1,0 +1,94 @@
+//! Changes to the private copy of a shared object, before it is opened.
+//!
+//! All of them rename undefined symbols, in place, to ones of the import library: so the plugin's own references, and nobody else's,
+//! bind to the loader. A name that cannot be changed safely stays, and with it the plain behaviour.
+
+use super::NativeOptions;
+use super::elf::Facts;
+
+/// What was changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Edits {
+    /// `abort` ends the VM, not the process.
+    pub(crate) abort: bool,
+    /// Destructors of thread-local variables run when the VM ends, so that the image can be unloaded.
+    pub(crate) thread_exit: bool,
+    /// Memory comes from the loader's heap.
+    pub(crate) heap: bool,
+}
+
+const ABORT: &[(&str, &str)] = &[("abort", "dvabt")];
+
+const THREAD_EXIT: &[(&str, &str)] = &[("__cxa_thread_atexit_impl", "dynvm_thread_atexit_impl")];
+
+const HEAP: &[(&str, &str)] = &[
+    ("malloc", "dvmllc"),
+    ("free", "dvfr"),
+    ("calloc", "dvcllc"),
+    ("realloc", "dvrallc"),
+    ("posix_memalign", "dynvm_memalign"),
+    ("aligned_alloc", "dynvm_aligned"),
+    ("memalign", "dvmmlign"),
+    ("malloc_usable_size", "dynvm_usable_size"),
+];
+
+/// Functions of the C library that free or resize memory which the plugin allocated, or that replace its allocator: with one of them
+/// the C library's heap stays.
+const HEAP_CONFLICTS: &[&str] =
+    &["getline", "getdelim", "reallocarray", "cfree", "valloc", "pvalloc", "mallopt", "malloc_trim", "obstack_free"];
+
+/// Makes the changes that the options ask for and the file allows.
+pub(crate) fn edit(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
+    let mut names = Names { bytes, elf };
+    for hostcall in dynvm_abi::table::HOSTCALLS {
+        // So that the loader's hostcalls are bound even where the process exports others of the same name.
+        let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
+        names.rename_all(&[(hostcall.name, &renamed)]);
+    }
+    let heap = options.heap
+        && cfg!(feature = "heap")
+        && !elf.exports.contains_key("malloc")
+        && !elf.imports.iter().any(|import| HEAP_CONFLICTS.contains(&import.as_str()));
+    Edits {
+        abort: options.guard && super::guard::AVAILABLE && names.rename_all(ABORT),
+        thread_exit: names.rename_all(THREAD_EXIT),
+        heap: heap && names.rename_all(HEAP),
+    }
+}
+
+struct Names<'a> {
+    bytes: &'a mut [u8],
+    elf: &'a Facts,
+}
+
+impl Names<'_> {
+    /// Renames all of a set that occur, or none: true if at least one was, and each that occurs could be.
+    fn rename_all(&mut self, renames: &[(&str, &str)]) -> bool {
+        let mut places = Vec::new();
+        for (old, new) in renames {
+            debug_assert!(new.len() <= old.len(), "{new} fits in the place of {old}");
+            for (at, len) in &self.elf.undefined_names {
+                if *len == old.len() && self.bytes[*at..*at + *len] == *old.as_bytes() {
+                    if !self.is_alone(*at, *len) {
+                        return false;
+                    }
+                    places.push((*at, *old, *new));
+                }
+            }
+        }
+        for (at, old, new) in &places {
+            let place = &mut self.bytes[*at..*at + old.len()];
+            place[..new.len()].copy_from_slice(new.as_bytes());
+            place[new.len()..].fill(0);
+        }
+        !places.is_empty()
+    }
+
+    /// Whether no other name shares these bytes: linkers may store a name as the end of a longer one.
+    fn is_alone(&self, at: usize, len: usize) -> bool {
+        let begins = at == 0 || self.bytes[at - 1] == 0;
+        let shared_by_defined = self.elf.other_names.range(at..=at + len).next().is_some();
+        let shared_by_undefined = self.elf.undefined_names.iter().any(|(other, _)| (at + 1..=at + len).contains(other));
+        begins && !shared_by_defined && !shared_by_undefined
+    }
+}

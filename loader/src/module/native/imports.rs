@@ -1,0 +1,180 @@
+//! What a plugin's undefined symbols bind to: the hostcalls, as C functions, and what takes the place of the C library's.
+//!
+//! Plugins are linked so that all their symbols must be found when they are opened, and they are found only in what the whole process
+//! shares. So a small library that exports them (`build.rs`) is opened globally, once, and passes each call on through its table. A
+//! program that embeds the loader needs no linker flags for that.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+
+use dynvm_abi::table::{HOSTCALLS, HostcallId};
+use dynvm_abi::types::Status;
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
+
+use super::vm::{Instance, NativeGuest};
+use super::{current, guard, heap, thread_exit};
+use crate::error::FailureKind;
+use crate::hostcalls::dispatch;
+use crate::vm::VmCell;
+
+/// The library, as `build.rs` made it.
+static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dynvm_imports.so"));
+
+/// Opens the library and fills its table, once in the process.
+///
+/// # Errors
+///
+/// What the system said.
+pub(super) fn bind(dir: &std::path::Path) -> Result<(), String> {
+    static BOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    BOUND.get_or_init(|| open(dir)).clone()
+}
+
+fn open(dir: &std::path::Path) -> Result<(), String> {
+    let failed = |what: &dyn std::fmt::Display| {
+        format!(
+            "the import library cannot be opened from {}: {what}; choose another directory (NativeOptions::image_dir)",
+            dir.display()
+        )
+    };
+    let mut file =
+        tempfile::Builder::new().prefix("dynvm-imports-").suffix(".so").tempfile_in(dir).map_err(|e| failed(&e))?;
+    std::io::Write::write_all(&mut file, LIBRARY).map_err(|e| failed(&e))?;
+    let path = file.into_temp_path();
+    // SAFETY: our own code; it has no constructors. The table is an array of as many pointers as are written, in the order of
+    // build.rs, and nothing calls through it before a plugin is opened.
+    unsafe {
+        let library = Library::open(Some(&*path), RTLD_NOW | RTLD_GLOBAL).map_err(|e| failed(&e))?;
+        let table = library.get::<*mut *const c_void>(b"dynvm_import_table").map_err(|e| failed(&e))?;
+        let table = std::slice::from_raw_parts_mut(*table, FUNCTIONS.len());
+        for (entry, function) in table.iter_mut().zip(FUNCTIONS) {
+            *entry = function.0;
+        }
+        // Plugins refer to it for as long as the process lives.
+        std::mem::forget(library);
+    }
+    Ok(())
+}
+
+/// The address of a function.
+#[derive(Clone, Copy)]
+struct Entry(*const c_void);
+
+// SAFETY: addresses of functions, which any thread may call.
+unsafe impl Sync for Entry {}
+
+macro_rules! widen {
+    (ptr, $value:ident) => {
+        $value as u64
+    };
+    (out_ptr, $value:ident) => {
+        $value as u64
+    };
+    (out_size, $value:ident) => {
+        $value as u64
+    };
+    (out_u32, $value:ident) => {
+        $value as u64
+    };
+    (out_u64, $value:ident) => {
+        $value as u64
+    };
+    ($scalar:ident, $value:ident) => {
+        $value as u64
+    };
+}
+
+macro_rules! entry_points {
+    ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
+        $(
+            extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
+                hostcall(HostcallId::$name, |guest, cell| dispatch::$name(guest, cell, $(widen!($ty, $param)),*))
+            }
+        )*
+
+        /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 11] = [
+            $(Entry($name as *const c_void),)*
+            Entry(abort as *const c_void),
+            Entry(thread_exit::register as *const c_void),
+            Entry(heap::malloc as *const c_void),
+            Entry(heap::free as *const c_void),
+            Entry(heap::calloc as *const c_void),
+            Entry(heap::realloc as *const c_void),
+            Entry(heap::posix_memalign as *const c_void),
+            Entry(heap::aligned_alloc as *const c_void),
+            Entry(heap::aligned_alloc as *const c_void),
+            Entry(heap::usable_size as *const c_void),
+            Entry(random_get as *const c_void),
+        ];
+    };
+}
+
+dynvm_abi::hostcalls!(entry_points);
+
+/// Makes a hostcall for the running instance. If the VM fails in it, does not return to the plugin.
+#[inline]
+fn hostcall(id: HostcallId, call: impl FnOnce(&mut NativeGuest<'_>, &VmCell) -> Status) -> u32 {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    let Some(instance) = (unsafe { current::get().as_ref() }) else {
+        return without_vm(id) as u32;
+    };
+    let cell = instance.cell();
+    // A panic of the host's must not unwind into the plugin.
+    let status = catch_unwind(AssertUnwindSafe(|| call(&mut NativeGuest::new(instance), cell)));
+    match status {
+        Ok(Status::Ok) => Status::Ok as u32,
+        Ok(status) if !cell.has_failed() => status as u32,
+        Ok(status) => leave(instance, status),
+        Err(_) => {
+            cell.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
+            leave(instance, Status::InternalFailure)
+        }
+    }
+}
+
+/// Leaves the callback of a VM that failed inside a hostcall; where it is not guarded, the plugin is told instead.
+#[cold]
+fn leave(instance: &Instance, status: Status) -> u32 {
+    if instance.frame.is_entered() {
+        // SAFETY: the frame is entered on this thread, and what lies between is the plugin's and this function.
+        unsafe { guard::escape(&instance.frame) }
+    }
+    status as u32
+}
+
+/// What a thread without a VM is answered: one that the plugin started itself, or the process at its end, running destructors.
+/// Logging is dropped without an error, as the Rust SDK panics on one.
+#[cold]
+fn without_vm(id: HostcallId) -> Status {
+    if id == HostcallId::proxy_log { Status::Ok } else { Status::InternalFailure }
+}
+
+/// What an edited image calls in place of `abort`.
+extern "C" fn abort() {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    if let Some(instance) = unsafe { current::get().as_ref() }
+        && instance.frame.is_entered()
+    {
+        // SAFETY: the frame is entered on this thread, and what lies between is the plugin's and this function.
+        unsafe { guard::escape(&instance.frame) }
+    }
+    std::process::abort()
+}
+
+/// `__wasi_random_get(uint8_t *, unsigned long)`, which the C++ SDK's `getentropy` calls, also natively. Returns a WASI errno.
+extern "C" fn random_get(target: *mut u8, len: std::ffi::c_ulong) -> u16 {
+    const IO: u16 = 29;
+    if target.is_null() {
+        return if len == 0 { 0 } else { 21 };
+    }
+    // SAFETY: the plugin passes a buffer of this length.
+    let target = unsafe { std::slice::from_raw_parts_mut(target, len as usize) };
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    let filled = match unsafe { current::get().as_ref() } {
+        Some(instance) => instance.cell().services.random.fill(target),
+        None => getrandom::fill(target).is_ok(),
+    };
+    if filled { 0 } else { IO }
+}

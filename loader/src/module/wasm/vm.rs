@@ -1,0 +1,323 @@
+//! A running instance of a wasm module.
+
+use std::rc::Rc;
+
+use dynvm_abi::table::CallbackId;
+use dynvm_abi::types::Status;
+use wasmtime::{
+    AsContextMut, Caller, Error, Instance, Memory, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc, WasmParams,
+    WasmResults,
+};
+
+use super::linker::Exit;
+use super::{CpuLimit, WasmModule};
+use crate::error::{Failure, FailureKind, StartError};
+use crate::vm::{Addr, Backend, Guest, Returned, VmCell};
+
+/// What hostcalls find in the store.
+pub(super) struct Data {
+    pub(super) cell: Rc<VmCell>,
+    memory: Option<Memory>,
+    allocator: Option<TypedFunc<u32, u32>>,
+    limits: StoreLimits,
+}
+
+/// A wasm module that runs.
+pub(crate) struct WasmVm {
+    store: Store<Data>,
+    callbacks: Callbacks,
+    start: Vec<Start>,
+    fuel: Option<u64>,
+    deadline: Option<u64>,
+}
+
+/// A function to run at the start.
+enum Start {
+    Plain(TypedFunc<(), ()>),
+    Command(TypedFunc<(), ()>),
+    Main(TypedFunc<(u32, u32), u32>),
+    MainVoid(TypedFunc<(), u32>),
+}
+
+macro_rules! result_type {
+    (none) => {
+        ()
+    };
+    ($value:ident) => {
+        u32
+    };
+}
+
+macro_rules! result_value {
+    (none, $value:expr) => {{
+        let () = $value;
+        0
+    }};
+    (bool, $value:expr) => {
+        u32::from($value != 0)
+    };
+    (action, $value:expr) => {
+        $value
+    };
+}
+
+macro_rules! argument_type {
+    (u32) => {
+        u32
+    };
+    (bool) => {
+        bool
+    };
+    (size) => {
+        usize
+    };
+}
+
+macro_rules! word {
+    ($ty:ident) => {
+        u32
+    };
+}
+
+macro_rules! wasm_callbacks {
+    ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
+        /// The callbacks that the module exports and may have called.
+        struct Callbacks {
+            $($name: Option<TypedFunc<($(word!($ty),)*), result_type!($ret)>>,)*
+            /// As 0.1.0 declares them, without `end_of_stream`.
+            request_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
+            response_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
+        }
+
+        impl Callbacks {
+            fn find(store: &mut Store<Data>, instance: &Instance) -> Callbacks {
+                Callbacks {
+                    $($name: find(store, instance, stringify!($name)),)*
+                    request_headers_0_1_0: find(store, instance, "proxy_on_request_headers"),
+                    response_headers_0_1_0: find(store, instance, "proxy_on_response_headers"),
+                }
+            }
+        }
+
+        impl Backend for WasmVm {
+            fn initialize(&mut self) -> Result<(), Box<Failure>> {
+                self.run_start_functions()
+            }
+
+            fn exports(&self, callback: CallbackId) -> bool {
+                match callback {
+                    CallbackId::proxy_on_request_headers if self.callbacks.request_headers_0_1_0.is_some() => true,
+                    CallbackId::proxy_on_response_headers if self.callbacks.response_headers_0_1_0.is_some() => true,
+                    $(CallbackId::$name => self.callbacks.$name.is_some(),)*
+                    _ => false,
+                }
+            }
+
+            fn memory_size(&self) -> Option<u64> {
+                let memory = self.store.data().memory?;
+                Some(memory.data_size(&self.store) as u64)
+            }
+
+            $(
+                #[inline]
+                fn $name(&mut self, $($param: argument_type!($ty)),*) -> Returned {
+                    let Some(function) = &self.callbacks.$name else {
+                        return self.without_end_of_stream(CallbackId::$name, &[$($param as u32),*]);
+                    };
+                    prepare(&mut self.store, self.fuel, self.deadline);
+                    match function.call(&mut self.store, ($($param as u32,)*)) {
+                        Ok(value) => Ok(Some(result_value!($ret, value))),
+                        Err(error) => Err(describe(&self.store.data().cell, &error)),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+dynvm_abi::callbacks!(wasm_callbacks);
+
+/// Finds a callback of these types that may be called.
+fn find<P: WasmParams, R: WasmResults>(
+    store: &mut Store<Data>,
+    instance: &Instance,
+    name: &str,
+) -> Option<TypedFunc<P, R>> {
+    if !store.data().cell.config.capabilities.allows(name) {
+        return None;
+    }
+    instance.get_typed_func(store, name).ok()
+}
+
+/// Gives the next call its budget.
+#[inline]
+fn prepare(store: &mut Store<Data>, fuel: Option<u64>, deadline: Option<u64>) {
+    if let Some(fuel) = fuel {
+        store.set_fuel(fuel).expect("the engine was made to consume fuel");
+    }
+    if let Some(deadline) = deadline {
+        store.set_epoch_deadline(deadline);
+    }
+}
+
+impl WasmVm {
+    pub(super) fn new(module: &WasmModule, cell: Rc<VmCell>) -> Result<WasmVm, StartError> {
+        let options = &module.engine.options;
+        let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
+        if let Some(bytes) = options.memory_limit {
+            limits = limits.memory_size(bytes);
+        }
+        let data = Data { cell: cell.clone(), memory: None, allocator: None, limits: limits.build() };
+        let mut store = Store::new(&module.engine.engine, data);
+        store.limiter(|data| &mut data.limits);
+        let fuel = match options.cpu_limit {
+            CpuLimit::Fuel(fuel) => Some(fuel),
+            _ => None,
+        };
+        let deadline = module.engine.deadline();
+        prepare(&mut store, fuel, deadline);
+        let instance = module.linked.instantiate(&mut store).map_err(|error| StartError::Instantiate {
+            module: module.name.clone(),
+            message: describe(&cell, &error).message,
+        })?;
+
+        let memory = instance.get_memory(&mut store, "memory");
+        let allocator = instance
+            .get_typed_func(&mut store, "proxy_on_memory_allocate")
+            .or_else(|_| instance.get_typed_func(&mut store, "malloc"))
+            .ok();
+        store.data_mut().memory = memory;
+        store.data_mut().allocator = allocator;
+        let start = start_functions(&mut store, &instance);
+        let callbacks = Callbacks::find(&mut store, &instance);
+        Ok(WasmVm { store, callbacks, start, fuel, deadline })
+    }
+
+    fn run_start_functions(&mut self) -> Result<(), Box<Failure>> {
+        for function in std::mem::take(&mut self.start) {
+            prepare(&mut self.store, self.fuel, self.deadline);
+            let done = match &function {
+                Start::Plain(function) | Start::Command(function) => function.call(&mut self.store, ()),
+                Start::Main(function) => function.call(&mut self.store, (0, 0)).map(|_| ()),
+                Start::MainVoid(function) => function.call(&mut self.store, ()).map(|_| ()),
+            };
+            match done {
+                Ok(()) => {}
+                // A command ends so when it is done.
+                Err(error) if matches!((&function, error.downcast_ref()), (Start::Command(_), Some(Exit(0)))) => {}
+                Err(error) => return Err(describe(&self.store.data().cell, &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The headers callbacks of 0.1.0; no other callback has a second form.
+    #[cold]
+    fn without_end_of_stream(&mut self, id: CallbackId, arguments: &[u32]) -> Returned {
+        let function = match id {
+            CallbackId::proxy_on_request_headers => &self.callbacks.request_headers_0_1_0,
+            CallbackId::proxy_on_response_headers => &self.callbacks.response_headers_0_1_0,
+            _ => return Ok(None),
+        };
+        let Some(function) = function else { return Ok(None) };
+        prepare(&mut self.store, self.fuel, self.deadline);
+        match function.call(&mut self.store, (arguments[0], arguments[1])) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(describe(&self.store.data().cell, &error)),
+        }
+    }
+}
+
+/// `_initialize` and then `main`, or `_start`.
+fn start_functions(store: &mut Store<Data>, instance: &Instance) -> Vec<Start> {
+    let mut functions = Vec::new();
+    if let Ok(initialize) = instance.get_typed_func(&mut *store, "_initialize") {
+        functions.push(Start::Plain(initialize));
+        if let Ok(main) = instance.get_typed_func(&mut *store, "main") {
+            functions.push(Start::Main(main));
+        } else if let Ok(main) = instance.get_typed_func(&mut *store, "__main_void") {
+            functions.push(Start::MainVoid(main));
+        }
+    } else if let Ok(start) = instance.get_typed_func(&mut *store, "_start") {
+        functions.push(Start::Command(start));
+    }
+    functions
+}
+
+/// What went wrong in a call.
+#[cold]
+fn describe(cell: &VmCell, error: &Error) -> Box<Failure> {
+    // A failure that a hostcall noted is what ended the call.
+    if let Some(failure) = cell.failure() {
+        return Box::new(failure);
+    }
+    let kind = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel | Trap::Interrupt) => FailureKind::Limit,
+        Some(_) => FailureKind::Trap,
+        None if error.downcast_ref::<Exit>().is_some() => FailureKind::Exit,
+        None => FailureKind::Limit,
+    };
+    let message = match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => "the callback used up its fuel".to_owned(),
+        Some(Trap::Interrupt) => "the callback ran longer than it may".to_owned(),
+        Some(trap) => match error.downcast_ref::<wasmtime::WasmBacktrace>() {
+            Some(backtrace) => format!("{trap}\n{backtrace}"),
+            None => trap.to_string(),
+        },
+        None => format!("{:#}", error.root_cause()),
+    };
+    Failure::new(kind, message)
+}
+
+/// The error that ends a call whose VM has failed inside of a hostcall.
+#[cold]
+pub(super) fn failed(cell: &VmCell) -> Error {
+    match cell.failure() {
+        Some(failure) => Error::new(failure),
+        None => Error::msg("the VM failed"),
+    }
+}
+
+/// The linear memory of a wasm plugin during a hostcall.
+pub(super) struct WasmGuest<'a> {
+    caller: Caller<'a, Data>,
+}
+
+impl<'a> WasmGuest<'a> {
+    pub(super) fn new(caller: Caller<'a, Data>) -> WasmGuest<'a> {
+        WasmGuest { caller }
+    }
+}
+
+impl Guest for WasmGuest<'_> {
+    const WIDE: bool = false;
+
+    #[inline]
+    fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
+        let end = addr.0.checked_add(len).ok_or(Status::InvalidMemoryAccess)?;
+        memory.data(&self.caller).get(addr.0 as usize..end as usize).ok_or(Status::InvalidMemoryAccess)
+    }
+
+    #[inline]
+    fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
+        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
+        let start = addr.0 as usize;
+        let end = start.checked_add(len).ok_or(Status::InvalidMemoryAccess)?;
+        memory.data_mut(&mut self.caller).get_mut(start..end).ok_or(Status::InvalidMemoryAccess)
+    }
+
+    fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
+        let allocator = self.caller.data().allocator.clone().ok_or(Status::InvalidMemoryAccess)?;
+        let size = u32::try_from(len).map_err(|_| Status::InvalidMemoryAccess)?;
+        let address = allocator.call(self.caller.as_context_mut(), size).map_err(|error| {
+            let cell = &self.caller.data().cell;
+            cell.fail(describe(cell, &error));
+            Status::InternalFailure
+        })?;
+        if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address.into())) }
+    }
+}

@@ -1,0 +1,178 @@
+//! A plugin that is kept running: a VM that is replaced when it has failed, as the failure policy says.
+
+use std::time::{Duration, Instant};
+
+use crate::error::StartError;
+use crate::host::Services;
+use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
+
+/// How long to wait between replacements of a VM that fails again and again (Envoy: `ReloadConfig.backoff`).
+///
+/// The first replacement is made at once; the wait doubles with each failure that follows within it, up to the longest.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ReloadBackoff {
+    /// Wait after the second failure in a row.
+    pub base: Duration,
+    /// Longest wait.
+    pub max: Duration,
+}
+
+impl Default for ReloadBackoff {
+    /// No wait between single failures, up to a second for failures in a row.
+    fn default() -> Self {
+        ReloadBackoff { base: Duration::ZERO, max: Duration::from_secs(1) }
+    }
+}
+
+/// Counts of what became of VMs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PluginStats {
+    /// VMs that failed.
+    pub failures: u64,
+    /// Failed VMs that were replaced (Envoy: `wasm.vm_reload_success`).
+    pub reload_success: u64,
+    /// Attempts to replace one that failed themselves (Envoy: `wasm.vm_reload_failure`).
+    pub reload_failure: u64,
+    /// Streams that found no VM because the wait was not over (Envoy: `wasm.vm_reload_backoff`).
+    pub reload_backoff: u64,
+}
+
+/// One plugin on one thread: its module, its configurations, its running VM.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use dynvm::{host::Services, FailurePolicy, Loader, Plugin, PluginConfig, VmConfig};
+/// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
+/// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
+/// let config = PluginConfig::named("auth").failure_policy(FailurePolicy::Reload);
+/// let mut plugin = Plugin::start(&module, VmConfig::default(), config, Services::default())?;
+/// let (vm, root) = plugin.for_new_stream();
+/// assert!(!vm.has_failed());
+/// # let _ = root;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
+pub struct Plugin {
+    module: Module,
+    vm_config: VmConfig,
+    config: PluginConfig,
+    services: Services,
+    vm: Vm,
+    root: ContextId,
+    backoff: ReloadBackoff,
+    wait: Duration,
+    retry_at: Option<Instant>,
+    counted: bool,
+    stats: PluginStats,
+}
+
+impl Plugin {
+    /// Makes a VM and starts the plugin in it.
+    ///
+    /// # Errors
+    ///
+    /// The VM cannot be made, or the plugin refuses its configuration.
+    pub fn start(
+        module: &Module,
+        vm_config: VmConfig,
+        config: PluginConfig,
+        services: Services,
+    ) -> Result<Plugin, StartError> {
+        let (vm, root) = start(module, &vm_config, &config, &services)?;
+        Ok(Plugin {
+            module: module.clone(),
+            vm_config,
+            config,
+            services,
+            vm,
+            root,
+            backoff: ReloadBackoff::default(),
+            wait: Duration::ZERO,
+            retry_at: None,
+            counted: false,
+            stats: PluginStats::default(),
+        })
+    }
+
+    /// Sets how long to wait between replacements.
+    pub fn with_backoff(mut self, backoff: ReloadBackoff) -> Plugin {
+        self.backoff = backoff;
+        self
+    }
+
+    /// The VM and the root context for a new stream. A failed VM is replaced first if the policy is to reload; then nothing of the
+    /// old one is left, and streams that it still had are gone.
+    pub fn for_new_stream(&mut self) -> (&mut Vm, ContextId) {
+        if self.vm.has_failed() {
+            self.count_failure();
+            if self.config.failure_policy == FailurePolicy::Reload {
+                self.reload();
+            }
+        }
+        (&mut self.vm, self.root)
+    }
+
+    /// The VM as it is, for streams that it has.
+    pub fn vm(&mut self) -> &mut Vm {
+        &mut self.vm
+    }
+
+    /// The root context.
+    pub fn root(&self) -> ContextId {
+        self.root
+    }
+
+    /// What became of VMs so far.
+    pub fn stats(&mut self) -> PluginStats {
+        self.count_failure();
+        self.stats
+    }
+
+    fn count_failure(&mut self) {
+        if self.vm.has_failed() && !std::mem::replace(&mut self.counted, true) {
+            self.stats.failures += 1;
+        }
+    }
+
+    fn reload(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| now < at) {
+            self.stats.reload_backoff += 1;
+            return;
+        }
+        match start(&self.module, &self.vm_config, &self.config, &self.services) {
+            Ok((vm, root)) => {
+                self.vm = vm;
+                self.root = root;
+                self.counted = false;
+                self.stats.reload_success += 1;
+            }
+            Err(error) => {
+                self.stats.reload_failure += 1;
+                self.vm.log(dynvm_abi::types::LogLevel::Error, &format!("the plugin cannot be started again: {error}"));
+            }
+        }
+        self.wait = if self.retry_at.is_some_and(|at| now < at + self.backoff.max) {
+            (self.wait * 2).clamp(self.backoff.base, self.backoff.max)
+        } else {
+            self.backoff.base
+        };
+        self.retry_at = Some(now + self.wait);
+    }
+}
+
+fn start(
+    module: &Module,
+    vm_config: &VmConfig,
+    config: &PluginConfig,
+    services: &Services,
+) -> Result<(Vm, ContextId), StartError> {
+    let mut vm = Vm::new(module, vm_config.clone(), services.clone())?;
+    let root = vm.start_plugin(config.clone())?;
+    Ok((vm, root))
+}

@@ -1,0 +1,392 @@
+//! The events of a stream and of a root, and what the plugin's answers mean.
+
+use dynvm_abi::table::CallbackId;
+use dynvm_abi::types::{
+    FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType, StreamType,
+};
+
+use super::cell::{Call, CallKind, Delivery, DeliveryKind};
+use super::{Called, ContextId, Vm};
+use crate::config::FailurePolicy;
+use crate::error::CallFailed;
+use crate::host::{Headers, HttpCallResponse, QueueId};
+
+/// Streams. Each answers with what the embedder's filter chain does next. With a failed VM the answer follows the failure policy; the
+/// stream in whose callback it failed is told through [`Stream::fail`](crate::host::Stream::fail).
+impl Vm {
+    /// Request headers have arrived.
+    pub fn on_request_headers(
+        &mut self,
+        stream: ContextId,
+        num_headers: usize,
+        end_of_stream: bool,
+    ) -> FilterHeadersStatus {
+        let id = stream.0;
+        let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_request_headers, &arguments, |b| {
+            b.proxy_on_request_headers(id, num_headers, end_of_stream)
+        });
+        self.headers_status(id, called)
+    }
+
+    /// Request body has arrived; `body_size` is what the body buffer holds now.
+    pub fn on_request_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
+        let id = stream.0;
+        let arguments = [id.into(), body_size as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_request_body, &arguments, |b| {
+            b.proxy_on_request_body(id, body_size, end_of_stream)
+        });
+        self.data_status(id, called)
+    }
+
+    /// Request trailers have arrived.
+    pub fn on_request_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
+        let id = stream.0;
+        let called = self.call(id, CallbackId::proxy_on_request_trailers, &[id.into(), num_trailers as u64], |b| {
+            b.proxy_on_request_trailers(id, num_trailers)
+        });
+        self.trailers_status(id, called)
+    }
+
+    /// HTTP/2 metadata of the request has arrived. The answer is always to go on.
+    pub fn on_request_metadata(&mut self, stream: ContextId, num_elements: usize) {
+        let id = stream.0;
+        self.call(id, CallbackId::proxy_on_request_metadata, &[id.into(), num_elements as u64], |b| {
+            b.proxy_on_request_metadata(id, num_elements)
+        });
+    }
+
+    /// Response headers have arrived.
+    pub fn on_response_headers(
+        &mut self,
+        stream: ContextId,
+        num_headers: usize,
+        end_of_stream: bool,
+    ) -> FilterHeadersStatus {
+        let id = stream.0;
+        let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_response_headers, &arguments, |b| {
+            b.proxy_on_response_headers(id, num_headers, end_of_stream)
+        });
+        self.headers_status(id, called)
+    }
+
+    /// Response body has arrived; `body_size` is what the body buffer holds now.
+    pub fn on_response_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
+        let id = stream.0;
+        let arguments = [id.into(), body_size as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_response_body, &arguments, |b| {
+            b.proxy_on_response_body(id, body_size, end_of_stream)
+        });
+        self.data_status(id, called)
+    }
+
+    /// Response trailers have arrived.
+    pub fn on_response_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
+        let id = stream.0;
+        let called = self.call(id, CallbackId::proxy_on_response_trailers, &[id.into(), num_trailers as u64], |b| {
+            b.proxy_on_response_trailers(id, num_trailers)
+        });
+        self.trailers_status(id, called)
+    }
+
+    /// HTTP/2 metadata of the response has arrived. The answer is always to go on.
+    pub fn on_response_metadata(&mut self, stream: ContextId, num_elements: usize) {
+        let id = stream.0;
+        self.call(id, CallbackId::proxy_on_response_metadata, &[id.into(), num_elements as u64], |b| {
+            b.proxy_on_response_metadata(id, num_elements)
+        });
+    }
+
+    /// A TCP connection has been accepted.
+    pub fn on_new_connection(&mut self, stream: ContextId) -> FilterStatus {
+        let id = stream.0;
+        let called =
+            self.call(id, CallbackId::proxy_on_new_connection, &[id.into()], |b| b.proxy_on_new_connection(id));
+        self.network_status(id, called)
+    }
+
+    /// Bytes from downstream have arrived.
+    pub fn on_downstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
+        let id = stream.0;
+        let arguments = [id.into(), data_size as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_downstream_data, &arguments, |b| {
+            b.proxy_on_downstream_data(id, data_size, end_of_stream)
+        });
+        self.network_status(id, called)
+    }
+
+    /// Bytes from upstream have arrived.
+    pub fn on_upstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
+        let id = stream.0;
+        let arguments = [id.into(), data_size as u64, end_of_stream.into()];
+        let called = self.call(id, CallbackId::proxy_on_upstream_data, &arguments, |b| {
+            b.proxy_on_upstream_data(id, data_size, end_of_stream)
+        });
+        self.network_status(id, called)
+    }
+
+    /// The downstream connection is closed.
+    pub fn on_downstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
+        let id = stream.0;
+        self.call(id, CallbackId::proxy_on_downstream_connection_close, &[id.into(), peer as u64], |b| {
+            b.proxy_on_downstream_connection_close(id, peer as u32)
+        });
+    }
+
+    /// The upstream connection is closed.
+    pub fn on_upstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
+        let id = stream.0;
+        self.call(id, CallbackId::proxy_on_upstream_connection_close, &[id.into(), peer as u64], |b| {
+            b.proxy_on_upstream_connection_close(id, peer as u32)
+        });
+    }
+
+    fn headers_status(&mut self, id: u32, called: Option<Called>) -> FilterHeadersStatus {
+        use FilterHeadersStatus as Status;
+        let Some(called) = called else {
+            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+                Continue::Yes => Status::Continue,
+                Continue::No => Status::StopAllIterationAndWatermark,
+            };
+        };
+        if called.local_response_sent {
+            return Status::StopAllIterationAndWatermark;
+        }
+        match called.value.map(Status::from_u32) {
+            None => Status::Continue,
+            Some(Some(Status::StopIteration)) if !self.cell.config.allow_on_headers_stop_iteration => {
+                Status::StopAllIterationAndWatermark
+            }
+            Some(status) => status.unwrap_or(Status::StopAllIterationAndWatermark),
+        }
+    }
+
+    fn data_status(&mut self, id: u32, called: Option<Called>) -> FilterDataStatus {
+        use FilterDataStatus as Status;
+        let Some(called) = called else {
+            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+                Continue::Yes => Status::Continue,
+                Continue::No => Status::StopIterationNoBuffer,
+            };
+        };
+        if called.local_response_sent {
+            return Status::StopIterationNoBuffer;
+        }
+        called.value.map_or(Status::Continue, |value| Status::from_u32(value).unwrap_or(Status::StopIterationNoBuffer))
+    }
+
+    fn trailers_status(&mut self, id: u32, called: Option<Called>) -> FilterTrailersStatus {
+        use FilterTrailersStatus as Status;
+        let Some(called) = called else {
+            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+                Continue::Yes => Status::Continue,
+                Continue::No => Status::StopIteration,
+            };
+        };
+        match called.value {
+            _ if called.local_response_sent => Status::StopIteration,
+            None | Some(0) => Status::Continue,
+            Some(_) => Status::StopIteration,
+        }
+    }
+
+    fn network_status(&mut self, id: u32, called: Option<Called>) -> FilterStatus {
+        let Some(called) = called else {
+            return match self.on_failed_stream(id, [StreamType::Downstream, StreamType::Upstream]) {
+                Continue::Yes => FilterStatus::Continue,
+                Continue::No => FilterStatus::StopIteration,
+            };
+        };
+        match called.value {
+            None | Some(0) => FilterStatus::Continue,
+            Some(_) => FilterStatus::StopIteration,
+        }
+    }
+
+    /// The failure policy's answer for a stream of a failed VM. The stream in whose callback it failed fails under every policy.
+    #[cold]
+    fn on_failed_stream(&mut self, id: u32, directions: [StreamType; 2]) -> Continue {
+        let mut contexts = self.cell.contexts.borrow_mut();
+        let policy = contexts.root_of(id).map(|(_, root)| root.config.failure_policy).unwrap_or_default();
+        let failed_now = self.cell.take_failed_in(id);
+        let Some(state) = contexts.stream_mut(id) else { return Continue::No };
+        if policy == FailurePolicy::Open && !failed_now && !state.failed {
+            return Continue::Yes;
+        }
+        if !std::mem::replace(&mut state.failed, true) {
+            for direction in directions {
+                state.stream.fail(direction);
+            }
+        }
+        Continue::No
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Continue {
+    Yes,
+    No,
+}
+
+/// Roots.
+impl Vm {
+    /// A tick is due.
+    pub fn on_tick(&mut self, root: ContextId) {
+        let id = root.0;
+        if self.cell.contexts.borrow().get(id).is_some() {
+            self.call(id, CallbackId::proxy_on_tick, &[id.into()], |b| b.proxy_on_tick(id));
+        }
+    }
+
+    /// A queue that this root registered has an element.
+    pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
+        let id = root.0;
+        if self.cell.contexts.borrow().get(id).is_some() {
+            self.call(id, CallbackId::proxy_on_queue_ready, &[id.into(), queue.into()], |b| {
+                b.proxy_on_queue_ready(id, queue)
+            });
+        }
+    }
+
+    /// The host calls a function of the plugin (`proxy_on_foreign_function`), with arguments that it reads as buffer `CallData`.
+    pub fn on_foreign_function(
+        &mut self,
+        root: ContextId,
+        function_id: u32,
+        arguments: Vec<u8>,
+    ) -> Result<(), CallFailed> {
+        let (id, size) = (root.0, arguments.len());
+        if self.cell.contexts.borrow().get(id).is_none() {
+            return Err(CallFailed::UnknownContext(id));
+        }
+        let delivery = Delivery { call_data: arguments, kind: Some(DeliveryKind::ForeignCall), ..Delivery::default() };
+        self.deliver(delivery, |vm| {
+            vm.call(id, CallbackId::proxy_on_foreign_function, &[id.into(), function_id.into(), size as u64], |b| {
+                b.proxy_on_foreign_function(id, function_id, size)
+            })
+        })
+    }
+
+    /// The answer to an HTTP call, or its failure: then a response without headers. Ends the call.
+    ///
+    /// # Errors
+    ///
+    /// There is no such call: it has been answered, or its root is gone.
+    pub fn on_http_call_response(&mut self, token: u32, response: HttpCallResponse) -> Result<(), CallFailed> {
+        let call = self.end_call(token, CallKind::Http)?;
+        let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));
+        let delivery = Delivery {
+            http_headers: response.headers,
+            http_body: response.body,
+            http_trailers: response.trailers,
+            kind: Some(DeliveryKind::HttpCall),
+            ..Delivery::default()
+        };
+        let id = call.root;
+        let arguments = [id.into(), token.into(), headers as u64, body as u64, trailers as u64];
+        self.deliver(delivery, |vm| {
+            vm.call(id, CallbackId::proxy_on_http_call_response, &arguments, |b| {
+                b.proxy_on_http_call_response(id, token, headers, body, trailers)
+            })
+        })
+    }
+
+    /// Initial metadata of a gRPC stream.
+    pub fn on_grpc_receive_initial_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallFailed> {
+        let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
+        let delivery =
+            Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcInitialMetadata), ..Delivery::default() };
+        let arguments = [id.into(), token.into(), count.into()];
+        self.deliver(delivery, |vm| {
+            vm.call(id, CallbackId::proxy_on_grpc_receive_initial_metadata, &arguments, |b| {
+                b.proxy_on_grpc_receive_initial_metadata(id, token, count)
+            })
+        })
+    }
+
+    /// A message of a gRPC call or stream. It ends a unary call, of which nothing else is delivered.
+    pub fn on_grpc_receive(&mut self, token: u32, message: Vec<u8>) -> Result<(), CallFailed> {
+        let call = self.find_grpc(token)?;
+        if call.kind == CallKind::GrpcCall {
+            self.cell.calls.borrow_mut().end(token);
+            self.set_status(0, Vec::new());
+        }
+        let (id, size) = (call.root, message.len());
+        let delivery = Delivery { grpc_message: message, kind: Some(DeliveryKind::GrpcMessage), ..Delivery::default() };
+        self.deliver(delivery, |vm| {
+            vm.call(id, CallbackId::proxy_on_grpc_receive, &[id.into(), token.into(), size as u64], |b| {
+                b.proxy_on_grpc_receive(id, token, size)
+            })
+        })
+    }
+
+    /// Trailing metadata of a gRPC stream.
+    pub fn on_grpc_receive_trailing_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallFailed> {
+        let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
+        let delivery =
+            Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcTrailingMetadata), ..Delivery::default() };
+        let arguments = [id.into(), token.into(), count.into()];
+        self.deliver(delivery, |vm| {
+            vm.call(id, CallbackId::proxy_on_grpc_receive_trailing_metadata, &arguments, |b| {
+                b.proxy_on_grpc_receive_trailing_metadata(id, token, count)
+            })
+        })
+    }
+
+    /// A gRPC stream is over, or a unary call failed, with a status and a message that the plugin may read. Ends the call.
+    pub fn on_grpc_close(&mut self, token: u32, status: u32, message: Vec<u8>) -> Result<(), CallFailed> {
+        let id = self.find_grpc(token)?.root;
+        self.cell.calls.borrow_mut().end(token);
+        self.set_status(status, message);
+        self.deliver(Delivery::default(), |vm| {
+            vm.call(id, CallbackId::proxy_on_grpc_close, &[id.into(), token.into(), status.into()], |b| {
+                b.proxy_on_grpc_close(id, token, status)
+            })
+        })
+    }
+
+    /// Makes what a call brought readable while its callback runs.
+    fn deliver(&mut self, delivery: Delivery, call: impl FnOnce(&mut Vm) -> Option<Called>) -> Result<(), CallFailed> {
+        *self.cell.delivery.borrow_mut() = delivery;
+        let called = call(self);
+        *self.cell.delivery.borrow_mut() = Delivery::default();
+        match (called, self.failure()) {
+            (None, Some(failure)) => Err(CallFailed::Vm(failure)),
+            _ => Ok(()),
+        }
+    }
+
+    fn set_status(&mut self, code: u32, message: Vec<u8>) {
+        let mut status = self.cell.call_status.borrow_mut();
+        status.code = code;
+        status.message = message;
+    }
+
+    fn end_call(&mut self, token: u32, kind: CallKind) -> Result<Call, CallFailed> {
+        let mut calls = self.cell.calls.borrow_mut();
+        match calls.find(token) {
+            Some(call) if call.kind == kind => {
+                calls.end(token);
+                Ok(call)
+            }
+            _ => Err(CallFailed::UnknownToken(token)),
+        }
+    }
+
+    fn find_grpc(&self, token: u32) -> Result<Call, CallFailed> {
+        match self.cell.calls.borrow().find(token) {
+            Some(call) if call.kind != CallKind::Http => Ok(call),
+            _ => Err(CallFailed::UnknownToken(token)),
+        }
+    }
+
+    /// Writes a message of the host's about this VM to its log.
+    pub fn log(&self, level: LogLevel, message: &str) {
+        self.cell.log(level, message.as_bytes());
+    }
+}
+
+fn len(map: &Headers) -> usize {
+    crate::host::HeaderMap::len(map)
+}

@@ -1,0 +1,338 @@
+//! The state of one VM that hostcalls reach: shared between the [`Vm`](super::Vm) and its backend, on one thread.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use dynvm_abi::table::{CallbackId, HOSTCALLS, HostcallId};
+use dynvm_abi::types::{LogLevel, StreamType};
+use dynvm_abi::version::AbiVersion;
+
+use super::contexts::{Contexts, Root};
+use crate::VmConfig;
+use crate::error::{Failure, FailureKind};
+use crate::host::{Headers, LocalResponse, LogSource, Services};
+use crate::trace::Tracer;
+
+/// What the plugin is doing, which decides what it may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// `_initialize`, `main`, `_start`: before any context.
+    Starting,
+    /// A callback.
+    Running,
+    /// The allocator, called from within a hostcall.
+    Allocating,
+}
+
+/// A set of hostcalls, a bit each.
+pub(crate) type HostcallSet = u64;
+
+const _: () = assert!(HOSTCALLS.len() <= 64, "a HostcallSet has a bit for every hostcall");
+
+pub(crate) const fn bit(id: HostcallId) -> HostcallSet {
+    1 << id as u8
+}
+
+impl Phase {
+    /// The hostcalls of this phase, as proxy-wasm-cpp-host has them.
+    const fn allowed(self) -> HostcallSet {
+        match self {
+            Phase::Running => HostcallSet::MAX,
+            Phase::Starting | Phase::Allocating => bit(HostcallId::proxy_log),
+        }
+    }
+}
+
+/// Something the plugin asked for that happens after its callback has returned.
+pub(crate) enum Deferred {
+    Continue(u32, StreamType),
+    Close(u32, StreamType),
+    LocalResponse(u32, Box<LocalResponse>),
+    /// `proxy_done` of a root: it is deleted.
+    RootDone(u32),
+}
+
+/// What is readable only inside the callback that delivers it.
+#[derive(Default)]
+pub(crate) struct Delivery {
+    pub(crate) http_headers: Headers,
+    pub(crate) http_trailers: Headers,
+    pub(crate) http_body: Vec<u8>,
+    pub(crate) grpc_metadata: Headers,
+    pub(crate) grpc_message: Vec<u8>,
+    pub(crate) call_data: Vec<u8>,
+    /// Which of them there are.
+    pub(crate) kind: Option<DeliveryKind>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryKind {
+    HttpCall,
+    GrpcInitialMetadata,
+    GrpcMessage,
+    GrpcTrailingMetadata,
+    ForeignCall,
+}
+
+/// What `proxy_get_status` answers.
+#[derive(Default)]
+pub(crate) struct CallStatus {
+    pub(crate) code: u32,
+    pub(crate) message: Vec<u8>,
+}
+
+/// Calls under way: their tokens and roots.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) under_way: Vec<Call>,
+    pub(crate) count: u32,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) token: u32,
+    pub(crate) root: u32,
+    pub(crate) kind: CallKind,
+}
+
+/// Kinds of calls; the numbers stand in the low two bits of tokens, as in proxy-wasm-cpp-host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallKind {
+    Http = 0,
+    GrpcCall = 1,
+    GrpcStream = 2,
+}
+
+impl Calls {
+    /// A token that no call under way has; never 0.
+    pub(crate) fn begin(&mut self, kind: CallKind, root: u32) -> u32 {
+        loop {
+            self.count = self.count % (u32::MAX >> 2) + 1;
+            let token = self.count << 2 | kind as u32;
+            if self.find(token).is_none() {
+                self.under_way.push(Call { token, root, kind });
+                return token;
+            }
+        }
+    }
+
+    pub(crate) fn find(&self, token: u32) -> Option<Call> {
+        self.under_way.iter().find(|call| call.token == token).copied()
+    }
+
+    pub(crate) fn end(&mut self, token: u32) -> Option<Call> {
+        let index = self.under_way.iter().position(|call| call.token == token)?;
+        Some(self.under_way.swap_remove(index))
+    }
+}
+
+pub(crate) struct VmCell {
+    pub(crate) services: Services,
+    pub(crate) config: VmConfig,
+    abi_version: AbiVersion,
+    /// Hostcalls that pass without a closer look: allowed by configuration and phase, and not traced.
+    fast: Cell<HostcallSet>,
+    /// Hostcalls that the configuration allows.
+    capable: HostcallSet,
+    phase: Cell<Phase>,
+    traced: Cell<bool>,
+    pub(crate) tracer: RefCell<Option<Box<dyn Tracer>>>,
+    /// The context whose callback runs; 0: the VM's own.
+    pub(crate) current: Cell<u32>,
+    /// The context that hostcalls act on.
+    pub(crate) effective: Cell<u32>,
+    pub(crate) callback: Cell<Option<CallbackId>>,
+    pub(crate) local_response_sent: Cell<bool>,
+    has_deferred: Cell<bool>,
+    pub(crate) deferred: RefCell<Vec<Deferred>>,
+    pub(crate) contexts: RefCell<Contexts>,
+    pub(crate) delivery: RefCell<Delivery>,
+    pub(crate) call_status: RefCell<CallStatus>,
+    pub(crate) calls: RefCell<Calls>,
+    has_failed: Cell<bool>,
+    /// The context in whose callback the VM failed, until its stream has been told.
+    failed_in: Cell<u32>,
+    failure: RefCell<Option<Box<Failure>>>,
+}
+
+impl VmCell {
+    pub(crate) fn new(config: VmConfig, services: Services, abi_version: AbiVersion) -> Rc<VmCell> {
+        let capable = HOSTCALLS
+            .iter()
+            .enumerate()
+            .filter(|(_, hostcall)| config.capabilities.allows(hostcall.name))
+            .fold(0, |set, (index, _)| set | 1 << index);
+        let cell = VmCell {
+            services,
+            config,
+            abi_version,
+            fast: Cell::new(0),
+            capable,
+            phase: Cell::new(Phase::Running),
+            traced: Cell::new(false),
+            tracer: RefCell::default(),
+            current: Cell::new(0),
+            effective: Cell::new(0),
+            callback: Cell::new(None),
+            local_response_sent: Cell::new(false),
+            has_deferred: Cell::new(false),
+            deferred: RefCell::default(),
+            contexts: RefCell::new(Contexts::new()),
+            delivery: RefCell::default(),
+            call_status: RefCell::default(),
+            calls: RefCell::default(),
+            has_failed: Cell::new(false),
+            failed_in: Cell::new(0),
+            failure: RefCell::default(),
+        };
+        cell.update_fast();
+        Rc::new(cell)
+    }
+
+    fn update_fast(&self) {
+        let allowed = self.capable & self.phase.get().allowed();
+        self.fast.set(if self.traced.get() { 0 } else { allowed });
+    }
+
+    /// Whether a hostcall passes without a closer look.
+    #[inline]
+    pub(crate) fn is_fast(&self, id: HostcallId) -> bool {
+        self.fast.get() & bit(id) != 0
+    }
+
+    pub(crate) fn is_capable(&self, id: HostcallId) -> bool {
+        self.capable & bit(id) != 0
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub(crate) fn allows_in_phase(&self, id: HostcallId) -> bool {
+        self.phase.get().allowed() & bit(id) != 0
+    }
+
+    /// Enters a phase until the guard is dropped.
+    #[inline]
+    pub(crate) fn enter_phase(&self, phase: Phase) -> PhaseGuard<'_> {
+        let guard = PhaseGuard { cell: self, phase: self.phase.get(), fast: self.fast.get() };
+        self.phase.set(phase);
+        self.fast.set(self.fast.get() & phase.allowed());
+        guard
+    }
+
+    pub(crate) fn set_tracer(&self, tracer: Option<Box<dyn Tracer>>) {
+        self.traced.set(tracer.is_some());
+        *self.tracer.borrow_mut() = tracer;
+        self.update_fast();
+    }
+
+    #[inline]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.traced.get()
+    }
+
+    /// Fails the VM. The first failure is the one that is reported.
+    pub(crate) fn fail(&self, failure: Box<Failure>) {
+        self.has_failed.set(true);
+        self.failure.borrow_mut().get_or_insert(failure);
+    }
+
+    pub(crate) fn set_failed_in(&self, context: u32) {
+        self.failed_in.set(context);
+    }
+
+    /// Whether the VM failed in a callback of this context, asked the first time.
+    pub(crate) fn take_failed_in(&self, context: u32) -> bool {
+        let here = context != 0 && self.failed_in.get() == context;
+        if here {
+            self.failed_in.set(0);
+        }
+        here
+    }
+
+    pub(crate) fn fail_with(&self, kind: FailureKind, message: impl Into<String>) {
+        self.fail(Failure::new(kind, message));
+    }
+
+    #[inline]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed.get()
+    }
+
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        self.failure.borrow().as_deref().cloned()
+    }
+
+    pub(crate) fn defer(&self, action: Deferred) {
+        self.has_deferred.set(true);
+        self.deferred.borrow_mut().push(action);
+    }
+
+    #[inline]
+    pub(crate) fn has_deferred(&self) -> bool {
+        self.has_deferred.get()
+    }
+
+    pub(crate) fn take_deferred(&self) -> Vec<Deferred> {
+        self.has_deferred.set(false);
+        std::mem::take(&mut self.deferred.borrow_mut())
+    }
+
+    pub(crate) fn abi_version(&self) -> AbiVersion {
+        self.abi_version
+    }
+
+    /// The root of the context that hostcalls act on.
+    pub(crate) fn effective_root(&self) -> Option<u32> {
+        self.contexts.borrow().root_of(self.effective.get()).map(|(id, _)| id)
+    }
+
+    /// Writes a message of the effective context to the log, if its level is wanted.
+    pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
+        if level < self.services.log.level() {
+            return;
+        }
+        let context_id = self.effective.get();
+        // A destructor may log while a context is being changed; then the message goes without the plugin's name.
+        let contexts = self.contexts.try_borrow();
+        let plugin = contexts
+            .as_ref()
+            .ok()
+            .and_then(|contexts| contexts.root_of(context_id))
+            .map_or("", |(_, root): (u32, &Root)| root.config.name.as_str());
+        let source = LogSource { vm_id: &self.config.vm_id, plugin, context_id };
+        self.services.log.log(source, level, message);
+    }
+}
+
+/// Leaves a phase when dropped.
+pub(crate) struct PhaseGuard<'a> {
+    cell: &'a VmCell,
+    phase: Phase,
+    fast: HostcallSet,
+}
+
+impl Drop for PhaseGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.cell.phase.set(self.phase);
+        self.cell.fast.set(self.fast);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_carry_their_kind_and_are_unique() {
+        let mut calls = Calls::default();
+        assert_eq!(calls.begin(CallKind::Http, 1), 4);
+        assert_eq!(calls.begin(CallKind::GrpcCall, 1), 9);
+        assert_eq!(calls.begin(CallKind::GrpcStream, 1), 14);
+        calls.count = u32::MAX >> 2;
+        assert_eq!(calls.begin(CallKind::Http, 1), 8, "4 is under way");
+        assert!(calls.end(4).is_some() && calls.end(4).is_none());
+    }
+}

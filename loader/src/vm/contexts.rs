@@ -1,0 +1,212 @@
+//! The contexts of one VM: roots and streams, by id.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::PluginConfig;
+use crate::host::Stream;
+
+/// A context of a VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its context lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContextId(pub(crate) u32);
+
+impl ContextId {
+    /// The number that the plugin sees.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for ContextId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What a context is.
+pub(crate) enum Context {
+    Root(Root),
+    Stream(StreamState),
+}
+
+/// One plugin configuration in the VM.
+pub(crate) struct Root {
+    pub(crate) config: Rc<PluginConfig>,
+    pub(crate) done: DoneState,
+    pub(crate) streams: usize,
+}
+
+/// How far a root has come with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DoneState {
+    Running,
+    /// It returned false from `proxy_on_done` and will call `proxy_done`.
+    Pending,
+    /// It called `proxy_done`.
+    Done,
+}
+
+/// One HTTP stream or TCP connection.
+pub(crate) struct StreamState {
+    pub(crate) root: u32,
+    pub(crate) stream: Box<dyn Stream>,
+    /// `fail` was called: once per stream.
+    pub(crate) failed: bool,
+    pub(crate) ended: Ended,
+}
+
+/// Which of the final callbacks a stream has had.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Ended {
+    pub(crate) done: bool,
+    pub(crate) log: bool,
+}
+
+/// All contexts. A context stands at the slot of its id modulo the number of slots, so that finding one takes neither hashing nor search.
+pub(crate) struct Contexts {
+    slots: Vec<Option<(u32, Context)>>,
+    live: usize,
+    next: u32,
+}
+
+impl Contexts {
+    pub(crate) fn new() -> Contexts {
+        let mut slots = Vec::new();
+        slots.resize_with(8, || None);
+        Contexts { slots, live: 0, next: 1 }
+    }
+
+    pub(crate) fn insert(&mut self, context: Context) -> u32 {
+        if (self.live + 1) * 2 > self.slots.len() {
+            self.grow();
+        }
+        loop {
+            let id = self.next;
+            self.next = self.next.checked_add(1).unwrap_or(1);
+            let index = self.index(id);
+            if self.slots[index].is_none() {
+                self.slots[index] = Some((id, context));
+                self.live += 1;
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Context> {
+        let index = self.index(id);
+        match &self.slots[index] {
+            Some((found, _)) if *found == id => {
+                self.live -= 1;
+                self.slots[index].take().map(|(_, context)| context)
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get(&self, id: u32) -> Option<&Context> {
+        match &self.slots[self.index(id)] {
+            Some((found, context)) if *found == id => Some(context),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Context> {
+        let index = self.index(id);
+        match &mut self.slots[index] {
+            Some((found, context)) if *found == id => Some(context),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn stream(&self, id: u32) -> Option<&StreamState> {
+        match self.get(id)? {
+            Context::Stream(stream) => Some(stream),
+            Context::Root(_) => None,
+        }
+    }
+
+    pub(crate) fn stream_mut(&mut self, id: u32) -> Option<&mut StreamState> {
+        match self.get_mut(id)? {
+            Context::Stream(stream) => Some(stream),
+            Context::Root(_) => None,
+        }
+    }
+
+    /// The root of a context: itself, or its stream's.
+    pub(crate) fn root_of(&self, id: u32) -> Option<(u32, &Root)> {
+        let id = match self.get(id)? {
+            Context::Root(root) => return Some((id, root)),
+            Context::Stream(stream) => stream.root,
+        };
+        match self.get(id)? {
+            Context::Root(root) => Some((id, root)),
+            Context::Stream(_) => None,
+        }
+    }
+
+    pub(crate) fn root_mut(&mut self, id: u32) -> Option<&mut Root> {
+        match self.get_mut(id)? {
+            Context::Root(root) => Some(root),
+            Context::Stream(_) => None,
+        }
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = (u32, &Context)> {
+        self.slots.iter().flatten().map(|(id, context)| (*id, context))
+    }
+
+    fn index(&self, id: u32) -> usize {
+        id as usize & (self.slots.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        // Live ids may be far apart, so two of them can meet in the larger table too: then it has to be larger still.
+        let mut len = self.slots.len() * 2;
+        loop {
+            let mut taken = vec![false; len];
+            let free = |id: u32| !std::mem::replace(&mut taken[id as usize & (len - 1)], true);
+            if self.ids().map(|(id, _)| id).all(free) {
+                break;
+            }
+            len *= 2;
+        }
+        let mut slots = Vec::new();
+        slots.resize_with(len, || None);
+        for (id, context) in std::mem::take(&mut self.slots).into_iter().flatten() {
+            slots[id as usize & (len - 1)] = Some((id, context));
+        }
+        self.slots = slots;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::ConfigStream;
+
+    fn stream() -> Context {
+        Context::Stream(StreamState { root: 1, stream: Box::new(ConfigStream), failed: false, ended: Ended::default() })
+    }
+
+    #[test]
+    fn ids_are_unique_among_the_living() {
+        let mut contexts = Contexts::new();
+        let keep: Vec<u32> = (0..40).map(|_| contexts.insert(stream())).collect();
+        assert_eq!(keep, (1..=40).collect::<Vec<_>>());
+        contexts.next = u32::MAX - 3;
+        let mut late = Vec::new();
+        for _ in 0..1000 {
+            let id = contexts.insert(stream());
+            assert!(id != 0 && !keep.contains(&id) && !late.contains(&id));
+            late.push(id);
+            if late.len() > 20 {
+                assert!(contexts.remove(late.remove(0)).is_some());
+            }
+        }
+        for id in keep.iter().chain(&late) {
+            assert!(contexts.stream(*id).is_some());
+        }
+        assert!(contexts.get(0).is_none());
+        assert_eq!(contexts.ids().count(), keep.len() + late.len());
+    }
+}

@@ -1,0 +1,77 @@
+//! How hostcalls reach a plugin's memory: the one difference between the backends that they see.
+
+use dynvm_abi::types::Status;
+
+use super::cell::{Phase, VmCell};
+
+/// An address in the plugin's memory: an offset in linear memory, or a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Addr(pub(crate) u64);
+
+/// The plugin's memory during one hostcall.
+///
+/// Every access is checked as far as the backend can: wasm checks bounds, native refuses null.
+pub(crate) trait Guest {
+    /// The bytes that the plugin passed. Empty for length 0, whatever the address.
+    fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status>;
+
+    /// A place to write to.
+    fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status>;
+
+    /// Memory from the plugin's own allocator, never null.
+    ///
+    /// Runs code of the plugin. If that fails the VM, the cell has the failure and the caller returns to the plugin's caller at once.
+    fn allocate(&mut self, len: usize) -> Result<Addr, Status>;
+
+    /// Whether pointers and sizes in memory take 8 bytes, not 4.
+    const WIDE: bool;
+
+    fn write_u32(&mut self, addr: Addr, value: u32) -> Result<(), Status> {
+        self.slice_mut(addr, 4)?.copy_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    fn write_u64(&mut self, addr: Addr, value: u64) -> Result<(), Status> {
+        self.slice_mut(addr, 8)?.copy_from_slice(&value.to_le_bytes());
+        Ok(())
+    }
+
+    /// Writes a `size_t` or a pointer.
+    fn write_size(&mut self, addr: Addr, value: u64) -> Result<(), Status> {
+        if Self::WIDE { self.write_u64(addr, value) } else { self.write_u32(addr, value as u32) }
+    }
+}
+
+/// Where a hostcall writes a returned value: the address of the pointer and of the size.
+#[derive(Clone, Copy)]
+pub(crate) struct Out {
+    pub(crate) data: Addr,
+    pub(crate) size: Addr,
+}
+
+/// Returns bytes to the plugin, in memory that it then owns. Nothing is allocated for an empty value: pointer null, size 0.
+pub(crate) fn return_bytes<G: Guest>(guest: &mut G, cell: &VmCell, out: Out, value: &[u8]) -> Result<(), Status> {
+    return_with(guest, cell, out, value.len(), |target| target.copy_from_slice(value))
+}
+
+/// The same for a value that is written in place.
+pub(crate) fn return_with<G: Guest>(
+    guest: &mut G,
+    cell: &VmCell,
+    out: Out,
+    len: usize,
+    fill: impl FnOnce(&mut [u8]),
+) -> Result<(), Status> {
+    if len == 0 {
+        // Both places are written before anything is reported, as SDKs read both.
+        guest.write_size(out.data, 0)?;
+        return guest.write_size(out.size, 0);
+    }
+    let addr = {
+        let _allocating = cell.enter_phase(Phase::Allocating);
+        guest.allocate(len)?
+    };
+    fill(guest.slice_mut(addr, len)?);
+    guest.write_size(out.data, addr.0)?;
+    guest.write_size(out.size, len as u64)
+}

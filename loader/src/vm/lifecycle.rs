@@ -1,0 +1,233 @@
+//! Start and end: of the VM, of the plugins in it, of streams.
+
+use std::rc::Rc;
+
+use dynvm_abi::table::CallbackId;
+
+use super::cell::{Phase, VmCell};
+use super::contexts::{Context, DoneState, Ended, Root, StreamState};
+use super::{ContextId, Vm};
+use crate::error::{CallFailed, Failure, StartError};
+use crate::host::{Services, Stream};
+use crate::{Module, PluginConfig, VmConfig};
+
+/// Whether a root context has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RootDone {
+    /// It is deleted.
+    Deleted,
+    /// It asked for time: it will call `proxy_done`, and is deleted then.
+    Pending,
+}
+
+impl Vm {
+    /// Makes an instance and runs its start functions (`_initialize` and `main`, or `_start`), in which only `proxy_log` is allowed.
+    ///
+    /// # Errors
+    ///
+    /// The system's loader or wasmtime refuse the image, or the plugin fails in its start functions.
+    pub fn new(module: &Module, config: VmConfig, services: Services) -> Result<Vm, StartError> {
+        let cell = VmCell::new(config, services, module.info().abi_version);
+        let backend = module.instantiate(&cell)?;
+        let mut vm = Vm { backend, cell, module: module.clone(), _not_send: std::marker::PhantomData };
+        vm.initialize()?;
+        Ok(vm)
+    }
+
+    fn initialize(&mut self) -> Result<(), StartError> {
+        let _starting = self.cell.enter_phase(Phase::Starting);
+        self.backend.initialize().map_err(|failure| {
+            self.cell.fail(failure.clone());
+            StartError::Failed {
+                module: self.module.name().to_owned(),
+                function: "its start function",
+                failure: *failure,
+            }
+        })
+    }
+
+    /// Creates a root context and starts the plugin: `proxy_on_context_create`, `proxy_on_vm_start`, `proxy_on_configure`.
+    ///
+    /// Several plugins may run in one VM; they share its memory.
+    ///
+    /// # Errors
+    ///
+    /// The plugin returns false from one of the two, or fails. The context is gone then, and a plugin that only returned false leaves
+    /// the VM usable for others.
+    pub fn start_plugin(&mut self, config: PluginConfig) -> Result<ContextId, StartError> {
+        if let Some(failure) = self.cell.failure() {
+            return Err(StartError::VmFailed(failure));
+        }
+        let config = Rc::new(config);
+        let root = Root { config: config.clone(), done: DoneState::Running, streams: 0 };
+        let id = self.cell.contexts.borrow_mut().insert(Context::Root(root));
+        let started = self.start_root(id, &config);
+        if started.is_err() {
+            self.cell.contexts.borrow_mut().remove(id);
+            self.cell.services.timers.set_tick_period(ContextId(id), None);
+        }
+        started.map(|()| ContextId(id))
+    }
+
+    fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
+        let vm_size = self.cell.config.configuration.len();
+        let size = config.configuration.len();
+        self.call(id, CallbackId::proxy_on_context_create, &[id.into(), 0], |b| b.proxy_on_context_create(id, 0))
+            .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;
+        let started = self
+            .call(id, CallbackId::proxy_on_vm_start, &[id.into(), vm_size as u64], |b| b.proxy_on_vm_start(id, vm_size))
+            .ok_or_else(|| self.start_failed("proxy_on_vm_start"))?;
+        if started.value == Some(0) {
+            return Err(self.refused(config, "proxy_on_vm_start"));
+        }
+        let configured = self
+            .call(id, CallbackId::proxy_on_configure, &[id.into(), size as u64], |b| b.proxy_on_configure(id, size))
+            .ok_or_else(|| self.start_failed("proxy_on_configure"))?;
+        if configured.value == Some(0) {
+            return Err(self.refused(config, "proxy_on_configure"));
+        }
+        Ok(())
+    }
+
+    fn start_failed(&self, function: &'static str) -> StartError {
+        let failure = self.cell.failure().unwrap_or_else(|| Failure {
+            kind: crate::FailureKind::Host,
+            message: "the VM failed without saying how".to_owned(),
+        });
+        StartError::Failed { module: self.module.name().to_owned(), function, failure }
+    }
+
+    fn refused(&self, config: &PluginConfig, function: &'static str) -> StartError {
+        let name = if config.name.is_empty() { self.module.name() } else { &config.name };
+        StartError::Refused { plugin: name.to_owned(), function }
+    }
+
+    /// Asks a plugin whether it takes its configuration (`proxy_validate_configuration`, which only the C++ SDK has). `None`: the plugin
+    /// does not say.
+    pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
+        let id = root.0;
+        let size = self.cell.contexts.borrow().root_of(id)?.1.config.configuration.len();
+        let called = self.call(id, CallbackId::proxy_validate_configuration, &[id.into(), size as u64], |b| {
+            b.proxy_validate_configuration(id, size)
+        });
+        called?.value.map(|valid| valid != 0)
+    }
+
+    /// Creates a stream context (`proxy_on_context_create`).
+    ///
+    /// On a VM that has failed the context exists all the same, and its callbacks give what the failure policy says.
+    ///
+    /// # Errors
+    ///
+    /// The root context does not exist.
+    pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallFailed> {
+        let id = {
+            let mut contexts = self.cell.contexts.borrow_mut();
+            let state = contexts.root_mut(root.0).ok_or(CallFailed::UnknownContext(root.0))?;
+            state.streams += 1;
+            contexts.insert(Context::Stream(StreamState {
+                root: root.0,
+                stream,
+                failed: false,
+                ended: Ended::default(),
+            }))
+        };
+        self.call(id, CallbackId::proxy_on_context_create, &[id.into(), root.0.into()], |b| {
+            b.proxy_on_context_create(id, root.0)
+        });
+        Ok(ContextId(id))
+    }
+
+    /// The stream is over (`proxy_on_done`). True unless the plugin asks to wait for its `proxy_done`, which hosts may ignore for
+    /// streams, as proxy-wasm-cpp-host does. A second call does nothing.
+    pub fn on_done(&mut self, stream: ContextId) -> bool {
+        let id = stream.0;
+        {
+            let mut contexts = self.cell.contexts.borrow_mut();
+            let Some(state) = contexts.stream_mut(id) else { return true };
+            if std::mem::replace(&mut state.ended.done, true) {
+                return true;
+            }
+        }
+        let called = self.call(id, CallbackId::proxy_on_done, &[id.into()], |b| b.proxy_on_done(id));
+        called.and_then(|called| called.value) != Some(0)
+    }
+
+    /// The stream may be logged (`proxy_on_log`), between `on_done` and `delete`. A second call does nothing.
+    pub fn on_log(&mut self, stream: ContextId) {
+        let id = stream.0;
+        {
+            let mut contexts = self.cell.contexts.borrow_mut();
+            let Some(state) = contexts.stream_mut(id) else { return };
+            if std::mem::replace(&mut state.ended.log, true) {
+                return;
+            }
+        }
+        self.call(id, CallbackId::proxy_on_log, &[id.into()], |b| b.proxy_on_log(id));
+    }
+
+    /// Ends a stream context (`proxy_on_delete`) and gives the embedder's stream back. Its id means nothing from then on.
+    ///
+    /// What has not been called of `on_done` and `on_log` is called first.
+    pub fn delete_stream(&mut self, stream: ContextId) -> Option<Box<dyn Stream>> {
+        let id = stream.0;
+        self.cell.contexts.borrow().stream(id)?;
+        self.on_done(stream);
+        self.on_log(stream);
+        self.call(id, CallbackId::proxy_on_delete, &[id.into()], |b| b.proxy_on_delete(id));
+        let mut contexts = self.cell.contexts.borrow_mut();
+        let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
+        if let Some(root) = contexts.root_mut(state.root) {
+            root.streams -= 1;
+        }
+        Some(state.stream)
+    }
+
+    /// Ends a plugin: `proxy_on_done` of its root context and, unless it asks for time, `proxy_on_delete`.
+    ///
+    /// Its streams must have been deleted before. Answers to its calls are not delivered any more.
+    ///
+    /// # Errors
+    ///
+    /// The root context does not exist.
+    pub fn stop_plugin(&mut self, root: ContextId) -> Result<RootDone, CallFailed> {
+        let id = root.0;
+        {
+            let contexts = self.cell.contexts.borrow();
+            let Some(Context::Root(state)) = contexts.get(id) else {
+                return Err(CallFailed::UnknownContext(id));
+            };
+            if state.done == DoneState::Pending {
+                return Ok(RootDone::Pending);
+            }
+        }
+        // Set before the call: the plugin may call proxy_done from inside of proxy_on_done.
+        self.set_done_state(id, DoneState::Pending);
+        let called = self.call(id, CallbackId::proxy_on_done, &[id.into()], |b| b.proxy_on_done(id));
+        if called.and_then(|called| called.value) == Some(0) {
+            let gone = self.cell.contexts.borrow().get(id).is_none();
+            return Ok(if gone { RootDone::Deleted } else { RootDone::Pending });
+        }
+        self.delete_root(id);
+        Ok(RootDone::Deleted)
+    }
+
+    fn set_done_state(&mut self, id: u32, state: DoneState) {
+        if let Some(root) = self.cell.contexts.borrow_mut().root_mut(id) {
+            root.done = state;
+        }
+    }
+
+    /// Calls `proxy_on_delete` and forgets a root. Does nothing when it is gone.
+    pub(super) fn delete_root(&mut self, id: u32) {
+        if self.cell.contexts.borrow().get(id).is_none() {
+            return;
+        }
+        self.call(id, CallbackId::proxy_on_delete, &[id.into()], |b| b.proxy_on_delete(id));
+        self.cell.services.timers.set_tick_period(ContextId(id), None);
+        self.cell.services.http_calls.cancel_all(ContextId(id));
+        self.cell.calls.borrow_mut().under_way.retain(|call| call.root != id);
+        self.cell.contexts.borrow_mut().remove(id);
+    }
+}
