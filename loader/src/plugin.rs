@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::StartError;
 use crate::host::Services;
+use crate::trace::Tracer;
 use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// How long to wait between replacements of a VM that fails again and again (Envoy: `ReloadConfig.backoff`).
@@ -83,7 +84,22 @@ impl Plugin {
         config: PluginConfig,
         services: Services,
     ) -> Result<Plugin, StartError> {
-        let (vm, root) = start(module, &vm_config, &config, &services)?;
+        Plugin::start_traced(module, vm_config, config, services, None)
+    }
+
+    /// The same, with a tracer that sees the start too. It stays with this VM: one that replaces it has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::start`].
+    pub fn start_traced(
+        module: &Module,
+        vm_config: VmConfig,
+        config: PluginConfig,
+        services: Services,
+        tracer: Option<Box<dyn Tracer>>,
+    ) -> Result<Plugin, StartError> {
+        let (vm, root) = start(module, &vm_config, &config, &services, tracer)?;
         Ok(Plugin {
             module: module.clone(),
             vm_config,
@@ -145,7 +161,7 @@ impl Plugin {
             self.stats.reload_backoff += 1;
             return;
         }
-        match start(&self.module, &self.vm_config, &self.config, &self.services) {
+        match start(&self.module, &self.vm_config, &self.config, &self.services, None) {
             Ok((vm, root)) => {
                 self.vm = vm;
                 self.root = root;
@@ -171,8 +187,9 @@ fn start(
     vm_config: &VmConfig,
     config: &PluginConfig,
     services: &Services,
+    tracer: Option<Box<dyn Tracer>>,
 ) -> Result<(Vm, ContextId), StartError> {
-    let mut vm = Vm::new(module, vm_config.clone(), services.clone())?;
+    let mut vm = Vm::new_traced(module, vm_config.clone(), services.clone(), tracer)?;
     let root = vm.start_plugin(config.clone())?;
     Ok((vm, root))
 }

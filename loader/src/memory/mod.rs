@@ -1,1 +1,286 @@
-//! The in-memory host.
+//! A host in memory: a proxy with one filter, one plugin, and no network.
+//!
+//! It is what tests, `dynvm run` and `dynvm ab` drive plugins with: HTTP streams with headers, bodies in chunks, trailers, pausing and
+//! resuming, local replies; TCP connections; canned answers to calls; ticks and queues on a clock that moves only when told to.
+//! Everything is deterministic, so two backends can be compared by their results.
+//!
+//! ```
+//! # #[cfg(feature = "wasm")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use dynvm::Loader;
+//! use dynvm::memory::{MemoryHost, Request};
+//!
+//! let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
+//! let module = Loader::new()?.load_bytes("noop.wat", text)?;
+//! let mut host = MemoryHost::builder().start(&module)?;
+//! let exchange = host.send(Request::get("/hello"))?;
+//! assert_eq!(exchange.response.status(), Some(200));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "wasm"))]
+//! # fn main() {}
+//! ```
+
+mod calls;
+mod events;
+mod http;
+mod message;
+mod stream;
+mod tcp;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dynvm_abi::types::LogLevel;
+
+pub use calls::{GrpcAnswer, HttpAnswer, MadeCall};
+pub use http::{Exchange, Outcome, UpstreamRequest};
+pub use message::{Message, Request, Response};
+pub use tcp::{Connection, TcpExchange};
+
+use crate::error::{CallFailed, Failure, StartError};
+use crate::host::{
+    Clock as _, InProcessMetrics, InProcessSharedData, InProcessSharedQueues, ManualClock, MemoryLog, MetricValue,
+    SeededRandom, Services,
+};
+use crate::trace::Tracer;
+use crate::{Module, Plugin, PluginConfig, Vm, VmConfig};
+use calls::CannedCalls;
+use events::{QueueEvents, StaticProperties, VirtualTimers};
+
+/// One step that the plugin was taken through: the callback and what it answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The callback.
+    pub callback: &'static str,
+    /// Its answer in the ABI's words (`Continue`, `StopIteration`, ...); empty where it has none.
+    pub answer: &'static str,
+}
+
+/// Takes the time of each callback.
+pub type OnTimed = Box<dyn FnMut(&'static str, Duration)>;
+
+/// Configures a [`MemoryHost`].
+#[derive(Clone, Default)]
+pub struct MemoryHostBuilder {
+    vm_config: VmConfig,
+    plugin_config: PluginConfig,
+    properties: BTreeMap<String, Vec<u8>>,
+    http_answers: Vec<HttpAnswer>,
+    grpc_answers: Vec<GrpcAnswer>,
+    log_level: Option<LogLevel>,
+}
+
+impl MemoryHostBuilder {
+    /// The VM's configuration.
+    pub fn vm_config(mut self, config: VmConfig) -> Self {
+        self.vm_config = config;
+        self
+    }
+
+    /// The plugin's configuration.
+    pub fn plugin_config(mut self, config: PluginConfig) -> Self {
+        self.plugin_config = config;
+        self
+    }
+
+    /// A property that every stream has, its path with dots.
+    pub fn property(mut self, path: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.properties.insert(path.into(), value.into());
+        self
+    }
+
+    /// An answer to HTTP calls. Those of one upstream are given in order; the last is given again.
+    pub fn http_answer(mut self, answer: HttpAnswer) -> Self {
+        self.http_answers.push(answer);
+        self
+    }
+
+    /// An answer to gRPC calls, chosen as those to HTTP calls.
+    pub fn grpc_answer(mut self, answer: GrpcAnswer) -> Self {
+        self.grpc_answers.push(answer);
+        self
+    }
+
+    /// The least level that is kept of the log. By default all of it.
+    pub fn log_level(mut self, level: LogLevel) -> Self {
+        self.log_level = Some(level);
+        self
+    }
+
+    /// Makes a VM and starts the plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::start`].
+    pub fn start(self, module: &Module) -> Result<MemoryHost, StartError> {
+        self.start_traced(module, None)
+    }
+
+    /// The same, with a tracer that sees the start too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plugin::start`].
+    pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<MemoryHost, StartError> {
+        let log = Arc::new(MemoryLog::with_level(self.log_level.unwrap_or(LogLevel::Trace)));
+        let clock = Arc::new(ManualClock::default());
+        let metrics = Arc::new(InProcessMetrics::default());
+        let queues = Arc::new(QueueEvents::default());
+        let timers = Rc::new(VirtualTimers::new(clock.clone()));
+        let calls = Rc::new(CannedCalls::new(clock.clone(), self.http_answers, self.grpc_answers));
+        let services = Services {
+            log: log.clone(),
+            clock: clock.clone(),
+            random: Arc::new(SeededRandom::new(0)),
+            metrics: metrics.clone(),
+            shared_data: Arc::new(InProcessSharedData::default()),
+            shared_queues: Arc::new(InProcessSharedQueues::default()),
+            queue_waker: queues.clone(),
+            properties: Rc::new(StaticProperties(self.properties)),
+            http_calls: calls.clone(),
+            grpc_calls: calls.clone(),
+            timers: timers.clone(),
+            ..Services::default()
+        };
+        let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;
+        Ok(MemoryHost { plugin, log, clock, metrics, queues, timers, calls, on_timed: None, steps: RefCell::default() })
+    }
+}
+
+/// A proxy in memory with one plugin.
+pub struct MemoryHost {
+    plugin: Plugin,
+    log: Arc<MemoryLog>,
+    clock: Arc<ManualClock>,
+    metrics: Arc<InProcessMetrics>,
+    queues: Arc<QueueEvents>,
+    timers: Rc<VirtualTimers>,
+    calls: Rc<CannedCalls>,
+    on_timed: Option<OnTimed>,
+    steps: RefCell<Vec<Step>>,
+}
+
+impl MemoryHost {
+    /// A host to be configured.
+    pub fn builder() -> MemoryHostBuilder {
+        MemoryHostBuilder::default()
+    }
+
+    /// The plugin.
+    pub fn plugin(&mut self) -> &mut Plugin {
+        &mut self.plugin
+    }
+
+    /// The VM that serves streams now.
+    pub fn vm(&mut self) -> &mut Vm {
+        self.plugin.vm()
+    }
+
+    /// How the VM failed, if it did.
+    pub fn failure(&mut self) -> Option<Failure> {
+        self.plugin.vm().failure()
+    }
+
+    /// What was logged since the last call.
+    pub fn take_log(&self) -> Vec<(LogLevel, String)> {
+        self.log.take()
+    }
+
+    /// The metrics that the plugin defined, by name.
+    pub fn metrics(&self) -> Vec<(String, MetricValue)> {
+        self.metrics.snapshot()
+    }
+
+    /// The calls that the plugin made since this was last asked.
+    pub fn take_calls(&self) -> Vec<MadeCall> {
+        self.calls.take_made()
+    }
+
+    /// The callbacks that were made since this was last asked.
+    pub fn take_steps(&self) -> Vec<Step> {
+        self.steps.take()
+    }
+
+    /// Has the time of each callback taken from now on.
+    pub fn time_callbacks(&mut self, on_timed: Option<OnTimed>) {
+        self.on_timed = on_timed;
+    }
+
+    /// Moves the clock forward, delivering what falls due on the way: answers to calls, ticks, queue events.
+    pub fn advance(&mut self, by: Duration) {
+        let end = self.clock.monotonic_ns() + by.as_nanos() as u64;
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
+            self.move_clock_to(due);
+            self.deliver_due();
+        }
+        self.move_clock_to(end);
+        self.deliver_due();
+    }
+
+    /// Ends the plugin: `proxy_on_done`, `proxy_on_delete` of the root.
+    pub fn stop(&mut self) -> Result<crate::RootDone, CallFailed> {
+        let root = self.plugin.root();
+        self.callback("proxy_on_done", |vm| vm.stop_plugin(root), |_| "")
+    }
+
+    /// Makes a callback, takes its time if that is wanted, and notes what it answered.
+    fn callback<R>(
+        &mut self,
+        name: &'static str,
+        call: impl FnOnce(&mut Vm) -> R,
+        answer: impl FnOnce(&R) -> &'static str,
+    ) -> R {
+        let vm = self.plugin.vm();
+        let returned = match &mut self.on_timed {
+            None => call(vm),
+            Some(on_timed) => {
+                let start = Instant::now();
+                let returned = call(vm);
+                on_timed(name, start.elapsed());
+                returned
+            }
+        };
+        self.steps.borrow_mut().push(Step { callback: name, answer: answer(&returned) });
+        returned
+    }
+
+    /// Delivers what is due now. True if there was anything.
+    fn deliver_due(&mut self) -> bool {
+        let mut any = false;
+        loop {
+            let now = self.clock.monotonic_ns();
+            if let Some(answer) = self.calls.take_due(now) {
+                self.deliver_answer(answer);
+            } else if let Some((root, queue)) = self.queues.take() {
+                self.callback("proxy_on_queue_ready", |vm| vm.on_queue_ready(root, queue), |()| "");
+            } else if let Some(root) = self.timers.take_due(now) {
+                self.callback("proxy_on_tick", |vm| vm.on_tick(root), |()| "");
+            } else {
+                return any;
+            }
+            any = true;
+        }
+    }
+
+    /// Delivers the next event, moving the clock to it if need be. False if there is none to come.
+    fn deliver_next(&mut self) -> bool {
+        if self.deliver_due() {
+            return true;
+        }
+        let Some(due) = self.next_due() else { return false };
+        self.move_clock_to(due);
+        self.deliver_due()
+    }
+
+    fn next_due(&self) -> Option<u64> {
+        self.calls.next_due().into_iter().chain(self.timers.next_due()).min()
+    }
+
+    fn move_clock_to(&self, time: u64) {
+        self.clock.advance(Duration::from_nanos(time.saturating_sub(self.clock.monotonic_ns())));
+    }
+}

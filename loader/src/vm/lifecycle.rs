@@ -9,6 +9,7 @@ use super::contexts::{Context, DoneState, Ended, Root, StreamState};
 use super::{ContextId, Vm};
 use crate::error::{CallFailed, Failure, StartError};
 use crate::host::{Services, Stream};
+use crate::trace::Tracer;
 use crate::{Module, PluginConfig, VmConfig};
 
 /// Whether a root context has come to its end.
@@ -28,7 +29,22 @@ impl Vm {
     ///
     /// The system's loader or wasmtime refuse the image, or the plugin fails in its start functions.
     pub fn new(module: &Module, config: VmConfig, services: Services) -> Result<Vm, StartError> {
+        Vm::new_traced(module, config, services, None)
+    }
+
+    /// The same, with a tracer that sees the start functions too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::new`].
+    pub fn new_traced(
+        module: &Module,
+        config: VmConfig,
+        services: Services,
+        tracer: Option<Box<dyn Tracer>>,
+    ) -> Result<Vm, StartError> {
         let cell = VmCell::new(config, services, module.info().abi_version);
+        cell.set_tracer(tracer);
         let backend = module.instantiate(&cell)?;
         let mut vm = Vm { backend, cell, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;
