@@ -37,6 +37,16 @@ const HEAP: &[(&str, &str)] = &[
 const HEAP_CONFLICTS: &[&str] =
     &["getline", "getdelim", "reallocarray", "cfree", "valloc", "pvalloc", "mallopt", "malloc_trim", "obstack_free"];
 
+/// Cuts off what is not mapped, symbols for debuggers above all: it is most of many files, and each VM writes a copy.
+pub(crate) fn cut(bytes: &mut Vec<u8>, elf: &Facts) {
+    // Offsets in the ELF header, 64 bits.
+    const SECTIONS_AT: std::ops::Range<usize> = 0x28..0x30;
+    const SECTIONS_COUNT: std::ops::Range<usize> = 0x3c..0x40;
+    bytes.truncate(elf.mapped_end);
+    bytes[SECTIONS_AT].fill(0);
+    bytes[SECTIONS_COUNT].fill(0);
+}
+
 /// Makes the changes that the options ask for and the file allows.
 pub(crate) fn edit(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
     let mut names = Names { bytes, elf };

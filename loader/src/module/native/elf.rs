@@ -30,6 +30,8 @@ pub(crate) struct Facts {
     pub(crate) needed: Vec<String>,
     /// The addresses that its segments take, relative to the image's base.
     pub(crate) span: Range<u64>,
+    /// The end of what is mapped, as an offset in the file: behind it are symbols for debuggers and section headers.
+    pub(super) mapped_end: usize,
     /// Where the dynamic symbol table lies in the file, as undefined symbols: (offset of the name in the file, its length).
     pub(super) undefined_names: Vec<(usize, usize)>,
     /// Offsets in the file at which names of other symbols and of the dynamic section begin.
@@ -49,6 +51,7 @@ impl Facts {
         let segments = header.program_headers(LE, bytes).map_err(|error| damaged(&error.to_string()))?;
 
         let mut span = u64::MAX..0;
+        let mut mapped_end = 0;
         let mut dynamic: Option<&[Dyn64<LE>]> = None;
         for segment in segments {
             match segment.p_type(LE) {
@@ -57,6 +60,7 @@ impl Facts {
                     let end =
                         start.checked_add(segment.p_memsz(LE)).ok_or_else(|| damaged("a segment wraps around"))?;
                     segment.data(LE, bytes).map_err(|()| damaged("a segment lies beyond the end of the file"))?;
+                    mapped_end = mapped_end.max(segment.p_offset(LE) + segment.p_filesz(LE));
                     span = span.start.min(start)..span.end.max(end);
                 }
                 elf::PT_DYNAMIC => {
@@ -106,6 +110,7 @@ impl Facts {
             imports: BTreeSet::new(),
             needed: Vec::new(),
             span,
+            mapped_end: mapped_end as usize,
             undefined_names: Vec::new(),
             other_names: BTreeSet::new(),
         };

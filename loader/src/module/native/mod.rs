@@ -81,6 +81,9 @@ impl NativeModule {
         }
         let mut bytes = bytes.to_vec();
         let edits = edit::edit(&mut bytes, &elf, &options);
+        if !options.keep_images {
+            edit::cut(&mut bytes, &elf);
+        }
         Ok(NativeModule { name: name.to_owned(), elf, bytes: bytes.into(), edits, options })
     }
 
