@@ -1,0 +1,67 @@
+//! The smallest embedding: one plugin, one request, headers only.
+//!
+//! ```text
+//! cargo run --release -p host-minimal -- target/release/libheader_rewrite.so
+//! ```
+
+use std::process::ExitCode;
+
+use dynvm::abi::types::MapType;
+use dynvm::host::{HeaderMap, Headers, LocalResponse, Services, Stream};
+use dynvm::{Loader, LoaderOptions, PluginConfig, Vm, VmConfig};
+
+/// What this proxy has of a request, as the plugin may see and change it.
+struct Request {
+    headers: Headers,
+    answer: Option<LocalResponse>,
+}
+
+impl Stream for Request {
+    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.headers as &dyn HeaderMap)
+    }
+
+    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&mut self.headers as &mut dyn HeaderMap)
+    }
+
+    fn send_local_response(&mut self, response: LocalResponse) {
+        self.answer = Some(response);
+    }
+}
+
+fn main() -> ExitCode {
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: host-minimal PLUGIN.so|PLUGIN.wasm [CONFIGURATION]")?;
+    let configuration = std::env::args().nth(2).unwrap_or_default();
+
+    // Native plugins have all rights of this process, so they are allowed explicitly.
+    let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
+    let module = loader.load_file(&path)?;
+    let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+    let root = vm.start_plugin(PluginConfig::named("example").configuration(configuration))?;
+
+    let headers = Headers::from([(":method", "GET"), (":path", "/hello"), (":authority", "example.com")]);
+    let count = headers.len();
+    let stream = vm.create_stream(root, Box::new(Request { headers, answer: None }))?;
+    let status = vm.on_request_headers(stream, count, true);
+    println!("the plugin says {}", status.name());
+    if let Some(request) = vm.stream::<Request>(stream) {
+        match &request.answer {
+            Some(answer) => println!("it answers with status {}", answer.status_code),
+            None => println!("the request goes on with {:#?}", request.headers),
+        }
+    }
+    // Ends the stream: proxy_on_done, proxy_on_log, proxy_on_delete.
+    vm.delete_stream(stream);
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! One VM for each worker thread, called directly: how proxies like Envoy run plugins.
+//!
+//! The module is loaded once and shared; each worker starts a VM of its own from it, which never leaves its thread. Should it fail, the
+//! failure policy decides: here it is replaced for the next stream.
+//!
+//! ```text
+//! cargo run --release -p host-thread-per-core -- target/release/libheader_rewrite.so
+//! ```
+
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use dynvm::abi::types::{FilterHeadersStatus, MapType};
+use dynvm::host::{HeaderMap, Headers, Services, Stream};
+use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, PluginStats, VmConfig};
+
+struct Exchange {
+    request: Headers,
+    response: Headers,
+}
+
+impl Stream for Exchange {
+    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+        match map {
+            MapType::HttpRequestHeaders => Some(&self.request),
+            MapType::HttpResponseHeaders => Some(&self.response),
+            _ => None,
+        }
+    }
+
+    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+        match map {
+            MapType::HttpRequestHeaders => Some(&mut self.request),
+            MapType::HttpResponseHeaders => Some(&mut self.response),
+            _ => None,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let path = std::env::args().nth(1).ok_or("usage: host-thread-per-core PLUGIN.so|PLUGIN.wasm")?;
+    let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
+    let module = loader.load_file(&path)?;
+
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers: Vec<_> = (0..cores)
+        .map(|_| {
+            thread::spawn({
+                let module = module.clone();
+                move || worker(&module)
+            })
+        })
+        .collect();
+    for (index, worker) in workers.into_iter().enumerate() {
+        let (streams, stats) = worker.join().map_err(|_| "a worker panicked")??;
+        println!("worker {index}: {streams} streams in a second, {} VM failures", stats.failures);
+    }
+    Ok(())
+}
+
+/// Serves streams for a second.
+fn worker(module: &Module) -> Result<(u64, PluginStats), dynvm::StartError> {
+    let config = PluginConfig::named("example").failure_policy(FailurePolicy::Reload);
+    let mut plugin = Plugin::start(module, VmConfig::default(), config, Services::default())?;
+    let start = Instant::now();
+    let mut streams = 0;
+    while start.elapsed() < Duration::from_secs(1) {
+        let request = Headers::from([(":method", "GET"), (":path", "/"), (":authority", "example.com")]);
+        let response = Headers::from([(":status", "200"), ("content-type", "text/plain")]);
+        let (requests, responses) = (request.len(), response.len());
+
+        let (vm, root) = plugin.for_new_stream();
+        let Ok(stream) = vm.create_stream(root, Box::new(Exchange { request, response })) else { continue };
+        // A real proxy sends the request upstream here if the plugin lets it, and answers what the plugin told it to if not.
+        if vm.on_request_headers(stream, requests, true) == FilterHeadersStatus::Continue {
+            vm.on_response_headers(stream, responses, true);
+        }
+        vm.delete_stream(stream);
+        streams += 1;
+    }
+    Ok((streams, plugin.stats()))
+}
