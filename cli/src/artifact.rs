@@ -1,0 +1,101 @@
+//! From what the user names, a file or a plugin's directory, to modules.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use dynvm::{ArtifactKind, Loader, LoaderOptions, Module, WasmOptions};
+
+use crate::build::{BuildOptions, build_plugin};
+use crate::exit::{load_failure, usage};
+
+/// Which build of a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Backend {
+    /// The shared object.
+    Native,
+    /// The WebAssembly module.
+    Wasm,
+}
+
+impl Backend {
+    pub fn name(self) -> &'static str {
+        match self {
+            Backend::Native => "native",
+            Backend::Wasm => "wasm",
+        }
+    }
+
+    /// The backend that a file needs, by its content.
+    pub fn of(path: &Path) -> anyhow::Result<Backend> {
+        let bytes = std::fs::read(path)
+            .with_context(|| format!("{} cannot be read", path.display()))
+            .map_err(|e| load_failure(format!("{e:#}")))?;
+        match ArtifactKind::of(&bytes) {
+            Ok(ArtifactKind::Native) => Ok(Backend::Native),
+            Ok(_) => Ok(Backend::Wasm),
+            Err(what) => Err(load_failure(format!("{}: {what}", path.display()))),
+        }
+    }
+}
+
+/// A loader for plugins that the user named: naming a shared object on the command line is what allows it.
+pub fn loader(wasm: WasmOptions) -> anyhow::Result<Loader> {
+    let mut options = LoaderOptions::default().allow_native();
+    options.wasm = wasm;
+    Loader::with_options(options).map_err(load_failure)
+}
+
+/// Loads a file.
+pub fn load(loader: &Loader, path: &Path) -> anyhow::Result<Module> {
+    loader.load_file(path).map_err(load_failure)
+}
+
+/// Both builds of one plugin.
+pub struct Pair {
+    pub native: PathBuf,
+    pub wasm: PathBuf,
+    /// The plugin's directory, if that is what was named.
+    pub dir: Option<PathBuf>,
+}
+
+/// Finds both builds: a directory is built, two files are told apart by their content.
+pub fn pair(paths: &[PathBuf]) -> anyhow::Result<Pair> {
+    match paths {
+        [dir] if dir.is_dir() => {
+            let built = build_plugin(dir, &BuildOptions::default()).map_err(|e| load_failure(format!("{e:#}")))?;
+            let missing = |what: &str| load_failure(format!("{}: the {what} build gave no artifact", dir.display()));
+            Ok(Pair {
+                native: built.native.ok_or_else(|| missing("native"))?,
+                wasm: built.wasm.ok_or_else(|| missing("wasm"))?,
+                dir: Some(dir.clone()),
+            })
+        }
+        [file] => Err(usage(format!(
+            "{} is one file; name a plugin's directory, or the two builds of one plugin (FILE.so FILE.wasm)",
+            file.display()
+        ))),
+        [first, second] => match (Backend::of(first)?, Backend::of(second)?) {
+            (Backend::Native, Backend::Wasm) => Ok(Pair { native: first.clone(), wasm: second.clone(), dir: None }),
+            (Backend::Wasm, Backend::Native) => Ok(Pair { native: second.clone(), wasm: first.clone(), dir: None }),
+            (both, _) => Err(usage(format!("both files are {}; name one native and one wasm build", both.name()))),
+        },
+        _ => Err(usage("name a plugin's directory, or two files")),
+    }
+}
+
+/// Finds one build.
+pub fn single(path: &Path, backend: Option<Backend>) -> anyhow::Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let backend = backend.unwrap_or(Backend::Native);
+    let options =
+        BuildOptions { native: backend == Backend::Native, wasm: backend == Backend::Wasm, ..BuildOptions::default() };
+    let built = build_plugin(path, &options).map_err(|e| load_failure(format!("{e:#}")))?;
+    match backend {
+        Backend::Native => built.native,
+        Backend::Wasm => built.wasm,
+    }
+    .ok_or_else(|| load_failure(format!("{}: the build gave no artifact", path.display())))
+}

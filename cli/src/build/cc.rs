@@ -1,0 +1,332 @@
+//! Plugins in C and C++: natively with the system's compiler, wasm with a clang that knows it.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow, bail};
+use dynvm_abi::table::{CALLBACKS, ENTRY_POINTS, HOSTCALLS};
+use dynvm_abi::version::AbiVersion;
+
+use super::facts;
+use super::process::{self, Progress};
+use super::source::{Files, Language, language};
+use super::toolchain::WasmTarget;
+use super::{Artifact, BuildOptions};
+
+/// Builds the shared object for this machine.
+pub fn native(files: &Files, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+    let c = program_from("CC", "cc");
+    let cxx = program_from("CXX", "c++");
+    // Only GNU's compiler makes such symbols, and only it knows the option. They would keep the
+    // library loaded for ever and shared between images.
+    let is_gnu = |compiler: &[OsString]| {
+        let mut command = to_command(compiler);
+        process::ask(command.arg("--version")).is_some_and(|text| text.contains("Free Software Foundation"))
+    };
+    let no_unique = is_gnu(&cxx).then(|| OsString::from("-fno-gnu-unique"));
+    let compile = |language| {
+        let (compiler, variable) = match language {
+            Language::C => (&c, "CFLAGS"),
+            Language::Cxx => (&cxx, "CXXFLAGS"),
+        };
+        let mut command = to_command(compiler);
+        command.args(["-fPIC", "-fvisibility=default"]);
+        if language == Language::Cxx {
+            command.args(&no_unique);
+        }
+        command.args(words(variable));
+        command
+    };
+    let compiler = if has_cxx(files) { &cxx } else { &c };
+    let mut link = to_command(compiler);
+    link.arg("-shared").args(words("LDFLAGS"));
+
+    let name = format!("{}.{}", files.name, env::consts::DLL_EXTENSION);
+    let path = build(files, options, "native", compile, link, &name, progress).with_context(|| {
+        format!(
+            "the native library of {} was not built (compilers: CC and CXX in the environment, else cc and c++)",
+            files.name
+        )
+    })?;
+    Ok(Artifact { path, by: compiler[0].to_string_lossy().into_owned() })
+}
+
+/// Builds the wasm module.
+pub fn wasm(files: &Files, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+    if options.target == Some(WasmTarget::Unknown) {
+        bail!(
+            "C and C++ plugins need a C library, which {} does not have: leave out --target, or name wasm32-wasip1",
+            WasmTarget::Unknown.triple()
+        );
+    }
+    let candidates: Vec<Clang> = candidates().into_iter().filter_map(Clang::probe).collect();
+    let clang = choose(&candidates, has_cxx(files)).map_err(|missing| anyhow!(missing))?;
+    let driver = |language| {
+        let mut command = Command::new(match language {
+            Language::C => &clang.c,
+            Language::Cxx => &clang.cxx,
+        });
+        command.arg(format!("--target={}", clang.target));
+        command
+    };
+    let compile = |language| {
+        let mut command = driver(language);
+        if language == Language::Cxx {
+            // The C++ library for WASI is built without exceptions.
+            command.arg("-fno-exceptions");
+        }
+        command
+    };
+    let mut link = driver(if has_cxx(files) { Language::Cxx } else { Language::C });
+    link.arg("-mexec-model=reactor");
+    if !options.debug {
+        link.arg("-Wl,--strip-debug");
+    }
+    // The host takes memory for what it returns from malloc, where there is no other allocator.
+    link.arg("-Wl,--export=malloc");
+    for callback in CALLBACKS.iter().chain(ENTRY_POINTS) {
+        if !OF_THE_C_LIBRARY.contains(&callback.name) {
+            link.arg(format!("-Wl,--export-if-defined={}", callback.name));
+        }
+    }
+    for version in AbiVersion::ALL {
+        link.arg(format!("-Wl,--export-if-defined={}", version.marker()));
+    }
+    // Sources that declare a hostcall without its import module leave it undefined. Only these
+    // names: a misspelled one should be an error here and not in the proxy.
+    let build_dir = build_dir(files, options, "wasm")?;
+    let imports = build_dir.join("hostcalls.txt");
+    let names: Vec<_> = HOSTCALLS.iter().map(|hostcall| hostcall.name).collect();
+    fs::write(&imports, names.join("\n")).with_context(|| format!("{} cannot be written", imports.display()))?;
+    let mut allow = OsString::from("-Wl,--allow-undefined-file=");
+    allow.push(&imports);
+    link.arg(allow);
+
+    let path = build(files, options, "wasm", compile, link, &format!("{}.wasm", files.name), progress)
+        .with_context(|| format!("the wasm module of {} was not built", files.name))?;
+    Ok(Artifact { path, by: format!("{}, {}", clang.c.display(), clang.target) })
+}
+
+/// Entry points that the C library for WASI defines itself: it exports `_initialize`, and naming the
+/// others would link its adapter for `main`, which a plugin does not have.
+const OF_THE_C_LIBRARY: [&str; 3] = ["_initialize", "_start", "__main_void"];
+
+/// Compiles each file and links them.
+fn build(
+    files: &Files,
+    options: &BuildOptions,
+    kind: &str,
+    compile: impl Fn(Language) -> Command,
+    mut link: Command,
+    name: &str,
+    progress: &Progress,
+) -> Result<PathBuf> {
+    let dir = build_dir(files, options, kind)?;
+    for (index, file) in files.files.iter().enumerate() {
+        let Some(language) = language(file) else { continue };
+        let object = dir.join(format!("{index}.o"));
+        let mut command = compile(language);
+        command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
+        command.arg("-I").arg(dynvm_abi::INCLUDE_DIR);
+        for include in &options.include {
+            command.arg("-I").arg(std::path::absolute(include).unwrap_or(include.clone()));
+        }
+        command.arg("-c").arg(file).arg("-o").arg(&object);
+        run(&mut command, progress)?;
+        link.arg(object);
+    }
+    let path = dir.join(name);
+    // Beside and renamed: a process that has the old one mapped keeps it unchanged.
+    let new = dir.join(format!(".{name}.{}", std::process::id()));
+    link.arg("-o").arg(&new);
+    run(&mut link, progress)?;
+    fs::rename(&new, &path).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(path)
+}
+
+fn run(command: &mut Command, progress: &Progress) -> Result<()> {
+    process::run(command, progress)?.success()?;
+    Ok(())
+}
+
+/// The directory for what is built: `target/<kind>` beside the sources, as with cargo.
+fn build_dir(files: &Files, options: &BuildOptions, kind: &str) -> Result<PathBuf> {
+    let target = match &options.target_dir {
+        Some(dir) => std::path::absolute(dir).unwrap_or(dir.clone()).join(&files.name),
+        None => files.dir.join("target"),
+    };
+    let dir = target.join(kind);
+    fs::create_dir_all(&dir)
+        .and_then(|()| fs::write(target.join(".gitignore"), "*\n"))
+        .with_context(|| format!("{} cannot be written; name another place with --target-dir", dir.display()))?;
+    Ok(dir)
+}
+
+fn has_cxx(files: &Files) -> bool {
+    files.files.iter().any(|file| language(file) == Some(Language::Cxx))
+}
+
+/// A compiler from a variable, which may have options in it, or else its usual name.
+fn program_from(variable: &str, default: &str) -> Vec<OsString> {
+    let words = words(variable);
+    if words.is_empty() { vec![default.into()] } else { words }
+}
+
+fn to_command(words: &[OsString]) -> Command {
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+/// The words of a variable such as CFLAGS.
+fn words(variable: &str) -> Vec<OsString> {
+    let text = env::var(variable).unwrap_or_default();
+    text.split_whitespace().map(OsString::from).collect()
+}
+
+/// A clang, and what it has for wasm.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Clang {
+    c: PathBuf,
+    cxx: PathBuf,
+    /// The target that its C library is installed under.
+    target: String,
+    wasm32: bool,
+    linker: bool,
+    libc: bool,
+    builtins: bool,
+    libcxx: bool,
+}
+
+impl Clang {
+    fn probe(c: PathBuf) -> Option<Self> {
+        let targets = process::ask(Command::new(&c).arg("--print-targets"))?;
+        let mut clang = Self {
+            cxx: plus_plus(&c),
+            target: "wasm32-wasi".to_owned(),
+            wasm32: targets.contains("wasm32"),
+            ..Self::default()
+        };
+        // Which name the library is installed under differs: wasip1 is the newer one.
+        for target in ["wasm32-wasip1", "wasm32-wasi"] {
+            let target_option = format!("--target={target}");
+            let found = |query: &str| {
+                let answer = process::ask(Command::new(&c).args([&target_option, query]));
+                answer.is_some_and(|path| Path::new(&path).is_absolute() && Path::new(&path).exists())
+            };
+            clang.linker = found("-print-prog-name=wasm-ld") || facts::find_program("wasm-ld").is_some();
+            clang.libc = found("-print-file-name=libc.a");
+            clang.builtins = found("-print-libgcc-file-name");
+            clang.libcxx = found("-print-file-name=libc++.a") && facts::find_program_at(&clang.cxx);
+            if clang.libc {
+                clang.target = target.to_owned();
+                break;
+            }
+        }
+        clang.c = c;
+        Some(clang)
+    }
+
+    /// What it lacks to build a plugin.
+    fn lacks(&self, cxx: bool) -> Vec<&'static str> {
+        let parts = [
+            (self.wasm32, "support for wasm32"),
+            (self.linker, "wasm-ld"),
+            (self.libc, "a libc for WASI"),
+            (self.builtins, "compiler-rt for wasm32"),
+            (self.libcxx || !cxx, "libc++ for WASI"),
+        ];
+        parts.into_iter().filter(|(there, _)| !there).map(|(_, name)| name).collect()
+    }
+}
+
+/// `clang++-19` for `clang-19`.
+fn plus_plus(clang: &Path) -> PathBuf {
+    let name = clang.file_name().map(|name| name.to_string_lossy().replacen("clang", "clang++", 1));
+    name.map_or(clang.to_owned(), |name| clang.with_file_name(name))
+}
+
+/// Where a clang for wasm may be, the user's word first.
+fn candidates() -> Vec<PathBuf> {
+    if let Some(named) = env::var_os("DYNVM_WASM_CC") {
+        return vec![named.into()];
+    }
+    let versioned = (10..40).rev().map(|version| format!("clang-{version}"));
+    facts::wasi_sdk()
+        .map(|sdk| sdk.join("bin/clang"))
+        .into_iter()
+        .chain(["clang".to_owned()].into_iter().chain(versioned).filter_map(|name| facts::find_program(&name)))
+        .collect()
+}
+
+/// The first clang that has all, or what is missing and what mends it.
+fn choose(candidates: &[Clang], cxx: bool) -> Result<&Clang, String> {
+    if let Some(clang) = candidates.iter().find(|clang| clang.lacks(cxx).is_empty()) {
+        return Ok(clang);
+    }
+    let mut text = "no clang here builds for wasm32-wasi:\n".to_owned();
+    for clang in candidates {
+        text += &format!("  - {} lacks {}\n", clang.c.display(), clang.lacks(cxx).join(", "));
+    }
+    if candidates.is_empty() {
+        text += &match env::var("DYNVM_WASM_CC") {
+            Ok(named) => format!("  - {named}, which DYNVM_WASM_CC names, is no clang\n"),
+            Err(_) => "  - there is no clang in PATH\n".to_owned(),
+        };
+    }
+    let cxx = if cxx { " libc++-19-dev-wasm32 libc++abi-19-dev-wasm32" } else { "" };
+    text += &format!(
+        "Any of these mends it:\n  \
+         on Debian, Ubuntu   apt install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32{cxx}\n  \
+         anywhere            unpack https://github.com/WebAssembly/wasi-sdk and set WASI_SDK_PATH to it\n\
+         The native plugin alone: --native-only"
+    );
+    Err(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete() -> Clang {
+        Clang {
+            c: "/usr/bin/clang-19".into(),
+            cxx: "/usr/bin/clang++-19".into(),
+            target: "wasm32-wasi".to_owned(),
+            wasm32: true,
+            linker: true,
+            libc: true,
+            builtins: true,
+            libcxx: true,
+        }
+    }
+
+    #[test]
+    fn the_first_complete_clang_is_taken() {
+        let bare = Clang { libc: false, ..complete() };
+        let without_cxx = Clang { libcxx: false, ..complete() };
+        let all = [bare.clone(), without_cxx.clone(), complete()];
+        assert_eq!(choose(&all, false), Ok(&without_cxx));
+        assert_eq!(choose(&all, true), Ok(&complete()));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_what_mends_it() {
+        let bare = Clang { libc: false, linker: false, ..complete() };
+        let text = choose(&[bare], false).unwrap_err();
+        for part in ["/usr/bin/clang-19 lacks wasm-ld, a libc for WASI", "apt install clang-19", "WASI_SDK_PATH"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("libc++"), "{text}");
+        assert!(choose(&[], true).unwrap_err().contains("no clang in PATH"));
+    }
+
+    #[test]
+    fn names_of_the_cxx_driver() {
+        assert_eq!(plus_plus(Path::new("/usr/bin/clang-19")), Path::new("/usr/bin/clang++-19"));
+        assert_eq!(plus_plus(Path::new("clang")), Path::new("clang++"));
+    }
+}

@@ -1,0 +1,275 @@
+//! Running tools: with an environment that does not mislead them, and with progress for people.
+
+use std::env;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Removes from the environment of a cargo or rustc what was meant for somebody else.
+///
+/// When this program itself runs under cargo (`cargo run`, `cargo test`), cargo and rustup have put
+/// their own choice of toolchain into the environment, which would override that of the plugin and
+/// mislead a cargo of another installation. Outside of cargo the same variables are the user's word.
+pub fn clean(command: &mut Command) {
+    // The target is chosen here, for each artifact.
+    command.env_remove("CARGO_BUILD_TARGET");
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(|name| is_of_outer_cargo(name, runs_under_cargo())) {
+            command.env_remove(name);
+        }
+    }
+}
+
+fn runs_under_cargo() -> bool {
+    env::var_os("CARGO").is_some() && env::var_os("CARGO_MANIFEST_DIR").is_some()
+}
+
+/// Whether a variable was set by the cargo that runs this program.
+fn is_of_outer_cargo(name: &str, under_cargo: bool) -> bool {
+    const EXACT: [&str; 13] = [
+        "CARGO",
+        "CARGO_BIN_NAME",
+        "CARGO_CRATE_NAME",
+        "CARGO_MANIFEST_DIR",
+        "CARGO_MANIFEST_LINKS",
+        "CARGO_MANIFEST_PATH",
+        "CARGO_PRIMARY_PACKAGE",
+        "DYLD_FALLBACK_LIBRARY_PATH",
+        "LD_LIBRARY_PATH",
+        "OUT_DIR",
+        "RUSTC",
+        "RUSTUP_TOOLCHAIN",
+        "RUST_RECURSION_COUNT",
+    ];
+    under_cargo && (EXACT.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_EXE_"))
+}
+
+/// Tells on standard error what is going on.
+pub struct Progress {
+    /// A spinner, only on a terminal.
+    bar: Option<ProgressBar>,
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Progress {
+    /// `quiet`: nothing at all; `verbose`: commands and their output instead of a spinner.
+    pub fn new(quiet: bool, verbose: bool) -> Self {
+        let spins = !quiet && !verbose && std::io::stderr().is_terminal();
+        let bar = spins.then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}") {
+                bar.set_style(style);
+            }
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar, quiet, verbose }
+    }
+
+    /// A new step begins.
+    pub fn step(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(what.to_owned());
+                bar.set_message("");
+            }
+            None if !self.quiet => anstream::eprintln!("building {what}"),
+            None => {}
+        }
+    }
+
+    /// Something that the user should know even afterwards.
+    pub fn note(&self, what: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| anstream::eprintln!("{what}")),
+            None if !self.quiet => anstream::eprintln!("{what}"),
+            None => {}
+        }
+    }
+
+    fn line(&self, line: &str) {
+        if self.verbose {
+            anstream::eprintln!("{line}");
+        } else if let Some(bar) = &self.bar {
+            bar.set_message(line.trim().to_owned());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// What a tool left behind.
+pub struct Output {
+    status: ExitStatus,
+    /// Its standard output.
+    pub stdout: Vec<u8>,
+    stderr: String,
+    shown: String,
+}
+
+impl Output {
+    /// The output of a tool that succeeded. Otherwise an error with all that it printed.
+    pub fn success(self) -> Result<Self> {
+        if self.status.success() {
+            return Ok(self);
+        }
+        let printed = [String::from_utf8_lossy(&self.stdout).trim_end(), self.stderr.trim_end()]
+            .into_iter()
+            // Cargo's standard output is JSON for us, not for people.
+            .filter(|text| !text.is_empty() && !text.starts_with('{'))
+            .collect::<Vec<_>>()
+            .join("\n");
+        let command = match self.shown.char_indices().nth(400) {
+            Some((end, _)) => format!("{} ... (--verbose shows it whole)", &self.shown[..end]),
+            None => self.shown,
+        };
+        // What a tool prints begins on a line of its own.
+        Err(anyhow!("\n{printed}\n\n{}: {command}", self.status))
+    }
+}
+
+/// Runs a tool to its end. Its standard error is kept, and shown line by line as progress.
+pub fn run(command: &mut Command, progress: &Progress) -> Result<Output> {
+    run_within(command, progress, None)
+}
+
+/// As [`run`], but ends the tool when it takes longer than `limit`.
+pub fn run_within(command: &mut Command, progress: &Progress, limit: Option<Duration>) -> Result<Output> {
+    let shown = show(command);
+    if progress.verbose {
+        anstream::eprintln!("+ {shown}");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command.spawn().with_context(|| match program.contains('/') {
+        true => format!("{program} cannot be run"),
+        false => format!("{program} cannot be run: is it installed and in PATH?"),
+    })?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let stdout = scope.spawn(|| {
+            let mut bytes = Vec::new();
+            if let Some(mut stdout) = stdout {
+                // A tool that dies closes its end; what was read until then is what there is.
+                let _ = stdout.read_to_end(&mut bytes);
+            }
+            bytes
+        });
+        let stderr = scope.spawn(|| {
+            let mut text = String::new();
+            let mut reader = stderr.map(BufReader::new);
+            let mut line = Vec::new();
+            while let Some(reader) = &mut reader {
+                line.clear();
+                if reader.read_until(b'\n', &mut line).unwrap_or(0) == 0 {
+                    break;
+                }
+                let line = String::from_utf8_lossy(&line);
+                progress.line(line.trim_end());
+                text.push_str(&line);
+            }
+            text
+        });
+        let waited = loop {
+            match limit {
+                None => break child.wait(),
+                Some(limit) if started.elapsed() > limit => {
+                    // Ends the wait below as well; a child that is gone already is fine.
+                    let _ = child.kill();
+                    break child.wait();
+                }
+                Some(_) => match child.try_wait() {
+                    Ok(None) => thread::sleep(Duration::from_millis(50)),
+                    Ok(Some(status)) => break Ok(status),
+                    Err(error) => break Err(error),
+                },
+            }
+        };
+        let stdout = stdout.join().unwrap_or_default();
+        let stderr = stderr.join().unwrap_or_default();
+        let status = waited.with_context(|| format!("{program} cannot be waited for"))?;
+        Ok(Output { status, stdout, stderr, shown })
+    })
+}
+
+/// The standard output of a short query; none if the tool is absent or fails.
+pub fn ask(command: &mut Command) -> Option<String> {
+    let output = command.stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// A command as a user would type it, with the variables that were set for it.
+fn show(command: &Command) -> String {
+    let quote = |text: &OsStr| {
+        let text = text.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+        if !text.is_empty() && text.chars().all(plain) {
+            text.into_owned()
+        } else {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+    };
+    let mut words: Vec<String> = command
+        .get_envs()
+        .filter_map(|(name, value)| Some(format!("{}={}", name.to_string_lossy(), quote(value?))))
+        .collect();
+    words.push(quote(command.get_program()));
+    words.extend(command.get_args().map(quote));
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_of_an_outer_cargo() {
+        for name in ["RUSTUP_TOOLCHAIN", "RUSTC", "CARGO", "CARGO_PKG_NAME"] {
+            assert!(is_of_outer_cargo(name, true), "{name}");
+            assert!(!is_of_outer_cargo(name, false), "{name}");
+        }
+        for name in ["CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_NET_OFFLINE", "PATH", "RUSTUP_HOME"] {
+            assert!(!is_of_outer_cargo(name, true), "{name}");
+        }
+    }
+
+    #[test]
+    fn commands_are_shown_as_typed() {
+        let mut command = Command::new("cc");
+        command.args(["-o", "my plugin.so", "it's"]).env("A", "b c").env_remove("D");
+        assert_eq!(show(&command), r"A='b c' cc -o 'my plugin.so' 'it'\''s'");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_failure_shows_what_was_printed() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one >&2; echo two >&2; exit 3"]);
+        let output = run(&mut command, &Progress::new(true, false)).unwrap();
+        let error = output.success().err().unwrap().to_string();
+        assert!(error.contains("one\ntwo") && error.contains("exit status: 3"), "{error}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_tool_that_hangs_is_ended() {
+        let mut command = Command::new("sleep");
+        command.arg("60");
+        let limit = Some(Duration::from_millis(100));
+        let output = run_within(&mut command, &Progress::new(true, false), limit).unwrap();
+        assert!(output.success().is_err());
+    }
+}

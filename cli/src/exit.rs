@@ -1,0 +1,46 @@
+//! Exit codes, and errors as people read them.
+
+use std::process::ExitCode;
+
+use owo_colors::OwoColorize as _;
+
+/// The two builds differ, or a run failed.
+pub const DIFFERS: u8 = 1;
+
+/// The command line, or a file that it names, does not make sense.
+pub const USAGE: u8 = 2;
+
+/// An artifact cannot be built or loaded.
+pub const LOAD_FAILURE: u8 = 3;
+
+/// An error whose exit code is not the usual one.
+#[derive(Debug)]
+pub struct Coded {
+    code: u8,
+    message: String,
+}
+
+impl std::fmt::Display for Coded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Coded {}
+
+/// An error of usage.
+pub fn usage(message: impl Into<String>) -> anyhow::Error {
+    Coded { code: USAGE, message: message.into() }.into()
+}
+
+/// A failure to build or load.
+pub fn load_failure(error: impl std::fmt::Display) -> anyhow::Error {
+    Coded { code: LOAD_FAILURE, message: error.to_string() }.into()
+}
+
+/// Prints an error and gives its exit code.
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    anstream::eprintln!("{} {error:#}", "error:".red().bold());
+    let code = error.chain().find_map(|cause| cause.downcast_ref::<Coded>()).map_or(DIFFERS, |coded| coded.code);
+    ExitCode::from(code)
+}

@@ -1,0 +1,77 @@
+//! `dynvm`: builds, inspects, runs and compares Proxy-Wasm plugins, native and wasm.
+
+mod ab;
+mod artifact;
+mod build;
+mod exit;
+mod progress;
+mod run;
+mod scenario;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+/// Runs Proxy-Wasm plugins natively or as WebAssembly, and tells whether the two behave the same.
+#[derive(Parser)]
+#[command(name = "dynvm", version = version(), propagate_version = true, max_term_width = 100, after_help = "\
+Examples:
+  dynvm build my-plugin                     my-plugin.so and my-plugin.wasm from one crate
+  dynvm inspect my-plugin.so                what it is, and whether it would load
+  dynvm run my-plugin --request 'GET /'     one request through it
+  dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
+
+Exit codes: 0 success, 1 the two builds differ or a run failed, 2 wrong usage, 3 an artifact cannot be built or loaded.")]
+struct Cli {
+    /// When to use colours. NO_COLOR is respected by `auto`.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Build(build::BuildArgs),
+    Run(run::RunArgs),
+    Ab(ab::AbArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// The tool's version, and the ABI versions that it knows.
+fn version() -> &'static str {
+    let abi: Vec<String> = dynvm_abi::version::AbiVersion::ALL.iter().map(ToString::to_string).collect();
+    // Asked for once in a run.
+    format!("{} (Proxy-Wasm ABI {})", env!("CARGO_PKG_VERSION"), abi.join(", ")).leak()
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.color {
+        Color::Auto => {}
+        Color::Always => anstream::ColorChoice::Always.write_global(),
+        Color::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let done = match &cli.verb {
+        Verb::Build(args) => build::execute(args),
+        Verb::Run(args) => run::execute(args),
+        Verb::Ab(args) => ab::execute(args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "dynvm", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|error| exit::report(&error))
+}

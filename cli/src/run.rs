@@ -1,0 +1,67 @@
+//! `dynvm run`: takes requests through a plugin and shows what it did.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use dynvm::WasmOptions;
+use dynvm::trace::{Event, Tracer};
+
+use crate::artifact::{self, Backend};
+use crate::exit::{DIFFERS, load_failure};
+use crate::scenario::{TrafficArgs, drive};
+use crate::{progress, show};
+
+/// Take requests through a plugin and show what it did.
+///
+/// The plugin runs in a host in memory: no proxy, no network, a clock that stands still. Without --request the traffic is that of
+/// scenario.json in the plugin's directory, else a few standard requests. The upstream answers 200 with the request's own body.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dynvm run examples/plugins/header-rewrite
+  dynvm run plugin.so --request 'GET /admin' --header 'authorization: Bearer x' --config @config.json
+  dynvm run plugin.wasm --request 'POST /' --body @body.json --trace
+  dynvm run my-plugin --backend wasm --scenario traffic.json")]
+pub struct RunArgs {
+    /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
+    #[arg(value_name = "FILE|DIR")]
+    plugin: PathBuf,
+    /// Which build of a directory to run.
+    #[arg(long, value_name = "BACKEND")]
+    backend: Option<Backend>,
+    /// Print each callback and hostcall with its arguments and results.
+    #[arg(long, short)]
+    trace: bool,
+    #[command(flatten)]
+    traffic: TrafficArgs,
+}
+
+struct Print;
+
+impl Tracer for Print {
+    fn event(&mut self, event: Event) {
+        anstream::println!("  {}", show::event(&event));
+    }
+}
+
+pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let dir = args.plugin.is_dir().then_some(args.plugin.as_path());
+    let scenario = args.traffic.scenario(dir)?;
+    let path = artifact::single(&args.plugin, args.backend)?;
+    let spinner = progress::spinner("loading");
+    let module = artifact::load(&artifact::loader(WasmOptions::default())?, &path)?;
+    spinner.finish_and_clear();
+    let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
+    let mut host = match scenario.host()?.start_traced(&module, tracer) {
+        Ok(host) => host,
+        Err(error) => return Err(load_failure(error)),
+    };
+    let mut metrics = Vec::new();
+    let mut failed = false;
+    drive(&mut host, &scenario, |step, seen| {
+        show::observed(step, &seen, &metrics);
+        failed |= seen.failure.is_some();
+        metrics = seen.metrics;
+    })?;
+    Ok(if failed { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
+}

@@ -1,0 +1,139 @@
+//! Traffic from the command line.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::{Body, FILE_NAME, RequestStep, Scenario, Step, Text};
+use crate::exit::usage;
+
+/// Which traffic, with which configuration.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Traffic")]
+pub struct TrafficArgs {
+    /// A request, as 'METHOD PATH' or just a path. Repeat it for several.
+    #[arg(long, short, value_name = "REQUEST", conflicts_with = "scenario")]
+    pub request: Vec<String>,
+    /// A header of the requests, as 'name: value'. Repeat it for several.
+    #[arg(long, short = 'H', value_name = "HEADER")]
+    pub header: Vec<String>,
+    /// The body of the requests: the text itself, or @FILE.
+    #[arg(long, short, value_name = "BODY", value_parser = bytes_or_file)]
+    pub body: Option<String>,
+    /// The plugin's configuration: the text itself, or @FILE.
+    #[arg(long, short, value_name = "CONFIG", value_parser = bytes_or_file)]
+    pub config: Option<String>,
+    /// The VM's configuration: the text itself, or @FILE.
+    #[arg(long, value_name = "CONFIG", value_parser = bytes_or_file)]
+    pub vm_config: Option<String>,
+    /// The plugin's root id.
+    #[arg(long, value_name = "ID")]
+    pub root_id: Option<String>,
+    /// The VM's id.
+    #[arg(long, value_name = "ID")]
+    pub vm_id: Option<String>,
+    /// A file of configuration and traffic. By default scenario.json in the plugin's directory, if there is one.
+    #[arg(long, short, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+}
+
+fn bytes_or_file(text: &str) -> Result<String, String> {
+    match text.strip_prefix('@') {
+        None => Ok(text.to_owned()),
+        Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}")),
+    }
+}
+
+impl TrafficArgs {
+    /// The scenario: of the file, of the plugin's directory, or of the options; without any, a standard one.
+    ///
+    /// # Errors
+    ///
+    /// The file or an option does not make sense.
+    pub fn scenario(&self, dir: Option<&Path>) -> anyhow::Result<Scenario> {
+        let in_dir = dir.map(|dir| dir.join(FILE_NAME)).filter(|path| path.is_file());
+        let mut scenario = match (&self.scenario, in_dir) {
+            (Some(path), _) => Scenario::read(path)?,
+            (None, Some(path)) => Scenario::read(&path)?,
+            (None, None) => Scenario::standard(),
+        };
+        if !self.request.is_empty() {
+            scenario.steps = self.request.iter().map(|text| self.step(text)).collect::<anyhow::Result<_>>()?;
+        } else if !self.header.is_empty() || self.body.is_some() {
+            return Err(usage("--header and --body belong to --request: name a request too"));
+        }
+        if let Some(text) = &self.config {
+            scenario.plugin.configuration = Text::from(text.as_str());
+        }
+        if let Some(text) = &self.vm_config {
+            scenario.plugin.vm_configuration = Text::from(text.as_str());
+        }
+        if let Some(id) = &self.root_id {
+            scenario.plugin.root_id.clone_from(id);
+        }
+        if let Some(id) = &self.vm_id {
+            scenario.plugin.vm_id.clone_from(id);
+        }
+        Ok(scenario)
+    }
+
+    fn step(&self, text: &str) -> anyhow::Result<Step> {
+        let (method, path) = match text.trim().split_once(' ') {
+            Some((method, path)) => (method, path.trim()),
+            None if self.body.is_some() => ("POST", text.trim()),
+            None => ("GET", text.trim()),
+        };
+        if !path.starts_with('/') {
+            return Err(usage(format!("--request {text:?}: a path begins with '/': write 'GET /path'")));
+        }
+        let headers = self.header.iter().map(|line| header(line)).collect::<anyhow::Result<_>>()?;
+        Ok(Step::Request(Box::new(RequestStep {
+            method: Some(method.to_owned()),
+            path: Some(path.to_owned()),
+            headers,
+            body: self.body.clone().map_or_else(Body::default, Body::Whole),
+            ..RequestStep::default()
+        })))
+    }
+}
+
+/// A header line. A name may begin with a colon, as pseudo-headers do.
+fn header(line: &str) -> anyhow::Result<(String, String)> {
+    let from = usize::from(line.starts_with(':'));
+    let colon = line[from..]
+        .find(':')
+        .with_context(|| "no colon")
+        .map_err(|_| usage(format!("--header {line:?}: write a header as 'name: value'")))?;
+    let (name, value) = line.split_at(from + colon);
+    Ok((name.trim().to_owned(), value[1..].trim().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_headers_are_read() {
+        let args = TrafficArgs {
+            request: vec!["GET /a?b=c".to_owned(), "/d".to_owned()],
+            header: vec!["x: y: z".to_owned(), ":authority: host".to_owned()],
+            ..TrafficArgs::default()
+        };
+        let scenario = args.scenario(None).unwrap();
+        let [Step::Request(first), Step::Request(second)] = scenario.steps.as_slice() else { panic!() };
+        assert_eq!((first.method.as_deref(), first.path.as_deref()), (Some("GET"), Some("/a?b=c")));
+        assert_eq!(second.path.as_deref(), Some("/d"));
+        let lines = [("x", "y: z"), (":authority", "host")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+        assert_eq!(first.headers, lines);
+        for bad in ["GET no-slash", "relative"] {
+            let args = TrafficArgs { request: vec![bad.to_owned()], ..TrafficArgs::default() };
+            assert!(args.scenario(None).is_err());
+        }
+    }
+
+    #[test]
+    fn unknown_fields_of_a_scenario_are_refused() {
+        assert!(serde_json::from_str::<Scenario>(r#"{"stepz": []}"#).is_err());
+        assert!(serde_json::from_str::<Scenario>(r#"{"steps": [{"tick": 5}, {"request": {"path": "/"}}]}"#).is_ok());
+    }
+}

@@ -1,0 +1,220 @@
+//! What a plugin did, as people read it: exchanges, logs, metrics, calls, traces.
+
+use std::fmt::Write as _;
+
+use dynvm::abi::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
+use dynvm::host::{HeaderMap as _, Headers, MetricValue};
+use dynvm::memory::{MadeCall, Message, Outcome};
+use dynvm::trace::{Event, Named, Value};
+use owo_colors::OwoColorize as _;
+
+use crate::scenario::{Observation, Observed, Step};
+
+/// Bytes as text where they are, escaped where not, shortened.
+pub fn bytes(bytes: &[u8]) -> String {
+    const MOST: usize = 200;
+    let mut text = String::new();
+    for chunk in bytes[..bytes.len().min(MOST)].utf8_chunks() {
+        let _ = write!(text, "{}", chunk.valid().escape_debug());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    if bytes.len() > MOST {
+        let _ = write!(text, "... ({} bytes)", bytes.len());
+    }
+    text
+}
+
+/// What was sent in a step, in a line.
+pub fn title(step: &Step) -> String {
+    match step {
+        Step::Request(request) => {
+            let body: usize = request.request().message.chunks.iter().map(Vec::len).sum();
+            let size = if body == 0 { String::new() } else { format!(" ({body} bytes)") };
+            let method = request.method.as_deref().unwrap_or("GET");
+            format!("{method} {}{size}", request.path.as_deref().unwrap_or("/"))
+        }
+        Step::Connection(connection) => format!("connection, {} chunks from downstream", connection.downstream.len()),
+        Step::Tick(milliseconds) => format!("{milliseconds} ms pass"),
+    }
+}
+
+/// A step and all that was seen of it.
+pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String, MetricValue)]) {
+    match step {
+        Some(step) => anstream::println!("{}", title(step).bold()),
+        None => anstream::println!("{}", "start".bold()),
+    }
+    let mut line = Vec::new();
+    for callback in &seen.callbacks {
+        let name = callback.callback.trim_start_matches("proxy_");
+        line.push(if callback.answer.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name} {}", callback.answer.yellow())
+        });
+    }
+    if !line.is_empty() {
+        anstream::println!("  callbacks: {}", line.join(", "));
+    }
+    match &seen.result {
+        Observation::Start | Observation::Tick => {}
+        Observation::Http(exchange) => {
+            if let (Some(Step::Request(request)), Some(upstream)) = (step, &exchange.upstream_request) {
+                changes("to upstream", &request.request().message, upstream);
+            }
+            match &exchange.outcome {
+                Outcome::Upstream => {}
+                Outcome::LocalResponse { details, .. } if details.is_empty() => {
+                    anstream::println!("  {}", "local response".yellow());
+                }
+                Outcome::LocalResponse { details, .. } => {
+                    anstream::println!("  {} ({details})", "local response".yellow())
+                }
+                Outcome::Closed => anstream::println!("  {}", "closed by the plugin".yellow()),
+                Outcome::Failed => anstream::println!("  {}", "failed with the VM".red()),
+                Outcome::Paused => anstream::println!("  {}", "paused, and nothing is left that could resume it".red()),
+                other => anstream::println!("  {other:?}"),
+            }
+            message("response", &exchange.response.message);
+        }
+        Observation::Tcp(exchange) => {
+            anstream::println!("  to upstream: {:?}", bytes(&exchange.to_upstream));
+            anstream::println!("  to downstream: {:?}", bytes(&exchange.to_downstream));
+            for (is, what) in [
+                (exchange.closed, "closed by the plugin"),
+                (exchange.failed, "failed with the VM"),
+                (exchange.paused, "paused"),
+            ] {
+                if is {
+                    anstream::println!("  {}", what.yellow());
+                }
+            }
+        }
+    }
+    for call in &seen.calls {
+        match call {
+            MadeCall::Http(call) => anstream::println!(
+                "  HTTP call to {}: {} {}",
+                bytes(&call.upstream),
+                header(&call.headers, b":method"),
+                header(&call.headers, b":path")
+            ),
+            MadeCall::Grpc(call) => anstream::println!(
+                "  gRPC call to {}: {}/{}",
+                bytes(&call.target.upstream),
+                bytes(&call.target.service),
+                bytes(&call.target.method)
+            ),
+            other => anstream::println!("  {other:?}"),
+        }
+    }
+    for (level, text) in &seen.log {
+        anstream::println!("  {} {text}", log_level(*level));
+    }
+    for (name, value) in &seen.metrics {
+        if !metrics_before.contains(&(name.clone(), value.clone())) {
+            anstream::println!("  metric {name} = {}", metric(value));
+        }
+    }
+}
+
+fn header(headers: &Headers, name: &[u8]) -> String {
+    headers.get(name).map(bytes).unwrap_or_default()
+}
+
+pub fn metric(value: &MetricValue) -> String {
+    match value {
+        MetricValue::Counter(value) => value.to_string(),
+        MetricValue::Gauge(value) => value.to_string(),
+        MetricValue::Histogram { count, sum } => format!("{count} samples, sum {sum}"),
+        other => format!("{other:?}"),
+    }
+}
+
+fn log_level(level: LogLevel) -> String {
+    let name = format!("[{}]", level.name().to_lowercase());
+    match level {
+        LogLevel::Error | LogLevel::Critical => name.red().to_string(),
+        LogLevel::Warn => name.yellow().to_string(),
+        _ => name.dimmed().to_string(),
+    }
+}
+
+fn message(what: &str, message: &Message) {
+    for (name, value) in message.headers.iter() {
+        anstream::println!("  {what} {}: {}", bytes(name).cyan(), bytes(value));
+    }
+    if !message.chunks.is_empty() {
+        anstream::println!("  {what} body: {}", bytes(&message.body()));
+    }
+    for (name, value) in message.trailers.iter() {
+        anstream::println!("  {what} trailer {}: {}", bytes(name).cyan(), bytes(value));
+    }
+}
+
+/// What the plugin changed of a message.
+fn changes(what: &str, before: &Message, after: &Message) {
+    for (mark, from, to) in [('-', &before.headers, &after.headers), ('+', &after.headers, &before.headers)] {
+        for (name, value) in from.iter() {
+            if !to.iter().any(|line| line == (name, value)) {
+                let line = format!("{mark} {}: {}", bytes(name), bytes(value));
+                let line = if mark == '+' { line.green().to_string() } else { line.red().to_string() };
+                anstream::println!("  {what} {line}");
+            }
+        }
+    }
+    if before.body() != after.body() {
+        anstream::println!("  {what} body: {}", bytes(&after.body()));
+    }
+}
+
+/// An event of a trace, in a line.
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::CallbackEnter { name, arguments } => format!("{} {}({})", "->".green(), name.bold(), list(arguments)),
+        Event::CallbackLeave { name, exported: false, .. } => format!("{} {name} is not exported", "<-".green()),
+        Event::CallbackLeave { failure: Some(failure), name, .. } => format!("{} {name} failed: {failure}", "<-".red()),
+        Event::CallbackLeave { name, returned: Some(value), .. } => format!("{} {name} = {value}", "<-".green()),
+        Event::CallbackLeave { name, .. } => format!("{} {name}", "<-".green()),
+        Event::Hostcall { name, arguments, status, results } => {
+            let mut line = format!("     {}({}) = ", name.cyan(), list(arguments));
+            match status {
+                Status::Ok => line.push_str("Ok"),
+                other => {
+                    let _ = write!(line, "{}", other.name().yellow());
+                }
+            }
+            if !results.is_empty() {
+                let _ = write!(line, ", {}", list(results));
+            }
+            line
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+fn list(values: &[Named]) -> String {
+    let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {}", named(name, value))).collect();
+    values.join(", ")
+}
+
+/// A value, by name where the ABI has names for its numbers.
+fn named(name: &str, value: &Value) -> String {
+    let number = match value {
+        Value::Number(number) => *number,
+        Value::Bytes(value) => return format!("\"{}\"", bytes(value)),
+        _ => return "(invalid address)".to_owned(),
+    };
+    let Ok(small) = u32::try_from(number) else { return number.to_string() };
+    let known = match name {
+        "map_type" => MapType::from_u32(small).map(MapType::name),
+        "buffer_type" => BufferType::from_u32(small).map(BufferType::name),
+        "stream_type" => StreamType::from_u32(small).map(StreamType::name),
+        "level" => LogLevel::from_u32(small).map(LogLevel::name),
+        "metric_type" => MetricType::from_u32(small).map(MetricType::name),
+        _ => None,
+    };
+    known.map_or_else(|| number.to_string(), str::to_owned)
+}

@@ -1,0 +1,113 @@
+//! Every example plugin behaves the same natively and as wasm, and its scenario shows what it is for.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn examples() -> Vec<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/plugins");
+    let mut plugins: Vec<PathBuf> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    plugins.retain(|path| path.join("scenario.json").is_file());
+    plugins.sort();
+    plugins
+}
+
+fn dynvm(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_dynvm")).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn both_builds_of_each_example_behave_the_same() {
+    let plugins = examples();
+    assert!(plugins.len() >= 9, "at least eight Rust plugins and one in C: {plugins:?}");
+    for plugin in plugins {
+        let (code, out, err) = dynvm(&["ab", plugin.to_str().unwrap(), "--duration", "0", "--format", "json"]);
+        assert_eq!(code, Some(0), "{}:\n{out}\n{err}", plugin.display());
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["verdict"], "identical");
+        assert!(report["steps"].as_u64().unwrap() > 3, "{}: a scenario of some steps", plugin.display());
+    }
+}
+
+#[test]
+fn ab_measures_and_reports() {
+    let plugin = examples().into_iter().find(|path| path.ends_with("header-rewrite")).unwrap();
+    let (code, out, err) = dynvm(&["ab", plugin.to_str().unwrap(), "--duration", "0.2", "--format", "json"]);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let measured = &report["measured"];
+    assert!(measured["rounds"].as_u64().unwrap() > 0);
+    for row in [&measured["stream"], &measured["start"]] {
+        for side in ["native", "wasm"] {
+            assert!(row[side]["median_ns"].as_u64().unwrap() > 0, "{row}");
+            assert!(row[side]["p99_ns"].as_u64() >= row[side]["median_ns"].as_u64(), "{row}");
+        }
+    }
+    assert!(measured["callbacks"].as_array().unwrap().len() > 4);
+    assert!(measured["memory_per_vm_bytes"]["native"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn run_shows_what_the_plugin_did() {
+    let plugin = examples().into_iter().find(|path| path.ends_with("jwt-auth")).unwrap();
+    for backend in ["native", "wasm"] {
+        let (code, out, err) = dynvm(&["run", plugin.to_str().unwrap(), "--backend", backend, "--trace"]);
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        for part in [
+            "local response",
+            ":status: 401",
+            "proxy_on_request_headers(context_id: 2",
+            "proxy_get_header_map_value(map_type: HttpRequestHeaders",
+        ] {
+            assert!(out.contains(part), "{part} is in:\n{out}");
+        }
+    }
+}
+
+#[test]
+fn a_planted_difference_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("width.c");
+    // The classic: a size that is 8 bytes natively and 4 in wasm.
+    std::fs::write(
+        &source,
+        r#"#include <dynvm/dynvm.h>
+        void proxy_abi_version_0_2_1(void) {}
+        uint32_t proxy_on_request_headers(uint32_t context_id, size_t num_headers, uint32_t end_of_stream) {
+          uint8_t digit = '0' + sizeof(size_t);
+          (void)context_id; (void)num_headers; (void)end_of_stream;
+          proxy_add_header_map_value(0, (const uint8_t *)"x-width", 7, &digit, 1);
+          return 0;
+        }"#,
+    )
+    .unwrap();
+    let out_dir = dir.path().to_str().unwrap();
+    let (code, out, err) = dynvm(&["build", source.to_str().unwrap(), "--out-dir", out_dir]);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    let (so, wasm) = (dir.path().join("width.so"), dir.path().join("width.wasm"));
+    let (code, out, err) = dynvm(&["ab", so.to_str().unwrap(), wasm.to_str().unwrap(), "--duration", "0"]);
+    assert_eq!(code, Some(1), "{out}\n{err}");
+    for part in ["differ", "x-width", "native 8", "wasm   4"] {
+        assert!(out.contains(part), "{part} is in:\n{out}");
+    }
+}
+
+#[test]
+fn mistakes_are_named() {
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["run", "/nowhere/plugin.so"], 3, "/nowhere/plugin.so: cannot be read"),
+        (&["ab", "/nowhere/a.so", "/nowhere/b.wasm"], 3, "/nowhere/a.so cannot be read"),
+        (&["ab", "/bin/sh"], 2, "is one file"),
+        (&["run", "/bin/sh"], 3, "this is a program, not a shared object"),
+        (&["run", "/bin/sh", "--request", "GET nowhere"], 2, "a path begins with '/'"),
+        (&["run", "/bin/sh", "--scenario", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
+        (&["frobnicate"], 2, "unrecognized subcommand"),
+        (&["ab", "/bin/sh", "/bin/sh", "--duration=-1"], 2, "--duration"),
+    ];
+    for (arguments, expected, message) in cases {
+        let (code, out, err) = dynvm(arguments);
+        assert_eq!(code, Some(*expected), "{arguments:?}:\n{out}\n{err}");
+        assert!(err.contains(message), "{message:?} is in:\n{err}");
+    }
+}
