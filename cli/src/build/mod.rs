@@ -176,8 +176,6 @@ impl From<&BuildArgs> for BuildOptions {
 /// A plugin that was built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// Name of the package; for C and C++ of the directory or the source file.
-    pub name: String,
     /// The native shared object, if it was asked for.
     pub native: Option<PathBuf>,
     /// The wasm module, if it was asked for.
@@ -188,7 +186,7 @@ pub struct Built {
 pub fn build_plugin(dir: &Path, options: &BuildOptions) -> Result<Built> {
     let parts = build_parts(&Source::find(dir)?, options);
     let path = |part: Option<Result<Artifact>>| part.map(|part| part.map(|made| made.path)).transpose();
-    Ok(Built { name: parts.name, native: path(parts.native)?, wasm: path(parts.wasm)? })
+    Ok(Built { native: path(parts.native)?, wasm: path(parts.wasm)? })
 }
 
 /// Runs `dynvm build`: the result goes to standard output, progress and errors to standard error.

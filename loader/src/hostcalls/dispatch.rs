@@ -45,6 +45,7 @@ macro_rules! dispatchers {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
         $(
             #[inline]
+            #[allow(clippy::too_many_arguments, reason = "the ABI's")]
             pub(crate) fn $name<G: Guest>(guest: &mut G, cell: &VmCell, $($param: u64),*) -> Status {
                 let id = HostcallId::$name;
                 let answer = |guest: &mut G| match implementation::$name(guest, cell, $(argument!($ty, $param)),*) {

@@ -60,8 +60,9 @@ pub(super) fn proxy_set_property<G: Guest>(
     let path = PropertyPath::new(guest.read(path, path_size)?);
     let value = guest.read(value, value_size)?;
     let mut contexts = cell.contexts.borrow_mut();
-    Ok(match contexts.stream_mut(cell.effective.get()) {
-        Some(stream) => stream.stream.set_property(path, value)?,
-        None => cell.services.properties.set_property(path, value)?,
-    })
+    let set = match contexts.stream_mut(cell.effective.get()) {
+        Some(stream) => stream.stream.set_property(path, value),
+        None => cell.services.properties.set_property(path, value),
+    };
+    set.map_err(Status::from)
 }

@@ -50,7 +50,7 @@ impl Facts {
         let header = FileHeader64::<LE>::parse(bytes).map_err(|error| damaged(&error.to_string()))?;
         let segments = header.program_headers(LE, bytes).map_err(|error| damaged(&error.to_string()))?;
 
-        let mut span = u64::MAX..0;
+        let (mut first, mut last) = (u64::MAX, 0);
         let mut mapped_end = 0;
         let mut dynamic: Option<&[Dyn64<LE>]> = None;
         for segment in segments {
@@ -61,7 +61,7 @@ impl Facts {
                         start.checked_add(segment.p_memsz(LE)).ok_or_else(|| damaged("a segment wraps around"))?;
                     segment.data(LE, bytes).map_err(|()| damaged("a segment lies beyond the end of the file"))?;
                     mapped_end = mapped_end.max(segment.p_offset(LE) + segment.p_filesz(LE));
-                    span = span.start.min(start)..span.end.max(end);
+                    (first, last) = (first.min(start), last.max(end));
                 }
                 elf::PT_DYNAMIC => {
                     dynamic = segment.dynamic(LE, bytes).map_err(|error| damaged(&error.to_string()))?;
@@ -77,7 +77,7 @@ impl Facts {
         let dynamic = dynamic.ok_or_else(|| {
             "the file has no dynamic section, so it cannot be loaded: build the plugin as a shared object".to_owned()
         })?;
-        if span.start >= span.end {
+        if first >= last {
             return Err(damaged("it has no loadable segment"));
         }
 
@@ -109,7 +109,7 @@ impl Facts {
             exports: BTreeMap::new(),
             imports: BTreeSet::new(),
             needed: Vec::new(),
-            span,
+            span: first..last,
             mapped_end: mapped_end as usize,
             undefined_names: Vec::new(),
             other_names: BTreeSet::new(),
