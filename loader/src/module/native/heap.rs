@@ -3,8 +3,6 @@
 //! It is mimalloc. The C library may hand memory of its own to a plugin, to be freed by it (`realpath`, `strdup`): such an address is
 //! not mimalloc's, and goes back to the C library.
 
-use std::ffi::c_void;
-
 /// Memory that a plugin's `free` takes, for plugins that export no allocator.
 pub(super) fn allocate(edited: bool, size: usize) -> *mut u8 {
     // SAFETY: any size may be asked for.
@@ -13,7 +11,8 @@ pub(super) fn allocate(edited: bool, size: usize) -> *mut u8 {
 
 #[cfg(feature = "heap")]
 mod functions {
-    use super::c_void;
+    use std::ffi::c_void;
+
     use libmimalloc_sys as mi;
 
     /// Whether mimalloc owns an address.
