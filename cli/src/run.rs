@@ -60,6 +60,9 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     drive(&mut host, &scenario, |step, seen| {
         show::observed(step, &seen, &metrics);
+        for upstream in seen.unanswered(&scenario) {
+            show::unanswered(&upstream);
+        }
         failed |= seen.failure.is_some();
         metrics = seen.metrics;
     })?;

@@ -120,6 +120,14 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
     }
 }
 
+/// A hint at a call that failed for want of an answer.
+pub fn unanswered(upstream: &str) {
+    anstream::eprintln!(
+        "{} the scenario has no answer of upstream {upstream:?}, so the call failed: add one under \"http_calls\"",
+        "note:".yellow()
+    );
+}
+
 fn header(headers: &Headers, name: &[u8]) -> String {
     headers.get(name).map(bytes).unwrap_or_default()
 }

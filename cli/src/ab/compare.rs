@@ -43,6 +43,12 @@ pub fn compare(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Compari
     for (side, seen) in sides.iter().zip(&mut seen) {
         drive(&mut side.host(scenario)?, scenario, |_, observed| seen.push(observed))?;
     }
+    let mut unanswered: Vec<String> = seen[0].iter().flat_map(|observed| observed.unanswered(scenario)).collect();
+    unanswered.sort();
+    unanswered.dedup();
+    for upstream in unanswered {
+        show::unanswered(&upstream);
+    }
     let failure = |seen: &[Observed]| seen.iter().find_map(|observed| observed.failure.clone());
     let failures = [failure(&seen[0]), failure(&seen[1])];
     let [native, wasm] = &seen;

@@ -28,6 +28,20 @@ pub enum Observation {
     Tick,
 }
 
+impl Observed {
+    /// Upstreams of HTTP calls for which the scenario has no answer, so that they failed at once.
+    pub fn unanswered<'a>(&'a self, scenario: &'a Scenario) -> impl Iterator<Item = String> + 'a {
+        self.calls.iter().filter_map(move |call| match call {
+            MadeCall::Http(call)
+                if !scenario.http_calls.iter().any(|known| known.upstream.as_bytes() == call.upstream) =>
+            {
+                Some(String::from_utf8_lossy(&call.upstream).into_owned())
+            }
+            _ => None,
+        })
+    }
+}
+
 /// Takes a host through one step.
 pub fn drive_step(host: &mut MemoryHost, step: &Step) -> anyhow::Result<Observation> {
     Ok(match step {

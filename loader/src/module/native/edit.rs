@@ -1,6 +1,6 @@
 //! Changes to the private copy of a shared object, before it is opened.
 //!
-//! All of them rename undefined symbols, in place, to ones of the import library: so the plugin's own references, and nobody else's,
+//! Most of them rename undefined symbols, in place, to ones of the import library: so the plugin's own references, and nobody else's,
 //! bind to the loader. A name that cannot be changed safely stays, and with it the plain behaviour.
 
 use super::NativeOptions;
@@ -49,6 +49,10 @@ pub(crate) fn cut(bytes: &mut Vec<u8>, elf: &Facts) {
 
 /// Makes the changes that the options ask for and the file allows.
 pub(crate) fn edit(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
+    for at in &elf.unique_symbols {
+        // g++ marks statics of inline functions as unique in the process: copies would share them, and could not be unloaded.
+        bytes[*at] = bytes[*at] & 0xf | object::elf::STB_GLOBAL << 4;
+    }
     let mut names = Names { bytes, elf };
     for hostcall in dynvm_abi::table::HOSTCALLS {
         // So that the loader's hostcalls are bound even where the process exports others of the same name.

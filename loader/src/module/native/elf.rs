@@ -34,6 +34,8 @@ pub(crate) struct Facts {
     pub(super) mapped_end: usize,
     /// Where the dynamic symbol table lies in the file, as undefined symbols: (offset of the name in the file, its length).
     pub(super) undefined_names: Vec<(usize, usize)>,
+    /// Offsets in the file of the type and binding of symbols that are unique in the process (`STB_GNU_UNIQUE`).
+    pub(super) unique_symbols: Vec<usize>,
     /// Offsets in the file at which names of other symbols and of the dynamic section begin.
     pub(super) other_names: BTreeSet<usize>,
 }
@@ -112,9 +114,10 @@ impl Facts {
             span: first..last,
             mapped_end: mapped_end as usize,
             undefined_names: Vec::new(),
+            unique_symbols: Vec::new(),
             other_names: BTreeSet::new(),
         };
-        for symbol in symbols.iter().skip(1) {
+        for (index, symbol) in symbols.iter().enumerate().skip(1) {
             let name =
                 symbol.name(LE, strings).map_err(|_| damaged("a symbol's name lies outside of the string table"))?;
             let at = (strings_at + u64::from(symbol.st_name(LE))) as usize;
@@ -127,6 +130,10 @@ impl Facts {
                 }
             } else {
                 facts.other_names.insert(at);
+                if symbol.st_bind() == elf::STB_GNU_UNIQUE {
+                    // st_info follows st_name, which has 4 bytes.
+                    facts.unique_symbols.push(symbols_at as usize + index * size_of::<Sym64<LE>>() + 4);
+                }
                 if visible && matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_OBJECT | elf::STT_NOTYPE) {
                     facts.exports.insert(text, symbol.st_value(LE));
                 }
