@@ -46,12 +46,16 @@ mod import_library {
             ("int", "dynvm_thread_atexit_impl", vec!["void *", "void *", "void *"]),
             ("void *", "dvmllc", vec!["size_t"]),
             ("void", "dvfr", vec!["void *"]),
+            ("void", "dvfp", vec!["void *"]),
             ("void *", "dvcllc", vec!["size_t", "size_t"]),
             ("void *", "dvrallc", vec!["void *", "size_t"]),
+            ("void *", "dvrallp", vec!["void *", "size_t"]),
             ("int", "dynvm_memalign", vec!["void *", "size_t", "size_t"]),
             ("void *", "dynvm_aligned", vec!["size_t", "size_t"]),
             ("void *", "dvmmlign", vec!["size_t", "size_t"]),
             ("size_t", "dynvm_usable_size", vec!["void *"]),
+            ("char *", "dvrlpath", vec!["const char *", "char *"]),
+            ("char *", "dvgcwd", vec!["char *", "size_t"]),
             // What the C++ SDK's getentropy calls, by its mangled name: uint16_t __wasi_random_get(uint8_t *, unsigned long).
             ("uint16_t", "_Z17__wasi_random_getPhm", vec!["uint8_t *", "unsigned long"]),
         ];

@@ -23,14 +23,47 @@ const THREAD_EXIT: &[(&str, &str)] = &[("__cxa_thread_atexit_impl", "dynvm_threa
 
 const HEAP: &[(&str, &str)] = &[
     ("malloc", "dvmllc"),
-    ("free", "dvfr"),
     ("calloc", "dvcllc"),
-    ("realloc", "dvrallc"),
     ("posix_memalign", "dynvm_memalign"),
     ("aligned_alloc", "dynvm_aligned"),
     ("memalign", "dvmmlign"),
     ("malloc_usable_size", "dynvm_usable_size"),
 ];
+
+/// For images that free only what they allocated.
+const FREE: &[(&str, &str)] =
+    &[("free", "dvfp"), ("realloc", "dvrallp"), ("realpath", "dvrlpath"), ("getcwd", "dvgcwd")];
+
+/// For images that may free what others allocated.
+const FREE_ANY: &[(&str, &str)] = &[("free", "dvfr"), ("realloc", "dvrallc")];
+
+/// Functions of the C and C++ libraries whose result the caller frees, beyond those of [`FREE`].
+const GIVES_MEMORY: &[&str] = &[
+    "__cxa_demangle",
+    "__strdup",
+    "__strndup",
+    "asprintf",
+    "__asprintf_chk",
+    "canonicalize_file_name",
+    "get_current_dir_name",
+    "getifaddrs",
+    "open_memstream",
+    "open_wmemstream",
+    "scandir",
+    "scandir64",
+    "strdup",
+    "strndup",
+    "tempnam",
+    "vasprintf",
+    "__vasprintf_chk",
+    "wcsdup",
+    "dlsym",
+    "dlvsym",
+];
+
+/// Libraries of which it is known what they hand to be freed.
+const KNOWN_LIBRARIES: &[&str] =
+    &["ld-linux", "libc.so", "libdl.so", "libgcc_s.so", "libm.so", "libpthread.so", "librt.so", "libstdc++.so"];
 
 /// Functions of the C library that free or resize memory which the plugin allocated, or that replace its allocator: with one of them
 /// the C library's heap stays.
@@ -66,8 +99,13 @@ pub(crate) fn edit(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Ed
     Edits {
         abort: options.guard && super::guard::AVAILABLE && names.rename_all(ABORT),
         thread_exit: names.rename_all(THREAD_EXIT),
-        heap: heap && names.rename_all(HEAP),
+        heap: heap && names.rename_all(&[HEAP, if frees_only_its_own(elf) { FREE } else { FREE_ANY }].concat()),
     }
+}
+
+fn frees_only_its_own(elf: &Facts) -> bool {
+    elf.needed.iter().all(|library| KNOWN_LIBRARIES.iter().any(|known| library.starts_with(known)))
+        && !GIVES_MEMORY.iter().any(|function| elf.imports.contains(*function))
 }
 
 struct Names<'a> {

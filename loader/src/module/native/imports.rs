@@ -94,18 +94,22 @@ macro_rules! entry_points {
         )*
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 11] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 15] = [
             $(Entry($name as *const c_void),)*
             Entry(abort as *const c_void),
             Entry(thread_exit::register as *const c_void),
             Entry(heap::malloc as *const c_void),
+            Entry(heap::free_any as *const c_void),
             Entry(heap::free as *const c_void),
             Entry(heap::calloc as *const c_void),
+            Entry(heap::realloc_any as *const c_void),
             Entry(heap::realloc as *const c_void),
             Entry(heap::posix_memalign as *const c_void),
             Entry(heap::aligned_alloc as *const c_void),
             Entry(heap::aligned_alloc as *const c_void),
             Entry(heap::usable_size as *const c_void),
+            Entry(heap::realpath as *const c_void),
+            Entry(heap::getcwd as *const c_void),
             Entry(random_get as *const c_void),
         ];
     };
