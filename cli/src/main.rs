@@ -4,6 +4,7 @@ mod ab;
 mod artifact;
 mod build;
 mod exit;
+mod inspect;
 mod progress;
 mod run;
 mod scenario;
@@ -41,6 +42,7 @@ enum Color {
 #[derive(Subcommand)]
 enum Verb {
     Build(build::BuildArgs),
+    Inspect(inspect::InspectArgs),
     Run(run::RunArgs),
     Ab(ab::AbArgs),
     /// Print completions for a shell.
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     }
     let done = match &cli.verb {
         Verb::Build(args) => build::execute(args),
+        Verb::Inspect(args) => inspect::execute(args),
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
         Verb::Completions { shell } => {

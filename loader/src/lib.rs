@@ -36,6 +36,7 @@ pub use dynvm_abi as abi;
 
 pub mod codec;
 pub mod host;
+pub mod inspect;
 pub mod memory;
 pub mod trace;
 

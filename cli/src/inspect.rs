@@ -1,0 +1,160 @@
+//! `dynvm inspect`: what an artifact is, and whether it would load.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use dynvm::WasmOptions;
+use dynvm::inspect::Inspection;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+use crate::artifact;
+use crate::exit::{LOAD_FAILURE, usage};
+
+/// Tell what an artifact is, and whether it would load.
+///
+/// Nothing of the artifact runs. Functions are compared with the Proxy-Wasm ABI: what the plugin asks of the host, what it has to be
+/// called, and what no host of its ABI version has.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dynvm inspect plugin.so
+  dynvm inspect dist/*.so dist/*.wasm --format json | jq '.[] | select(.refusal)'
+
+Exit codes: 0 all of them would load, 2 wrong usage or a file cannot be read, 3 one would not load.")]
+pub struct InspectArgs {
+    /// Shared objects and wasm modules, told by their content.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// A JSON array, one object for each file.
+    Json,
+}
+
+pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
+    let loader = artifact::loader(WasmOptions::default())?;
+    let mut inspections = Vec::new();
+    for path in &args.files {
+        let bytes =
+            std::fs::read(path).map_err(|error| usage(format!("{}: cannot be read: {error}", path.display())))?;
+        inspections.push(dynvm::inspect::inspect(&loader, &path.display().to_string(), &bytes));
+    }
+    match args.format {
+        Format::Json => {
+            let json: Vec<Json<'_>> = inspections.iter().map(Json::from).collect();
+            println!("{}", serde_json::to_string_pretty(&json)?);
+        }
+        Format::Text => inspections.iter().for_each(print),
+    }
+    let refused = inspections.iter().any(|inspection| inspection.refusal.is_some());
+    Ok(if refused { ExitCode::from(LOAD_FAILURE) } else { ExitCode::SUCCESS })
+}
+
+fn print(inspection: &Inspection) {
+    anstream::println!("{}", inspection.name.bold());
+    let line = |what: &str, value: &str| anstream::println!("  {:<12} {value}", what.dimmed());
+    let list = |what: &str, values: &[String]| {
+        if !values.is_empty() {
+            line(what, &values.join(", "));
+        }
+    };
+    let kind = inspection.kind.map_or_else(|| "no plugin".to_owned(), |kind| kind.to_string());
+    line("kind", &format!("{kind}, {} bytes", inspection.size));
+    list("ABI", &inspection.abi_versions.iter().map(ToString::to_string).collect::<Vec<_>>());
+    list("SDK", inspection.sdk.as_slice());
+    list("toolchain", &inspection.toolchain);
+    for (name, value) in inspection.descriptor.iter().flatten() {
+        line("descriptor", &format!("{name}: {value}"));
+    }
+    list("starts with", &inspection.entry_points.iter().map(ToString::to_string).collect::<Vec<_>>());
+    list("callbacks", &inspection.callbacks.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let hostcall = |hostcall: &dynvm::inspect::Hostcall| match &hostcall.problem {
+        None => hostcall.name.clone(),
+        Some(problem) => format!("{} ({})", hostcall.name, problem.red()),
+    };
+    list("hostcalls", &inspection.hostcalls.iter().map(hostcall).collect::<Vec<_>>());
+    // Of a shared object these are the C library's, dozens of them: the libraries say enough.
+    if inspection.needed_libraries.is_empty() {
+        list("imports", &inspection.other_imports);
+    }
+    list("libraries", &inspection.needed_libraries);
+    list("glibc", inspection.glibc.as_slice());
+    if let Some((initial, maximum)) = inspection.memory_pages {
+        let maximum =
+            maximum.map_or_else(|| "no limit of its own".to_owned(), |pages| format!("at most {} KiB", pages * 64));
+        line("memory", &format!("{} KiB at the start, {maximum}", initial * 64));
+    }
+    let sections = inspection.custom_sections.iter().map(|(name, size)| format!("{name} ({size})"));
+    list("sections", &sections.collect::<Vec<_>>());
+    match &inspection.refusal {
+        None => line("verdict", &"would load".green().to_string()),
+        Some(refusal) => line("verdict", &format!("{}: {refusal}", "would not load".red())),
+    }
+}
+
+/// An inspection as programs read it.
+#[derive(Serialize)]
+struct Json<'a> {
+    file: &'a str,
+    size_bytes: usize,
+    kind: Option<String>,
+    abi_versions: Vec<String>,
+    sdk: Option<&'a str>,
+    toolchain: &'a [String],
+    entry_points: &'a [&'static str],
+    callbacks: &'a [&'static str],
+    hostcalls: Vec<JsonHostcall<'a>>,
+    other_imports: &'a [String],
+    needed_libraries: &'a [String],
+    glibc: Option<&'a str>,
+    memory_pages: Option<(u64, Option<u64>)>,
+    custom_sections: &'a std::collections::BTreeMap<String, usize>,
+    descriptor: Option<std::collections::BTreeMap<&'a str, &'a str>>,
+    would_load: bool,
+    refusal: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JsonHostcall<'a> {
+    name: &'a str,
+    problem: Option<&'a str>,
+}
+
+impl<'a> From<&'a Inspection> for Json<'a> {
+    fn from(of: &'a Inspection) -> Json<'a> {
+        let hostcall = |hostcall: &'a dynvm::inspect::Hostcall| JsonHostcall {
+            name: &hostcall.name,
+            problem: hostcall.problem.as_deref(),
+        };
+        Json {
+            file: &of.name,
+            size_bytes: of.size,
+            kind: of.kind.map(|kind| kind.to_string()),
+            abi_versions: of.abi_versions.iter().map(ToString::to_string).collect(),
+            sdk: of.sdk.as_deref(),
+            toolchain: &of.toolchain,
+            entry_points: &of.entry_points,
+            callbacks: &of.callbacks,
+            hostcalls: of.hostcalls.iter().map(hostcall).collect(),
+            other_imports: &of.other_imports,
+            needed_libraries: &of.needed_libraries,
+            glibc: of.glibc.as_deref(),
+            memory_pages: of.memory_pages,
+            custom_sections: &of.custom_sections,
+            descriptor: of
+                .descriptor
+                .as_ref()
+                .map(|lines| lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
+            would_load: of.refusal.is_none(),
+            refusal: of.refusal.as_deref(),
+        }
+    }
+}
