@@ -1,0 +1,62 @@
+//! Compiles C plugins for both backends.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex};
+
+use crate::rig::Backend;
+
+/// Compiles a plugin of `plugins/` once in a run.
+pub fn plugin(backend: Backend, source: &str, defines: &[&str]) -> PathBuf {
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let key = format!("{backend:?} {source} {defines:?}");
+    let mut built = BUILT.lock().unwrap_or_else(|e| e.into_inner());
+    if let Some(path) = built.get(&key) {
+        return path.clone();
+    }
+    let path = compile(backend, source, defines, built.len());
+    built.insert(key, path.clone());
+    path
+}
+
+fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(source);
+    let include = dynvm::abi::INCLUDE_DIR;
+    let (mut command, suffix) = match backend {
+        Backend::Native => {
+            let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+            command.args(["-shared", "-fPIC"]);
+            (command, "so")
+        }
+        Backend::Wasm => {
+            let mut command = Command::new(wasm_compiler());
+            command.args(["--target=wasm32", "-nostdlib", "-fno-builtin", "-Wl,--no-entry"]);
+            (command, "wasm")
+        }
+    };
+    let target =
+        dir.join(format!("{}-{}-{number}.{suffix}", source.file_stem().unwrap().display(), std::process::id()));
+    command.args(["-O1", "-Wall", "-Wno-infinite-recursion", "-Wno-unknown-warning-option", "-I", include]);
+    command.args(defines.iter().map(|define| format!("-D{define}"))).arg(source).arg("-o").arg(&target);
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    target
+}
+
+/// A clang that makes wasm.
+fn wasm_compiler() -> String {
+    let named = std::env::var("DYNVM_WASM_CC").ok();
+    let versions = (14..=22).rev().map(|version| format!("clang-{version}"));
+    let works = |name: &String| {
+        let targets = Command::new(name).arg("--print-targets").output();
+        targets.is_ok_and(|targets| String::from_utf8_lossy(&targets.stdout).contains("wasm32"))
+    };
+    named
+        .into_iter()
+        .chain(versions)
+        .chain(["clang".to_owned()])
+        .find(works)
+        .expect("a clang for wasm32 is needed: install clang-19 and lld-19 (Debian), or set DYNVM_WASM_CC")
+}

@@ -1,0 +1,102 @@
+//! Checklist 11, 27, 28: VMs that fail.
+
+use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
+use dynvm::{CallFailed, FailurePolicy, Plugin, PluginConfig, VmConfig};
+
+use super::backend;
+use crate::rig::{Rig, TestStream, in_headers, parts, probe, script};
+
+/// 11, 27: closed: the stream is failed once, in both directions; nothing of the plugin runs any more.
+#[test]
+fn a_failed_vm_is_closed() {
+    for how in ["trap", "crash", "overflow"] {
+        let mut rig = Rig::new(backend(), &in_headers(&[how]));
+        let stream = TestStream::default();
+        let asked = stream.asked.clone();
+        let id = rig.stream(stream);
+        assert_eq!(rig.vm.on_request_headers(id, 0, false), FilterHeadersStatus::StopAllIterationAndWatermark, "{how}");
+        assert!(rig.vm.has_failed() && rig.vm.failure().is_some(), "{how}");
+        let lines = rig.log();
+        assert!(lines.last().unwrap().starts_with("[Critical] the plugin failed in proxy_on_request_headers: "), "{lines:?}");
+        assert_eq!(rig.vm.on_request_body(id, 0, true), FilterDataStatus::StopIterationNoBuffer);
+        assert_eq!(rig.vm.on_request_trailers(id, 0), FilterTrailersStatus::StopIteration);
+        assert_eq!(*asked.borrow(), ["fail HttpRequest", "fail HttpResponse"], "once");
+        // 11: no callback on a failed VM, and on_done counts as true.
+        assert!(rig.vm.on_done(id));
+        rig.vm.on_log(id);
+        assert!(rig.vm.delete_stream(id).is_some());
+        rig.vm.on_tick(rig.root);
+        rig.vm.on_queue_ready(rig.root, 1);
+        assert!(matches!(rig.vm.on_foreign_function(rig.root, 1, Vec::new()), Err(CallFailed::Vm(_))));
+        assert!(rig.vm.start_plugin(PluginConfig::default()).is_err());
+        assert!(rig.log().is_empty(), "{how}");
+        // 28: a new VM of the same module serves on the same thread.
+        let mut next = Rig::new(backend(), "");
+        assert!(next.did(TestStream::default()).is_empty());
+    }
+}
+
+/// 27: a connection fails downstream and upstream.
+#[test]
+fn a_failed_connection() {
+    let mut rig = Rig::new(backend(), &script("on_new_connection", &["trap"]));
+    let stream = TestStream::default();
+    let asked = stream.asked.clone();
+    let id = rig.stream(stream);
+    assert_eq!(rig.vm.on_new_connection(id), FilterStatus::StopIteration);
+    assert_eq!(*asked.borrow(), ["fail Downstream", "fail Upstream"]);
+}
+
+/// 27, as Envoy 1.40 was measured: five requests to a plugin that traps at its second.
+#[test]
+fn failure_policies_over_several_streams() {
+    let codes = |policy: FailurePolicy| -> Vec<u32> {
+        let config = PluginConfig::named("p").failure_policy(policy).configuration(in_headers(&["trap_at 2"]));
+        let mut plugin = Plugin::start(&probe(backend(), &[]), VmConfig::default(), config, parts().services).unwrap();
+        let mut serve = || {
+            let (vm, root) = plugin.for_new_stream();
+            let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
+            let status = vm.on_request_headers(id, 0, true);
+            vm.delete_stream(id);
+            if status == FilterHeadersStatus::Continue { 200 } else { 503 }
+        };
+        let codes = (0..5).map(|_| serve()).collect();
+        let stats = plugin.stats();
+        match policy {
+            FailurePolicy::Reload => assert_eq!((stats.failures, stats.reload_success), (2, 2)),
+            _ => assert_eq!((stats.failures, stats.reload_success), (1, 0)),
+        }
+        codes
+    };
+    assert_eq!(codes(FailurePolicy::Closed), [200, 503, 503, 503, 503]);
+    assert_eq!(codes(FailurePolicy::Reload), [200, 503, 200, 503, 200]);
+    assert_eq!(codes(FailurePolicy::Open), [200, 503, 200, 200, 200]);
+}
+
+/// The tracer sees callbacks and hostcalls, decoded.
+#[test]
+fn tracing() {
+    use dynvm::trace::{Event, Value};
+    let events = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let mut rig = Rig::new(backend(), &in_headers(&["proxy_get_header_map_value 0 k", "return 1"]));
+    let id = rig.stream(TestStream::with_headers([("k", "v")]));
+    let sink = events.clone();
+    rig.vm.set_tracer(Some(Box::new(move |event| sink.borrow_mut().push(event))));
+    rig.vm.on_request_headers(id, 1, true);
+    rig.vm.set_tracer(None);
+    rig.vm.on_request_body(id, 0, true);
+    let events = events.borrow();
+    assert_eq!(
+        events[0],
+        Event::CallbackEnter {
+            name: "proxy_on_request_headers",
+            arguments: vec![("context_id", Value::Number(2)), ("num_headers", Value::Number(1)), ("end_of_stream", Value::Number(1))],
+        }
+    );
+    let call = events.iter().find(|event| matches!(event, Event::Hostcall { name: "proxy_get_header_map_value", .. })).unwrap();
+    let Event::Hostcall { arguments, results, status, .. } = call else { unreachable!("found by its kind") };
+    assert_eq!(*arguments, [("map_type", Value::Number(0)), ("key", Value::Bytes(b"k".to_vec()))]);
+    assert_eq!(*status, dynvm::abi::types::Status::Ok);
+    assert_eq!(*results, [("value", Value::Bytes(b"v".to_vec()))]);
+    assert!(matches!(events.last(), Some(Event::CallbackLeave { returned: Some(1), exported: true, failure: None, .. })));
+}

@@ -1,0 +1,193 @@
+//! Checklist 1-13, 18, 31, 43: start, contexts, end.
+
+use dynvm::abi::table::CallbackId;
+use dynvm::{PluginConfig, RootDone, Vm, VmConfig};
+
+use super::backend;
+use crate::rig::{Rig, TestStream, parts, probe, script};
+
+/// 1, 3, 4, 6, 7
+#[test]
+fn a_stream_from_start_to_end() {
+    let mut rig = Rig::new(backend(), "");
+    assert_eq!(rig.log(), ["_initialize", "main", "on_context_create(1 0)", "on_vm_start(1 0)", "on_configure(1 0)"]);
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 3, false);
+    rig.vm.on_request_body(id, 10, false);
+    rig.vm.on_request_body(id, 20, true);
+    rig.vm.on_request_trailers(id, 1);
+    rig.vm.on_response_headers(id, 2, true);
+    rig.vm.on_response_body(id, 0, true);
+    rig.vm.on_response_trailers(id, 4);
+    assert!(rig.vm.on_done(id));
+    rig.vm.on_log(id);
+    assert!(rig.vm.delete_stream(id).is_some());
+    let expected = [
+        "on_context_create(2 1)", "on_request_headers(2 3 0)", "on_request_body(2 10 0)", "on_request_body(2 20 1)",
+        "on_request_trailers(2 1)", "on_response_headers(2 2 1)", "on_response_body(2 0 1)", "on_response_trailers(2 4)",
+        "on_done(2)", "on_log(2)", "on_delete(2)",
+    ];
+    assert_eq!(rig.log(), expected);
+}
+
+/// 7: each of the final callbacks at most once, nothing after on_delete.
+#[test]
+fn final_callbacks_come_once() {
+    let mut rig = Rig::new(backend(), "");
+    let id = rig.stream(TestStream::default());
+    rig.log();
+    rig.vm.on_done(id);
+    rig.vm.on_done(id);
+    rig.vm.on_log(id);
+    rig.vm.on_log(id);
+    rig.vm.delete_stream(id);
+    assert!(rig.vm.delete_stream(id).is_none());
+    rig.vm.on_done(id);
+    rig.vm.on_log(id);
+    assert_eq!(rig.log(), ["on_done(2)", "on_log(2)", "on_delete(2)"]);
+    // Deleting alone makes up for what has not been called.
+    let id = rig.stream(TestStream::default());
+    rig.vm.delete_stream(id);
+    assert_eq!(rig.log(), ["on_context_create(3 1)", "on_done(3)", "on_log(3)", "on_delete(3)"]);
+}
+
+/// 2: ids are unique among the living.
+#[test]
+fn ids_are_unique_among_live_contexts() {
+    let mut rig = Rig::new(backend(), "");
+    let mut live = Vec::new();
+    for round in 0..200 {
+        let id = rig.stream(TestStream::default());
+        assert!(id != rig.root && !live.contains(&id));
+        live.push(id);
+        if round % 3 == 0 {
+            let gone = live.remove(live.len() / 2);
+            rig.vm.delete_stream(gone);
+        }
+    }
+}
+
+/// 3: false from either start callback makes the plugin unusable, not the VM.
+#[test]
+fn a_refused_start_is_an_error() {
+    for callback in ["on_vm_start", "on_configure"] {
+        let (error, _) = Rig::with(parts(), &probe(backend(), &[]), VmConfig::default(), &script(callback, &["return 0"]))
+            .map(|_| ())
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("returned false from `proxy_{callback}`")), "{text}");
+    }
+    let parts = parts();
+    let mut vm = Vm::new(&probe(backend(), &[]), VmConfig::default(), parts.services).unwrap();
+    let refusing = PluginConfig::named("a").configuration(script("on_configure", &["return 0"]));
+    assert!(vm.start_plugin(refusing).is_err());
+    assert!(vm.start_plugin(PluginConfig::named("b")).is_ok(), "another plugin may still run in this VM");
+}
+
+/// 3: several plugins share a VM; 38: each reads its own root id.
+#[test]
+fn several_plugins_in_one_vm() {
+    let mut rig = Rig::new(backend(), "");
+    let config = PluginConfig::named("second").root_id("other").configuration("on_tick|proxy_get_property plugin_root_id\n");
+    let second = rig.vm.start_plugin(config).unwrap();
+    assert_ne!(second, rig.root);
+    rig.log();
+    rig.vm.on_tick(second);
+    assert_eq!(rig.log(), [format!("on_tick({second})"), "proxy_get_property = 0 other".to_owned()]);
+    let stream = rig.vm.create_stream(second, Box::new(TestStream::default())).unwrap();
+    assert_eq!(rig.log(), [format!("on_context_create({stream} {second})")]);
+}
+
+/// 5: the root id can be read while the root context is created, with or without a NUL at the end of the path (38).
+#[test]
+fn the_root_id_is_readable_from_the_first_callback() {
+    let calls = script("on_context_create", &["proxy_get_property plugin_root_id", "proxy_get_property plugin_root_id%00"]);
+    let parts = parts();
+    let log = parts.log.clone();
+    let mut vm = Vm::new(&probe(backend(), &[]), VmConfig::default(), parts.services).unwrap();
+    log.take();
+    vm.start_plugin(PluginConfig::named("p").root_id("r1").configuration(calls)).unwrap();
+    let log: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(log[1..3], ["proxy_get_property = 0 r1", "proxy_get_property = 0 r1"]);
+}
+
+/// 9, 10: a root that asks for time is deleted after its proxy_done, and only then.
+#[test]
+fn a_root_may_ask_for_time() {
+    let calls = script("on_done", &["return 0"]) + &script("on_tick", &["proxy_done", "proxy_done"]);
+    let mut rig = Rig::new(backend(), &calls);
+    rig.vm.on_tick(rig.root);
+    assert!(rig.log().contains(&"proxy_done = 1".to_owned()), "NOT_FOUND while nobody waits");
+    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Pending);
+    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Pending);
+    assert_eq!(rig.log(), ["on_done(1)"]);
+    rig.vm.on_tick(rig.root);
+    // The second proxy_done finds nobody waiting; on_delete comes when the tick has returned.
+    assert_eq!(rig.log(), ["on_tick(1)", "proxy_done = 0", "proxy_done = 1", "on_delete(1)"]);
+    rig.vm.on_tick(rig.root);
+    assert!(rig.log().is_empty(), "nothing after on_delete");
+}
+
+/// 9: without asking, at once; no on_log for roots.
+#[test]
+fn a_root_ends_at_once() {
+    let mut rig = Rig::new(backend(), "");
+    rig.log();
+    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Deleted);
+    assert_eq!(rig.log(), ["on_done(1)", "on_delete(1)"]);
+    assert!(rig.vm.stop_plugin(rig.root).is_err());
+}
+
+/// 9: proxy_done inside of on_done itself.
+#[test]
+fn done_inside_of_on_done() {
+    let mut rig = Rig::new(backend(), &script("on_done", &["proxy_done", "return 0"]));
+    rig.log();
+    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Deleted);
+    assert_eq!(rig.log(), ["on_done(1)", "proxy_done = 0", "on_delete(1)"]);
+}
+
+/// 8: on_done's result of a stream is told to the embedder.
+#[test]
+fn a_streams_on_done_is_reported() {
+    let mut rig = Rig::new(backend(), "");
+    let id = rig.stream(TestStream::default());
+    assert!(rig.vm.on_done(id));
+}
+
+/// 12: what a plugin does not export has a default, and is known.
+#[test]
+fn exports_are_known() {
+    let rig = Rig::new(backend(), "");
+    assert!(rig.vm.exports(CallbackId::proxy_on_request_headers));
+    assert!(!rig.vm.exports(CallbackId::proxy_on_request_metadata));
+}
+
+/// Several VMs of one module, on one thread and on many, each with statics of its own.
+#[test]
+fn vms_of_one_module_share_nothing() {
+    let module = probe(backend(), &[]);
+    let serve = |count: usize| {
+        let mut vms: Vec<(Vm, dynvm::ContextId)> = (0..count)
+            .map(|_| {
+                let mut vm = Vm::new(&module, VmConfig::default(), parts().services).unwrap();
+                let root = vm.start_plugin(PluginConfig::named("p")).unwrap();
+                (vm, root)
+            })
+            .collect();
+        for _ in 0..20 {
+            for (vm, root) in &mut vms {
+                let id = vm.create_stream(*root, Box::new(TestStream::default())).unwrap();
+                vm.on_request_headers(id, 0, true);
+                vm.delete_stream(id);
+                assert!(!vm.has_failed());
+            }
+        }
+    };
+    serve(3);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| serve(2));
+        }
+    });
+}

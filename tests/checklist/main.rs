@@ -1,0 +1,45 @@
+//! What a Proxy-Wasm host must honour, on every backend: `docs/checklist.md` says which test covers which line.
+//!
+//! Each file of tests is compiled once for each backend and asks `backend()` which it is. The plugin is `plugins/probe.c`, which does what a
+//! test's script says and logs what comes of it.
+
+#![allow(clippy::duplicate_mod, reason = "each file of tests is compiled once for each backend")]
+
+mod compile;
+mod rig;
+
+macro_rules! on_backend {
+    ($name:ident, $backend:ident) => {
+        #[path = "."]
+        mod $name {
+            fn backend() -> crate::rig::Backend {
+                crate::rig::Backend::$backend
+            }
+
+            #[path = "actions.rs"]
+            mod actions;
+            #[path = "buffers.rs"]
+            mod buffers;
+            #[path = "calls.rs"]
+            mod calls;
+            #[path = "failure.rs"]
+            mod failure;
+            #[path = "headers.rs"]
+            mod headers;
+            #[path = "lifecycle.rs"]
+            mod lifecycle;
+            #[path = "restriction.rs"]
+            mod restriction;
+            #[path = "services.rs"]
+            mod services;
+            #[path = "versions.rs"]
+            mod versions;
+        }
+    };
+}
+
+on_backend!(native, Native);
+on_backend!(wasm, Wasm);
+
+mod native_only;
+mod wasm_only;

@@ -1,0 +1,102 @@
+//! What only native plugins can do or suffer: `docs/differences.md`.
+
+use dynvm::{NativeOptions, Vm, VmConfig};
+
+use crate::compile;
+use crate::rig::{Backend, Rig, TestStream, in_headers, loader, loader_with, parts, probe};
+
+/// Only the low byte of a bool counts: Rust leaves the rest undefined.
+#[test]
+fn false_is_a_byte() {
+    let error = Rig::with(parts(), &probe(Backend::Native, &["WIDE_FALSE"]), VmConfig::default(), "")
+        .map(|_| ())
+        .unwrap_err()
+        .0;
+    assert!(error.to_string().contains("returned false from `proxy_on_configure`"), "{error}");
+}
+
+/// Without guard and heap the plain ways work.
+#[test]
+fn plain_loading() {
+    let loader = loader_with(|options| {
+        let mut native = NativeOptions::default();
+        native.guard = false;
+        native.heap = false;
+        native.keep_images = true;
+        options.native = Some(native);
+    });
+    let module = loader.load_file(compile::plugin(Backend::Native, "probe.c", &[])).unwrap();
+    let mut rig = Rig::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 k"]));
+    assert_eq!(rig.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
+}
+
+/// Memory that the C library gives, or that the plugin gets in any of its ways, is freed by the plugin; one without an allocator of its
+/// own gets what its `free` takes.
+#[test]
+fn memory_from_everywhere_is_freed() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
+    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    for _ in 0..100 {
+        let id = rig.stream(TestStream::with_headers([("k", "value")]));
+        rig.vm.on_request_headers(id, 1, true);
+        rig.vm.delete_stream(id);
+    }
+    assert_eq!(rig.log().last().unwrap(), "value /usr", "{:?}", rig.vm.failure());
+    assert!(!rig.vm.has_failed());
+}
+
+/// `abort` fails the VM, also from another function of the plugin; the process goes on.
+#[test]
+fn abort_is_contained() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
+    for _ in 0..10 {
+        let mut rig = Rig::of(&module, VmConfig::default(), "");
+        let id = rig.stream(TestStream::default());
+        rig.vm.on_request_headers(id, 1, true);
+        let failure = rig.vm.failure().expect("the VM fails");
+        assert_eq!(failure.kind, dynvm::FailureKind::Exit);
+    }
+}
+
+/// A crash on a thread that is not the main one, with VMs of other threads at work.
+#[test]
+fn crashes_on_many_threads() {
+    let module = probe(Backend::Native, &[]);
+    std::thread::scope(|scope| {
+        for worker in 0..8 {
+            let module = &module;
+            scope.spawn(move || {
+                for round in 0..25 {
+                    let how = ["trap", "crash", "overflow"][(worker + round) % 3];
+                    let mut failing = Rig::of(module, VmConfig::default(), &in_headers(&[how]));
+                    let mut healthy = Rig::of(module, VmConfig::default(), "");
+                    let id = failing.stream(TestStream::default());
+                    failing.vm.on_request_headers(id, 0, true);
+                    assert!(failing.vm.has_failed());
+                    assert!(healthy.did(TestStream::default()).is_empty());
+                    assert!(!healthy.vm.has_failed());
+                }
+            });
+        }
+    });
+}
+
+/// A null where memory is expected is refused, not touched.
+#[test]
+fn null_is_refused() {
+    let calls = ["proxy_get_header_map_value 0 k"];
+    assert_eq!(
+        crate::rig::did(Backend::Native, TestStream::with_headers([("k", "v")]), &calls),
+        ["proxy_get_header_map_value = 0 v"]
+    );
+}
+
+/// A module outlives its loader, and VMs outlive their module.
+#[test]
+fn lifetimes() {
+    let mut vm = {
+        let module = loader().load_file(compile::plugin(Backend::Native, "probe.c", &[])).unwrap();
+        Vm::new(&module, VmConfig::default(), parts().services).unwrap()
+    };
+    assert!(vm.start_plugin(dynvm::PluginConfig::default()).is_ok());
+}

@@ -1,0 +1,310 @@
+//! A host for one probe: services and streams that note what is asked of them.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use dynvm::abi::types::{BufferType, LogLevel, MapType, StreamType};
+use dynvm::host::*;
+use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, StartError, Vm, VmConfig};
+
+use crate::compile;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    Native,
+    Wasm,
+}
+
+pub fn loader() -> Loader {
+    loader_with(|_| ())
+}
+
+pub fn loader_with(change: impl FnOnce(&mut LoaderOptions)) -> Loader {
+    let mut options = LoaderOptions::default().allow_native();
+    change(&mut options);
+    Loader::with_options(options).unwrap()
+}
+
+/// A probe, compiled with defines.
+pub fn probe(backend: Backend, defines: &[&str]) -> Module {
+    loader().load_file(compile::plugin(backend, "probe.c", defines)).unwrap()
+}
+
+/// What a stream was asked to do, in words.
+#[derive(Default)]
+pub struct TestStream {
+    pub maps: BTreeMap<MapType, Headers>,
+    pub buffers: BTreeMap<BufferType, Vec<u8>>,
+    pub asked: Rc<RefCell<Vec<String>>>,
+    pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// Whether it has directions that can be continued.
+    pub stiff: bool,
+}
+
+impl TestStream {
+    pub fn with_headers<const N: usize>(lines: [(&str, &str); N]) -> TestStream {
+        TestStream::default().map(MapType::HttpRequestHeaders, Headers::from(lines))
+    }
+
+    pub fn map(mut self, map: MapType, lines: Headers) -> TestStream {
+        self.maps.insert(map, lines);
+        self
+    }
+
+    pub fn buffer(mut self, buffer: BufferType, bytes: &[u8]) -> TestStream {
+        self.buffers.insert(buffer, bytes.to_vec());
+        self
+    }
+
+    fn ask(&self, what: String) {
+        self.asked.borrow_mut().push(what);
+    }
+}
+
+impl Stream for TestStream {
+    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+        self.maps.get(&map).map(|map| map as &dyn HeaderMap)
+    }
+
+    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+        self.maps.get_mut(&map).map(|map| map as &mut dyn HeaderMap)
+    }
+
+    fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {
+        self.buffers.get(&buffer).map(|bytes| bytes as &dyn Buffer)
+    }
+
+    fn buffer_mut(&mut self, buffer: BufferType) -> Option<&mut dyn Buffer> {
+        self.buffers.get_mut(&buffer).map(|bytes| bytes as &mut dyn Buffer)
+    }
+
+    fn property(&self, path: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError> {
+        match path.dotted().as_str() {
+            "not.serializable" => Err(PropertyError::NotSerializable),
+            "internal" => Err(PropertyError::Internal),
+            _ => {
+                self.properties.get(path.as_bytes()).map(|value| Cow::Borrowed(&**value)).ok_or(PropertyError::NotFound)
+            }
+        }
+    }
+
+    fn set_property(&mut self, path: PropertyPath<'_>, value: &[u8]) -> Result<(), PropertyError> {
+        self.properties.insert(path.as_bytes().to_vec(), value.to_vec());
+        Ok(())
+    }
+
+    fn has_direction(&self, _: StreamType) -> bool {
+        !self.stiff
+    }
+
+    fn continue_stream(&mut self, direction: StreamType) {
+        self.ask(format!("continue {direction:?}"));
+    }
+
+    fn close_stream(&mut self, direction: StreamType) {
+        self.ask(format!("close {direction:?}"));
+    }
+
+    fn send_local_response(&mut self, r: LocalResponse) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        self.ask(format!(
+            "respond {} {:?} {:?} {:?} {}",
+            r.status_code,
+            text(&r.details),
+            text(&r.body),
+            r.headers,
+            r.grpc_status
+        ));
+    }
+
+    fn clear_route_cache(&mut self) {
+        self.ask("clear route cache".to_owned());
+    }
+
+    fn fail(&mut self, direction: StreamType) {
+        self.ask(format!("fail {direction:?}"));
+    }
+
+    fn call_foreign_function(&mut self, name: &[u8], arguments: &[u8]) -> Option<Result<Vec<u8>, ForeignError>> {
+        match name {
+            b"echo" => Some(Ok(arguments.to_vec())),
+            b"refuse" => Some(Err(ForeignError::BadArgument)),
+            _ => None,
+        }
+    }
+}
+
+/// Calls that are noted, and refused where the upstream's name says so.
+#[derive(Default)]
+pub struct TestCalls {
+    pub http: RefCell<Vec<HttpCall>>,
+    pub grpc: RefCell<Vec<GrpcCall>>,
+    pub notes: RefCell<Vec<String>>,
+}
+
+fn refusal(upstream: &[u8]) -> Result<(), CallError> {
+    match upstream {
+        b"unknown" => Err(CallError::BadArgument),
+        b"broken" => Err(CallError::Internal),
+        _ => Ok(()),
+    }
+}
+
+impl HttpCalls for TestCalls {
+    fn dispatch(&self, call: HttpCall) -> Result<(), CallError> {
+        refusal(&call.upstream)?;
+        self.http.borrow_mut().push(call);
+        Ok(())
+    }
+
+    fn cancel_all(&self, root: ContextId) {
+        self.notes.borrow_mut().push(format!("cancel all of {root}"));
+    }
+}
+
+impl GrpcCalls for TestCalls {
+    fn open(&self, call: GrpcCall) -> Result<(), CallError> {
+        refusal(&call.target.upstream)?;
+        self.grpc.borrow_mut().push(call);
+        Ok(())
+    }
+
+    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
+        self.notes.borrow_mut().push(format!("send {token} {} {end_stream}", String::from_utf8_lossy(message)));
+        Ok(())
+    }
+
+    fn cancel(&self, token: u32) {
+        self.notes.borrow_mut().push(format!("cancel {token}"));
+    }
+
+    fn close(&self, token: u32) {
+        self.notes.borrow_mut().push(format!("close {token}"));
+    }
+}
+
+#[derive(Default)]
+pub struct TestTimers(pub RefCell<Vec<(u32, Option<Duration>)>>);
+
+impl Timers for TestTimers {
+    fn set_tick_period(&self, root: ContextId, period: Option<Duration>) {
+        self.0.borrow_mut().push((root.get(), period));
+    }
+}
+
+#[derive(Default)]
+pub struct TestWaker(pub Mutex<Vec<(u32, QueueId)>>);
+
+impl QueueWaker for TestWaker {
+    fn wake(&self, root: ContextId, queue: QueueId) {
+        self.0.lock().unwrap().push((root.get(), queue));
+    }
+}
+
+/// A VM with a probe in it.
+pub struct Rig {
+    pub vm: Vm,
+    pub root: ContextId,
+    pub log: Arc<MemoryLog>,
+    pub clock: Arc<ManualClock>,
+    pub calls: Rc<TestCalls>,
+    pub timers: Rc<TestTimers>,
+    pub waker: Arc<TestWaker>,
+}
+
+/// What goes around a VM.
+pub struct Parts {
+    pub log: Arc<MemoryLog>,
+    pub clock: Arc<ManualClock>,
+    pub calls: Rc<TestCalls>,
+    pub timers: Rc<TestTimers>,
+    pub waker: Arc<TestWaker>,
+    pub services: Services,
+}
+
+pub fn parts() -> Parts {
+    let (log, clock, waker) =
+        (Arc::new(MemoryLog::default()), Arc::new(ManualClock::default()), Arc::new(TestWaker::default()));
+    let (calls, timers) = (Rc::new(TestCalls::default()), Rc::new(TestTimers::default()));
+    let mut services = Services::default();
+    services.log = log.clone();
+    services.clock = clock.clone();
+    services.random = Arc::new(SeededRandom::new(1));
+    services.metrics = Arc::new(InProcessMetrics::default());
+    services.shared_data = Arc::new(InProcessSharedData::default());
+    services.shared_queues = Arc::new(InProcessSharedQueues::default());
+    services.queue_waker = waker.clone();
+    services.http_calls = calls.clone();
+    services.grpc_calls = calls.clone();
+    services.timers = timers.clone();
+    Parts { log, clock, calls, timers, waker, services }
+}
+
+impl Rig {
+    /// A probe with a script, started.
+    pub fn new(backend: Backend, script: &str) -> Rig {
+        Rig::of(&probe(backend, &[]), VmConfig::default(), script)
+    }
+
+    pub fn of(module: &Module, config: VmConfig, script: &str) -> Rig {
+        Rig::with(parts(), module, config, script).unwrap_or_else(|(error, _)| panic!("{error}"))
+    }
+
+    /// Or why it does not start, with the log.
+    pub fn with(
+        parts: Parts,
+        module: &Module,
+        config: VmConfig,
+        script: &str,
+    ) -> Result<Rig, (StartError, Vec<String>)> {
+        let Parts { log, clock, calls, timers, waker, services } = parts;
+        let failed = |error| (error, lines(&log));
+        let mut vm = Vm::new(module, config, services).map_err(failed)?;
+        let root = vm.start_plugin(PluginConfig::named("probe").configuration(script)).map_err(failed)?;
+        Ok(Rig { vm, root, log, clock, calls, timers, waker })
+    }
+
+    pub fn stream(&mut self, stream: TestStream) -> ContextId {
+        self.vm.create_stream(self.root, Box::new(stream)).unwrap()
+    }
+
+    /// What was logged since it was last asked.
+    pub fn log(&self) -> Vec<String> {
+        lines(&self.log)
+    }
+
+    /// What the probe did in a callback on a new stream: the lines after that of the callback itself.
+    pub fn did(&mut self, stream: TestStream) -> Vec<String> {
+        let id = self.stream(stream);
+        self.log();
+        self.vm.on_request_headers(id, 0, true);
+        let lines = self.log();
+        self.vm.delete_stream(id);
+        self.log();
+        lines[1..].to_vec()
+    }
+}
+
+/// A script that makes calls in `on_request_headers`, and what came of them.
+pub fn did(backend: Backend, stream: TestStream, calls: &[&str]) -> Vec<String> {
+    Rig::new(backend, &in_headers(calls)).did(stream)
+}
+
+pub fn in_headers(calls: &[&str]) -> String {
+    script("on_request_headers", calls)
+}
+
+pub fn script(callback: &str, calls: &[&str]) -> String {
+    calls.iter().map(|call| format!("{callback}|{call}\n")).collect()
+}
+
+fn lines(log: &MemoryLog) -> Vec<String> {
+    log.take()
+        .into_iter()
+        .map(|(level, text)| if level == LogLevel::Info { text } else { format!("[{level:?}] {text}") })
+        .collect()
+}
