@@ -6,7 +6,7 @@
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::Status;
@@ -27,8 +27,14 @@ static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dynvm_imports.
 ///
 /// What the system said.
 pub(super) fn bind(dir: &std::path::Path) -> Result<(), String> {
-    static BOUND: OnceLock<Result<(), String>> = OnceLock::new();
-    BOUND.get_or_init(|| open(dir)).clone()
+    static BOUND: Mutex<bool> = Mutex::new(false);
+    let mut bound = BOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    // A failure is not kept: another loader may have another directory.
+    if !*bound {
+        open(dir)?;
+        *bound = true;
+    }
+    Ok(())
 }
 
 fn open(dir: &std::path::Path) -> Result<(), String> {

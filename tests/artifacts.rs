@@ -1,0 +1,208 @@
+//! Artifacts that cannot be loaded, of every kind: each refusal names the file, the fact and what to do, and nothing runs.
+
+#[path = "checklist/compile.rs"]
+mod compile;
+#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
+#[path = "checklist/rig.rs"]
+mod rig;
+
+use std::path::Path;
+use std::process::Command;
+
+use dynvm::{LoadError, Loader};
+use rig::{Backend, loader};
+
+/// The message of a refusal.
+fn refusal(bytes: &[u8]) -> String {
+    loader().load_bytes("plugin", bytes).map(|_| ()).expect_err("it is refused").to_string()
+}
+
+#[track_caller]
+fn refused(bytes: &[u8], expected: &str) {
+    let message = refusal(bytes);
+    assert!(message.starts_with("plugin: ") && message.contains(expected), "{expected:?} is in {message:?}");
+}
+
+fn native() -> Vec<u8> {
+    std::fs::read(compile::plugin(Backend::Native, "probe.c", &[])).unwrap()
+}
+
+fn wasm() -> Vec<u8> {
+    std::fs::read(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap()
+}
+
+/// A C source, compiled natively.
+fn compiled(source: &str, arguments: &[&str]) -> Vec<u8> {
+    let dir = tempfile::tempdir().unwrap();
+    let (from, to) = (dir.path().join("p.c"), dir.path().join("p.out"));
+    std::fs::write(&from, source).unwrap();
+    let output = Command::new("cc").args(arguments).arg(&from).arg("-o").arg(&to).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(to).unwrap()
+}
+
+#[test]
+fn files_that_are_no_plugin() {
+    refused(b"", "the file is empty");
+    refused(b"hello, world\n", "this is a text file");
+    refused(b"\x00\xff\x02\x03", "neither ELF nor WebAssembly");
+    refused(b"!<arch>\n", "static library or archive");
+    refused(b"\x1f\x8b\x08\x00", "gzip");
+    refused(b"\0asm\x0d\0\x01\0", "component");
+    refused(b"MZ\x90\x00", "Windows");
+}
+
+#[test]
+fn paths_that_are_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, expected) in [(dir.path(), "directory"), (Path::new("/nowhere/plugin.so"), "No such file")] {
+        let error = loader().load_file(path).unwrap_err();
+        assert!(matches!(error, LoadError::Io { .. }));
+        let message = error.to_string();
+        assert!(message.contains(expected) && message.contains(path.to_str().unwrap()), "{message}");
+    }
+}
+
+#[test]
+fn elf_files_of_other_kinds() {
+    let plugin = native();
+    let changed = |at: usize, value: u8| {
+        let mut bytes = plugin.clone();
+        bytes[at] = value;
+        bytes
+    };
+    // Offsets in the ELF header: 4 class, 5 byte order, 16 type, 18 machine.
+    refused(&changed(4, 1), "32-bit");
+    refused(&changed(5, 2), "big endian");
+    let other = if cfg!(target_arch = "x86_64") { (183, "aarch64") } else { (62, "x86-64") };
+    refused(&changed(18, other.0), &format!("this ELF file is for {}", other.1));
+    refused(&changed(16, 4), "core dump");
+    refused(&compiled("int x;", &["-c"]), "object file");
+    refused(&compiled("int main(void) { return 0; }", &[]), "this is a program");
+    refused(&compiled("int f(void) { return 0; }", &["-shared", "-fPIC"]), "exports none of proxy_abi_version_0_1_0");
+}
+
+#[test]
+fn truncated_files() {
+    let plugin = native();
+    refused(&plugin[..10], "truncated");
+    refused(&plugin[..70], "damaged or truncated");
+    refused(&plugin[..plugin.len() / 2], "damaged or truncated");
+    // At any length: refused, or complete as far as it is mapped.
+    for len in (0..plugin.len()).step_by(37) {
+        let _ = loader_of_natives().load_bytes("plugin", &plugin[..len]);
+    }
+    let module = wasm();
+    for len in (8..module.len()).step_by(211) {
+        refusal(&module[..len]);
+    }
+}
+
+/// One loader for many attempts.
+fn loader_of_natives() -> &'static Loader {
+    static LOADER: std::sync::LazyLock<Loader> = std::sync::LazyLock::new(loader);
+    &LOADER
+}
+
+/// Whatever a byte of the file is changed to, reading it neither panics nor reads elsewhere.
+#[test]
+fn damaged_files() {
+    let plugin = native();
+    let mut state = 1u64;
+    for _ in 0..3000 {
+        let mut bytes = plugin.clone();
+        for _ in 0..3 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            // The headers and tables at the front are what is read.
+            let at = (state >> 33) as usize % bytes.len().min(4096);
+            bytes[at] = (state >> 20) as u8;
+        }
+        let _ = loader_of_natives().load_bytes("plugin", &bytes);
+        dynvm::inspect::inspect(loader_of_natives(), "plugin", &bytes);
+    }
+}
+
+#[test]
+fn imports_that_no_host_has() {
+    let source = |import: &str, version: &str| {
+        compiled(
+            &format!(
+                "unsigned {import}(void); void proxy_abi_version_{version}(void) {{}} unsigned proxy_on_tick(void) {{ return {import}(); }}"
+            ),
+            &["-shared", "-fPIC"],
+        )
+    };
+    refused(&source("proxy_make_coffee", "0_2_1"), "imports what no Proxy-Wasm 0.2.1 host has: proxy_make_coffee");
+    refused(&source("proxy_continue_request", "0_2_1"), "proxy_continue_request (only in 0.1.0)");
+    refused(&source("proxy_get_log_level", "0_2_0"), "proxy_get_log_level (only in 0.2.1)");
+    assert!(loader().load_bytes("plugin", &source("proxy_continue_request", "0_1_0")).is_ok());
+    let module =
+        |import: &str| format!(r#"(module (import {import}) (func (export "proxy_abi_version_0_2_1")))"#).into_bytes();
+    refused(&module(r#""env" "proxy_make_coffee" (func)"#), "env.proxy_make_coffee");
+    refused(
+        &module(r#""env" "proxy_clear_route_cache" (func (result i32))"#),
+        "proxy_clear_route_cache (only in 0.1.0)",
+    );
+    refused(
+        &module(r#""wasi_snapshot_preview1" "proc_raise" (func (param i32) (result i32))"#),
+        "wasi_snapshot_preview1.proc_raise",
+    );
+    refused(&module(r#""env" "memory" (memory 1)"#), "env.memory (not a function)");
+}
+
+#[test]
+fn symbols_that_nobody_defines() {
+    let bytes = compiled(
+        "void proxy_abi_version_0_2_1(void) {} unsigned elsewhere(void); unsigned proxy_on_tick(void) { return elsewhere(); }",
+        &["-shared", "-fPIC"],
+    );
+    // Which library would have it is not known before the system's loader looks.
+    let module = loader().load_bytes("plugin", &bytes).unwrap();
+    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("undefined symbol: elsewhere") && error.contains("link it with what it needs"), "{error}");
+}
+
+#[test]
+fn signatures_that_are_not_the_abis() {
+    let module = |rest: &str| format!(r#"(module {rest} (func (export "proxy_abi_version_0_2_1")))"#).into_bytes();
+    refused(
+        &module(r#"(import "env" "proxy_log" (func (param i32 i64) (result i32)))"#),
+        "`proxy_log` has the signature (i32, i64) -> (i32), but Proxy-Wasm 0.2.1 has (i32, i32, i32) -> (i32)",
+    );
+    refused(
+        &module(r#"(func (export "proxy_on_request_headers") (param i32 i32) (result i32) (i32.const 0))"#),
+        "`proxy_on_request_headers` has the signature (i32, i32) -> (i32), but Proxy-Wasm 0.2.1 has (i32, i32, i32) -> (i32)",
+    );
+    refused(
+        &module(r#"(func (export "proxy_on_memory_allocate"))"#),
+        "`proxy_on_memory_allocate` has the signature () -> ()",
+    );
+}
+
+#[test]
+fn wasm_that_is_not_valid() {
+    refused(b"(module (func (result i32)) (func (export \"proxy_abi_version_0_2_1\")))", "wasmtime cannot compile it");
+    refused(b"(module (fun", "wasmtime cannot compile it");
+    refused(b"(module)", "exports none of proxy_abi_version_0_1_0");
+}
+
+/// Native code has to be allowed.
+#[test]
+fn native_code_is_off_by_default() {
+    let error = Loader::new().unwrap().load_bytes("plugin", &native()).unwrap_err();
+    assert!(matches!(error, LoadError::NativeNotAllowed { .. }));
+    assert!(error.to_string().contains("LoaderOptions::allow_native"), "{error}");
+}
+
+/// A directory from which nothing may be executed, or that is not there.
+#[test]
+fn a_directory_for_images_that_does_not_exist() {
+    let loader = rig::loader_with(|options| {
+        let mut native = dynvm::NativeOptions::default();
+        native.image_dir = "/nowhere/at/all".into();
+        options.native = Some(native);
+    });
+    let module = loader.load_bytes("plugin", &native()).unwrap();
+    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("/nowhere/at/all") && error.contains("image_dir"), "{error}");
+}
