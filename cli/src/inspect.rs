@@ -8,8 +8,7 @@ use dynvm::inspect::Inspection;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
-use crate::artifact;
-use crate::exit::{LOAD_FAILURE, usage};
+use crate::{artifact, exit};
 
 /// Tell what an artifact is, and whether it would load.
 ///
@@ -42,9 +41,16 @@ enum Format {
 pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let loader = artifact::loader(WasmOptions::default())?;
     let mut inspections = Vec::new();
+    let mut unread = false;
     for path in &args.files {
-        let bytes =
-            std::fs::read(path).map_err(|error| usage(format!("{}: cannot be read: {error}", path.display())))?;
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                unread = true;
+                exit::report(&exit::usage(format!("{}: cannot be read: {error}", path.display())));
+                continue;
+            }
+        };
         inspections.push(dynvm::inspect::inspect(&loader, &path.display().to_string(), &bytes));
     }
     match args.format {
@@ -55,7 +61,11 @@ pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         Format::Text => inspections.iter().for_each(print),
     }
     let refused = inspections.iter().any(|inspection| inspection.refusal.is_some());
-    Ok(if refused { ExitCode::from(LOAD_FAILURE) } else { ExitCode::SUCCESS })
+    Ok(match (unread, refused) {
+        (true, _) => ExitCode::from(exit::USAGE),
+        (false, true) => ExitCode::from(exit::LOAD_FAILURE),
+        (false, false) => ExitCode::SUCCESS,
+    })
 }
 
 fn print(inspection: &Inspection) {

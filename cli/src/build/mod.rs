@@ -52,7 +52,7 @@ pub use toolchain::WasmTarget;
         dynvm build . --wasm-only --target wasm32-unknown-unknown\n  \
         dynvm build hello.c                            C: natively by cc, wasm by clang\n  \
         dynvm build . --format json | jq -r '.plugins[].wasm.path'\n\n\
-        Exit status: 0 all built, 1 a build failed, 2 the arguments name no plugin.\n\n\
+        Exit codes: 0 all built, 2 the arguments name no plugin, 3 a build failed.\n\n\
         Environment: CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS (native C and C++), DYNVM_WASM_CC (the clang \
         for wasm), WASI_SDK_PATH. RUSTFLAGS are used natively and not for wasm; for wasm set \
         CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS."
@@ -205,7 +205,7 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
         }
     }
     if mistaken {
-        return Ok(ExitCode::from(2));
+        return Ok(ExitCode::from(crate::exit::USAGE));
     }
     let options = BuildOptions::from(args);
     let parts: Vec<Parts> = sources.iter().map(|source| build_parts(source, &options)).collect();
@@ -215,7 +215,7 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
         Format::Json => report::json(&parts, &mut out)?,
     }
     let failed = parts.iter().any(Parts::failed);
-    Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
+    Ok(if failed { ExitCode::from(crate::exit::LOAD_FAILURE) } else { ExitCode::SUCCESS })
 }
 
 /// One artifact, and how it came about.

@@ -1,0 +1,77 @@
+//! Plugins run by the loader.
+
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use dynvm::host::{HeaderMap as _, NoLog, Services};
+use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, Vm, VmConfig};
+
+use crate::Subject;
+use crate::stream::BenchStream;
+
+/// A loader of both backends, its options changed.
+///
+/// # Errors
+///
+/// wasmtime cannot run with the options.
+pub fn loader(change: impl FnOnce(&mut LoaderOptions)) -> anyhow::Result<Loader> {
+    let mut options = LoaderOptions::default().allow_native();
+    change(&mut options);
+    Ok(Loader::with_options(options)?)
+}
+
+/// The options of native plugins.
+pub fn native(options: &mut LoaderOptions) -> &mut dynvm::NativeOptions {
+    options.native.as_mut().expect("native plugins are allowed")
+}
+
+/// A plugin in a VM of its own.
+pub struct Dynamic {
+    vm: Vm,
+    root: ContextId,
+}
+
+impl Dynamic {
+    /// Starts a plugin.
+    ///
+    /// # Errors
+    ///
+    /// It does not load or does not start.
+    pub fn load(loader: &Loader, path: &Path, configuration: &str) -> anyhow::Result<Dynamic> {
+        Dynamic::start(&loader.load_file(path)?, configuration)
+    }
+
+    /// Starts a plugin.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start(module: &Module, configuration: &str) -> anyhow::Result<Dynamic> {
+        let mut services = Services::default();
+        services.log = Arc::new(NoLog);
+        let mut vm = Vm::new(module, VmConfig::default(), services)?;
+        let root = vm.start_plugin(PluginConfig::named("bench").configuration(configuration))?;
+        Ok(Dynamic { vm, root })
+    }
+
+    /// The VM, with its root context.
+    pub fn vm(&mut self) -> (&mut Vm, ContextId) {
+        (&mut self.vm, self.root)
+    }
+}
+
+impl Subject for Dynamic {
+    fn stream(&mut self, template: &BenchStream) {
+        let (headers, body, answers) = (template.request.len(), template.body_len(), template.response.len());
+        let stream = self.vm.create_stream(self.root, Box::new(template.clone())).expect("the VM runs");
+        black_box(self.vm.on_request_headers(stream, headers, body == 0));
+        if body > 0 {
+            black_box(self.vm.on_request_body(stream, body, true));
+        }
+        black_box(self.vm.on_response_headers(stream, answers, true));
+        self.vm.on_done(stream);
+        self.vm.on_log(stream);
+        black_box(self.vm.delete_stream(stream));
+    }
+}
