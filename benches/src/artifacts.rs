@@ -23,6 +23,15 @@ impl Artifacts {
         build("../examples/plugins/bench-suite")
     }
 
+    /// Another example: one of ordinary size.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be built.
+    pub fn header_rewrite() -> anyhow::Result<Artifacts> {
+        build("../examples/plugins/header-rewrite")
+    }
+
     /// A plugin in C that only calls the host.
     ///
     /// # Errors

@@ -23,9 +23,12 @@ impl Vm {
     ) -> FilterHeadersStatus {
         let id = stream.0;
         let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_request_headers, &arguments, |b| {
-            b.proxy_on_request_headers(id, num_headers, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_request_headers,
+            || arguments,
+            |b| b.proxy_on_request_headers(id, num_headers, end_of_stream),
+        );
         self.headers_status(id, called)
     }
 
@@ -33,27 +36,36 @@ impl Vm {
     pub fn on_request_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
         let id = stream.0;
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_request_body, &arguments, |b| {
-            b.proxy_on_request_body(id, body_size, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_request_body,
+            || arguments,
+            |b| b.proxy_on_request_body(id, body_size, end_of_stream),
+        );
         self.data_status(id, called)
     }
 
     /// Request trailers have arrived.
     pub fn on_request_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
         let id = stream.0;
-        let called = self.call(id, CallbackId::proxy_on_request_trailers, &[id.into(), num_trailers as u64], |b| {
-            b.proxy_on_request_trailers(id, num_trailers)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_request_trailers,
+            || [id.into(), num_trailers as u64],
+            |b| b.proxy_on_request_trailers(id, num_trailers),
+        );
         self.trailers_status(id, called)
     }
 
     /// HTTP/2 metadata of the request has arrived. The answer is always to go on.
     pub fn on_request_metadata(&mut self, stream: ContextId, num_elements: usize) {
         let id = stream.0;
-        self.call(id, CallbackId::proxy_on_request_metadata, &[id.into(), num_elements as u64], |b| {
-            b.proxy_on_request_metadata(id, num_elements)
-        });
+        self.call(
+            id,
+            CallbackId::proxy_on_request_metadata,
+            || [id.into(), num_elements as u64],
+            |b| b.proxy_on_request_metadata(id, num_elements),
+        );
     }
 
     /// Response headers have arrived.
@@ -65,9 +77,12 @@ impl Vm {
     ) -> FilterHeadersStatus {
         let id = stream.0;
         let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_response_headers, &arguments, |b| {
-            b.proxy_on_response_headers(id, num_headers, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_response_headers,
+            || arguments,
+            |b| b.proxy_on_response_headers(id, num_headers, end_of_stream),
+        );
         self.headers_status(id, called)
     }
 
@@ -75,34 +90,43 @@ impl Vm {
     pub fn on_response_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
         let id = stream.0;
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_response_body, &arguments, |b| {
-            b.proxy_on_response_body(id, body_size, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_response_body,
+            || arguments,
+            |b| b.proxy_on_response_body(id, body_size, end_of_stream),
+        );
         self.data_status(id, called)
     }
 
     /// Response trailers have arrived.
     pub fn on_response_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
         let id = stream.0;
-        let called = self.call(id, CallbackId::proxy_on_response_trailers, &[id.into(), num_trailers as u64], |b| {
-            b.proxy_on_response_trailers(id, num_trailers)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_response_trailers,
+            || [id.into(), num_trailers as u64],
+            |b| b.proxy_on_response_trailers(id, num_trailers),
+        );
         self.trailers_status(id, called)
     }
 
     /// HTTP/2 metadata of the response has arrived. The answer is always to go on.
     pub fn on_response_metadata(&mut self, stream: ContextId, num_elements: usize) {
         let id = stream.0;
-        self.call(id, CallbackId::proxy_on_response_metadata, &[id.into(), num_elements as u64], |b| {
-            b.proxy_on_response_metadata(id, num_elements)
-        });
+        self.call(
+            id,
+            CallbackId::proxy_on_response_metadata,
+            || [id.into(), num_elements as u64],
+            |b| b.proxy_on_response_metadata(id, num_elements),
+        );
     }
 
     /// A TCP connection has been accepted.
     pub fn on_new_connection(&mut self, stream: ContextId) -> FilterStatus {
         let id = stream.0;
         let called =
-            self.call(id, CallbackId::proxy_on_new_connection, &[id.into()], |b| b.proxy_on_new_connection(id));
+            self.call(id, CallbackId::proxy_on_new_connection, || [id.into()], |b| b.proxy_on_new_connection(id));
         self.network_status(id, called)
     }
 
@@ -110,9 +134,12 @@ impl Vm {
     pub fn on_downstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
         let id = stream.0;
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_downstream_data, &arguments, |b| {
-            b.proxy_on_downstream_data(id, data_size, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_downstream_data,
+            || arguments,
+            |b| b.proxy_on_downstream_data(id, data_size, end_of_stream),
+        );
         self.network_status(id, called)
     }
 
@@ -120,26 +147,35 @@ impl Vm {
     pub fn on_upstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
         let id = stream.0;
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call(id, CallbackId::proxy_on_upstream_data, &arguments, |b| {
-            b.proxy_on_upstream_data(id, data_size, end_of_stream)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_on_upstream_data,
+            || arguments,
+            |b| b.proxy_on_upstream_data(id, data_size, end_of_stream),
+        );
         self.network_status(id, called)
     }
 
     /// The downstream connection is closed.
     pub fn on_downstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
         let id = stream.0;
-        self.call(id, CallbackId::proxy_on_downstream_connection_close, &[id.into(), peer as u64], |b| {
-            b.proxy_on_downstream_connection_close(id, peer as u32)
-        });
+        self.call(
+            id,
+            CallbackId::proxy_on_downstream_connection_close,
+            || [id.into(), peer as u64],
+            |b| b.proxy_on_downstream_connection_close(id, peer as u32),
+        );
     }
 
     /// The upstream connection is closed.
     pub fn on_upstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
         let id = stream.0;
-        self.call(id, CallbackId::proxy_on_upstream_connection_close, &[id.into(), peer as u64], |b| {
-            b.proxy_on_upstream_connection_close(id, peer as u32)
-        });
+        self.call(
+            id,
+            CallbackId::proxy_on_upstream_connection_close,
+            || [id.into(), peer as u64],
+            |b| b.proxy_on_upstream_connection_close(id, peer as u32),
+        );
     }
 
     fn headers_status(&mut self, id: u32, called: Option<Called>) -> FilterHeadersStatus {
@@ -235,7 +271,7 @@ impl Vm {
     pub fn on_tick(&mut self, root: ContextId) {
         let id = root.0;
         if self.cell.contexts.borrow().get(id).is_some() {
-            self.call(id, CallbackId::proxy_on_tick, &[id.into()], |b| b.proxy_on_tick(id));
+            self.call(id, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
         }
     }
 
@@ -243,9 +279,12 @@ impl Vm {
     pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
         let id = root.0;
         if self.cell.contexts.borrow().get(id).is_some() {
-            self.call(id, CallbackId::proxy_on_queue_ready, &[id.into(), queue.into()], |b| {
-                b.proxy_on_queue_ready(id, queue)
-            });
+            self.call(
+                id,
+                CallbackId::proxy_on_queue_ready,
+                || [id.into(), queue.into()],
+                |b| b.proxy_on_queue_ready(id, queue),
+            );
         }
     }
 
@@ -262,9 +301,12 @@ impl Vm {
         }
         let delivery = Delivery { call_data: arguments, kind: Some(DeliveryKind::ForeignCall), ..Delivery::default() };
         self.deliver(delivery, |vm| {
-            vm.call(id, CallbackId::proxy_on_foreign_function, &[id.into(), function_id.into(), size as u64], |b| {
-                b.proxy_on_foreign_function(id, function_id, size)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_foreign_function,
+                || [id.into(), function_id.into(), size as u64],
+                |b| b.proxy_on_foreign_function(id, function_id, size),
+            )
         })
     }
 
@@ -286,9 +328,12 @@ impl Vm {
         let id = call.root;
         let arguments = [id.into(), token.into(), headers as u64, body as u64, trailers as u64];
         self.deliver(delivery, |vm| {
-            vm.call(id, CallbackId::proxy_on_http_call_response, &arguments, |b| {
-                b.proxy_on_http_call_response(id, token, headers, body, trailers)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_http_call_response,
+                || arguments,
+                |b| b.proxy_on_http_call_response(id, token, headers, body, trailers),
+            )
         })
     }
 
@@ -299,9 +344,12 @@ impl Vm {
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcInitialMetadata), ..Delivery::default() };
         let arguments = [id.into(), token.into(), count.into()];
         self.deliver(delivery, |vm| {
-            vm.call(id, CallbackId::proxy_on_grpc_receive_initial_metadata, &arguments, |b| {
-                b.proxy_on_grpc_receive_initial_metadata(id, token, count)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_grpc_receive_initial_metadata,
+                || arguments,
+                |b| b.proxy_on_grpc_receive_initial_metadata(id, token, count),
+            )
         })
     }
 
@@ -315,9 +363,12 @@ impl Vm {
         let (id, size) = (call.root, message.len());
         let delivery = Delivery { grpc_message: message, kind: Some(DeliveryKind::GrpcMessage), ..Delivery::default() };
         self.deliver(delivery, |vm| {
-            vm.call(id, CallbackId::proxy_on_grpc_receive, &[id.into(), token.into(), size as u64], |b| {
-                b.proxy_on_grpc_receive(id, token, size)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_grpc_receive,
+                || [id.into(), token.into(), size as u64],
+                |b| b.proxy_on_grpc_receive(id, token, size),
+            )
         })
     }
 
@@ -328,9 +379,12 @@ impl Vm {
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcTrailingMetadata), ..Delivery::default() };
         let arguments = [id.into(), token.into(), count.into()];
         self.deliver(delivery, |vm| {
-            vm.call(id, CallbackId::proxy_on_grpc_receive_trailing_metadata, &arguments, |b| {
-                b.proxy_on_grpc_receive_trailing_metadata(id, token, count)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_grpc_receive_trailing_metadata,
+                || arguments,
+                |b| b.proxy_on_grpc_receive_trailing_metadata(id, token, count),
+            )
         })
     }
 
@@ -340,9 +394,12 @@ impl Vm {
         self.cell.calls.borrow_mut().end(token);
         self.set_status(status, message);
         self.deliver(Delivery::default(), |vm| {
-            vm.call(id, CallbackId::proxy_on_grpc_close, &[id.into(), token.into(), status.into()], |b| {
-                b.proxy_on_grpc_close(id, token, status)
-            })
+            vm.call(
+                id,
+                CallbackId::proxy_on_grpc_close,
+                || [id.into(), token.into(), status.into()],
+                |b| b.proxy_on_grpc_close(id, token, status),
+            )
         })
     }
 

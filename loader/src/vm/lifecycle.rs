@@ -89,16 +89,21 @@ impl Vm {
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
         let vm_size = self.cell.config.configuration.len();
         let size = config.configuration.len();
-        self.call(id, CallbackId::proxy_on_context_create, &[id.into(), 0], |b| b.proxy_on_context_create(id, 0))
+        self.call(id, CallbackId::proxy_on_context_create, || [id.into(), 0], |b| b.proxy_on_context_create(id, 0))
             .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;
         let started = self
-            .call(id, CallbackId::proxy_on_vm_start, &[id.into(), vm_size as u64], |b| b.proxy_on_vm_start(id, vm_size))
+            .call(
+                id,
+                CallbackId::proxy_on_vm_start,
+                || [id.into(), vm_size as u64],
+                |b| b.proxy_on_vm_start(id, vm_size),
+            )
             .ok_or_else(|| self.start_failed("proxy_on_vm_start"))?;
         if started.value == Some(0) {
             return Err(self.refused(config, "proxy_on_vm_start"));
         }
         let configured = self
-            .call(id, CallbackId::proxy_on_configure, &[id.into(), size as u64], |b| b.proxy_on_configure(id, size))
+            .call(id, CallbackId::proxy_on_configure, || [id.into(), size as u64], |b| b.proxy_on_configure(id, size))
             .ok_or_else(|| self.start_failed("proxy_on_configure"))?;
         if configured.value == Some(0) {
             return Err(self.refused(config, "proxy_on_configure"));
@@ -124,9 +129,12 @@ impl Vm {
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
         let id = root.0;
         let size = self.cell.contexts.borrow().root_of(id)?.1.config.configuration.len();
-        let called = self.call(id, CallbackId::proxy_validate_configuration, &[id.into(), size as u64], |b| {
-            b.proxy_validate_configuration(id, size)
-        });
+        let called = self.call(
+            id,
+            CallbackId::proxy_validate_configuration,
+            || [id.into(), size as u64],
+            |b| b.proxy_validate_configuration(id, size),
+        );
         called?.value.map(|valid| valid != 0)
     }
 
@@ -149,9 +157,12 @@ impl Vm {
                 ended: Ended::default(),
             }))
         };
-        self.call(id, CallbackId::proxy_on_context_create, &[id.into(), root.0.into()], |b| {
-            b.proxy_on_context_create(id, root.0)
-        });
+        self.call(
+            id,
+            CallbackId::proxy_on_context_create,
+            || [id.into(), root.0.into()],
+            |b| b.proxy_on_context_create(id, root.0),
+        );
         Ok(ContextId(id))
     }
 
@@ -166,7 +177,7 @@ impl Vm {
                 return true;
             }
         }
-        let called = self.call(id, CallbackId::proxy_on_done, &[id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
         called.and_then(|called| called.value) != Some(0)
     }
 
@@ -180,7 +191,7 @@ impl Vm {
                 return;
             }
         }
-        self.call(id, CallbackId::proxy_on_log, &[id.into()], |b| b.proxy_on_log(id));
+        self.call(id, CallbackId::proxy_on_log, || [id.into()], |b| b.proxy_on_log(id));
     }
 
     /// Ends a stream context (`proxy_on_delete`) and gives the embedder's stream back. Its id means nothing from then on.
@@ -191,7 +202,7 @@ impl Vm {
         self.cell.contexts.borrow().stream(id)?;
         self.on_done(stream);
         self.on_log(stream);
-        self.call(id, CallbackId::proxy_on_delete, &[id.into()], |b| b.proxy_on_delete(id));
+        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
         let mut contexts = self.cell.contexts.borrow_mut();
         let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
         if let Some(root) = contexts.root_mut(state.root) {
@@ -220,7 +231,7 @@ impl Vm {
         }
         // Set before the call: the plugin may call proxy_done from inside of proxy_on_done.
         self.set_done_state(id, DoneState::Pending);
-        let called = self.call(id, CallbackId::proxy_on_done, &[id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
         if called.and_then(|called| called.value) == Some(0) {
             let gone = self.cell.contexts.borrow().get(id).is_none();
             return Ok(if gone { RootDone::Deleted } else { RootDone::Pending });
@@ -240,7 +251,7 @@ impl Vm {
         if self.cell.contexts.borrow().get(id).is_none() {
             return;
         }
-        self.call(id, CallbackId::proxy_on_delete, &[id.into()], |b| b.proxy_on_delete(id));
+        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
         self.cell.services.timers.set_tick_period(ContextId(id), None);
         self.cell.services.http_calls.cancel_all(ContextId(id));
         self.cell.calls.borrow_mut().under_way.retain(|call| call.root != id);

@@ -91,11 +91,11 @@ impl Vm {
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
-    fn call(
+    fn call<const COUNT: usize>(
         &mut self,
         context: u32,
         id: CallbackId,
-        arguments: &[u64],
+        arguments: impl FnOnce() -> [u64; COUNT],
         callback: impl FnOnce(&mut dyn Backend) -> Returned,
     ) -> Option<Called> {
         let called = self.enter(context, id, arguments, callback);
@@ -106,11 +106,11 @@ impl Vm {
     }
 
     #[inline]
-    fn enter(
+    fn enter<const COUNT: usize>(
         &mut self,
         context: u32,
         id: CallbackId,
-        arguments: &[u64],
+        arguments: impl FnOnce() -> [u64; COUNT],
         callback: impl FnOnce(&mut dyn Backend) -> Returned,
     ) -> Option<Called> {
         let cell = &*self.cell;
@@ -122,13 +122,12 @@ impl Vm {
         cell.callback.set(Some(id));
         cell.local_response_sent.set(false);
         let returned = if cell.is_traced() {
-            traced(cell, id, arguments, || callback(self.backend.as_mut()))
+            traced(cell, id, &arguments(), || callback(self.backend.as_mut()))
         } else {
             callback(self.backend.as_mut())
         };
         cell.current.set(0);
         cell.effective.set(0);
-        cell.callback.set(None);
         match returned {
             Ok(value) => Some(Called { value, local_response_sent: cell.local_response_sent.get() }),
             Err(failure) => {

@@ -15,6 +15,8 @@ use crate::table::{head, ratio, row};
 const SUBJECTS: [&str; 5] = ["direct", "SDK linked", "native, no guard", "native", "wasm"];
 
 pub fn measure() -> anyhow::Result<()> {
+    // Compiles, and fills the cache.
+    count(0, "wasm", 1)?;
     let mut titles = vec!["instructions"];
     titles.extend(SUBJECTS);
     titles.extend(["native / linked", "native / wasm"]);
