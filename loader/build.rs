@@ -43,7 +43,16 @@ mod import_library {
         let mut code = String::from("#include <stddef.h>\n#include <stdint.h>\n\n");
         let shims = [
             ("void", "dvabt", vec![]),
+            ("void", "dvex", vec!["int"]),
+            ("void", "dvex_", vec!["int"]),
+            ("void", "dvEx_", vec!["int"]),
+            ("void", "dynvm_assert", vec!["const char *", "const char *", "unsigned", "const char *"]),
+            ("void", "dynvm_stack_chk", vec![]),
             ("int", "dynvm_thread_atexit_impl", vec!["void *", "void *", "void *"]),
+            ("int", "dynvm_thread_atexit", vec!["void *", "void *", "void *"]),
+            ("int", "dynvm_atexit", vec!["void *", "void *", "void *"]),
+            ("long", "dvwrt", vec!["int", "const void *", "size_t"]),
+            ("long", "dvwrtv", vec!["int", "const void *", "int"]),
             ("void *", "dvmllc", vec!["size_t"]),
             ("void", "dvfr", vec!["void *"]),
             ("void", "dvfp", vec!["void *"]),

@@ -1,10 +1,11 @@
-//! Images are gone from memory when their VMs are. In a process of its own: tests of crashes leave images behind.
+//! Images are gone from memory when their VMs are. In a process of its own, so that no other test has any.
 
 #[path = "checklist/compile.rs"]
 mod compile;
 #[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
 #[path = "checklist/rig.rs"]
 mod rig;
+mod sdk;
 
 use dynvm::VmConfig;
 use rig::{Backend, Rig, TestStream};
@@ -15,8 +16,32 @@ fn mapped() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().matches(&marker).count()
 }
 
+/// Failed or not, in C++ or on the Rust SDK, with destructors registered and memory allocated: nothing of a VM stays mapped.
 #[test]
 fn images_are_unloaded() {
+    ended_vms_are_unloaded();
+    #[cfg(target_arch = "x86_64")]
+    failed_vms_are_unloaded();
+}
+
+#[cfg(target_arch = "x86_64")]
+fn failed_vms_are_unloaded() {
+    let cpp = rig::loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap();
+    let rust = rig::loader().load_file(sdk::crash("unwind")).unwrap();
+    let crashes = [(&cpp, ["segv", "throw", "abort", "count"]), (&rust, ["panic", "index", "exit", ""])];
+    for (module, ways) in crashes {
+        for how in ways.into_iter().cycle().take(20) {
+            let mut rig = Rig::of(module, VmConfig::default(), how);
+            let id = rig.stream(TestStream::with_headers([("k", "v")]));
+            rig.vm.on_request_headers(id, 1, true);
+            assert_eq!(rig.vm.has_failed(), !matches!(how, "count" | ""), "{how}");
+            drop(rig);
+            assert_eq!(mapped(), 0, "after {how}");
+        }
+    }
+}
+
+fn ended_vms_are_unloaded() {
     let module = rig::loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
     assert_eq!(mapped(), 0);
     for _ in 0..20 {

@@ -15,6 +15,10 @@ pub struct VmConfig {
     pub environment: BTreeMap<String, String>,
     /// Which functions the plugin may call and which of its own are called (Envoy: `capability_restriction_config`).
     pub capabilities: CapabilityRestriction,
+    /// Most bytes that the plugin may hold: of linear memory on wasm (the lower of this and
+    /// [`WasmOptions::memory_limit`](crate::WasmOptions::memory_limit)), of its heap natively, where it has one of its own. A plugin that wants
+    /// more fails its VM.
+    pub memory_limit: Option<usize>,
     /// Hand `StopIteration` from headers callbacks on as it is, instead of stopping all iteration
     /// (Envoy: `allow_on_headers_stop_iteration`, there part of `PluginConfig`).
     pub allow_on_headers_stop_iteration: bool,

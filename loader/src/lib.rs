@@ -50,7 +50,7 @@ mod vm;
 pub use config::{CapabilityRestriction, FailurePolicy, PluginConfig, VmConfig};
 pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
 #[cfg(feature = "native")]
-pub use module::native::NativeOptions;
+pub use module::native::{ImageEdits, NativeOptions};
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
 pub use module::{ArtifactKind, Loader, LoaderOptions, Module, ModuleInfo};

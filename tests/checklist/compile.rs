@@ -1,4 +1,4 @@
-//! Compiles C plugins for both backends.
+//! Compiles C plugins for both backends, and C++ plugins natively.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,9 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
     let include = dynvm::abi::INCLUDE_DIR;
     let (mut command, suffix) = match backend {
         Backend::Native => {
-            let mut command = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+            let (variable, default) =
+                if source.extension().is_some_and(|e| e == "cc") { ("CXX", "c++") } else { ("CC", "cc") };
+            let mut command = Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()));
             command.args(["-shared", "-fPIC"]);
             (command, "so")
         }
@@ -38,6 +40,9 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
     };
     let target =
         dir.join(format!("{}-{}-{number}.{suffix}", source.file_stem().unwrap().display(), std::process::id()));
+    // Linked to an image of its own, a C++ library allocates from the image's heap.
+    command.args(defines.iter().filter(|define| **define == "STATIC").map(|_| "-static-libstdc++"));
+    command.args(["-fstack-protector-strong"].iter().filter(|_| backend == Backend::Native));
     command.args(["-O1", "-Wall", "-Wno-infinite-recursion", "-Wno-unknown-warning-option", "-I", include]);
     command.args(defines.iter().map(|define| format!("-D{define}"))).arg(source).arg("-o").arg(&target);
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));

@@ -302,7 +302,7 @@ pub fn script(callback: &str, calls: &[&str]) -> String {
     calls.iter().map(|call| format!("{callback}|{call}\n")).collect()
 }
 
-fn lines(log: &MemoryLog) -> Vec<String> {
+pub fn lines(log: &MemoryLog) -> Vec<String> {
     log.take()
         .into_iter()
         .map(|(level, text)| if level == LogLevel::Info { text } else { format!("[{level:?}] {text}") })

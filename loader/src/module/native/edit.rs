@@ -3,23 +3,43 @@
 //! Most of them rename undefined symbols, in place, to ones of the import library: so the plugin's own references, and nobody else's,
 //! bind to the loader. A name that cannot be changed safely stays, and with it the plain behaviour.
 
-use super::NativeOptions;
 use super::elf::Facts;
+use super::names::Names;
+use super::{NativeOptions, constructors};
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edits {
-    /// `abort` ends the VM, not the process.
-    pub(crate) abort: bool,
+    /// `abort`, `exit` and their like end the VM, not the process.
+    pub(crate) exits: bool,
     /// Destructors of thread-local variables run when the VM ends, so that the image can be unloaded.
-    pub(crate) thread_exit: bool,
+    pub(crate) thread_destructors: bool,
+    /// Destructors of static variables run when the VM ends, unless it failed.
+    pub(crate) static_destructors: bool,
+    /// The loader runs constructors, guarded, not the system's loader under its lock.
+    pub(crate) constructors: bool,
+    /// Standard output and error go to the log.
+    pub(crate) output: bool,
     /// Memory comes from the loader's heap.
     pub(crate) heap: bool,
 }
 
-const ABORT: &[(&str, &str)] = &[("abort", "dvabt")];
+/// Ends of the process, each bound on its own where it occurs.
+const EXITS: &[(&str, &str)] = &[
+    ("abort", "dvabt"),
+    ("exit", "dvex"),
+    ("_exit", "dvex_"),
+    ("_Exit", "dvEx_"),
+    ("__assert_fail", "dynvm_assert"),
+    ("__stack_chk_fail", "dynvm_stack_chk"),
+];
 
-const THREAD_EXIT: &[(&str, &str)] = &[("__cxa_thread_atexit_impl", "dynvm_thread_atexit_impl")];
+const THREAD_DESTRUCTORS: &[(&str, &str)] =
+    &[("__cxa_thread_atexit_impl", "dynvm_thread_atexit_impl"), ("__cxa_thread_atexit", "dynvm_thread_atexit")];
+
+const STATIC_DESTRUCTORS: &[(&str, &str)] = &[("__cxa_atexit", "dynvm_atexit")];
+
+const OUTPUT: &[(&str, &str)] = &[("write", "dvwrt"), ("writev", "dvwrtv")];
 
 const HEAP: &[(&str, &str)] = &[
     ("malloc", "dvmllc"),
@@ -80,67 +100,92 @@ pub(crate) fn cut(bytes: &mut Vec<u8>, elf: &Facts) {
     bytes[SECTIONS_COUNT].fill(0);
 }
 
-/// Makes the changes that the options ask for and the file allows.
-pub(crate) fn edit(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
-    for at in &elf.unique_symbols {
-        // g++ marks statics of inline functions as unique in the process: copies would share them, and could not be unloaded.
-        bytes[*at] = bytes[*at] & 0xf | object::elf::STB_GLOBAL << 4;
+/// Makes the changes that the options ask for and the file allows, and reads the file again: a change that did not come out as it should
+/// is an error, and the file is loaded unchanged.
+pub(crate) fn edit(original: &[u8], elf: &Facts, options: &NativeOptions) -> (Vec<u8>, Edits) {
+    let mut bytes = original.to_vec();
+    let edits = make(&mut bytes, elf, options);
+    match verify(&bytes, elf, edits) {
+        Ok(()) => (bytes, edits),
+        Err(_) => {
+            // The hostcalls' names alone: without them nothing runs.
+            let mut bytes = original.to_vec();
+            rename_hostcalls(&mut Names::new(&mut bytes, elf));
+            (bytes, Edits::default())
+        }
     }
-    let mut names = Names { bytes, elf };
-    for hostcall in dynvm_abi::table::HOSTCALLS {
-        // So that the loader's hostcalls are bound even where the process exports others of the same name.
-        let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
-        names.rename_all(&[(hostcall.name, &renamed)]);
+}
+
+fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
+    let wanted = &options.edits;
+    if wanted.unique_symbols {
+        for at in &elf.unique_symbols {
+            // g++ marks statics of inline functions as unique in the process: copies would share them, and could not be unloaded.
+            bytes[*at] = bytes[*at] & 0xf | object::elf::STB_GLOBAL << 4;
+        }
     }
+    let constructors = wanted.constructors && constructors::take_over(bytes, elf);
+    let mut names = Names::new(bytes, elf);
+    rename_hostcalls(&mut names);
     let heap = options.heap
         && cfg!(feature = "heap")
         && !elf.exports.contains_key("malloc")
         && !elf.imports.iter().any(|import| HEAP_CONFLICTS.contains(&import.as_str()));
+    let guarded = options.guard && super::guard::AVAILABLE;
+    let mut exits = false;
+    for exit in EXITS.iter().filter(|_| guarded && wanted.exits) {
+        exits |= names.rename_all(&[*exit]);
+    }
+    let mut output = false;
+    for function in OUTPUT.iter().filter(|_| wanted.output) {
+        output |= names.rename_all(&[*function]);
+    }
     Edits {
-        abort: options.guard && super::guard::AVAILABLE && names.rename_all(ABORT),
-        thread_exit: names.rename_all(THREAD_EXIT),
+        exits,
+        thread_destructors: wanted.thread_destructors && names.rename_all(THREAD_DESTRUCTORS),
+        static_destructors: wanted.static_destructors && names.rename_all(STATIC_DESTRUCTORS),
+        constructors,
+        output,
         heap: heap && names.rename_all(&[HEAP, if frees_only_its_own(elf) { FREE } else { FREE_ANY }].concat()),
     }
+}
+
+/// So that the loader's hostcalls are bound even where the process exports others of the same name.
+fn rename_hostcalls(names: &mut Names<'_>) {
+    for hostcall in dynvm_abi::table::HOSTCALLS {
+        let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
+        names.rename_all(&[(hostcall.name, &renamed)]);
+    }
+}
+
+/// Reads the edited file: the same exports, the imports renamed, the hooks gone.
+fn verify(bytes: &[u8], before: &Facts, edits: Edits) -> Result<(), String> {
+    let after = Facts::read(bytes)?;
+    let gone = |renames: &[(&str, &str)]| renames.iter().all(|(old, _)| !after.imports.contains(*old));
+    let sets = [
+        (edits.thread_destructors, THREAD_DESTRUCTORS),
+        (edits.static_destructors, STATIC_DESTRUCTORS),
+        (edits.heap, HEAP),
+    ];
+    if after.exports != before.exports
+        || after.needed != before.needed
+        || after.undefined.len() != before.undefined.len()
+    {
+        return Err("the symbols are not what they were".to_owned());
+    }
+    if sets.into_iter().any(|(made, renames)| made && !gone(renames)) {
+        return Err("a symbol was not renamed".to_owned());
+    }
+    let hooks = &after.hooks;
+    if edits.constructors
+        && !(hooks.init.is_none() && hooks.fini.is_none() && hooks.init_array.is_empty() && hooks.fini_array.is_empty())
+    {
+        return Err("the dynamic section still names constructors".to_owned());
+    }
+    Ok(())
 }
 
 fn frees_only_its_own(elf: &Facts) -> bool {
     elf.needed.iter().all(|library| KNOWN_LIBRARIES.iter().any(|known| library.starts_with(known)))
         && !GIVES_MEMORY.iter().any(|function| elf.imports.contains(*function))
-}
-
-struct Names<'a> {
-    bytes: &'a mut [u8],
-    elf: &'a Facts,
-}
-
-impl Names<'_> {
-    /// Renames all of a set that occur, or none: true if at least one was, and each that occurs could be.
-    fn rename_all(&mut self, renames: &[(&str, &str)]) -> bool {
-        let mut places = Vec::new();
-        for (old, new) in renames {
-            debug_assert!(new.len() <= old.len(), "{new} fits in the place of {old}");
-            for (at, len) in &self.elf.undefined_names {
-                if *len == old.len() && self.bytes[*at..*at + *len] == *old.as_bytes() {
-                    if !self.is_alone(*at, *len) {
-                        return false;
-                    }
-                    places.push((*at, *old, *new));
-                }
-            }
-        }
-        for (at, old, new) in &places {
-            let place = &mut self.bytes[*at..*at + old.len()];
-            place[..new.len()].copy_from_slice(new.as_bytes());
-            place[new.len()..].fill(0);
-        }
-        !places.is_empty()
-    }
-
-    /// Whether no other name shares these bytes: linkers may store a name as the end of a longer one.
-    fn is_alone(&self, at: usize, len: usize) -> bool {
-        let begins = at == 0 || self.bytes[at - 1] == 0;
-        let shared_by_defined = self.elf.other_names.range(at..=at + len).next().is_some();
-        let shared_by_undefined = self.elf.undefined_names.iter().any(|(other, _)| (at + 1..=at + len).contains(other));
-        begins && !shared_by_defined && !shared_by_undefined
-    }
 }

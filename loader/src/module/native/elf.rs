@@ -9,6 +9,8 @@ use object::elf::{self, Dyn64, FileHeader64, Sym64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, Sym as _};
 use object::read::{ReadRef as _, StringTable};
 
+use super::backtrace::Symbols;
+
 /// The machine that this loader runs on.
 #[cfg(target_arch = "x86_64")]
 const MACHINE: u16 = elf::EM_X86_64;
@@ -18,7 +20,7 @@ const MACHINE: u16 = elf::EM_AARCH64;
 const MACHINE: u16 = elf::EM_NONE;
 
 /// Facts of a shared object.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Facts {
     /// The newest ABI version whose marker is exported.
     pub(crate) abi_version: Option<AbiVersion>,
@@ -32,12 +34,70 @@ pub(crate) struct Facts {
     pub(crate) span: Range<u64>,
     /// The end of what is mapped, as an offset in the file: behind it are symbols for debuggers and section headers.
     pub(super) mapped_end: usize,
-    /// Where the dynamic symbol table lies in the file, as undefined symbols: (offset of the name in the file, its length).
-    pub(super) undefined_names: Vec<(usize, usize)>,
+    /// Undefined symbols of the dynamic symbol table.
+    pub(super) undefined: Vec<Undefined>,
+    /// Where the string table of the dynamic symbols begins in the file.
+    pub(super) strings_at: usize,
     /// Offsets in the file of the type and binding of symbols that are unique in the process (`STB_GNU_UNIQUE`).
     pub(super) unique_symbols: Vec<usize>,
+    /// Functions that run when the image is opened and closed.
+    pub(super) hooks: Hooks,
+    /// Functions, by address, relative to the image's base.
+    pub(super) functions: Symbols,
     /// Offsets in the file at which names of other symbols and of the dynamic section begin.
     pub(super) other_names: BTreeSet<usize>,
+}
+
+/// A symbol that a library of the process has to define.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undefined {
+    /// Where its name begins in the file, and how long it is.
+    pub(super) name_at: usize,
+    pub(super) name_len: usize,
+    /// Where its entry in the symbol table begins in the file.
+    pub(super) entry_at: usize,
+}
+
+/// The functions that the system's loader calls when it opens and closes an image, and where the dynamic section says so.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hooks {
+    /// Address of the function that is called first (`DT_INIT`).
+    pub(super) init: Option<u64>,
+    /// Addresses at which the addresses of functions stand (`DT_INIT_ARRAY`).
+    pub(super) init_array: Range<u64>,
+    /// The same for closing, called last to first (`DT_FINI_ARRAY`).
+    pub(super) fini_array: Range<u64>,
+    /// Called last (`DT_FINI`).
+    pub(super) fini: Option<u64>,
+    /// Offsets in the file of entries of the dynamic section: of the functions, and of the arrays' sizes.
+    pub(super) function_entries: Vec<usize>,
+    pub(super) size_entries: Vec<usize>,
+}
+
+impl Hooks {
+    fn read(dynamic: &[Dyn64<LE>], at: usize) -> Hooks {
+        let entry = |wanted: i64| {
+            let index = dynamic.iter().position(|entry| entry.d_tag(LE) == wanted)?;
+            Some((dynamic[index].d_val(LE), at + index * size_of::<Dyn64<LE>>()))
+        };
+        let mut hooks = Hooks::default();
+        for (tag, address) in [(elf::DT_INIT, &mut hooks.init), (elf::DT_FINI, &mut hooks.fini)] {
+            if let Some((value, at)) = entry(tag) {
+                *address = Some(value);
+                hooks.function_entries.push(at);
+            }
+        }
+        for (array_tag, size_tag, range) in [
+            (elf::DT_INIT_ARRAY, elf::DT_INIT_ARRAYSZ, &mut hooks.init_array),
+            (elf::DT_FINI_ARRAY, elf::DT_FINI_ARRAYSZ, &mut hooks.fini_array),
+        ] {
+            if let (Some((start, _)), Some((size, at))) = (entry(array_tag), entry(size_tag)) {
+                *range = start..start.saturating_add(size);
+                hooks.size_entries.push(at);
+            }
+        }
+        hooks
+    }
 }
 
 impl Facts {
@@ -55,6 +115,7 @@ impl Facts {
         let (mut first, mut last) = (u64::MAX, 0);
         let mut mapped_end = 0;
         let mut dynamic: Option<&[Dyn64<LE>]> = None;
+        let mut dynamic_at = 0;
         for segment in segments {
             match segment.p_type(LE) {
                 elf::PT_LOAD => {
@@ -66,6 +127,7 @@ impl Facts {
                     (first, last) = (first.min(start), last.max(end));
                 }
                 elf::PT_DYNAMIC => {
+                    dynamic_at = segment.p_offset(LE) as usize;
                     dynamic = segment.dynamic(LE, bytes).map_err(|error| damaged(&error.to_string()))?;
                 }
                 elf::PT_INTERP => {
@@ -113,8 +175,11 @@ impl Facts {
             needed: Vec::new(),
             span: first..last,
             mapped_end: mapped_end as usize,
-            undefined_names: Vec::new(),
+            undefined: Vec::new(),
+            strings_at: strings_at as usize,
             unique_symbols: Vec::new(),
+            hooks: Hooks::read(dynamic, dynamic_at),
+            functions: functions(bytes, header).unwrap_or_default(),
             other_names: BTreeSet::new(),
         };
         for (index, symbol) in symbols.iter().enumerate().skip(1) {
@@ -122,9 +187,10 @@ impl Facts {
                 symbol.name(LE, strings).map_err(|_| damaged("a symbol's name lies outside of the string table"))?;
             let at = (strings_at + u64::from(symbol.st_name(LE))) as usize;
             let text = String::from_utf8_lossy(name).into_owned();
+            let entry_at = symbols_at as usize + index * size_of::<Sym64<LE>>();
             let visible = symbol.st_bind() != elf::STB_LOCAL;
             if symbol.st_shndx(LE) == elf::SHN_UNDEF {
-                facts.undefined_names.push((at, name.len()));
+                facts.undefined.push(Undefined { name_at: at, name_len: name.len(), entry_at });
                 if visible && !text.is_empty() {
                     facts.imports.insert(text);
                 }
@@ -132,7 +198,7 @@ impl Facts {
                 facts.other_names.insert(at);
                 if symbol.st_bind() == elf::STB_GNU_UNIQUE {
                     // st_info follows st_name, which has 4 bytes.
-                    facts.unique_symbols.push(symbols_at as usize + index * size_of::<Sym64<LE>>() + 4);
+                    facts.unique_symbols.push(entry_at + 4);
                 }
                 if visible && matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_OBJECT | elf::STT_NOTYPE) {
                     facts.exports.insert(text, symbol.st_value(LE));
@@ -161,6 +227,21 @@ impl Facts {
         }
         Ok(facts)
     }
+}
+
+/// All functions: of the table for debuggers, or what is left of it in a stripped file, the dynamic symbols.
+fn functions(bytes: &[u8], header: &FileHeader64<LE>) -> Option<Symbols> {
+    let sections = header.sections(LE, bytes).ok()?;
+    let table = [elf::SHT_SYMTAB, elf::SHT_DYNSYM]
+        .into_iter()
+        .filter_map(|kind| sections.symbols(LE, bytes, kind).ok())
+        .find(|table| !table.is_empty())?;
+    let functions =
+        table.iter().filter(|symbol| symbol.st_type() == elf::STT_FUNC && symbol.st_shndx(LE) != elf::SHN_UNDEF);
+    Some(Symbols::new(functions.filter_map(|symbol| {
+        let name = std::str::from_utf8(symbol.name(LE, table.strings()).ok()?).ok()?;
+        Some((symbol.st_value(LE), symbol.st_size(LE), name))
+    })))
 }
 
 /// Class, byte order, machine and type.

@@ -20,7 +20,12 @@ pub(super) struct Frame {
 impl Frame {
     /// Whether a guarded call is under way.
     pub(super) fn is_entered(&self) -> bool {
-        self.stack_pointer.get() != 0
+        self.address() != 0
+    }
+
+    /// Where on the stack the innermost guarded call stands.
+    pub(super) fn address(&self) -> usize {
+        self.stack_pointer.get()
     }
 }
 
@@ -54,6 +59,8 @@ mod platform {
     ) -> Outcome {
         core::arch::naked_asm!(
             ".cfi_startproc",
+            // DW_EH_PE_pcrel | DW_EH_PE_sdata4
+            ".cfi_personality 0x1b, {personality}",
             "push rbp",
             ".cfi_adjust_cfa_offset 8",
             "push r12",
@@ -93,12 +100,13 @@ mod platform {
             ".cfi_adjust_cfa_offset -72",
             "ret",
             ".cfi_endproc",
+            personality = sym super::super::exception::personality,
         )
     }
 
     /// Where an escaped call goes on, with the stack pointer that its frame noted: returns from it as crashed.
     #[unsafe(naked)]
-    unsafe extern "C" fn resume() {
+    pub(in super::super) unsafe extern "C" fn resume() {
         core::arch::naked_asm!(
             // A callee may have left the direction flag set.
             "cld",
@@ -125,119 +133,6 @@ mod platform {
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn escape(frame: *const Frame) -> ! {
         core::arch::naked_asm!("mov rsp, [rdi]", "jmp {resume}", resume = sym resume)
-    }
-
-    pub(in super::super) mod signals {
-        //! Faults of the processor in a plugin's code.
-
-        use std::mem::MaybeUninit;
-        use std::ptr;
-        use std::sync::Once;
-
-        use super::super::super::current;
-        use super::resume;
-
-        const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
-
-        /// The handlers that were there before, in the order of `SIGNALS`.
-        static mut PREVIOUS: [MaybeUninit<libc::sigaction>; 4] = [const { MaybeUninit::uninit() }; 4];
-
-        /// Installs the handlers, once in the process.
-        pub(in super::super::super) fn install() {
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| {
-                for (index, signal) in SIGNALS.into_iter().enumerate() {
-                    // SAFETY: an all-zero sigaction is valid. The previous action is stored before the handler that reads it can run:
-                    // it is asked for first. Only this closure, which runs once, writes to PREVIOUS.
-                    unsafe {
-                        let mut previous: libc::sigaction = std::mem::zeroed();
-                        libc::sigaction(signal, ptr::null(), &mut previous);
-                        (*ptr::addr_of_mut!(PREVIOUS[index])).write(previous);
-                        let mut action: libc::sigaction = std::mem::zeroed();
-                        action.sa_sigaction = handler as *const () as usize;
-                        action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-                        libc::sigemptyset(&mut action.sa_mask);
-                        libc::sigaction(signal, &action, ptr::null_mut());
-                    }
-                }
-            });
-        }
-
-        extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-            let instance = current::get();
-            let registers = context.cast::<libc::ucontext_t>();
-            // SAFETY: the kernel passes a valid context to a SA_SIGINFO handler, on the thread that faulted. The instance, if there is
-            // one, lives for as long as it is current on this thread.
-            unsafe {
-                let registers = &mut (*registers).uc_mcontext.gregs;
-                let address = registers[libc::REG_RIP as usize] as usize;
-                if let Some(instance) = instance.as_ref()
-                    && instance.frame.is_entered()
-                    && instance.span.contains(&address)
-                {
-                    instance.crash.set(Some(super::super::Crash {
-                        signal,
-                        instruction: address - instance.span.start,
-                        address: (*info).si_addr() as usize,
-                    }));
-                    registers[libc::REG_RSP as usize] = instance.frame.stack_pointer.get() as i64;
-                    registers[libc::REG_RIP as usize] = resume as *const () as usize as i64;
-                    return;
-                }
-                pass_on(signal, info, context);
-            }
-        }
-
-        /// Does what would have been done without this handler.
-        ///
-        /// # Safety
-        ///
-        /// The arguments are those of a signal handler.
-        unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-            let Some(index) = SIGNALS.iter().position(|known| *known == signal) else { return };
-            // SAFETY: written before this handler was installed, and never after. A handler's address is a function of the kind that
-            // its flags say.
-            unsafe {
-                let previous = (*ptr::addr_of!(PREVIOUS[index])).assume_init();
-                match previous.sa_sigaction {
-                    libc::SIG_DFL | libc::SIG_IGN => {
-                        // The fault comes again when this handler returns, and then ends the process as it would have.
-                        libc::sigaction(signal, &previous, ptr::null_mut());
-                    }
-                    handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
-                        let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
-                            std::mem::transmute(handler);
-                        handler(signal, info, context);
-                    }
-                    handler => {
-                        let handler: extern "C" fn(libc::c_int) = std::mem::transmute(handler);
-                        handler(signal);
-                    }
-                }
-            }
-        }
-
-        /// Gives this thread a stack for signal handlers, if it has none: without it an overflow of the stack cannot be handled.
-        pub(in super::super::super) fn ensure_stack() {
-            thread_local! {
-                static ENSURED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
-            }
-            if ENSURED.replace(true) {
-                return;
-            }
-            // SAFETY: the stack is never freed, so that it is there for as long as the thread.
-            unsafe {
-                let mut stack: libc::stack_t = std::mem::zeroed();
-                libc::sigaltstack(ptr::null(), &mut stack);
-                if stack.ss_flags & libc::SS_DISABLE != 0 {
-                    let size = libc::SIGSTKSZ.max(64 * 1024);
-                    stack.ss_sp = Box::leak(vec![0u8; size].into_boxed_slice()).as_mut_ptr().cast();
-                    stack.ss_size = size;
-                    stack.ss_flags = 0;
-                    libc::sigaltstack(&stack, ptr::null_mut());
-                }
-            }
-        }
     }
 }
 
@@ -275,36 +170,9 @@ mod platform {
     pub(in super::super) unsafe extern "C" fn escape(_: *const Frame) -> ! {
         std::process::abort()
     }
-
-    pub(in super::super) mod signals {
-        pub(in super::super::super) fn install() {}
-        pub(in super::super::super) fn ensure_stack() {}
-    }
 }
 
-pub(super) use platform::{call, escape, signals};
+pub(super) use platform::{call, escape};
 
-/// A fault of the processor.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Crash {
-    /// The signal.
-    pub(super) signal: i32,
-    /// The instruction, relative to the image's base.
-    pub(super) instruction: usize,
-    /// The address that could not be accessed.
-    pub(super) address: usize,
-}
-
-impl Crash {
-    /// The crash in words.
-    pub(super) fn describe(&self) -> String {
-        let name = match self.signal {
-            libc::SIGSEGV => "SIGSEGV",
-            libc::SIGBUS => "SIGBUS",
-            libc::SIGFPE => "SIGFPE",
-            libc::SIGILL => "SIGILL",
-            _ => "a signal",
-        };
-        format!("{name} at instruction {:#x} of the plugin's image, address {:#x}", self.instruction, self.address)
-    }
-}
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(super) use platform::resume;

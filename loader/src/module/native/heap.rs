@@ -1,28 +1,133 @@
-//! The allocator of images: what their `malloc`, `free` and the rest bind to, where the image was edited for it.
+//! The heap of a VM: what `malloc`, `free` and the rest of an image bind to, where the image was edited for it.
 //!
-//! It is mimalloc. The C library, and others, may hand memory of their own to a plugin, to be freed by it (`strdup`). An image that imports
-//! such a function frees through [`free_any`], which looks whose an address is; all others free through [`free`], which need not.
-
-/// Memory that a plugin's `free` takes, for plugins that export no allocator.
-pub(super) fn allocate(edited: bool, size: usize) -> *mut u8 {
-    // SAFETY: any size may be asked for.
-    unsafe { if edited { malloc(size) } else { libc::malloc(size) }.cast() }
-}
+//! It is mimalloc's, one heap for each VM: it knows how much the VM holds, keeps to a limit, and is freed whole when the VM ends, whatever a
+//! crash left behind. The C library, and others, may hand memory of their own to a plugin, to be freed by it (`strdup`): an image that
+//! imports such a function frees through [`free_any`], which looks whose an address is; all others free through [`free`], which need not.
+//!
+//! Threads that a plugin starts have no VM; they allocate from mimalloc's common heap, which nobody counts.
 
 #[cfg(feature = "heap")]
 mod functions {
+    use std::cell::Cell;
     use std::ffi::{c_char, c_void};
+    use std::ptr;
 
     use libmimalloc_sys as mi;
 
+    use super::super::crash::Cause;
+    use super::super::{current, exits};
+    use crate::error::FailureKind;
+
+    /// The heap of one VM. Freed whole when dropped.
+    pub(in super::super) struct Heap {
+        heap: *mut mi::mi_heap_t,
+        limit: usize,
+        /// Bytes that may be allocated before it has to be counted how many are.
+        credit: Cell<usize>,
+    }
+
+    /// The least credit that is given, so that a plugin near its limit is not counted at each allocation. The limit is kept to within this.
+    const LEAST_CREDIT: usize = 64 * 1024;
+
+    impl Heap {
+        /// A new one, for at most `limit` bytes. `None`: there is no memory for it.
+        pub(in super::super) fn new(limit: Option<usize>) -> Option<Heap> {
+            // SAFETY: takes nothing.
+            let heap = unsafe { mi::mi_heap_new() };
+            let limit = limit.unwrap_or(usize::MAX);
+            (!heap.is_null()).then(|| Heap { heap, limit, credit: Cell::new(limit) })
+        }
+
+        /// Bytes that are allocated. Takes a few nanoseconds for each 64 KiB of them.
+        pub(in super::super) fn used(&self) -> usize {
+            unsafe extern "C" fn add(
+                _: *const mi::mi_heap_t,
+                area: *const mi::mi_heap_area_t,
+                _: *mut c_void,
+                _: usize,
+                sum: *mut c_void,
+            ) -> bool {
+                // SAFETY: mimalloc passes an area, and what it was given. `used` counts blocks.
+                unsafe { *sum.cast::<usize>() += (*area).used * (*area).block_size };
+                true
+            }
+            let mut sum = 0usize;
+            // SAFETY: the heap is alive, and belongs to this thread.
+            unsafe { mi::mi_heap_visit_blocks(self.heap, false, Some(add), (&raw mut sum).cast()) };
+            sum
+        }
+
+        /// Gives the memory to the process's common heap instead of freeing it: for images of which something lives on.
+        pub(in super::super) fn leak(self) {
+            let heap = std::mem::ManuallyDrop::new(self);
+            // SAFETY: the heap is alive, and not used after this.
+            unsafe { mi::mi_heap_delete(heap.heap) }
+        }
+
+        /// Whether so many bytes more may be allocated.
+        #[inline]
+        fn has_room(&self, size: usize) -> bool {
+            match self.credit.get().checked_sub(size) {
+                Some(left) => {
+                    self.credit.set(left);
+                    true
+                }
+                None => self.count(size),
+            }
+        }
+
+        /// Counts what is allocated, for new credit.
+        #[cold]
+        fn count(&self, size: usize) -> bool {
+            let Some(room) = self.limit.checked_sub(self.used()).filter(|room| size <= *room) else { return false };
+            self.credit.set((room - size).max(LEAST_CREDIT));
+            true
+        }
+    }
+
+    impl Drop for Heap {
+        fn drop(&mut self) {
+            // SAFETY: nobody refers to what is in it: its image is closed, or never runs again.
+            unsafe { mi::mi_heap_destroy(self.heap) }
+        }
+    }
+
+    /// Allocates: from the running VM's heap, if one runs on this thread and there is room.
+    #[inline]
+    fn allocate(
+        size: usize,
+        from: impl FnOnce(*mut mi::mi_heap_t) -> *mut c_void,
+        common: impl FnOnce() -> *mut c_void,
+    ) -> *mut c_void {
+        // SAFETY: an instance lives for as long as it is current on this thread.
+        let Some(instance) = (unsafe { current::get().as_ref() }) else { return common() };
+        let Some(heap) = &instance.heap else { return common() };
+        if heap.has_room(size) { from(heap.heap) } else { refuse() }
+    }
+
+    /// Fails the running VM, which has reached its limit.
+    #[cold]
+    fn refuse() -> *mut c_void {
+        // SAFETY: an instance lives for as long as it is current on this thread.
+        if let Some(instance) = unsafe { current::get().as_ref() } {
+            if instance.frame.is_entered() && !instance.in_host.get() {
+                // SAFETY: the plugin called; there is nothing here to drop.
+                unsafe { exits::leave(instance, Cause::MemoryLimit) }
+            }
+            instance.cell().fail_with(FailureKind::Limit, Cause::MemoryLimit.describe());
+        }
+        ptr::null_mut()
+    }
+
     pub(in super::super) unsafe extern "C" fn malloc(size: usize) -> *mut c_void {
-        // SAFETY: any size may be asked for.
-        unsafe { mi::mi_malloc(size) }
+        // SAFETY: any size may be asked for, and the heap is alive.
+        unsafe { allocate(size, |heap| mi::mi_heap_malloc(heap, size), || mi::mi_malloc(size)) }
     }
 
     pub(in super::super) unsafe extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
-        // SAFETY: any size may be asked for.
-        unsafe { mi::mi_calloc(count, size) }
+        let total = count.saturating_mul(size);
+        // SAFETY: as above; mimalloc refuses a product that overflows.
+        unsafe { allocate(total, |heap| mi::mi_heap_calloc(heap, count, size), || mi::mi_calloc(count, size)) }
     }
 
     pub(in super::super) unsafe extern "C" fn free(address: *mut c_void) {
@@ -31,8 +136,12 @@ mod functions {
     }
 
     pub(in super::super) unsafe extern "C" fn realloc(address: *mut c_void, size: usize) -> *mut c_void {
-        // SAFETY: the plugin resizes what it got from here.
-        unsafe { mi::mi_realloc(address, size) }
+        // SAFETY: an instance lives for as long as it is current on this thread; the plugin resizes what it got from here.
+        unsafe {
+            let heap = current::get().as_ref().and_then(|instance| instance.heap.as_ref());
+            let Some(heap) = heap else { return mi::mi_realloc(address, size) };
+            if heap.has_room(size) { mi::mi_heap_realloc(heap.heap, address, size) } else { refuse() }
+        }
     }
 
     /// Whether an address is mimalloc's.
@@ -52,11 +161,7 @@ mod functions {
     pub(in super::super) unsafe extern "C" fn realloc_any(address: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: the plugin resizes what it got, from here or from the C library.
         unsafe {
-            if address.is_null() || owns(address) {
-                mi::mi_realloc(address, size)
-            } else {
-                libc::realloc(address, size)
-            }
+            if address.is_null() || owns(address) { realloc(address, size) } else { libc::realloc(address, size) }
         }
     }
 
@@ -65,13 +170,29 @@ mod functions {
         alignment: usize,
         size: usize,
     ) -> i32 {
+        if !alignment.is_power_of_two() || !alignment.is_multiple_of(size_of::<usize>()) {
+            return libc::EINVAL;
+        }
         // SAFETY: the plugin passes a place for the address, as to the C library.
-        unsafe { mi::mi_posix_memalign(out, alignment, size) }
+        unsafe {
+            let address = aligned_alloc(alignment, size);
+            if address.is_null() && size != 0 {
+                return libc::ENOMEM;
+            }
+            out.write(address);
+        }
+        0
     }
 
     pub(in super::super) unsafe extern "C" fn aligned_alloc(alignment: usize, size: usize) -> *mut c_void {
-        // SAFETY: any size may be asked for.
-        unsafe { mi::mi_aligned_alloc(alignment, size) }
+        // SAFETY: any size may be asked for, and the heap is alive.
+        unsafe {
+            allocate(
+                size,
+                |heap| mi::mi_heap_malloc_aligned(heap, size, alignment),
+                || mi::mi_malloc_aligned(size, alignment),
+            )
+        }
     }
 
     pub(in super::super) unsafe extern "C" fn usable_size(address: *mut c_void) -> usize {
@@ -108,7 +229,7 @@ mod functions {
         }
         // SAFETY: the caller's promise.
         unsafe {
-            let copy = mi::mi_malloc(libc::strlen(result) + 1).cast::<c_char>();
+            let copy = malloc(libc::strlen(result) + 1).cast::<c_char>();
             if !copy.is_null() {
                 libc::strcpy(copy, result);
             }
@@ -126,6 +247,29 @@ mod functions {
         aligned_alloc, calloc, free, free as free_any, getcwd, malloc, malloc_usable_size as usable_size,
         posix_memalign, realloc, realloc as realloc_any, realpath,
     };
+
+    /// None is made without the feature.
+    pub(in super::super) enum Heap {}
+
+    impl Heap {
+        pub(in super::super) fn new(_: Option<usize>) -> Option<Heap> {
+            None
+        }
+
+        pub(in super::super) fn used(&self) -> usize {
+            match *self {}
+        }
+
+        pub(in super::super) fn leak(self) {
+            match self {}
+        }
+    }
 }
 
 pub(super) use functions::*;
+
+/// Memory that a plugin's `free` takes, for plugins that export no allocator.
+pub(super) fn allocate(edited: bool, size: usize) -> *mut u8 {
+    // SAFETY: any size may be asked for.
+    unsafe { if edited { malloc(size) } else { libc::malloc(size) }.cast() }
+}

@@ -70,6 +70,16 @@ impl Image {
         self.span.clone()
     }
 
+    /// The open library.
+    pub(super) fn library(&self) -> &Library {
+        self.library.as_ref().expect("there until the image is dropped")
+    }
+
+    /// The image's base address.
+    pub(super) fn base(&self) -> usize {
+        self.base
+    }
+
     /// Leaves the image mapped for ever: for one whose code may still be referred to.
     pub(super) fn leak(mut self) {
         std::mem::forget(self.library.take());

@@ -12,8 +12,9 @@ use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
+use super::crash::Cause;
 use super::vm::{Instance, NativeGuest};
-use super::{current, guard, heap, thread_exit};
+use super::{current, destructors, exits, heap, output};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::vm::VmCell;
@@ -100,10 +101,19 @@ macro_rules! entry_points {
         )*
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 15] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 24] = [
             $(Entry($name as *const c_void),)*
-            Entry(abort as *const c_void),
-            Entry(thread_exit::register as *const c_void),
+            Entry(exits::abort as *const c_void),
+            Entry(exits::exit as *const c_void),
+            Entry(exits::exit as *const c_void),
+            Entry(exits::exit as *const c_void),
+            Entry(exits::assert_fail as *const c_void),
+            Entry(exits::stack_chk_fail as *const c_void),
+            Entry(destructors::at_thread_exit as *const c_void),
+            Entry(destructors::at_thread_exit as *const c_void),
+            Entry(destructors::at_exit as *const c_void),
+            Entry(output::write as *const c_void),
+            Entry(output::writev as *const c_void),
             Entry(heap::malloc as *const c_void),
             Entry(heap::free_any as *const c_void),
             Entry(heap::free as *const c_void),
@@ -131,8 +141,10 @@ fn hostcall(id: HostcallId, call: impl FnOnce(&mut NativeGuest<'_>, &VmCell) -> 
         return without_vm(id) as u32;
     };
     let cell = instance.cell();
+    instance.in_host.set(true);
     // A panic of the host's must not unwind into the plugin.
     let status = catch_unwind(AssertUnwindSafe(|| call(&mut NativeGuest::new(instance), cell)));
+    instance.in_host.set(false);
     match status {
         Ok(Status::Ok) => Status::Ok as u32,
         Ok(status) if !cell.has_failed() => status as u32,
@@ -148,8 +160,8 @@ fn hostcall(id: HostcallId, call: impl FnOnce(&mut NativeGuest<'_>, &VmCell) -> 
 #[cold]
 fn leave(instance: &Instance, status: Status) -> u32 {
     if instance.frame.is_entered() {
-        // SAFETY: the frame is entered on this thread, and what lies between is the plugin's and this function.
-        unsafe { guard::escape(&instance.frame) }
+        // SAFETY: the plugin called; between here and its guarded call are only its frames and that of its hostcall.
+        unsafe { exits::leave(instance, Cause::Hostcall) }
     }
     status as u32
 }
@@ -159,18 +171,6 @@ fn leave(instance: &Instance, status: Status) -> u32 {
 #[cold]
 fn without_vm(id: HostcallId) -> Status {
     if id == HostcallId::proxy_log { Status::Ok } else { Status::InternalFailure }
-}
-
-/// What an edited image calls in place of `abort`.
-extern "C" fn abort() {
-    // SAFETY: an instance lives for as long as it is current on this thread.
-    if let Some(instance) = unsafe { current::get().as_ref() }
-        && instance.frame.is_entered()
-    {
-        // SAFETY: the frame is entered on this thread, and what lies between is the plugin's and this function.
-        unsafe { guard::escape(&instance.frame) }
-    }
-    std::process::abort()
 }
 
 /// `__wasi_random_get(uint8_t *, unsigned long)`, which the C++ SDK's `getentropy` calls, also natively. Returns a WASI errno.

@@ -2,23 +2,36 @@
 //!
 //! ```text
 //!   elf      what is in the file, read before any of it runs
-//!   edit     changes to the private copy: symbols that bind to the loader in place of the C library
+//!   edit     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
 //!   image    one private mapping: written to a file of its own, opened, closed
 //!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
 //!   current  which VM runs on this thread
-//!   guard    calls that survive a crash of what they call
-//!   heap     the allocator of images
+//!   guard    calls that survive a crash of what they call: faults (signals), exceptions (exception), ends of the process (exits)
+//!   crash    what happened, and where (backtrace)
+//!   probe    memory that a plugin names, touched before the host relies on it
+//!   heap     the allocator of images, a heap for each VM
+//!   constructors, destructors  what runs at the beginning and at the end
+//!   output   standard output and error, to the log
 //!   vm       a running instance: callbacks down, memory access up
 //! ```
 
+mod backtrace;
+mod constructors;
+mod crash;
 mod current;
+mod destructors;
 mod edit;
 pub(crate) mod elf;
+mod exception;
+mod exits;
 mod guard;
 mod heap;
 mod image;
 mod imports;
-mod thread_exit;
+mod names;
+mod output;
+mod probe;
+mod signals;
 mod vm;
 
 use std::path::PathBuf;
@@ -40,25 +53,80 @@ pub struct NativeOptions {
     ///
     /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, once; they pass on what does not come from a plugin.
     pub guard: bool,
-    /// Give plugins a faster heap (mimalloc) in place of the C library's. Has an effect with the feature `heap`.
+    /// Give each VM a heap of its own (mimalloc) in place of the C library's: faster, counted, limited by
+    /// [`VmConfig::memory_limit`](crate::VmConfig::memory_limit), and freed whole when the VM ends. Has an effect with the feature `heap`.
     pub heap: bool,
+    /// Which changes are made to the private copy. All are, by default, where the file allows.
+    pub edits: ImageEdits,
     /// Where private copies are written; they are removed as soon as they are open. The directory must allow execution.
     pub image_dir: PathBuf,
     /// Keep the private copies while they are in use, so that gdb and perf find their symbols.
     pub keep_images: bool,
 }
 
+/// Changes to the private copy of an image. Without one, the plain behaviour of the system stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageEdits {
+    /// `abort`, `exit`, `_exit`, `assert` and the stack protector end the VM. Else they end the process.
+    pub exits: bool,
+    /// Destructors of thread-local variables run when the VM ends. Else when the thread ends, and until then the image stays mapped.
+    pub thread_destructors: bool,
+    /// Destructors of static variables run when the VM ends well. Else when the image is closed, so that of a failed VM it stays mapped.
+    pub static_destructors: bool,
+    /// Constructors run guarded. Else a crash in one ends the process.
+    pub constructors: bool,
+    /// Standard output and error, as far as the image writes them itself, go to the log. Else to those of the process.
+    pub output: bool,
+    /// Unique symbols of C++ (`STB_GNU_UNIQUE`) are the image's own. Else all images share them, and none can be unloaded.
+    pub unique_symbols: bool,
+}
+
+impl Default for ImageEdits {
+    /// All of them.
+    fn default() -> Self {
+        ImageEdits {
+            exits: true,
+            thread_destructors: true,
+            static_destructors: true,
+            constructors: true,
+            output: true,
+            unique_symbols: true,
+        }
+    }
+}
+
+impl ImageEdits {
+    /// None of them.
+    pub fn none() -> ImageEdits {
+        ImageEdits {
+            exits: false,
+            thread_destructors: false,
+            static_destructors: false,
+            constructors: false,
+            output: false,
+            unique_symbols: false,
+        }
+    }
+}
+
 impl Default for NativeOptions {
     /// Guard and heap on, images in the directory for temporary files.
     fn default() -> Self {
-        NativeOptions { guard: true, heap: true, image_dir: std::env::temp_dir(), keep_images: false }
+        NativeOptions {
+            guard: true,
+            heap: true,
+            edits: ImageEdits::default(),
+            image_dir: std::env::temp_dir(),
+            keep_images: false,
+        }
     }
 }
 
 /// A native artifact, read and edited.
 pub(crate) struct NativeModule {
     name: String,
-    elf: elf::Facts,
+    elf: Arc<elf::Facts>,
     /// What is written to private files.
     bytes: Arc<[u8]>,
     edits: edit::Edits,
@@ -79,12 +147,11 @@ impl NativeModule {
         if !unknown.is_empty() {
             return Err(LoadError::UnknownImports { name: name.to_owned(), version, functions: unknown });
         }
-        let mut bytes = bytes.to_vec();
-        let edits = edit::edit(&mut bytes, &elf, &options);
+        let (mut bytes, edits) = edit::edit(bytes, &elf, &options);
         if !options.keep_images {
             edit::cut(&mut bytes, &elf);
         }
-        Ok(NativeModule { name: name.to_owned(), elf, bytes: bytes.into(), edits, options })
+        Ok(NativeModule { name: name.to_owned(), elf: Arc::new(elf), bytes: bytes.into(), edits, options })
     }
 
     pub(crate) fn abi_version(&self) -> AbiVersion {

@@ -3,14 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::types::Status;
 
-use super::guard::{self, Crash, Frame};
+use super::crash::{Cause, Crash};
+use super::destructors::Destructor;
+use super::edit::Edits;
+use super::elf::Facts;
+use super::guard::{self, Frame};
+use super::heap::Heap;
 use super::image::Image;
-use super::thread_exit::Destructor;
-use super::{NativeModule, current, heap, imports};
+use super::{NativeModule, constructors, current, exits, heap, imports, probe, signals};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::vm::{Addr, Backend, Guest, Returned, VmCell};
 
@@ -20,12 +25,21 @@ pub(super) struct Instance {
     pub(super) frame: Frame,
     /// The addresses that the image takes.
     pub(super) span: Range<usize>,
-    /// The fault that ended the last guarded call, if one did.
+    /// How the last guarded call ended, if it did not return.
     pub(super) crash: Cell<Option<Crash>>,
-    pub(super) destructors: RefCell<Vec<Destructor>>,
+    /// More about the crash: the type of an exception.
+    pub(super) detail: RefCell<Option<String>>,
+    /// A fault whose stack is being walked.
+    pub(super) walking: Cell<Option<Cause>>,
+    /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
+    pub(super) in_host: Cell<bool>,
+    pub(super) thread_destructors: RefCell<Vec<Destructor>>,
+    pub(super) static_destructors: RefCell<Vec<Destructor>>,
+    /// `None`: the image allocates from the C library.
+    pub(super) heap: Option<Heap>,
+    elf: Arc<Facts>,
     /// The plugin's allocator; `None`: it frees with `free`.
     allocator: Option<usize>,
-    heap_edited: bool,
     guarded: bool,
 }
 
@@ -56,14 +70,20 @@ impl Instance {
     /// How the last guarded call ended.
     #[cold]
     fn crashed(&self) -> Box<Failure> {
-        match (self.crash.take(), self.cell.failure()) {
-            (Some(crash), _) => Failure::new(FailureKind::Trap, crash.describe()),
-            (None, Some(failure)) => Box::new(failure),
-            (None, None) => Failure::new(
-                FailureKind::Exit,
-                "the plugin aborted, as a Rust panic does; its message was logged or went to standard error",
-            ),
-        }
+        // A hostcall that the call was left from did not come to its end.
+        self.in_host.set(false);
+        let detail = self.detail.take();
+        let Some(Crash { cause, backtrace }) = self.crash.take() else {
+            return Failure::new(FailureKind::Host, "the plugin's call was left without a reason");
+        };
+        let (kind, message) = match (cause, self.cell.failure()) {
+            (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
+            (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
+            (Cause::MemoryLimit, _) => (FailureKind::Limit, cause.describe()),
+            (cause, _) => (FailureKind::Exit, cause.describe()),
+        };
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        Failure::new(kind, format!("{message}{detail}{}", self.elf.functions.describe(&backtrace)))
     }
 }
 
@@ -74,8 +94,8 @@ pub(crate) struct NativeVm {
     image: Option<Image>,
     start: Start,
     callbacks: Callbacks,
-    /// No destructor of the plugin is left with anybody else, so the image can be closed.
-    can_unload: bool,
+    module: Arc<Facts>,
+    edits: Edits,
     current_thread: std::thread::ThreadId,
 }
 
@@ -142,7 +162,7 @@ macro_rules! native_callbacks {
             }
 
             fn memory_size(&self) -> Option<u64> {
-                None
+                Some(self.instance.heap.as_ref()?.used() as u64)
             }
 
             $(
@@ -175,8 +195,8 @@ impl NativeVm {
         imports::bind(&options.image_dir).map_err(failed)?;
         let guarded = options.guard && guard::AVAILABLE;
         if guarded {
-            guard::signals::install();
-            guard::signals::ensure_stack();
+            signals::install();
+            signals::ensure_stack();
         }
         let elf = &module.elf;
         let marker = module.abi_version().marker();
@@ -186,6 +206,9 @@ impl NativeVm {
         let image = unsafe { Image::open(&module.bytes, &options.image_dir, options.keep_images, &elf.span, marker) };
         let image = image.map_err(failed)?;
         let address = |name: &str| elf.exports.get(name).map(|offset| image.address(*offset));
+        if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++")) {
+            exits::watch_terminate(image.library());
+        }
         let callbacks = Callbacks::find(|name| cell.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
             initialize: address("_initialize"),
@@ -196,9 +219,14 @@ impl NativeVm {
             frame: Frame::default(),
             span: image.span(),
             crash: Cell::new(None),
-            destructors: RefCell::default(),
+            detail: RefCell::default(),
+            walking: Cell::new(None),
+            in_host: Cell::new(false),
+            thread_destructors: RefCell::default(),
+            static_destructors: RefCell::default(),
+            heap: module.edits.heap.then(|| Heap::new(cell.config.memory_limit)).flatten(),
+            elf: elf.clone(),
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
-            heap_edited: module.edits.heap,
             guarded,
             cell,
         };
@@ -207,13 +235,20 @@ impl NativeVm {
             image: Some(image),
             start,
             callbacks,
-            can_unload: module.edits.thread_exit || !elf.imports.contains("__cxa_thread_atexit_impl"),
+            module: elf.clone(),
+            edits: module.edits,
             current_thread: std::thread::current().id(),
         })
     }
 
     fn run_start_functions(&mut self) -> Result<(), Box<Failure>> {
         let _entered = current::enter(&self.instance);
+        if let (true, Some(image)) = (self.edits.constructors, &self.image) {
+            for function in constructors::at_open(&self.module.hooks, image.base()) {
+                // SAFETY: a constructor of the image, with what constructors are passed.
+                unsafe { self.instance.call(function, constructors::arguments())? };
+            }
+        }
         let functions = match self.start.initialize {
             Some(initialize) => [Some(initialize), self.start.main],
             None => [self.start.start, None],
@@ -225,40 +260,65 @@ impl NativeVm {
         Ok(())
     }
 
-    /// Runs the destructors of the plugin's thread-local variables, last registered first. Ones that register more are followed.
-    fn run_destructors(&self) {
+    /// Runs the destructors of the plugin's variables: thread-local ones, then statics, each last registered first, then what the image
+    /// has for its end.
+    fn run_destructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current::enter(&self.instance);
-        loop {
-            let next = self.instance.destructors.borrow_mut().pop();
-            let Some(Destructor { function, object }) = next else { return };
-            // SAFETY: the plugin registered this function for this object.
-            if let Err(failure) = unsafe { self.instance.call(function, [object, 0, 0, 0, 0]) } {
-                let text = format!("the plugin failed in the destructor of a thread-local variable: {failure}");
-                self.instance.cell.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
-                self.instance.cell.fail(failure);
-                return;
+        for list in [&self.instance.thread_destructors, &self.instance.static_destructors] {
+            // One may register more.
+            loop {
+                let next = list.borrow_mut().pop();
+                let Some(Destructor { function, object }) = next else { break };
+                // SAFETY: the plugin registered this function for this object.
+                unsafe { self.instance.call(function, [object, 0, 0, 0, 0])? };
             }
         }
+        if let (true, Some(image)) = (self.edits.constructors, &self.image) {
+            for function in constructors::at_close(&self.module.hooks, image.base()) {
+                // SAFETY: a function of the image, which takes nothing.
+                unsafe { self.instance.call(function, [0; 5])? };
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing that lives on refers to the image, so that it can be unmapped.
+    fn can_close(&self, failed: bool) -> bool {
+        let imports = &self.module.imports;
+        let imports_none = |names: &[&str]| !names.iter().any(|name| imports.contains(*name));
+        let thread_destructors =
+            self.edits.thread_destructors || imports_none(&["__cxa_thread_atexit_impl", "__cxa_thread_atexit"]);
+        // What closing an image runs, and must not run after a crash.
+        let closing = !failed
+            || self.edits.constructors && (self.edits.static_destructors || imports_none(&["__cxa_atexit", "atexit"]));
+        thread_destructors && closing && imports_none(KEEP_REFERENCES)
     }
 }
+
+/// Functions by which a plugin leaves its addresses with others: threads, handlers of signals.
+const KEEP_REFERENCES: &[&str] =
+    &["pthread_create", "thrd_create", "sigaction", "signal", "pthread_atfork", "timer_create"];
 
 impl Drop for NativeVm {
     fn drop(&mut self) {
         debug_assert_eq!(self.current_thread, std::thread::current().id(), "a VM stays on its thread");
-        let failed = self.instance.cell.has_failed();
-        if !failed {
-            self.run_destructors();
+        if !self.instance.cell.has_failed()
+            && let Err(failure) = self.run_destructors()
+        {
+            let text = format!("the plugin failed in a destructor: {failure}");
+            self.instance.cell.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
+            self.instance.cell.fail(failure);
         }
         let Some(image) = self.image.take() else { return };
-        if failed || self.instance.cell.has_failed() || !self.can_unload {
-            // Something may still refer to it: state that the crash left behind, or a destructor that the C library runs at the
-            // end of the thread.
-            image.leak();
-        }
-        // Else it is closed, with this VM current: static destructors may log.
-        else {
+        if self.can_close(self.instance.cell.has_failed()) {
+            // With this VM current: destructors that are not the loader's to run may log.
             let _entered = current::enter(&self.instance);
             drop(image);
+        } else {
+            image.leak();
+            if let Some(heap) = self.instance.heap.take() {
+                heap.leak();
+            }
         }
     }
 }
@@ -282,33 +342,38 @@ impl Guest for NativeGuest<'_> {
         if len == 0 {
             return Ok(&[]);
         }
-        if addr.0 == 0 || len > isize::MAX as u64 {
+        if len > isize::MAX as u64 || !probe::readable(addr.0, len) {
             return Err(Status::InvalidMemoryAccess);
         }
-        // SAFETY: a trusted plugin passes the address and length of memory of its own, which it does not change before the hostcall
-        // returns.
+        // SAFETY: it can be read; a trusted plugin passes memory of its own, which it does not change before the hostcall returns.
         Ok(unsafe { std::slice::from_raw_parts(addr.0 as *const u8, len as usize) })
     }
 
     #[inline]
     fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
-        if addr.0 == 0 {
+        if !probe::writable(addr.0, len as u64) {
             return Err(Status::InvalidMemoryAccess);
         }
-        // SAFETY: a trusted plugin passes the address of a place of this size, or it is what its allocator gave.
+        // SAFETY: it can be written to; a trusted plugin passes a place of its own, or it is what its allocator gave.
         Ok(unsafe { std::slice::from_raw_parts_mut(addr.0 as *mut u8, len) })
     }
 
     fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
         let instance = self.instance;
+        // The allocator is the plugin's code.
+        instance.in_host.set(false);
         let address = match instance.allocator {
             // SAFETY: the plugin exports this function, which takes a size.
             Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
                 instance.cell.fail(failure);
                 Status::InternalFailure
             })?,
-            None => heap::allocate(instance.heap_edited, len) as u64,
+            None => {
+                instance.in_host.set(true);
+                heap::allocate(instance.heap.is_some(), len) as u64
+            }
         };
+        instance.in_host.set(true);
         if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
     }
 }

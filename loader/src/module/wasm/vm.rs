@@ -164,7 +164,7 @@ impl WasmVm {
     pub(super) fn new(module: &WasmModule, cell: Rc<VmCell>) -> Result<WasmVm, StartError> {
         let options = &module.engine.options;
         let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
-        if let Some(bytes) = options.memory_limit {
+        if let Some(bytes) = options.memory_limit.into_iter().chain(cell.config.memory_limit).min() {
             limits = limits.memory_size(bytes);
         }
         let data = Data { cell: cell.clone(), memory: None, allocator: None, limits: limits.build() };

@@ -1,0 +1,62 @@
+//! Destructors of thread-local and of static variables.
+//!
+//! The C library runs those of thread-local variables when the thread ends, and until then it keeps the image mapped; those of
+//! statics when the image is closed, whatever state a crash left them in. Those of an edited image are kept by its VM instead, which
+//! runs them when it ends: in its own thread, guarded, while hostcalls still find it. A failed VM runs none.
+
+use std::ffi::c_void;
+
+use super::current;
+
+/// A destructor and what it destroys.
+#[derive(Clone, Copy)]
+pub(super) struct Destructor {
+    pub(super) function: usize,
+    pub(super) object: u64,
+}
+
+/// What an edited image calls in place of `__cxa_thread_atexit_impl`.
+///
+/// # Safety
+///
+/// As the C library's: `function` may be called with `object` once.
+pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32 {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    match unsafe { current::get().as_ref() } {
+        Some(instance) => {
+            instance
+                .thread_destructors
+                .borrow_mut()
+                .push(Destructor { function: function as usize, object: object as u64 });
+            0
+        }
+        // A thread of the plugin's own.
+        // SAFETY: the caller's promise.
+        None => unsafe { __cxa_thread_atexit_impl(function, object, dso) },
+    }
+}
+
+/// What an edited image calls in place of `__cxa_atexit`.
+///
+/// # Safety
+///
+/// As the C library's: `function` may be called with `object` once.
+pub(super) unsafe extern "C" fn at_exit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32 {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    match unsafe { current::get().as_ref() } {
+        Some(instance) => {
+            instance
+                .static_destructors
+                .borrow_mut()
+                .push(Destructor { function: function as usize, object: object as u64 });
+            0
+        }
+        // SAFETY: the caller's promise.
+        None => unsafe { __cxa_atexit(function, object, dso) },
+    }
+}
+
+unsafe extern "C" {
+    fn __cxa_thread_atexit_impl(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32;
+    fn __cxa_atexit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32;
+}

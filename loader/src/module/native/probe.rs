@@ -1,0 +1,126 @@
+//! Touches memory that a plugin names, before the host does: an address that is not the plugin's to give is an error, not a crash of
+//! the host, which may hold a lock.
+
+/// Whether all of these bytes can be read.
+#[inline]
+pub(super) fn readable(address: u64, len: u64) -> bool {
+    touch(address, len, false)
+}
+
+/// Whether all of these bytes can be written to.
+#[inline]
+pub(super) fn writable(address: u64, len: u64) -> bool {
+    touch(address, len, true)
+}
+
+/// Page size: what can be accessed at one address of it can be at all.
+const PAGE: u64 = 4096;
+
+#[inline]
+fn touch(address: u64, len: u64, write: bool) -> bool {
+    let Some(last) = address.checked_add(len.max(1) - 1).filter(|_| address != 0) else { return false };
+    let mut at = address;
+    loop {
+        // SAFETY: a fault is caught by the handler of signals. What is written is what was there; the memory is the plugin's, whose thread
+        // this is.
+        if !unsafe { if write { platform::write(at) } else { platform::read(at) } } {
+            return false;
+        }
+        if at / PAGE == last / PAGE {
+            return true;
+        }
+        at = (at / PAGE + 1) * PAGE;
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod platform {
+    use std::arch::asm;
+
+    /// Where the handler of signals finds the instructions that may fault, and where to go on then: this instruction and that, once for each
+    /// place into which a probe was inlined.
+    macro_rules! may_fault {
+        ($($instruction:literal),+) => {
+            concat!(
+                "mov {failed:e}, 1\n2:\n",
+                $($instruction, "\n",)+
+                "xor {failed:e}, {failed:e}\n3:\n",
+                ".pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, 3b\n.popsection"
+            )
+        };
+    }
+
+    /// Reads a byte: false if that faulted and the handlers are installed.
+    ///
+    /// # Safety
+    ///
+    /// Without the handlers the byte can be read.
+    #[inline]
+    pub(super) unsafe fn read(address: u64) -> bool {
+        let failed: u32;
+        // SAFETY: nothing is changed but registers; a fault goes on at the end, with `failed` as it was set first.
+        unsafe {
+            asm!(
+                may_fault!("mov {byte}, byte ptr [{address}]"),
+                address = in(reg) address, byte = out(reg_byte) _, failed = out(reg) failed, options(nostack, readonly)
+            );
+        }
+        failed == 0
+    }
+
+    /// Writes to a byte what it holds: false if that faulted and the handlers are installed.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else writes to the byte at the same time; without the handlers it can be written to.
+    #[inline]
+    pub(super) unsafe fn write(address: u64) -> bool {
+        let failed: u32;
+        // SAFETY: adding 0 changes nothing in memory; a fault goes on at the end, with `failed` as it was set first.
+        unsafe {
+            asm!(
+                may_fault!("add byte ptr [{address}], 0"),
+                address = in(reg) address, failed = out(reg) failed, options(nostack)
+            );
+        }
+        failed == 0
+    }
+
+    unsafe extern "C" {
+        // Made by the linker around the section.
+        static __start_dynvm_probe: [usize; 2];
+        static __stop_dynvm_probe: [usize; 2];
+    }
+
+    /// If the instruction is one of a probe: where to go on instead.
+    pub(in super::super) fn landing(instruction: usize) -> Option<usize> {
+        let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
+        // SAFETY: the linker puts all entries between the two.
+        let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
+        entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
+    }
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+mod platform {
+    /// Nothing can be caught here, so nothing is tried but null.
+    ///
+    /// # Safety
+    ///
+    /// None.
+    pub(super) unsafe fn read(address: u64) -> bool {
+        address != 0
+    }
+
+    /// The same.
+    ///
+    /// # Safety
+    ///
+    /// None.
+    pub(super) unsafe fn write(address: u64) -> bool {
+        address != 0
+    }
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(super) use platform::landing;

@@ -1,0 +1,244 @@
+//! Crashes of native plugins, of every kind: the VM fails, the process, the thread and other VMs go on, nothing is left behind.
+//!
+//! Crashes are contained on x86-64 Linux.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+#[path = "checklist/compile.rs"]
+mod compile;
+#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
+#[path = "checklist/rig.rs"]
+mod rig;
+mod sdk;
+
+use dynvm::{FailureKind, ImageEdits, Module, VmConfig};
+use rig::{Backend, Rig, TestStream, loader, loader_with};
+
+fn cpp() -> Module {
+    loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap()
+}
+
+/// What becomes of a request to a plugin that fails in this way: how the VM failed, and the log.
+fn crash(module: &Module, how: &str) -> (Option<dynvm::Failure>, Vec<String>) {
+    crash_with(module, how, VmConfig::default())
+}
+
+fn crash_with(module: &Module, how: &str, config: VmConfig) -> (Option<dynvm::Failure>, Vec<String>) {
+    let mut rig = Rig::of(module, config, how);
+    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
+    rig.vm.on_request_headers(stream, 1, true);
+    let failure = rig.vm.failure();
+    let log = rig.log();
+    // A fresh VM on the same thread serves.
+    let mut next = Rig::of(module, VmConfig::default(), "");
+    let stream = next.stream(TestStream::with_headers([(":path", "/")]));
+    next.vm.on_request_headers(stream, 1, true);
+    assert_eq!(next.vm.failure(), None, "after {how}");
+    (failure, log)
+}
+
+#[track_caller]
+fn fails(module: &Module, how: &str, kind: FailureKind, message: &str, function: &str) {
+    let (failure, log) = crash(module, how);
+    let failure = failure.unwrap_or_else(|| panic!("{how}: the VM runs"));
+    assert_eq!(failure.kind, kind, "{how}: {failure}");
+    assert!(failure.message.contains(message), "{how}: {message:?} is in {failure}");
+    assert!(failure.message.contains(function), "{how}: {function:?} is in the backtrace of {failure}");
+    assert!(log.iter().any(|line| line.contains(message)), "{how}: the log has it: {log:?}");
+}
+
+#[test]
+fn crashes_of_cpp_plugins() {
+    let module = cpp();
+    use FailureKind::{Exit, Trap};
+    fails(
+        &module,
+        "throw",
+        Exit,
+        "C++ exception that nobody caught: std::runtime_error",
+        "(anonymous namespace)::fail",
+    );
+    fails(&module, "throw_int", Exit, "C++ exception that nobody caught: int", "(anonymous namespace)::fail");
+    fails(&module, "noexcept", Exit, "C++ exception that nobody caught", "must_not_throw");
+    fails(&module, "terminate", Exit, "C++ exception that nobody caught", "(anonymous namespace)::fail");
+    fails(&module, "abort", Exit, "aborted", "(anonymous namespace)::fail");
+    fails(&module, "assert", Exit, "assertion of the plugin's failed", "proxy_on_request_headers");
+    fails(&module, "exit", Exit, "exit(7)", "(anonymous namespace)::fail");
+    fails(&module, "_exit", Exit, "exit(7)", "(anonymous namespace)::fail");
+    // Its frame is damaged, and with it the way to those that called it.
+    fails(&module, "smash", Exit, "stack smashing", "");
+    fails(&module, "segv", Trap, "SIGSEGV", "(anonymous namespace)::fail");
+    fails(&module, "memcpy", Trap, "SIGSEGV", "(anonymous namespace)::fail");
+    fails(&module, "null call", Trap, "SIGSEGV", "(anonymous namespace)::fail");
+    fails(&module, "wild call", Trap, "SIGSEGV", "");
+    fails(&module, "fpe", Trap, "SIGFPE", "(anonymous namespace)::fail");
+    fails(&module, "ill", Trap, "SIGILL", "(anonymous namespace)::fail");
+    fails(&module, "overflow", Trap, "SIGSEGV", "overflow");
+}
+
+/// What the plugin handles itself is its own affair.
+#[test]
+fn exceptions_that_are_caught() {
+    let (failure, log) = crash(&cpp(), "caught");
+    assert_eq!(failure, None);
+    assert!(log.iter().any(|line| line.contains("this is caught")), "{log:?}");
+}
+
+/// Hostcalls refuse addresses that are not the plugin's, before the host touches them.
+#[test]
+fn bad_pointers() {
+    let (failure, log) = crash(&cpp(), "bad pointers");
+    assert_eq!(failure, None);
+    assert!(log.iter().any(|line| line.contains("all refused") && !line.contains("not")), "{log:?}");
+}
+
+/// C++ plugins allocate from a heap of their own if they bring the C++ library along.
+#[test]
+fn memory_limit() {
+    let cpp = || loader().load_file(compile::plugin(Backend::Native, "crash.cc", &["STATIC"])).unwrap();
+    let mut config = VmConfig::default();
+    config.memory_limit = Some(8 << 20);
+    let (failure, _) = crash_with(&cpp(), "hoard", config.clone());
+    let failure = failure.expect("the VM has failed");
+    assert_eq!(failure.kind, FailureKind::Limit, "{failure}");
+    assert!(failure.message.contains("memory_limit") && failure.message.contains("fail"), "{failure}");
+    // A limit that is kept to is none.
+    let mut rig = Rig::of(&cpp(), config, "");
+    let used = rig.vm.memory_size().expect("the heap is counted");
+    assert!((10_000..8 << 20).contains(&used), "{used} bytes");
+    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
+    rig.vm.on_request_headers(stream, 1, true);
+    assert_eq!(rig.vm.failure(), None);
+}
+
+/// Constructors run guarded and with hostcalls, destructors at the end of a VM that did not fail.
+#[test]
+fn statics_live_as_long_as_their_vm() {
+    let rig = Rig::of(&cpp(), VmConfig::default(), "");
+    assert!(rig.log().iter().any(|line| line.contains("a static that was constructed")));
+    let log = rig.log.clone();
+    drop(rig);
+    let log = rig::lines(&log);
+    assert_eq!(log[log.len() - 2..], ["a thread-local variable was destroyed", "a static was destroyed"]);
+}
+
+#[test]
+fn a_failed_vm_runs_no_destructors() {
+    let (_, log) = crash(&cpp(), "segv");
+    assert!(!log.iter().any(|line| line.contains("destroyed")), "{log:?}");
+}
+
+#[test]
+fn crashes_while_starting_and_ending() {
+    let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
+    let error = dynvm::Vm::new(&load("CRASH_IN_CONSTRUCTOR"), VmConfig::default(), Default::default());
+    let error = error.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("SIGSEGV") && error.contains("crash.cc"), "{error}");
+    let rig = Rig::of(&load("CRASH_IN_DESTRUCTOR"), VmConfig::default(), "");
+    let log = rig.log.clone();
+    drop(rig);
+    assert!(rig::lines(&log).iter().any(|line| line.contains("failed in a destructor: the plugin aborted")));
+    // The system's loader is not locked up, on any thread.
+    std::thread::spawn(|| drop(Rig::of(&cpp(), VmConfig::default(), ""))).join().unwrap();
+}
+
+/// Statics that g++ makes unique in the process are each image's own.
+#[test]
+fn unique_statics_are_private() {
+    let module = cpp();
+    let count = |rig: &mut Rig| {
+        let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
+        rig.vm.on_request_headers(stream, 1, true);
+        rig.log().pop().unwrap()
+    };
+    let (mut one, mut other) =
+        (Rig::of(&module, VmConfig::default(), "count"), Rig::of(&module, VmConfig::default(), "count"));
+    assert_eq!([count(&mut one), count(&mut one), count(&mut other)], ["1", "2", "1"]);
+}
+
+/// Each edit can be left out, and what does not crash works without any.
+#[test]
+fn without_edits() {
+    let loader = loader_with(|options| options.native.as_mut().unwrap().edits = ImageEdits::none());
+    let module = loader.load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap();
+    for how in ["", "caught", "count"] {
+        let mut rig = Rig::of(&module, VmConfig::default(), how);
+        let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
+        rig.vm.on_request_headers(stream, 1, true);
+        assert_eq!(rig.vm.failure(), None, "{how}");
+    }
+    // A fault needs no edit.
+    let mut rig = Rig::of(&module, VmConfig::default(), "segv");
+    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
+    rig.vm.on_request_headers(stream, 1, true);
+    assert_eq!(rig.vm.failure().map(|failure| failure.kind), Some(FailureKind::Trap));
+}
+
+/// Panics of the Rust SDK's plugins, built to unwind and to abort.
+#[test]
+fn panics() {
+    for panic in ["unwind", "abort"] {
+        let module = loader().load_file(sdk::crash(panic)).unwrap();
+        let (failure, log) = crash(&module, "panic");
+        let failure = failure.expect("the VM has failed");
+        assert_eq!(failure.kind, FailureKind::Exit);
+        // A panic that unwinds does so up to the callback, which it may not leave.
+        let function = if panic == "abort" { "on_http_request_headers" } else { "proxy_on_request_headers" };
+        assert!(failure.message.contains(function), "{panic}: the backtrace names it: {failure}");
+        assert!(log.iter().any(|line| line.contains("a bug in line 41")), "{panic}: the message is logged: {log:?}");
+        for how in ["index", "borrow"] {
+            let (failure, log) = crash(&module, how);
+            assert_eq!(failure.map(|failure| failure.kind), Some(FailureKind::Exit), "{panic} {how}");
+            assert!(log.iter().any(|line| line.contains("panicked at")), "{panic} {how}: {log:?}");
+        }
+        let (failure, _) = crash(&module, "exit");
+        assert!(failure.unwrap().message.contains("exit(3)"));
+        let mut config = VmConfig::default();
+        config.memory_limit = Some(4 << 20);
+        assert_eq!(crash_with(&module, "memory", config).0.unwrap().kind, FailureKind::Limit);
+    }
+}
+
+/// What a plugin prints goes to the log.
+#[test]
+fn output_is_logged() {
+    let module = loader().load_file(sdk::crash("unwind")).unwrap();
+    let (failure, log) = crash(&module, "print");
+    assert_eq!(failure, None);
+    let has = |text: &str| log.iter().any(|line| line.contains(text));
+    assert!(has("to standard output") && has("to standard error"), "{log:?}");
+}
+
+/// Thread-local state of an SDK plugin is dropped with its VM, in which hostcalls still work.
+#[test]
+fn sdk_state_is_dropped_with_its_vm() {
+    let module = loader().load_file(sdk::crash("unwind")).unwrap();
+    let rig = Rig::of(&module, VmConfig::default(), "");
+    let log = rig.log.clone();
+    drop(rig);
+    assert!(rig::lines(&log).iter().any(|line| line == "a thread-local variable was dropped"));
+}
+
+/// The host's own crashes stay the host's.
+#[test]
+fn crashes_of_the_host_end_the_process() {
+    let this = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(this)
+        .args(["--exact", "a_crash_of_the_host", "--nocapture"])
+        .env("DYNVM_TEST_CRASH", "1")
+        .output()
+        .unwrap();
+    use std::os::unix::process::ExitStatusExt as _;
+    assert_eq!(output.status.signal(), Some(11), "{output:?}");
+}
+
+/// The child of the test above; alone it does nothing.
+#[test]
+fn a_crash_of_the_host() {
+    if std::env::var_os("DYNVM_TEST_CRASH").is_none() {
+        return;
+    }
+    // With the handlers installed, and a VM on this thread.
+    let _rig = Rig::of(&cpp(), VmConfig::default(), "");
+    // SAFETY: it is not: that is the point.
+    unsafe { std::hint::black_box(8 as *mut u32).write_volatile(1) };
+}

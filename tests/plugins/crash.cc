@@ -1,0 +1,145 @@
+// A plugin in C++, without an SDK, that fails as its configuration says: on request headers, or while it starts or ends.
+#include <cassert>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <dynvm/dynvm.h>
+
+namespace {
+
+void log(const char *text) { proxy_log(PROXY_LOG_LEVEL_INFO, reinterpret_cast<const uint8_t *>(text), strlen(text)); }
+
+// Something whose address the compiler does not know.
+template <class T> T *hidden(T *value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+
+// A static of an inline function, which g++ makes unique in the process.
+inline int &count_of_streams() {
+  static int count = 0;
+  return count;
+}
+
+struct Static {
+  std::string text = "a static that was constructed";
+  Static() {
+#ifdef CRASH_IN_CONSTRUCTOR
+    *hidden(reinterpret_cast<volatile int *>(8)) = 1;
+#endif
+    log(text.c_str());
+  }
+  ~Static() { log("a static was destroyed"); }
+} a_static;
+
+struct ThreadLocal {
+  std::vector<std::string> held{100, std::string(200, 'x')};
+  ~ThreadLocal() {
+    log("a thread-local variable was destroyed");
+#ifdef CRASH_IN_DESTRUCTOR
+    abort();
+#endif
+  }
+};
+thread_local ThreadLocal a_thread_local;
+
+std::string configuration;
+
+[[gnu::noinline]] int overflow(int depth) {
+  volatile char frame[8192];
+  frame[0] = static_cast<char>(depth);
+  return overflow(depth + 1) + frame[0];
+}
+
+[[gnu::noinline]] void must_not_throw() noexcept {
+  if (*hidden(&configuration) == "noexcept") throw 1;
+}
+
+[[gnu::noinline]] void smash() {
+  char small[16];
+  memset(hidden(small), 'A', 64);
+}
+
+void bad_pointers() {
+  auto *bad = hidden(reinterpret_cast<uint8_t *>(0x10));
+  auto *size = hidden(reinterpret_cast<size_t *>(0x18));
+  uint8_t *data = nullptr;
+  size_t length = 0;
+  const auto *key = reinterpret_cast<const uint8_t *>("key");
+  bool refused = proxy_set_shared_data(bad, 8, key, 3, 0) == PROXY_STATUS_INVALID_MEMORY_ACCESS &&
+                 proxy_set_shared_data(key, 3, bad, 8, 0) == PROXY_STATUS_INVALID_MEMORY_ACCESS &&
+                 proxy_set_shared_data(key, static_cast<size_t>(1) << 40, key, 3, 0) == PROXY_STATUS_INVALID_MEMORY_ACCESS &&
+                 proxy_log(PROXY_LOG_LEVEL_INFO, bad, 100) == PROXY_STATUS_INVALID_MEMORY_ACCESS &&
+                 proxy_get_buffer_bytes(PROXY_BUFFER_TYPE_PLUGIN_CONFIGURATION, 0, 1, &data, size) != PROXY_STATUS_OK &&
+                 proxy_set_shared_data(key, 3, key, 3, 0) == PROXY_STATUS_OK &&
+                 proxy_get_shared_data(key, 3, &data, hidden(size), reinterpret_cast<uint32_t *>(bad)) ==
+                     PROXY_STATUS_INVALID_MEMORY_ACCESS &&
+                 // What is read-only cannot be written to.
+                 proxy_get_shared_data(key, 3, &data, &length, reinterpret_cast<uint32_t *>(const_cast<uint8_t *>(key))) ==
+                     PROXY_STATUS_INVALID_MEMORY_ACCESS;
+  log(refused ? "all refused" : "not all refused");
+}
+
+[[gnu::noinline]] void fail(const std::string &how) {
+  if (how == "throw") throw std::runtime_error("nobody catches this");
+  if (how == "throw_int") throw 42;
+  if (how == "caught") {
+    try {
+      throw std::runtime_error("this is caught");
+    } catch (const std::exception &error) {
+      log(error.what());
+    }
+  }
+  if (how == "noexcept") must_not_throw();
+  if (how == "terminate") std::terminate();
+  if (how == "abort") abort();
+  if (how == "assert") assert(how == "something else");
+  if (how == "exit") exit(7);
+  if (how == "_exit") _exit(7);
+  if (how == "segv") *hidden(reinterpret_cast<volatile int *>(8)) = 1;
+  if (how == "memcpy") memcpy(hidden(reinterpret_cast<char *>(8)), how.data(), how.size());
+  if (how == "null call") hidden(reinterpret_cast<void (*)()>(0))();
+  if (how == "wild call") hidden(reinterpret_cast<void (*)()>(0x7123456789))();
+  if (how == "fpe") configuration.resize(static_cast<size_t>(100 / *hidden(&count_of_streams())));
+  if (how == "ill") __builtin_trap();
+  if (how == "overflow") overflow(0);
+  if (how == "smash") smash();
+  if (how == "bad pointers") bad_pointers();
+  if (how == "hoard") {
+    std::vector<std::string> hoard;
+    for (;;) hoard.emplace_back(1 << 16, 'x');
+  }
+}
+
+} // namespace
+
+extern "C" {
+
+void proxy_abi_version_0_2_1(void) {}
+
+uint32_t proxy_on_configure(uint32_t, size_t size) {
+  uint8_t *data = nullptr;
+  size_t length = 0;
+  if (size > 0 && proxy_get_buffer_bytes(PROXY_BUFFER_TYPE_PLUGIN_CONFIGURATION, 0, size, &data, &length) == PROXY_STATUS_OK) {
+    configuration.assign(reinterpret_cast<char *>(data), length);
+    free(data);
+  }
+  a_thread_local.held[0] = "used";
+  return 1;
+}
+
+proxy_filter_headers_status_t proxy_on_request_headers(uint32_t, size_t, uint32_t) {
+  if (configuration == "count") {
+    log(std::to_string(++count_of_streams()).c_str());
+    return PROXY_FILTER_HEADERS_STATUS_CONTINUE;
+  }
+  fail(configuration);
+  return PROXY_FILTER_HEADERS_STATUS_CONTINUE;
+}
+
+} // extern "C"
