@@ -38,6 +38,7 @@ pub mod codec;
 pub mod host;
 pub mod inspect;
 pub mod memory;
+pub mod observe;
 pub mod trace;
 
 mod config;
@@ -53,6 +54,6 @@ pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
 pub use module::native::NativeOptions;
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
-pub use module::{ArtifactKind, Loader, LoaderOptions, Module, ModuleInfo};
+pub use module::{ArtifactKind, BackendKind, Loader, LoaderOptions, Module, ModuleInfo};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use vm::{ContextId, RootDone, Vm};

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
-pub use kind::ArtifactKind;
+pub use kind::{ArtifactKind, BackendKind};
 
 use crate::error::{LoadError, StartError};
 use crate::vm::{Backend, VmCell};
@@ -162,6 +162,16 @@ impl Module {
     /// What is known of it.
     pub fn info(&self) -> &ModuleInfo {
         &self.inner.info
+    }
+
+    /// What runs it.
+    pub fn backend(&self) -> BackendKind {
+        match &self.inner.code {
+            #[cfg(feature = "native")]
+            Code::Native(_) => BackendKind::Native,
+            #[cfg(feature = "wasm")]
+            Code::Wasm(_) => BackendKind::Wasm,
+        }
     }
 
     /// Whether it exports a callback.
