@@ -43,6 +43,7 @@ pub mod trace;
 
 mod config;
 mod error;
+mod events;
 mod hostcalls;
 mod module;
 mod plugin;

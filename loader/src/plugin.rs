@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::StartError;
+use crate::events;
 use crate::host::Services;
 use crate::observe::Reload;
 use crate::trace::Tracer;
@@ -186,6 +187,7 @@ impl Plugin {
     }
 
     fn observe(&self, reload: Reload) {
+        events::reloaded(&self.vm_config.vm_id, &self.config.name, reload);
         if let Some(observer) = &self.services.observer {
             observer.count_reload(&self.config.name, self.module.backend(), reload);
         }

@@ -19,6 +19,8 @@ mod shared_data;
 mod shared_queue;
 mod stream;
 mod timer;
+#[cfg(feature = "tracing")]
+mod tracing_log;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub use shared_queue::{
 };
 pub use stream::{ConfigStream, LocalResponse, Stream};
 pub use timer::{NoTimers, Timers};
+#[cfg(feature = "tracing")]
+pub use tracing_log::TracingLog;
 
 /// The services of one VM. `Clone` shares them.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ use dynvm_abi::version::AbiVersion;
 pub use kind::{ArtifactKind, BackendKind};
 
 use crate::error::{LoadError, StartError};
+use crate::events;
 use crate::vm::{Backend, VmCell};
 
 /// How artifacts are loaded and run.
@@ -91,6 +92,13 @@ impl Loader {
     ///
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+        let _loading = events::loading(name);
+        let loaded = self.load(name, bytes);
+        events::loaded(name, &loaded);
+        loaded
+    }
+
+    fn load(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
         match kind {
             #[cfg(feature = "native")]

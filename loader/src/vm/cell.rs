@@ -10,6 +10,7 @@ use dynvm_abi::version::AbiVersion;
 use super::contexts::{Contexts, Root};
 use crate::VmConfig;
 use crate::error::{Failure, FailureKind};
+use crate::events;
 use crate::host::{Headers, LocalResponse, LogSource, Services};
 use crate::observe::VmObserved;
 use crate::trace::Tracer;
@@ -272,6 +273,7 @@ impl VmCell {
         let contexts = self.contexts.try_borrow();
         let plugin = contexts.as_ref().ok().and_then(|contexts| contexts.root_of(context));
         let plugin = plugin.map(|(_, root)| root.config.name.as_str());
+        events::vm_failed(&self.config.vm_id, plugin.unwrap_or_default(), context, failure);
         if let Some(observed) = self.observed() {
             observed.failed(plugin, failure.kind);
         }

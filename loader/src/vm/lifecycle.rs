@@ -9,6 +9,7 @@ use super::cell::{Phase, VmCell};
 use super::contexts::{Context, DoneState, Ended, Root, StreamState};
 use super::{ContextId, Vm};
 use crate::error::{CallFailed, Failure, StartError};
+use crate::events;
 use crate::host::{Services, Stream};
 use crate::trace::Tracer;
 use crate::{Module, PluginConfig, VmConfig};
@@ -48,10 +49,12 @@ impl Vm {
         cell.set_tracer(tracer);
         let observer = cell.services.observer.clone();
         let started = Instant::now();
+        let _starting = events::vm_starting(module, &cell.config.vm_id);
         let vm = Vm::make(module, cell);
         if let Some(observer) = observer {
             observer.vm_started(module, vm.is_ok(), started.elapsed());
         }
+        events::vm_started(&vm);
         vm
     }
 
@@ -97,6 +100,7 @@ impl Vm {
             return Err(StartError::VmFailed(failure));
         }
         let config = Rc::new(config);
+        let _starting = events::plugin_starting(&self.cell.config.vm_id, &config.name);
         let observed = self.cell.observed().map(|vm| vm.plugin_created(&config.name));
         let root = Root { config: config.clone(), done: DoneState::Running, streams: 0, observed };
         let id = self.cell.contexts.borrow_mut().insert(Context::Root(root));
@@ -105,6 +109,7 @@ impl Vm {
             observed.plugin_started(&config.name, &started);
         }
         self.observe_memory();
+        events::plugin_started(&self.cell.config.vm_id, &config.name, id, &started);
         if started.is_err() {
             self.cell.contexts.borrow_mut().remove(id);
             self.cell.services.timers.set_tick_period(ContextId(id), None);
@@ -281,6 +286,8 @@ impl Vm {
         self.cell.services.timers.set_tick_period(ContextId(id), None);
         self.cell.services.http_calls.cancel_all(ContextId(id));
         self.cell.calls.borrow_mut().under_way.retain(|call| call.root != id);
-        self.cell.contexts.borrow_mut().remove(id);
+        if let Some(Context::Root(root)) = self.cell.contexts.borrow_mut().remove(id) {
+            events::plugin_stopped(&self.cell.config.vm_id, &root.config.name, id);
+        }
     }
 }
