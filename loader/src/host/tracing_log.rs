@@ -50,3 +50,48 @@ impl Log for TracingLog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Wants a level at most.
+    struct Most(LevelFilter);
+
+    impl Subscriber for Most {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() <= self.0
+        }
+
+        fn max_level_hint(&self) -> Option<LevelFilter> {
+            Some(self.0)
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn plugins_are_told_what_is_wanted() {
+        for (most, level) in [
+            (LevelFilter::TRACE, LogLevel::Trace),
+            (LevelFilter::DEBUG, LogLevel::Debug),
+            (LevelFilter::INFO, LogLevel::Info),
+            (LevelFilter::WARN, LogLevel::Warn),
+            (LevelFilter::ERROR, LogLevel::Error),
+            (LevelFilter::OFF, LogLevel::Critical),
+        ] {
+            // Other tests of this process have no subscriber, so this one's level is that of the process.
+            tracing::subscriber::with_default(Most(most), || assert_eq!(TracingLog.level(), level));
+        }
+    }
+}
