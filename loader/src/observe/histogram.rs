@@ -132,7 +132,9 @@ impl Distribution {
                 let lower = index.checked_sub(1).and_then(bound).unwrap_or(0);
                 let upper = bound(index).unwrap_or(lower);
                 let inside = (rank - before as f64).max(0.0) / in_bucket as f64;
-                return Some(Duration::from_nanos(lower + ((upper - lower) as f64 * inside) as u64));
+                let estimate = lower + ((upper - lower) as f64 * inside) as u64;
+                // No time is longer than all together.
+                return Some(Duration::from_nanos(estimate.min(self.sum)));
             }
             before += in_bucket;
         }
@@ -166,6 +168,9 @@ mod tests {
     fn quantiles_lie_in_their_buckets() {
         let mut times = Distribution::default();
         assert_eq!((times.quantile(0.5), times.mean()), (None, None));
+        let mut one = Distribution::default();
+        one.record(Duration::from_nanos(4100));
+        assert_eq!(one.quantile(0.99), Some(Duration::from_nanos(4100)), "not the end of its bucket");
         for nanoseconds in [100; 90].into_iter().chain([5000; 9]).chain([1 << 40]) {
             times.record(Duration::from_nanos(nanoseconds));
         }
