@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use dynvm::host::{HeaderMap as _, NoLog, Services};
+use dynvm::observe::Observer;
 use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, Vm, VmConfig};
 
 use crate::Subject;
@@ -48,8 +49,22 @@ impl Dynamic {
     ///
     /// It does not start.
     pub fn start(module: &Module, configuration: &str) -> anyhow::Result<Dynamic> {
+        Dynamic::start_observed(module, configuration, None)
+    }
+
+    /// Starts a plugin, its VM observed or not.
+    ///
+    /// # Errors
+    ///
+    /// It does not start.
+    pub fn start_observed(
+        module: &Module,
+        configuration: &str,
+        observer: Option<Arc<Observer>>,
+    ) -> anyhow::Result<Dynamic> {
         let mut services = Services::default();
         services.log = Arc::new(NoLog);
+        services.observer = observer;
         let mut vm = Vm::new(module, VmConfig::default(), services)?;
         let root = vm.start_plugin(PluginConfig::named("bench").configuration(configuration))?;
         Ok(Dynamic { vm, root })

@@ -9,6 +9,8 @@ mod progress;
 mod run;
 mod scenario;
 mod show;
+mod stats;
+mod units;
 
 use std::process::ExitCode;
 

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dynvm::WasmOptions;
+use dynvm::observe::Observer;
 use dynvm::trace::{Event, Tracer};
 
 use crate::artifact::{self, Backend};
-use crate::exit::{DIFFERS, load_failure};
+use crate::exit::{DIFFERS, load_failure, usage};
 use crate::scenario::{TrafficArgs, drive};
+use crate::stats::{self, StatsFormat};
 use crate::{progress, show};
 
 /// Take requests through a plugin and show what it did.
@@ -21,6 +23,7 @@ Examples:
   dynvm run examples/plugins/header-rewrite
   dynvm run plugin.so --request 'GET /admin' --header 'authorization: Bearer x' --config @config.json
   dynvm run plugin.wasm --request 'POST /' --body @body.json --trace
+  dynvm run my-plugin --stats=json | jq '.plugins[].callbacks'
   dynvm run my-plugin --backend wasm --scenario traffic.json")]
 pub struct RunArgs {
     /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
@@ -32,6 +35,9 @@ pub struct RunArgs {
     /// Print each callback and hostcall with its arguments and results.
     #[arg(long, short)]
     trace: bool,
+    /// Print how often each callback was made and how long it took, by plugin, and what became of VMs.
+    #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    stats: Option<StatsFormat>,
     #[command(flatten)]
     traffic: TrafficArgs,
 }
@@ -45,6 +51,12 @@ impl Tracer for Print {
 }
 
 pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let quiet = matches!(args.stats, Some(StatsFormat::Prometheus | StatsFormat::Json));
+    if quiet && args.trace {
+        return Err(usage(
+            "--trace prints calls where --stats=prometheus and --stats=json print nothing else: leave out one of them",
+        ));
+    }
     let dir = args.plugin.is_dir().then_some(args.plugin.as_path());
     let scenario = args.traffic.scenario(dir)?;
     let path = artifact::single(&args.plugin, args.backend)?;
@@ -52,19 +64,29 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let module = artifact::load(&artifact::loader(WasmOptions::default())?, &path)?;
     spinner.finish_and_clear();
     let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
-    let mut host = match scenario.host()?.start_traced(&module, tracer) {
+    let mut builder = scenario.host()?;
+    let observer = args.stats.map(|_| Observer::new());
+    if let Some(observer) = &observer {
+        builder = builder.observer(observer.clone());
+    }
+    let mut host = match builder.start_traced(&module, tracer) {
         Ok(host) => host,
         Err(error) => return Err(load_failure(error)),
     };
     let mut metrics = Vec::new();
     let mut failed = false;
     drive(&mut host, &scenario, |step, seen| {
-        show::observed(step, &seen, &metrics);
+        if !quiet {
+            show::observed(step, &seen, &metrics);
+        }
         for upstream in seen.unanswered(&scenario) {
             show::unanswered(&upstream);
         }
         failed |= seen.failure.is_some();
         metrics = seen.metrics;
     })?;
+    if let (Some(format), Some(observer)) = (args.stats, &observer) {
+        stats::print(format, observer, &metrics)?;
+    }
     Ok(if failed { ExitCode::from(DIFFERS) } else { ExitCode::SUCCESS })
 }

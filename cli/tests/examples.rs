@@ -66,6 +66,33 @@ fn run_shows_what_the_plugin_did() {
 }
 
 #[test]
+fn run_counts_what_the_plugin_did() {
+    let plugin = examples().into_iter().find(|path| path.ends_with("header-rewrite")).unwrap();
+    for backend in ["native", "wasm"] {
+        let run = |stats| dynvm(&["run", plugin.to_str().unwrap(), "--backend", backend, "--request", "/", stats]);
+        let (code, out, err) = run("--stats=json");
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        let stats: serde_json::Value = serde_json::from_str(&out).unwrap();
+        let seen = &stats["plugins"][0];
+        assert_eq!((&seen["backend"], &seen["starts"]["started"]), (&backend.into(), &1.into()), "{stats}");
+        let callbacks = seen["callbacks"].as_array().unwrap();
+        let headers = callbacks.iter().find(|seen| seen["callback"] == "proxy_on_request_headers").unwrap();
+        assert_eq!(headers["count"], 1);
+        assert!(headers["sum_ns"].as_u64().unwrap() > 0 && headers["p99_ns"].as_u64().unwrap() > 0, "{headers}");
+        assert_eq!(stats["modules"][0]["vms_created"], 1);
+
+        let (code, out, err) = run("--stats=prometheus");
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        assert!(out.starts_with("# HELP dynvm_module_info "), "{out}");
+        let count = out.lines().find(|line| {
+            line.starts_with("dynvm_callback_duration_seconds_count") && line.contains("proxy_on_request_headers")
+        });
+        assert!(count.unwrap().ends_with(" 1"), "{out}");
+        assert!(out.contains(&format!("backend=\"{backend}\"")), "{out}");
+    }
+}
+
+#[test]
 fn a_planted_difference_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let source = dir.path().join("width.c");

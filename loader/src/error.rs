@@ -182,6 +182,23 @@ pub enum FailureKind {
     Host,
 }
 
+impl FailureKind {
+    /// All kinds.
+    pub const ALL: [FailureKind; 5] =
+        [FailureKind::Trap, FailureKind::Exit, FailureKind::Limit, FailureKind::Restricted, FailureKind::Host];
+
+    /// Its name in metrics and logs: `trap`, `exit`, `limit`, `restricted` or `host`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            FailureKind::Trap => "trap",
+            FailureKind::Exit => "exit",
+            FailureKind::Limit => "limit",
+            FailureKind::Restricted => "restricted",
+            FailureKind::Host => "host",
+        }
+    }
+}
+
 impl Failure {
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Box<Failure> {
         Box::new(Failure { kind, message: message.into() })

@@ -38,10 +38,12 @@ pub mod codec;
 pub mod host;
 pub mod inspect;
 pub mod memory;
+pub mod observe;
 pub mod trace;
 
 mod config;
 mod error;
+mod events;
 mod hostcalls;
 mod module;
 mod plugin;
@@ -53,6 +55,6 @@ pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
 pub use module::native::{ImageEdits, NativeOptions};
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
-pub use module::{ArtifactKind, Loader, LoaderOptions, Module, ModuleInfo};
+pub use module::{ArtifactKind, BackendKind, Loader, LoaderOptions, Module, ModuleInfo};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use vm::{ContextId, RootDone, Vm};

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::error::StartError;
+use crate::events;
 use crate::host::Services;
+use crate::observe::Reload;
 use crate::trace::Tracer;
 use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
@@ -159,6 +161,7 @@ impl Plugin {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| now < at) {
             self.stats.reload_backoff += 1;
+            self.observe(Reload::Backoff);
             return;
         }
         match start(&self.module, &self.vm_config, &self.config, &self.services, None) {
@@ -167,9 +170,11 @@ impl Plugin {
                 self.root = root;
                 self.counted = false;
                 self.stats.reload_success += 1;
+                self.observe(Reload::Success);
             }
             Err(error) => {
                 self.stats.reload_failure += 1;
+                self.observe(Reload::Failure);
                 self.vm.log(dynvm_abi::types::LogLevel::Error, &format!("the plugin cannot be started again: {error}"));
             }
         }
@@ -179,6 +184,13 @@ impl Plugin {
             self.backoff.base
         };
         self.retry_at = Some(now + self.wait);
+    }
+
+    fn observe(&self, reload: Reload) {
+        events::reloaded(&self.vm_config.vm_id, &self.config.name, reload);
+        if let Some(observer) = &self.services.observer {
+            observer.count_reload(&self.config.name, self.module.backend(), reload);
+        }
     }
 }
 

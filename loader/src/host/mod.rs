@@ -19,9 +19,13 @@ mod shared_data;
 mod shared_queue;
 mod stream;
 mod timer;
+#[cfg(feature = "tracing")]
+mod tracing_log;
 
 use std::rc::Rc;
 use std::sync::Arc;
+
+use crate::observe::Observer;
 
 pub use buffer::Buffer;
 pub use calls::{
@@ -40,6 +44,8 @@ pub use shared_queue::{
 };
 pub use stream::{ConfigStream, LocalResponse, Stream};
 pub use timer::{NoTimers, Timers};
+#[cfg(feature = "tracing")]
+pub use tracing_log::TracingLog;
 
 /// The services of one VM. `Clone` shares them.
 #[derive(Clone)]
@@ -69,11 +75,13 @@ pub struct Services {
     pub grpc_calls: Rc<dyn GrpcCalls>,
     /// Ticks.
     pub timers: Rc<dyn Timers>,
+    /// Who counts what the VM does. `None`: nobody, and it costs nothing.
+    pub observer: Option<Arc<Observer>>,
 }
 
 impl Default for Services {
     /// The system's clock and randomness, messages to standard error from level info, shared data, queues and metrics of this process,
-    /// and neither calls, ticks, foreign functions nor properties.
+    /// and neither calls, ticks, foreign functions, properties nor an observer.
     fn default() -> Self {
         Services {
             log: Arc::new(StderrLog::default()),
@@ -88,6 +96,7 @@ impl Default for Services {
             http_calls: Rc::new(NoCalls),
             grpc_calls: Rc::new(NoCalls),
             timers: Rc::new(NoTimers),
+            observer: None,
         }
     }
 }

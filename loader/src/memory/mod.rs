@@ -46,6 +46,7 @@ use crate::host::{
     Clock as _, InProcessMetrics, InProcessSharedData, InProcessSharedQueues, ManualClock, MemoryLog, MetricValue,
     SeededRandom, Services,
 };
+use crate::observe::Observer;
 use crate::trace::Tracer;
 use crate::{Module, Plugin, PluginConfig, Vm, VmConfig};
 use calls::CannedCalls;
@@ -72,6 +73,7 @@ pub struct MemoryHostBuilder {
     http_answers: Vec<HttpAnswer>,
     grpc_answers: Vec<GrpcAnswer>,
     log_level: Option<LogLevel>,
+    observer: Option<Arc<Observer>>,
 }
 
 impl MemoryHostBuilder {
@@ -111,6 +113,12 @@ impl MemoryHostBuilder {
         self
     }
 
+    /// Who counts what the VM does.
+    pub fn observer(mut self, observer: Arc<Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Makes a VM and starts the plugin.
     ///
     /// # Errors
@@ -144,6 +152,7 @@ impl MemoryHostBuilder {
             http_calls: calls.clone(),
             grpc_calls: calls.clone(),
             timers: timers.clone(),
+            observer: self.observer,
             ..Services::default()
         };
         let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;

@@ -24,6 +24,32 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
+/// What runs a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// The processor, in an image that the system's loader opened.
+    Native,
+    /// wasmtime.
+    Wasm,
+}
+
+impl BackendKind {
+    /// Its name in metrics and logs: `native` or `wasm`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BackendKind::Native => "native",
+            BackendKind::Wasm => "wasm",
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl ArtifactKind {
     /// Tells the kind from the first bytes.
     ///

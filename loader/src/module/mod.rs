@@ -13,9 +13,10 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
-pub use kind::ArtifactKind;
+pub use kind::{ArtifactKind, BackendKind};
 
 use crate::error::{LoadError, StartError};
+use crate::events;
 use crate::vm::{Backend, VmCell};
 
 /// How artifacts are loaded and run.
@@ -91,6 +92,13 @@ impl Loader {
     ///
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+        let _loading = events::loading(name);
+        let loaded = self.load(name, bytes);
+        events::loaded(name, &loaded);
+        loaded
+    }
+
+    fn load(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
         match kind {
             #[cfg(feature = "native")]
@@ -162,6 +170,16 @@ impl Module {
     /// What is known of it.
     pub fn info(&self) -> &ModuleInfo {
         &self.inner.info
+    }
+
+    /// What runs it.
+    pub fn backend(&self) -> BackendKind {
+        match &self.inner.code {
+            #[cfg(feature = "native")]
+            Code::Native(_) => BackendKind::Native,
+            #[cfg(feature = "wasm")]
+            Code::Wasm(_) => BackendKind::Wasm,
+        }
     }
 
     /// Whether it exports a callback.

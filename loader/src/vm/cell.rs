@@ -1,6 +1,6 @@
 //! The state of one VM that hostcalls reach: shared between the [`Vm`](super::Vm) and its backend, on one thread.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 
 use dynvm_abi::table::{CallbackId, HOSTCALLS, HostcallId};
@@ -10,7 +10,9 @@ use dynvm_abi::version::AbiVersion;
 use super::contexts::{Contexts, Root};
 use crate::VmConfig;
 use crate::error::{Failure, FailureKind};
+use crate::events;
 use crate::host::{Headers, LocalResponse, LogSource, Services};
+use crate::observe::VmObserved;
 use crate::trace::Tracer;
 
 /// What the plugin is doing, which decides what it may call.
@@ -136,6 +138,9 @@ pub(crate) struct VmCell {
     capable: HostcallSet,
     phase: Cell<Phase>,
     traced: Cell<bool>,
+    /// Traced or observed: callbacks have more to do than to run.
+    watched: Cell<bool>,
+    observed: OnceCell<VmObserved>,
     pub(crate) tracer: RefCell<Option<Box<dyn Tracer>>>,
     /// The context whose callback runs; 0: the VM's own.
     pub(crate) current: Cell<u32>,
@@ -170,6 +175,8 @@ impl VmCell {
             capable,
             phase: Cell::new(Phase::Running),
             traced: Cell::new(false),
+            watched: Cell::new(false),
+            observed: OnceCell::new(),
             tracer: RefCell::default(),
             current: Cell::new(0),
             effective: Cell::new(0),
@@ -223,6 +230,7 @@ impl VmCell {
 
     pub(crate) fn set_tracer(&self, tracer: Option<Box<dyn Tracer>>) {
         self.traced.set(tracer.is_some());
+        self.watched.set(tracer.is_some() || self.observed.get().is_some());
         *self.tracer.borrow_mut() = tracer;
         self.update_fast();
     }
@@ -232,10 +240,43 @@ impl VmCell {
         self.traced.get()
     }
 
+    /// Has the VM observed from now on.
+    pub(crate) fn set_observed(&self, observed: VmObserved) {
+        self.watched.set(true);
+        // A second one is dropped, which counts its VM as ended: there is never a second one.
+        let _ = self.observed.set(observed);
+    }
+
+    pub(crate) fn observed(&self) -> Option<&VmObserved> {
+        self.observed.get()
+    }
+
+    /// Whether the VM is traced or observed.
+    #[inline]
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.get()
+    }
+
     /// Fails the VM. The first failure is the one that is reported.
     pub(crate) fn fail(&self, failure: Box<Failure>) {
-        self.has_failed.set(true);
+        if !self.has_failed.replace(true) {
+            self.tell_failure(&failure);
+        }
         self.failure.borrow_mut().get_or_insert(failure);
+    }
+
+    /// Tells of the failure those who watch.
+    #[cold]
+    fn tell_failure(&self, failure: &Failure) {
+        let context = if self.current.get() == 0 { self.failed_in.get() } else { self.current.get() };
+        // A hostcall may have been changing the contexts when it failed.
+        let contexts = self.contexts.try_borrow();
+        let plugin = contexts.as_ref().ok().and_then(|contexts| contexts.root_of(context));
+        let plugin = plugin.map(|(_, root)| root.config.name.as_str());
+        events::vm_failed(&self.config.vm_id, plugin.unwrap_or_default(), context, failure);
+        if let Some(observed) = self.observed() {
+            observed.failed(plugin, failure.kind);
+        }
     }
 
     pub(crate) fn set_failed_in(&self, context: u32) {

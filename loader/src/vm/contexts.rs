@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::PluginConfig;
 use crate::host::Stream;
+use crate::observe::PluginObserved;
 
 /// A context of a VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its context lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,8 @@ pub(crate) struct Root {
     pub(crate) config: Rc<PluginConfig>,
     pub(crate) done: DoneState,
     pub(crate) streams: usize,
+    /// Where its callbacks are counted, if they are.
+    pub(crate) observed: Option<PluginObserved>,
 }
 
 /// How far a root has come with its end.

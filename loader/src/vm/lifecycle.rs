@@ -1,6 +1,7 @@
 //! Start and end: of the VM, of the plugins in it, of streams.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
@@ -8,6 +9,7 @@ use super::cell::{Phase, VmCell};
 use super::contexts::{Context, DoneState, Ended, Root, StreamState};
 use super::{ContextId, Vm};
 use crate::error::{CallFailed, Failure, StartError};
+use crate::events;
 use crate::host::{Services, Stream};
 use crate::trace::Tracer;
 use crate::{Module, PluginConfig, VmConfig};
@@ -45,10 +47,32 @@ impl Vm {
     ) -> Result<Vm, StartError> {
         let cell = VmCell::new(config, services, module.info().abi_version);
         cell.set_tracer(tracer);
+        let observer = cell.services.observer.clone();
+        let started = Instant::now();
+        let _starting = events::vm_starting(module, &cell.config.vm_id);
+        let vm = Vm::make(module, cell);
+        if let Some(observer) = observer {
+            observer.vm_started(module, vm.is_ok(), started.elapsed());
+        }
+        events::vm_started(&vm);
+        vm
+    }
+
+    fn make(module: &Module, cell: Rc<VmCell>) -> Result<Vm, StartError> {
         let backend = module.instantiate(&cell)?;
+        if let Some(observer) = &cell.services.observer {
+            cell.set_observed(observer.vm_created(module));
+        }
         let mut vm = Vm { backend, cell, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;
+        vm.observe_memory();
         Ok(vm)
+    }
+
+    fn observe_memory(&self) {
+        if let Some(observed) = self.cell.observed() {
+            observed.set_memory(self.backend.memory_size());
+        }
     }
 
     fn initialize(&mut self) -> Result<(), StartError> {
@@ -76,9 +100,16 @@ impl Vm {
             return Err(StartError::VmFailed(failure));
         }
         let config = Rc::new(config);
-        let root = Root { config: config.clone(), done: DoneState::Running, streams: 0 };
+        let _starting = events::plugin_starting(&self.cell.config.vm_id, &config.name);
+        let observed = self.cell.observed().map(|vm| vm.plugin_created(&config.name));
+        let root = Root { config: config.clone(), done: DoneState::Running, streams: 0, observed };
         let id = self.cell.contexts.borrow_mut().insert(Context::Root(root));
         let started = self.start_root(id, &config);
+        if let Some(observed) = self.cell.observed() {
+            observed.plugin_started(&config.name, &started);
+        }
+        self.observe_memory();
+        events::plugin_started(&self.cell.config.vm_id, &config.name, id, &started);
         if started.is_err() {
             self.cell.contexts.borrow_mut().remove(id);
             self.cell.services.timers.set_tick_period(ContextId(id), None);
@@ -255,6 +286,8 @@ impl Vm {
         self.cell.services.timers.set_tick_period(ContextId(id), None);
         self.cell.services.http_calls.cancel_all(ContextId(id));
         self.cell.calls.borrow_mut().under_way.retain(|call| call.root != id);
-        self.cell.contexts.borrow_mut().remove(id);
+        if let Some(Context::Root(root)) = self.cell.contexts.borrow_mut().remove(id) {
+            events::plugin_stopped(&self.cell.config.vm_id, &root.config.name, id);
+        }
     }
 }

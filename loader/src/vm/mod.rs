@@ -7,6 +7,7 @@ mod contexts;
 mod deferred;
 mod guest;
 mod lifecycle;
+mod watch;
 
 use std::cell::{Ref, RefMut};
 use std::marker::PhantomData;
@@ -23,7 +24,7 @@ pub use lifecycle::RootDone;
 
 use crate::error::{CallFailed, Failure};
 use crate::host::Stream;
-use crate::trace::{Event, Tracer, Value};
+use crate::trace::Tracer;
 use crate::{Module, StartError};
 
 /// A running instance of a [`Module`] on one thread (Proxy-Wasm's "Wasm VM").
@@ -121,8 +122,8 @@ impl Vm {
         cell.effective.set(context);
         cell.callback.set(Some(id));
         cell.local_response_sent.set(false);
-        let returned = if cell.is_traced() {
-            traced(cell, id, &arguments(), || callback(self.backend.as_mut()))
+        let returned = if cell.is_watched() {
+            watch::watched(cell, self.backend.as_mut(), context, id, arguments, callback)
         } else {
             callback(self.backend.as_mut())
         };
@@ -154,29 +155,6 @@ struct Called {
     /// Its result; `None` when the plugin does not export it.
     value: Option<u32>,
     local_response_sent: bool,
-}
-
-#[cold]
-fn traced(cell: &VmCell, id: CallbackId, arguments: &[u64], call: impl FnOnce() -> Returned) -> Returned {
-    let row = id.describe();
-    let event = |event| {
-        if let Some(tracer) = cell.tracer.borrow_mut().as_mut() {
-            tracer.event(event);
-        }
-    };
-    let named = row.params.iter().zip(arguments).map(|(param, value)| (param.name, Value::Number(i128::from(*value))));
-    event(Event::CallbackEnter { name: row.name, arguments: named.collect() });
-    let returned = call();
-    event(Event::CallbackLeave {
-        name: row.name,
-        returned: match (&returned, row.returns) {
-            (Ok(value), returns) if returns != dynvm_abi::table::Return::None => *value,
-            _ => None,
-        },
-        exported: matches!(returned, Ok(Some(_)) | Err(_)),
-        failure: returned.as_ref().err().map(|failure| failure.to_string()),
-    });
-    returned
 }
 
 impl From<&Vm> for Option<CallFailed> {

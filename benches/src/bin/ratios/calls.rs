@@ -3,11 +3,12 @@
 use std::hint::black_box;
 use std::path::Path;
 
+use dynvm::observe::Observer;
 use dynvm::{ContextId, CpuLimit, Loader, Vm};
 use dynvm_benches::Workload;
 use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::dynamic::{Dynamic, loader, native};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::table::{Runner, cell, head, interleave, ratio, row, timed};
 
@@ -67,6 +68,33 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
         cells.push(ratio(times[1].median(), times[2].median()));
         row(&cells);
     }
+    println!();
+    observed(&guarded, &artifacts, rounds)
+}
+
+/// What an observer costs, beside the readings of the clock that it needs.
+fn observed(loader: &Loader, artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
+    let observer = Observer::new();
+    let mut plugins = Vec::new();
+    for path in [&artifacts.native, &artifacts.wasm] {
+        let module = loader.load_file(path)?;
+        for observer in [None, Some(observer.clone())] {
+            plugins.push(Dynamic::start_observed(&module, "", observer)?);
+        }
+    }
+    let mut subjects: Vec<Runner<'_>> = vec![timed(|| {
+        black_box((Instant::now(), Instant::now()));
+    })];
+    for plugin in &mut plugins {
+        let (vm, root) = plugin.vm();
+        subjects.push(timed(move || vm.on_tick(root)));
+    }
+    let mut times = interleave(&mut subjects, rounds)?;
+    drop(subjects);
+    head(&["", "the clock, twice", "native", "native, observed", "wasm", "wasm, observed"]);
+    let mut cells = vec!["empty callback".to_owned()];
+    cells.extend(times.iter_mut().map(cell));
+    row(&cells);
     Ok(())
 }
 

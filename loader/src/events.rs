@@ -1,0 +1,125 @@
+//! What becomes of modules, VMs and plugins, as events and spans of the crate `tracing`. Without the feature `tracing`: nothing.
+//!
+//! All of it is off the path of callbacks. `docs/observability.md` lists the events.
+
+use crate::error::{Failure, LoadError, StartError};
+use crate::observe::Reload;
+use crate::{Module, Vm};
+
+/// Says whose events these are, for filters.
+#[cfg(feature = "tracing")]
+const TARGET: &str = "dynvm";
+
+/// A span that is entered, until it is dropped.
+#[cfg(feature = "tracing")]
+pub(crate) type Entered = tracing::span::EnteredSpan;
+
+/// Nothing, until it is dropped.
+#[cfg(not(feature = "tracing"))]
+pub(crate) struct Entered;
+
+/// Makes an event with the feature, and without it only uses what the event would have.
+macro_rules! event {
+    ($level:ident, $text:literal, $($field:ident = $value:expr),* $(,)?) => {
+        #[cfg(feature = "tracing")]
+        tracing::event!(target: TARGET, tracing::Level::$level, $($field = $value,)* $text);
+        #[cfg(not(feature = "tracing"))]
+        let _ = ($(&$value,)*);
+    };
+}
+
+/// Enters a span with the feature.
+macro_rules! span {
+    ($name:literal, $($field:ident = $value:expr),* $(,)?) => {{
+        #[cfg(feature = "tracing")]
+        let entered = tracing::info_span!(target: TARGET, $name, $($field = $value),*).entered();
+        #[cfg(not(feature = "tracing"))]
+        let entered = {
+            let _ = ($(&$value,)*);
+            Entered
+        };
+        entered
+    }};
+}
+
+pub(crate) fn loading(name: &str) -> Entered {
+    span!("load_module", module = name)
+}
+
+pub(crate) fn loaded(name: &str, loaded: &Result<Module, LoadError>) {
+    match loaded {
+        Ok(module) => {
+            let info = module.info();
+            let (backend, abi_version) = (module.backend().name(), info.abi_version.to_string());
+            event!(
+                INFO,
+                "module loaded",
+                module = name,
+                backend = backend,
+                size_bytes = info.size,
+                abi_version = abi_version
+            );
+        }
+        Err(error) => {
+            let error = error.to_string();
+            event!(ERROR, "module refused", module = name, error = error);
+        }
+    }
+}
+
+pub(crate) fn vm_starting(module: &Module, vm_id: &str) -> Entered {
+    span!("start_vm", module = module.name(), backend = module.backend().name(), vm_id = vm_id)
+}
+
+/// Inside of the span of `vm_starting`, which says which VM it is.
+pub(crate) fn vm_started(vm: &Result<Vm, StartError>) {
+    match vm {
+        Ok(vm) => {
+            let memory = vm.memory_size();
+            event!(INFO, "VM started", memory_bytes = memory);
+        }
+        Err(error) => {
+            let error = error.to_string();
+            event!(ERROR, "VM not started", error = error);
+        }
+    }
+}
+
+pub(crate) fn vm_failed(vm_id: &str, plugin: &str, context: u32, failure: &Failure) {
+    let (kind, error) = (failure.kind.name(), failure.message.as_str());
+    event!(ERROR, "VM failed", vm_id = vm_id, plugin = plugin, context_id = context, kind = kind, error = error);
+}
+
+pub(crate) fn plugin_starting(vm_id: &str, plugin: &str) -> Entered {
+    span!("start_plugin", vm_id = vm_id, plugin = plugin)
+}
+
+pub(crate) fn plugin_started(vm_id: &str, plugin: &str, context: u32, started: &Result<(), StartError>) {
+    match started {
+        Ok(()) => {
+            event!(INFO, "plugin started", vm_id = vm_id, plugin = plugin, context_id = context);
+        }
+        Err(error) => {
+            let error = error.to_string();
+            event!(ERROR, "plugin not started", vm_id = vm_id, plugin = plugin, context_id = context, error = error);
+        }
+    }
+}
+
+pub(crate) fn plugin_stopped(vm_id: &str, plugin: &str, context: u32) {
+    event!(INFO, "plugin stopped", vm_id = vm_id, plugin = plugin, context_id = context);
+}
+
+pub(crate) fn reloaded(vm_id: &str, plugin: &str, reload: Reload) {
+    match reload {
+        Reload::Success => {
+            event!(INFO, "VM replaced", vm_id = vm_id, plugin = plugin);
+        }
+        Reload::Failure => {
+            event!(ERROR, "VM not replaced", vm_id = vm_id, plugin = plugin);
+        }
+        Reload::Backoff => {
+            event!(DEBUG, "VM not replaced yet", vm_id = vm_id, plugin = plugin);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! What an observer keeps: the VMs that there are, and the totals of those that were.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::slots::{PluginSlots, VmSlots};
+use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
+use crate::Module;
+use crate::module::BackendKind;
+
+/// A name, and what runs it.
+type Key = (String, BackendKind);
+
+/// A VM that there is.
+#[derive(Debug)]
+struct LiveVm {
+    module: Module,
+    slots: Arc<VmSlots>,
+    plugins: Vec<(String, Arc<PluginSlots>)>,
+}
+
+/// Totals have no gauges: those are made from the VMs that there are when somebody asks.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    vms: BTreeMap<u64, LiveVm>,
+    next_vm: u64,
+    modules: BTreeMap<Key, ModuleSnapshot>,
+    plugins: BTreeMap<Key, PluginSnapshot>,
+}
+
+impl State {
+    /// Adds a VM, and gives its number.
+    pub(super) fn add_vm(&mut self, module: &Module, slots: Arc<VmSlots>) -> u64 {
+        self.module(module).vms_created += 1;
+        let number = self.next_vm;
+        self.next_vm += 1;
+        self.vms.insert(number, LiveVm { module: module.clone(), slots, plugins: Vec::new() });
+        number
+    }
+
+    /// Adds a plugin to a VM.
+    pub(super) fn add_plugin(&mut self, vm: u64, name: &str, slots: Arc<PluginSlots>) {
+        if let Some(vm) = self.vms.get_mut(&vm) {
+            vm.plugins.push((name.to_owned(), slots));
+        }
+    }
+
+    /// Keeps what a plugin counted, and forgets the rest of it.
+    pub(super) fn end_plugin(&mut self, vm: u64, slots: &Arc<PluginSlots>) {
+        let Some(vm) = self.vms.get_mut(&vm) else { return };
+        let backend = vm.module.backend();
+        let Some(index) = vm.plugins.iter().position(|(_, known)| Arc::ptr_eq(known, slots)) else { return };
+        let (name, _) = vm.plugins.swap_remove(index);
+        add_callbacks(self.plugin(&name, backend), slots);
+    }
+
+    /// Keeps what the plugins of a VM counted, and forgets the rest of it.
+    pub(super) fn end_vm(&mut self, vm: u64) {
+        let Some(vm) = self.vms.remove(&vm) else { return };
+        for (name, slots) in &vm.plugins {
+            add_callbacks(self.plugin(name, vm.module.backend()), slots);
+        }
+    }
+
+    /// The name of the plugin that a VM has, if it has one.
+    pub(super) fn first_plugin(&self, vm: u64) -> Option<String> {
+        self.vms.get(&vm)?.plugins.first().map(|(name, _)| name.clone())
+    }
+
+    pub(super) fn module(&mut self, module: &Module) -> &mut ModuleSnapshot {
+        module_entry(&mut self.modules, module)
+    }
+
+    pub(super) fn plugin(&mut self, name: &str, backend: BackendKind) -> &mut PluginSnapshot {
+        plugin_entry(&mut self.plugins, name, backend)
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (mut modules, mut plugins) = (self.modules.clone(), self.plugins.clone());
+        for vm in self.vms.values() {
+            let failed = vm.slots.failed.load(Ordering::Relaxed);
+            let info = vm.module.info();
+            let module = module_entry(&mut modules, &vm.module);
+            *(if failed { &mut module.vms_failed } else { &mut module.vms_running }) += 1;
+            module.add_version(info.size as u64, info.abi_version);
+            if let Some(bytes) = vm.slots.memory() {
+                *module.memory.get_or_insert(0) += bytes;
+            }
+            for (name, slots) in &vm.plugins {
+                let plugin = plugin_entry(&mut plugins, name, vm.module.backend());
+                *(if failed { &mut plugin.failed } else { &mut plugin.running }) += 1;
+                add_callbacks(plugin, slots);
+            }
+        }
+        Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect() }
+    }
+}
+
+fn add_callbacks(plugin: &mut PluginSnapshot, slots: &PluginSlots) {
+    for (callback, times) in slots.made() {
+        plugin.add_callback(callback, times);
+    }
+}
+
+fn module_entry<'a>(modules: &'a mut BTreeMap<Key, ModuleSnapshot>, module: &Module) -> &'a mut ModuleSnapshot {
+    let (name, backend) = (module.name(), module.backend());
+    modules.entry((name.to_owned(), backend)).or_insert_with(|| ModuleSnapshot::new(name, backend))
+}
+
+fn plugin_entry<'a>(
+    plugins: &'a mut BTreeMap<Key, PluginSnapshot>,
+    name: &str,
+    backend: BackendKind,
+) -> &'a mut PluginSnapshot {
+    plugins.entry((name.to_owned(), backend)).or_insert_with(|| PluginSnapshot::new(name, backend))
+}

@@ -1,0 +1,71 @@
+//! Callbacks of a VM that somebody watches: a tracer, an observer, or both.
+
+use std::time::Instant;
+
+use dynvm_abi::table::CallbackId;
+
+use super::{Backend, Returned, VmCell};
+use crate::trace::{Event, Value};
+
+/// Makes a callback for those who watch.
+#[cold]
+pub(super) fn watched<const COUNT: usize>(
+    cell: &VmCell,
+    backend: &mut dyn Backend,
+    context: u32,
+    id: CallbackId,
+    arguments: impl FnOnce() -> [u64; COUNT],
+    callback: impl FnOnce(&mut dyn Backend) -> Returned,
+) -> Returned {
+    if cell.is_traced() {
+        traced(cell, id, &arguments(), || observed(cell, backend, context, id, callback))
+    } else {
+        observed(cell, backend, context, id, callback)
+    }
+}
+
+/// Takes the time of a callback, if there is an observer. One that the plugin does not export is none.
+#[inline]
+fn observed(
+    cell: &VmCell,
+    backend: &mut dyn Backend,
+    context: u32,
+    id: CallbackId,
+    callback: impl FnOnce(&mut dyn Backend) -> Returned,
+) -> Returned {
+    let Some(observed) = cell.observed() else { return callback(backend) };
+    let started = Instant::now();
+    let returned = callback(backend);
+    let time = started.elapsed();
+    if !matches!(returned, Ok(None)) {
+        if let Some(plugin) = cell.contexts.borrow().root_of(context).and_then(|(_, root)| root.observed.as_ref()) {
+            plugin.record(id, time);
+        }
+        if observed.is_memory_due() {
+            observed.set_memory(backend.memory_size());
+        }
+    }
+    returned
+}
+
+fn traced(cell: &VmCell, id: CallbackId, arguments: &[u64], call: impl FnOnce() -> Returned) -> Returned {
+    let row = id.describe();
+    let event = |event| {
+        if let Some(tracer) = cell.tracer.borrow_mut().as_mut() {
+            tracer.event(event);
+        }
+    };
+    let named = row.params.iter().zip(arguments).map(|(param, value)| (param.name, Value::Number(i128::from(*value))));
+    event(Event::CallbackEnter { name: row.name, arguments: named.collect() });
+    let returned = call();
+    event(Event::CallbackLeave {
+        name: row.name,
+        returned: match (&returned, row.returns) {
+            (Ok(value), returns) if returns != dynvm_abi::table::Return::None => *value,
+            _ => None,
+        },
+        exported: matches!(returned, Ok(Some(_)) | Err(_)),
+        failure: returned.as_ref().err().map(|failure| failure.to_string()),
+    });
+    returned
+}

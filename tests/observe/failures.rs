@@ -1,0 +1,124 @@
+//! VMs and plugins that fail, refuse, or are replaced.
+
+use std::time::Duration;
+
+use dynvm::observe::{Observer, PluginStarts, Reloads};
+use dynvm::{CpuLimit, FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
+
+use crate::rig::{Backend, TestStream, in_headers, loader_with, probe, script};
+use crate::{BACKENDS, compile, observed, plugin, services};
+
+/// Fails a VM with a script, and gives what was counted.
+fn failing(backend: Backend, module: &Module, calls: &[&str]) -> Vec<(FailureKind, u64)> {
+    let observer = Observer::new();
+    let mut rig = observed(&observer, module, &in_headers(calls));
+    let id = rig.stream(TestStream::with_headers([("k", "v")]));
+    rig.vm.on_request_headers(id, 0, true);
+    // A failed VM runs nothing more, and fails once.
+    rig.vm.on_request_headers(id, 0, true);
+    assert_eq!(
+        rig.vm.failure().map(|failure| failure.kind),
+        plugin(&observer, "probe", backend).failures.first().map(|f| f.0)
+    );
+    let (seen, module) = (plugin(&observer, "probe", backend), observer.snapshot().modules.remove(0));
+    assert_eq!((seen.running, seen.failed, module.vms_running, module.vms_failed), (0, 1, 0, 1));
+    let headers = seen.callbacks.iter().filter(|seen| seen.callback.describe().name == "proxy_on_request_headers");
+    assert_eq!(headers.map(|seen| seen.time.count()).sum::<u64>(), 1, "the callback that failed counts");
+    drop(rig);
+    let after = plugin(&observer, "probe", backend);
+    assert_eq!((after.failed, &after.failures), (0, &seen.failures), "counted for good");
+    after.failures
+}
+
+#[test]
+fn failures_are_counted_by_kind() {
+    let reads = "proxy_get_header_map_value 0 k";
+    for backend in BACKENDS {
+        assert_eq!(failing(backend, &probe(backend, &[]), &["trap"]), [(FailureKind::Trap, 1)]);
+        let restricted = probe(backend, &["ALLOCATOR_CALLS"]);
+        assert_eq!(failing(backend, &restricted, &[reads, reads, reads]), [(FailureKind::Restricted, 1)]);
+    }
+    let limited = loader_with(|options| options.wasm.cpu_limit = CpuLimit::Fuel(1_000_000));
+    let limited = limited.load_file(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap();
+    assert_eq!(failing(Backend::Wasm, &limited, &["spin"]), [(FailureKind::Limit, 1)]);
+    let aborts = crate::rig::loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
+    assert_eq!(failing(Backend::Native, &aborts, &[]), [(FailureKind::Exit, 1)]);
+}
+
+#[test]
+fn kinds_have_names_of_their_own() {
+    let names: std::collections::BTreeSet<_> = FailureKind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(names.len(), FailureKind::ALL.len());
+}
+
+/// Of two plugins in a VM, the one in whose callback it failed.
+#[test]
+fn a_failure_is_the_failing_plugins() {
+    for backend in BACKENDS {
+        let observer = Observer::new();
+        // The probe has one script for both: the one of the plugin that was started last.
+        let mut rig = observed(&observer, &probe(backend, &[]), "");
+        let config = PluginConfig::named("second").configuration(script("on_tick", &["trap"]));
+        let second = rig.vm.start_plugin(config).unwrap();
+        rig.vm.on_tick(second);
+        assert!(rig.vm.has_failed());
+        assert!(plugin(&observer, "probe", backend).failures.is_empty());
+        assert_eq!(plugin(&observer, "second", backend).failures, [(FailureKind::Trap, 1)]);
+        assert_eq!(plugin(&observer, "probe", backend).failed, 1, "but neither is served any more");
+    }
+}
+
+#[test]
+fn starts_that_fail() {
+    for backend in BACKENDS {
+        let observer = Observer::new();
+        let traps = probe(backend, &["START_TRAPS"]);
+        assert!(Vm::new(&traps, VmConfig::default(), services(&observer)).is_err());
+        let seen = observer.snapshot().modules.remove(0);
+        assert_eq!((seen.vms_created, seen.vm_start_errors, seen.vm_start.count()), (1, 1, 0));
+        assert_eq!((seen.vms_running, seen.vms_failed), (0, 0), "it is gone");
+        assert_eq!(plugin(&observer, "", backend).failures, [(FailureKind::Trap, 1)], "of no plugin");
+
+        let observer = Observer::new();
+        let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), services(&observer)).unwrap();
+        let start = |vm: &mut Vm, calls: &[&str]| {
+            vm.start_plugin(PluginConfig::named("p").configuration(script("on_configure", calls))).is_ok()
+        };
+        assert!(start(&mut vm, &[]) && start(&mut vm, &[]));
+        assert!(!start(&mut vm, &["return 0"]));
+        assert!(!start(&mut vm, &["trap"]));
+        assert!(!start(&mut vm, &[]), "the VM has failed: this is no start");
+        let mut expected = PluginStarts::default();
+        (expected.started, expected.refused, expected.failed) = (2, 1, 1);
+        let seen = plugin(&observer, "p", backend);
+        assert_eq!(seen.starts, expected);
+        assert_eq!((seen.running, seen.failed), (0, 2), "those that were not started are gone");
+    }
+}
+
+#[test]
+fn replacements_are_counted() {
+    for backend in BACKENDS {
+        let observer = Observer::new();
+        let config = PluginConfig::named("p").failure_policy(FailurePolicy::Reload);
+        let config = config.configuration(in_headers(&["trap_at 2"]));
+        let started = Plugin::start(&probe(backend, &[]), VmConfig::default(), config, services(&observer));
+        let mut backoff = ReloadBackoff::default();
+        (backoff.base, backoff.max) = (Duration::from_secs(600), Duration::from_secs(600));
+        let mut running = started.unwrap().with_backoff(backoff);
+        for _ in 0..8 {
+            let (vm, root) = running.for_new_stream();
+            let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
+            vm.on_request_headers(id, 0, true);
+            vm.delete_stream(id);
+        }
+        // Streams 1, 2 (fails), 3 (replaced), 4 (fails), and four that have to wait.
+        let mut expected = Reloads::default();
+        (expected.success, expected.backoff) = (1, 4);
+        let seen = plugin(&observer, "p", backend);
+        assert_eq!((seen.reloads, &seen.failures), (expected, &vec![(FailureKind::Trap, 2)]));
+        let stats = running.stats();
+        assert_eq!((stats.reload_success, stats.reload_failure, stats.reload_backoff, stats.failures), (1, 0, 4, 2));
+        assert_eq!(observer.snapshot().modules[0].vms_created, 2);
+    }
+}

@@ -1,0 +1,55 @@
+//! What an observer counts, what Prometheus gets to read, and what `tracing` is told.
+
+#[path = "../checklist/compile.rs"]
+mod compile;
+mod counts;
+mod events;
+mod exposition;
+mod failures;
+mod page;
+#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
+#[path = "../checklist/rig.rs"]
+mod rig;
+mod threads;
+
+use std::sync::Arc;
+
+use dynvm::host::Services;
+use dynvm::observe::{Observer, PluginSnapshot};
+use dynvm::{BackendKind, Module, VmConfig};
+use rig::{Backend, Rig, parts};
+
+const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
+
+fn kind(backend: Backend) -> BackendKind {
+    match backend {
+        Backend::Native => BackendKind::Native,
+        Backend::Wasm => BackendKind::Wasm,
+    }
+}
+
+/// Services of a test, observed.
+fn services(observer: &Arc<Observer>) -> Services {
+    let mut services = parts().services;
+    services.observer = Some(observer.clone());
+    services
+}
+
+/// A module in a VM that is observed, with the plugin `probe` started.
+fn observed(observer: &Arc<Observer>, module: &Module, script: &str) -> Rig {
+    let mut parts = parts();
+    parts.services.observer = Some(observer.clone());
+    Rig::with(parts, module, VmConfig::default(), script).unwrap_or_else(|(error, _)| panic!("{error}"))
+}
+
+/// What was seen of a plugin.
+fn plugin(observer: &Observer, name: &str, backend: Backend) -> PluginSnapshot {
+    let plugins = observer.snapshot().plugins;
+    let found = plugins.into_iter().find(|plugin| plugin.plugin == name && plugin.backend == kind(backend));
+    found.unwrap_or_else(|| panic!("{name} was not seen on {backend:?}"))
+}
+
+/// How often each callback was made, in the order of the ABI's table.
+fn counts(plugin: &PluginSnapshot) -> Vec<(&'static str, u64)> {
+    plugin.callbacks.iter().map(|seen| (seen.callback.describe().name, seen.time.count())).collect()
+}

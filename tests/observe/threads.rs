@@ -1,0 +1,64 @@
+//! Several threads that count, and one that asks.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dynvm::observe::Observer;
+
+use crate::rig::probe;
+use crate::{BACKENDS, counts, observed, plugin};
+
+const THREADS: u64 = 4;
+const VMS: u64 = 8;
+const TICKS: u64 = 500;
+
+#[test]
+fn nothing_is_lost_and_nothing_goes_backwards() {
+    for backend in BACKENDS {
+        let observer = Observer::new();
+        let module = probe(backend, &[]);
+        let done = AtomicBool::new(false);
+        let scrapes = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        // VMs come and go, so that totals are taken over while others count.
+                        for _ in 0..VMS {
+                            let mut rig = observed(&observer, &module, "");
+                            (0..TICKS).for_each(|_| rig.vm.on_tick(rig.root));
+                        }
+                    })
+                })
+                .collect();
+            let scraper = scope.spawn(|| {
+                let (mut last, mut scrapes) = (BTreeMap::new(), 0);
+                while !done.load(Ordering::Acquire) {
+                    for seen in observer.snapshot().plugins.iter().flat_map(|plugin| &plugin.callbacks) {
+                        let before = last.insert(seen.callback as u8, (seen.time.count(), seen.time.sum()));
+                        let (count, sum) = before.unwrap_or_default();
+                        assert!(seen.time.count() >= count && seen.time.sum() >= sum, "went backwards: {seen:?}");
+                    }
+                    scrapes += 1;
+                }
+                scrapes
+            });
+            // The scraper ends also when a worker has panicked.
+            let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
+            done.store(true, Ordering::Release);
+            ended.into_iter().for_each(|ended| ended.unwrap());
+            scraper.join().unwrap()
+        });
+        assert!(scrapes > 0);
+        let vms = THREADS * VMS;
+        let expected = [
+            ("proxy_on_context_create", vms),
+            ("proxy_on_vm_start", vms),
+            ("proxy_on_configure", vms),
+            ("proxy_on_tick", vms * TICKS),
+        ];
+        let seen = plugin(&observer, "probe", backend);
+        assert_eq!(counts(&seen), expected, "{backend:?}");
+        assert_eq!((seen.running, seen.starts.started), (0, vms));
+        assert_eq!(observer.snapshot().modules[0].vms_created, vms);
+    }
+}
