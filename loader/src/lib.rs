@@ -39,6 +39,8 @@ pub mod host;
 pub mod inspect;
 pub mod memory;
 pub mod trace;
+#[cfg(feature = "trust")]
+pub mod trust;
 
 mod config;
 mod error;
