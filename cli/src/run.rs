@@ -8,6 +8,7 @@ use dynvm::trace::{Event, Tracer};
 
 use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure};
+use crate::policy::PolicyArg;
 use crate::scenario::{TrafficArgs, drive};
 use crate::{progress, show};
 
@@ -21,6 +22,7 @@ Examples:
   dynvm run examples/plugins/header-rewrite
   dynvm run plugin.so --request 'GET /admin' --header 'authorization: Bearer x' --config @config.json
   dynvm run plugin.wasm --request 'POST /' --body @body.json --trace
+  dynvm run plugin.so --policy trust.toml --request /
   dynvm run my-plugin --backend wasm --scenario traffic.json")]
 pub struct RunArgs {
     /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
@@ -32,6 +34,8 @@ pub struct RunArgs {
     /// Print each callback and hostcall with its arguments and results.
     #[arg(long, short)]
     trace: bool,
+    #[command(flatten)]
+    policy: PolicyArg,
     #[command(flatten)]
     traffic: TrafficArgs,
 }
@@ -47,9 +51,10 @@ impl Tracer for Print {
 pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let dir = args.plugin.is_dir().then_some(args.plugin.as_path());
     let scenario = args.traffic.scenario(dir)?;
+    let policy = args.policy.read()?;
     let path = artifact::single(&args.plugin, args.backend)?;
     let spinner = progress::spinner("loading");
-    let module = artifact::load(&artifact::loader(WasmOptions::default())?, &path)?;
+    let module = artifact::load(&artifact::loader(WasmOptions::default(), policy)?, &path)?;
     spinner.finish_and_clear();
     let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
     let mut host = match scenario.host()?.start_traced(&module, tracer) {
