@@ -1,10 +1,14 @@
 //! `dynvm verify` and `--policy` with shared objects, signatures and facts of files, which differ from machine to machine.
 
+#[path = "../../tests/trust/signer.rs"]
+mod signer;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use signer::Signer;
 
 fn dynvm(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_dynvm")).args(arguments).output().unwrap();
@@ -33,10 +37,10 @@ impl Release {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let pair = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
-        let signature = minisign::sign(None, &pair.sk, &*std::fs::read(&plugin).unwrap(), None, None).unwrap();
-        std::fs::write(dir.path().join("plugin.so.minisig"), signature.into_string()).unwrap();
-        std::fs::write(dir.path().join("release.pub"), pair.pk.to_box().unwrap().into_string()).unwrap();
+        let signer = Signer::new();
+        let signature = signer.sign(&std::fs::read(&plugin).unwrap());
+        std::fs::write(dir.path().join("plugin.so.minisig"), signature).unwrap();
+        std::fs::write(dir.path().join("release.pub"), signer.file()).unwrap();
         let rules =
             "[native]\nallow = true\nkeys = [\"release.pub\"]\nonly_owner_writes = true\ndirectories = [\".\"]\n";
         std::fs::write(&policy, rules).unwrap();

@@ -1,4 +1,4 @@
-//! Plugins that say who they are, folders to put them in, loaders with a policy, keys.
+//! Plugins that say who they are, folders to put them in, loaders with a policy.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,8 @@ use std::sync::Arc;
 use dynvm::host::{MemoryLog, Services};
 use dynvm::trust::{PublicKey, TrustPolicy};
 use dynvm::{Loader, LoaderOptions, Module, PluginConfig, Vm, VmConfig};
+
+pub use crate::signer::Signer;
 
 /// A wasm plugin, as text, that logs four letters when it starts.
 pub fn wasm(says: &str) -> Vec<u8> {
@@ -118,29 +120,6 @@ pub fn owners(path: &Path) -> Vec<u32> {
     path.ancestors().map(|path| path.metadata().unwrap().uid()).collect()
 }
 
-/// A minisign key pair.
-pub struct Signer(minisign::KeyPair);
-
-impl Signer {
-    pub fn new() -> Signer {
-        Signer(minisign::KeyPair::generate_unencrypted_keypair().unwrap())
-    }
-
-    pub fn public(&self) -> PublicKey {
-        self.text().parse().unwrap()
-    }
-
-    /// The public key as minisign prints it.
-    pub fn text(&self) -> String {
-        self.0.pk.to_base64()
-    }
-
-    /// The text of a `.pub` file.
-    pub fn file(&self) -> String {
-        self.0.pk.to_box().unwrap().into_string()
-    }
-
-    pub fn sign(&self, bytes: &[u8]) -> String {
-        minisign::sign(Some(&self.0.pk), &self.0.sk, bytes, Some("release 1"), None).unwrap().into_string()
-    }
+pub fn key(signer: &Signer) -> PublicKey {
+    signer.text().parse().unwrap()
 }

@@ -4,4 +4,5 @@ mod fixture;
 mod policy_file;
 mod rules;
 mod signatures;
+mod signer;
 mod swapped;

@@ -44,7 +44,7 @@ fn everything_that_can_be_said() {
         assert!(rules.allow && rules.only_owner_writes && !policy.wasm.allow);
         assert_eq!(rules.require, Require::Any);
         assert_eq!(rules.sha256.as_deref(), Some(&[Sha256Digest::of(b""); 2][..]));
-        assert_eq!(rules.keys.as_deref(), Some(&[signer.public(), second.public()][..]));
+        assert_eq!(rules.keys.as_deref(), Some(&[key(&signer), key(&second)][..]));
         assert_eq!(rules.owners.as_deref(), Some(&[0, 4711][..]));
         assert_eq!(rules.directories.as_deref(), Some(&[folder.path.join("plugins"), "/usr/lib/dynvm".into()][..]));
     }
