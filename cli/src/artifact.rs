@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use dynvm::trust::TrustPolicy;
 use dynvm::{ArtifactKind, Loader, LoaderOptions, Module, WasmOptions};
 
 use crate::build::{BuildOptions, build_plugin};
@@ -39,10 +40,11 @@ impl Backend {
     }
 }
 
-/// A loader for plugins that the user named: naming a shared object on the command line is what allows it.
-pub fn loader(wasm: WasmOptions) -> anyhow::Result<Loader> {
+/// A loader for plugins that the user named: naming a shared object on the command line is what allows it, unless a policy decides.
+pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
+    options.trust = policy;
     Loader::with_options(options).map_err(load_failure)
 }
 

@@ -8,6 +8,7 @@ use dynvm::inspect::Inspection;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
+use crate::policy::PolicyArg;
 use crate::{artifact, exit};
 
 /// Tell what an artifact is, and whether it would load.
@@ -18,6 +19,7 @@ use crate::{artifact, exit};
 #[command(after_help = "\
 Examples:
   dynvm inspect plugin.so
+  dynvm inspect plugin.so --policy trust.toml
   dynvm inspect dist/*.so dist/*.wasm --format json | jq '.[] | select(.refusal)'
 
 Exit codes: 0 all of them would load, 2 wrong usage or a file cannot be read, 3 one would not load.")]
@@ -28,6 +30,8 @@ pub struct InspectArgs {
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    #[command(flatten)]
+    policy: PolicyArg,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -39,19 +43,17 @@ enum Format {
 }
 
 pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let loader = artifact::loader(WasmOptions::default())?;
+    let loader = artifact::loader(WasmOptions::default(), args.policy.read()?)?;
     let mut inspections = Vec::new();
     let mut unread = false;
     for path in &args.files {
-        let bytes = match std::fs::read(path) {
-            Ok(bytes) => bytes,
+        match dynvm::inspect::inspect_file(&loader, path) {
+            Ok(inspection) => inspections.push(inspection),
             Err(error) => {
                 unread = true;
-                exit::report(&exit::usage(format!("{}: cannot be read: {error}", path.display())));
-                continue;
+                exit::report(&exit::usage(error.to_string()));
             }
-        };
-        inspections.push(dynvm::inspect::inspect(&loader, &path.display().to_string(), &bytes));
+        }
     }
     match args.format {
         Format::Json => {

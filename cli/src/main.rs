@@ -5,12 +5,14 @@ mod artifact;
 mod build;
 mod exit;
 mod inspect;
+mod policy;
 mod progress;
 mod run;
 mod scenario;
 mod show;
 mod stats;
 mod units;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 Examples:
   dynvm build my-plugin                     my-plugin.so and my-plugin.wasm from one crate
   dynvm inspect my-plugin.so                what it is, and whether it would load
+  dynvm verify --policy trust.toml *.so     whether a trust policy allows them, rule by rule
   dynvm run my-plugin --request 'GET /'     one request through it
   dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
 
@@ -45,6 +48,7 @@ enum Color {
 enum Verb {
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
+    Verify(verify::VerifyArgs),
     Run(run::RunArgs),
     Ab(ab::AbArgs),
     /// Print completions for a shell.
@@ -71,6 +75,7 @@ fn main() -> ExitCode {
     let done = match &cli.verb {
         Verb::Build(args) => build::execute(args),
         Verb::Inspect(args) => inspect::execute(args),
+        Verb::Verify(args) => verify::execute(args),
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
         Verb::Completions { shell } => {

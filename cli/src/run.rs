@@ -9,6 +9,7 @@ use dynvm::trace::{Event, Tracer};
 
 use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure, usage};
+use crate::policy::PolicyArg;
 use crate::scenario::{TrafficArgs, drive};
 use crate::stats::{self, StatsFormat};
 use crate::{progress, show};
@@ -24,6 +25,7 @@ Examples:
   dynvm run plugin.so --request 'GET /admin' --header 'authorization: Bearer x' --config @config.json
   dynvm run plugin.wasm --request 'POST /' --body @body.json --trace
   dynvm run my-plugin --stats=json | jq '.plugins[].callbacks'
+  dynvm run plugin.so --policy trust.toml --request /
   dynvm run my-plugin --backend wasm --scenario traffic.json")]
 pub struct RunArgs {
     /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
@@ -38,6 +40,8 @@ pub struct RunArgs {
     /// Print how often each callback was made and how long it took, by plugin, and what became of VMs.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     stats: Option<StatsFormat>,
+    #[command(flatten)]
+    policy: PolicyArg,
     #[command(flatten)]
     traffic: TrafficArgs,
 }
@@ -59,9 +63,10 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let dir = args.plugin.is_dir().then_some(args.plugin.as_path());
     let scenario = args.traffic.scenario(dir)?;
+    let policy = args.policy.read()?;
     let path = artifact::single(&args.plugin, args.backend)?;
     let spinner = progress::spinner("loading");
-    let module = artifact::load(&artifact::loader(WasmOptions::default())?, &path)?;
+    let module = artifact::load(&artifact::loader(WasmOptions::default(), policy)?, &path)?;
     spinner.finish_and_clear();
     let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
     let mut builder = scenario.host()?;

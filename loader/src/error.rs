@@ -43,6 +43,15 @@ pub enum LoadError {
         /// The artifact.
         name: String,
     },
+    /// It does not meet the loader's trust policy.
+    #[cfg(feature = "trust")]
+    #[error("{name}: refused by the trust policy: {}", joined(failures, "; "))]
+    Untrusted {
+        /// The artifact.
+        name: String,
+        /// Each rule that refuses it: what is the case, and what would satisfy the rule.
+        failures: Vec<crate::trust::Finding>,
+    },
     /// The binary is damaged or not of a form that can be loaded here.
     #[error("{name}: {what}")]
     Malformed {
@@ -94,8 +103,12 @@ pub enum LoadError {
     },
 }
 
-fn list(names: &[String]) -> String {
-    names.join(", ")
+fn list(items: &[String]) -> String {
+    joined(items, ", ")
+}
+
+fn joined<T: ToString>(items: &[T], separator: &str) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
 }
 
 /// Why a VM or a plugin in it did not start.

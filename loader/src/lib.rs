@@ -40,6 +40,8 @@ pub mod inspect;
 pub mod memory;
 pub mod observe;
 pub mod trace;
+#[cfg(feature = "trust")]
+pub mod trust;
 
 mod config;
 mod error;

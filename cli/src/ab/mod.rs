@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dynvm::trust::TrustPolicy;
 use dynvm::{Module, WasmOptions};
 
 use crate::artifact;
 use crate::exit::{DIFFERS, load_failure};
+use crate::policy::PolicyArg;
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::{progress, show};
 
@@ -42,6 +44,8 @@ pub struct AbArgs {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
+    policy: PolicyArg,
+    #[command(flatten)]
     traffic: TrafficArgs,
 }
 
@@ -69,10 +73,11 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
     scenario.host()?;
+    let policy = args.policy.read()?;
     let pair = artifact::pair(&args.plugins)?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(&pair.native)?, load(&pair.wasm)?];
+    let sides = [load(&pair.native, policy.clone())?, load(&pair.wasm, policy)?];
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario)?;
@@ -89,8 +94,8 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     Ok(if comparison.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-fn load(path: &Path) -> anyhow::Result<Side> {
-    let loader = artifact::loader(WasmOptions::default())?;
+fn load(path: &Path, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
+    let loader = artifact::loader(WasmOptions::default(), policy)?;
     let start = std::time::Instant::now();
     let module = artifact::load(&loader, path)?;
     Ok(Side { path: path.to_owned(), module, load: start.elapsed() })

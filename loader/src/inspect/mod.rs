@@ -9,11 +9,12 @@ mod native;
 mod wasm;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dynvm_abi::table::{self, CALLBACKS, ENTRY_POINTS};
 use dynvm_abi::version::AbiVersion;
 
-use crate::{ArtifactKind, LoadError, Loader};
+use crate::{ArtifactKind, LoadError, Loader, Module};
 
 /// What is known of an artifact.
 #[derive(Clone, Debug, Default)]
@@ -66,8 +67,32 @@ pub struct Hostcall {
 /// Reads an artifact. Whatever the bytes are, this neither fails nor panics: what cannot be read is left out, and the loader's own
 /// words say what is wrong.
 ///
-/// The loader is asked whether it would take the artifact, which for wasm compiles it.
+/// The loader is asked whether it would take the artifact, which for wasm compiles it. A trust policy with rules about files refuses
+/// bytes: see [`inspect_file`].
 pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
+    verdict(read(name, bytes), loader.load_bytes(name, bytes))
+}
+
+/// As [`inspect`], of a file, with all that a trust policy asks about it.
+///
+/// # Errors
+///
+/// [`LoadError::Io`]: the file, or its signature where the policy asks for one, cannot be read.
+pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadError> {
+    #[cfg(feature = "trust")]
+    if let Some(policy) = loader.trust_policy() {
+        let artifact = policy.read_file(path, None)?;
+        return Ok(verdict(read(&artifact.name, &artifact.bytes), loader.load_artifact(policy, &artifact)));
+    }
+    let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+    Ok(inspect(loader, &path.display().to_string(), &bytes))
+}
+
+fn verdict(inspection: Inspection, loaded: Result<Module, LoadError>) -> Inspection {
+    Inspection { refusal: loaded.err().map(|error| error.to_string()), ..inspection }
+}
+
+fn read(name: &str, bytes: &[u8]) -> Inspection {
     let mut inspection = Inspection { name: name.to_owned(), size: bytes.len(), ..Inspection::default() };
     match ArtifactKind::of(bytes) {
         #[cfg(feature = "native")]
@@ -84,7 +109,6 @@ pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
         }
         Err(_) => {}
     }
-    inspection.refusal = loader.load_bytes(name, bytes).err().map(|error: LoadError| error.to_string());
     inspection
 }
 

@@ -3,6 +3,8 @@
 mod kind;
 #[cfg(feature = "native")]
 pub(crate) mod native;
+#[cfg(feature = "trust")]
+mod trusted;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 
@@ -17,6 +19,8 @@ pub use kind::{ArtifactKind, BackendKind};
 
 use crate::error::{LoadError, StartError};
 use crate::events;
+#[cfg(feature = "trust")]
+use crate::trust::TrustPolicy;
 use crate::vm::{Backend, VmCell};
 
 /// How artifacts are loaded and run.
@@ -29,6 +33,10 @@ pub struct LoaderOptions {
     /// How wasm plugins run.
     #[cfg(feature = "wasm")]
     pub wasm: wasm::WasmOptions,
+    /// What may be loaded. `None`, the default: whatever the backends take. With a policy, native code needs `native` above and the
+    /// policy's leave, which by default it does not have.
+    #[cfg(feature = "trust")]
+    pub trust: Option<TrustPolicy>,
 }
 
 impl LoaderOptions {
@@ -47,6 +55,8 @@ pub struct Loader {
     native: Option<native::NativeOptions>,
     #[cfg(feature = "wasm")]
     wasm: Arc<wasm::WasmEngine>,
+    #[cfg(feature = "trust")]
+    trust: Option<Arc<TrustPolicy>>,
 }
 
 impl Loader {
@@ -70,28 +80,43 @@ impl Loader {
             native: options.native,
             #[cfg(feature = "wasm")]
             wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
+            #[cfg(feature = "trust")]
+            trust: options.trust.map(Arc::new),
         })
     }
 
     /// Loads a file: an ELF shared object, a wasm module, or its text form, told by its content, not by its name.
     ///
-    /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new).
+    /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new). The file is read once, here. What a trust policy says
+    /// is said of the bytes that are loaded; a signature is looked for beside the file, as `FILE.minisig`.
     ///
     /// # Errors
     ///
     /// See [`LoadError`]; each names the file, what is wrong and what to do.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
         let path = path.as_ref();
+        #[cfg(feature = "trust")]
+        if let Some(policy) = &self.trust {
+            return self.load_artifact(policy, &policy.read_file(path, None)?);
+        }
         let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        self.load_bytes(&path.display().to_string(), &bytes)
+        self.load_trusted(&path.display().to_string(), &bytes)
     }
 
-    /// Loads an artifact from memory. The name is for messages.
+    /// Loads an artifact from memory. The name is for messages. A trust policy that has rules about files refuses it; so does one that
+    /// wants a signature.
     ///
     /// # Errors
     ///
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+        #[cfg(feature = "trust")]
+        self.check(name, bytes, None)?;
+        self.load_trusted(name, bytes)
+    }
+
+    /// Loads what has been checked, or need not be.
+    fn load_trusted(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         let _loading = events::loading(name);
         let loaded = self.load(name, bytes);
         events::loaded(name, &loaded);

@@ -1,0 +1,49 @@
+//! Loading under a trust policy: its rules are applied before anything of an artifact is parsed.
+
+use std::path::Path;
+
+use super::{ArtifactKind, Loader, Module};
+use crate::error::LoadError;
+use crate::trust::{Artifact, Evidence, TrustPolicy};
+
+impl Loader {
+    /// As [`load_file`](Loader::load_file), with a minisign signature that is not beside the file.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`]; [`LoadError::Io`] also if the signature cannot be read.
+    pub fn load_file_signed(&self, path: impl AsRef<Path>, signature: impl AsRef<Path>) -> Result<Module, LoadError> {
+        match &self.trust {
+            Some(policy) => self.load_artifact(policy, &policy.read_file(path.as_ref(), Some(signature.as_ref()))?),
+            None => self.load_file(path),
+        }
+    }
+
+    /// As [`load_bytes`](Loader::load_bytes), with the text of a detached minisign signature of the bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`LoadError`].
+    pub fn load_bytes_signed(&self, name: &str, bytes: &[u8], signature: &str) -> Result<Module, LoadError> {
+        self.check(name, bytes, Some(signature))?;
+        self.load_trusted(name, bytes)
+    }
+
+    /// The policy that decides what this loader takes.
+    pub fn trust_policy(&self) -> Option<&TrustPolicy> {
+        self.trust.as_deref()
+    }
+
+    pub(crate) fn load_artifact(&self, policy: &TrustPolicy, artifact: &Artifact) -> Result<Module, LoadError> {
+        policy.check(&artifact.evidence()?)?;
+        self.load_trusted(&artifact.name, &artifact.bytes)
+    }
+
+    /// Applies the policy, if there is one, to bytes that come from memory.
+    pub(super) fn check(&self, name: &str, bytes: &[u8], signature: Option<&str>) -> Result<(), LoadError> {
+        let Some(policy) = &self.trust else { return Ok(()) };
+        let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
+        policy.check(&Evidence { kind, name, bytes, file: None, signature })?;
+        Ok(())
+    }
+}
