@@ -1,6 +1,7 @@
 //! What an operator configures, in Envoy's words (`envoy.extensions.wasm.v3`).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// One VM (Envoy: `VmConfig`).
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct VmConfig {
     /// [`WasmOptions::memory_limit`](crate::WasmOptions::memory_limit)), of its heap natively, where it has one of its own. A plugin that wants
     /// more fails its VM.
     pub memory_limit: Option<usize>,
+    /// How long a callback may take. `None`: as long as it likes. Costs a few nanoseconds for each callback.
+    pub callback_budget: Option<CallbackBudget>,
     /// Hand `StopIteration` from headers callbacks on as it is, instead of stopping all iteration
     /// (Envoy: `allow_on_headers_stop_iteration`, there part of `PluginConfig`).
     pub allow_on_headers_stop_iteration: bool,
@@ -29,6 +32,41 @@ impl VmConfig {
     pub fn with_id(vm_id: impl Into<String>) -> VmConfig {
         VmConfig { vm_id: vm_id.into(), ..VmConfig::default() }
     }
+}
+
+/// The time that a callback may take, and what happens to one that takes longer. A watchdog thread looks at this, so the time is
+/// kept to within a quarter of it, and at least a millisecond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CallbackBudget {
+    /// The time.
+    pub limit: Duration,
+    /// What happens.
+    pub action: OverrunAction,
+}
+
+impl CallbackBudget {
+    /// A budget whose overruns are reported.
+    pub fn report(limit: Duration) -> CallbackBudget {
+        CallbackBudget { limit, action: OverrunAction::Report }
+    }
+
+    /// A budget whose overruns fail the VM.
+    pub fn fail(limit: Duration) -> CallbackBudget {
+        CallbackBudget { limit, action: OverrunAction::Fail }
+    }
+}
+
+/// What happens when a callback takes longer than its budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OverrunAction {
+    /// It is logged while it runs: plugin, callback, time, and for native plugins the stack.
+    Report,
+    /// The VM fails as well, as soon as that is sound. A native plugin is left where it executes code of its image, called by nothing but the
+    /// image itself; while it is in a hostcall or a library, it is only reported. A wasm plugin is interrupted if the loader runs with
+    /// [`CpuLimit::Time`](crate::CpuLimit::Time), by the lower of the two times; without it, it is only reported.
+    Fail,
 }
 
 /// Which functions a plugin may import and export.

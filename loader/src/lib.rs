@@ -51,7 +51,7 @@ mod module;
 mod plugin;
 mod vm;
 
-pub use config::{CapabilityRestriction, FailurePolicy, PluginConfig, VmConfig};
+pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
 #[cfg(feature = "native")]
 pub use module::native::{ImageEdits, NativeOptions};

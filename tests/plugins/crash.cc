@@ -1,11 +1,13 @@
 // A plugin in C++, without an SDK, that fails as its configuration says: on request headers, or while it starts or ends.
 #include <cassert>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <dynvm/dynvm.h>
@@ -65,6 +67,19 @@ std::string configuration;
   memset(hidden(small), 'A', 64);
 }
 
+[[gnu::noinline]] void busy(int milliseconds) {
+  auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(milliseconds);
+  while (std::chrono::steady_clock::now() < end) {
+    for (volatile int i = 0; i < 100000; i++) {
+    }
+  }
+}
+
+[[gnu::noinline]] void spin() {
+  for (volatile unsigned i = 0;; i++) {
+  }
+}
+
 void bad_pointers() {
   auto *bad = hidden(reinterpret_cast<uint8_t *>(0x10));
   auto *size = hidden(reinterpret_cast<size_t *>(0x18));
@@ -109,6 +124,12 @@ void bad_pointers() {
   if (how == "ill") __builtin_trap();
   if (how == "overflow") overflow(0);
   if (how == "smash") smash();
+  if (how == "busy") {
+    busy(400);
+    log("done at last");
+  }
+  if (how == "spin") spin();
+  if (how == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(300));
   if (how == "bad pointers") bad_pointers();
   if (how == "hoard") {
     std::vector<std::string> hoard;

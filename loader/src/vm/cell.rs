@@ -2,11 +2,13 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use dynvm_abi::table::{CallbackId, HOSTCALLS, HostcallId};
 use dynvm_abi::types::{LogLevel, StreamType};
 use dynvm_abi::version::AbiVersion;
 
+use super::budget::Slot;
 use super::contexts::{Contexts, Root};
 use crate::VmConfig;
 use crate::error::{Failure, FailureKind};
@@ -138,9 +140,11 @@ pub(crate) struct VmCell {
     capable: HostcallSet,
     phase: Cell<Phase>,
     traced: Cell<bool>,
-    /// Traced or observed: callbacks have more to do than to run.
+    /// Traced, observed, or with a budget: callbacks have more to do than to run.
     watched: Cell<bool>,
     observed: OnceCell<VmObserved>,
+    /// Where the watchdog looks, if callbacks have a budget.
+    slot: Option<Arc<Slot>>,
     pub(crate) tracer: RefCell<Option<Box<dyn Tracer>>>,
     /// The context whose callback runs; 0: the VM's own.
     pub(crate) current: Cell<u32>,
@@ -167,6 +171,7 @@ impl VmCell {
             .enumerate()
             .filter(|(_, hostcall)| config.capabilities.allows(hostcall.name))
             .fold(0, |set, (index, _)| set | 1 << index);
+        let slot = config.callback_budget.map(|budget| Slot::new(budget, services.log.clone(), &config.vm_id));
         let cell = VmCell {
             services,
             config,
@@ -175,8 +180,9 @@ impl VmCell {
             capable,
             phase: Cell::new(Phase::Running),
             traced: Cell::new(false),
-            watched: Cell::new(false),
+            watched: Cell::new(slot.is_some()),
             observed: OnceCell::new(),
+            slot,
             tracer: RefCell::default(),
             current: Cell::new(0),
             effective: Cell::new(0),
@@ -230,7 +236,7 @@ impl VmCell {
 
     pub(crate) fn set_tracer(&self, tracer: Option<Box<dyn Tracer>>) {
         self.traced.set(tracer.is_some());
-        self.watched.set(tracer.is_some() || self.observed.get().is_some());
+        self.watched.set(tracer.is_some() || self.observed.get().is_some() || self.slot.is_some());
         *self.tracer.borrow_mut() = tracer;
         self.update_fast();
     }
@@ -251,7 +257,12 @@ impl VmCell {
         self.observed.get()
     }
 
-    /// Whether the VM is traced or observed.
+    /// Where the watchdog looks.
+    pub(crate) fn slot(&self) -> Option<&Arc<Slot>> {
+        self.slot.as_ref()
+    }
+
+    /// Whether the VM is traced, observed or has a budget.
     #[inline]
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.get()

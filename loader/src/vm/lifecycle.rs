@@ -77,6 +77,7 @@ impl Vm {
 
     fn initialize(&mut self) -> Result<(), StartError> {
         let _starting = self.cell.enter_phase(Phase::Starting);
+        let _running = self.cell.slot().map(|slot| slot.enter(None, 0));
         self.backend.initialize().map_err(|failure| {
             self.cell.fail(failure.clone());
             StartError::Failed {
@@ -104,6 +105,9 @@ impl Vm {
         let observed = self.cell.observed().map(|vm| vm.plugin_created(&config.name));
         let root = Root { config: config.clone(), done: DoneState::Running, streams: 0, observed };
         let id = self.cell.contexts.borrow_mut().insert(Context::Root(root));
+        if let Some(slot) = self.cell.slot() {
+            slot.set_plugin(&config.name);
+        }
         let started = self.start_root(id, &config);
         if let Some(observed) = self.cell.observed() {
             observed.plugin_started(&config.name, &started);

@@ -1,6 +1,7 @@
 //! A running instance of a module: its contexts, its callbacks, its end.
 
 mod backend;
+pub(crate) mod budget;
 mod callbacks;
 mod cell;
 mod contexts;

@@ -1,4 +1,4 @@
-//! Callbacks of a VM that somebody watches: a tracer, an observer, or both.
+//! Callbacks of a VM that somebody watches: a tracer, an observer, the watchdog.
 
 use std::time::Instant;
 
@@ -17,6 +17,7 @@ pub(super) fn watched<const COUNT: usize>(
     arguments: impl FnOnce() -> [u64; COUNT],
     callback: impl FnOnce(&mut dyn Backend) -> Returned,
 ) -> Returned {
+    let _running = cell.slot().map(|slot| slot.enter(Some(id), context));
     if cell.is_traced() {
         traced(cell, id, &arguments(), || observed(cell, backend, context, id, callback))
     } else {

@@ -12,6 +12,8 @@ const FRAMES: usize = 32;
 pub(super) struct Backtrace {
     frames: [u64; FRAMES],
     len: usize,
+    /// Frames outside of the image, between those in it.
+    foreign: bool,
 }
 
 impl Backtrace {
@@ -29,6 +31,12 @@ impl Backtrace {
 
     pub(super) fn frames(&self) -> &[u64] {
         &self.frames[..self.len]
+    }
+
+    /// Whether all frames from the innermost one in the image up to the guarded call are the image's, so that no library is under way
+    /// which may hold a lock. Not known of a stack that is too deep.
+    pub(super) fn is_own(&self) -> bool {
+        !self.foreign && (1..FRAMES).contains(&self.len)
     }
 
     /// Adds a frame; false when there is no room for more.
@@ -58,10 +66,13 @@ extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
         // A frame that called goes on behind the call, which may be the next function.
         (&mut *walk.cast::<Walk>(), address.wrapping_sub(usize::from(interrupted == 0)), _Unwind_GetCFA(context))
     };
-    if frame > walk.end {
+    // What the unwinder calls the frame address is where the frame stood when it called.
+    if frame >= walk.end {
         return END_OF_STACK;
     }
-    if (walk.start..walk.end_of_span).contains(&address) && !walk.backtrace.push((address - walk.start) as u64) {
+    if !(walk.start..walk.end_of_span).contains(&address) {
+        walk.backtrace.foreign |= walk.backtrace.len > 0;
+    } else if !walk.backtrace.push((address - walk.start) as u64) {
         return END_OF_STACK;
     }
     NO_REASON
@@ -96,10 +107,10 @@ impl Symbols {
     }
 
     /// The frames as lines of text: number, offset in the image, function and offset in it.
-    pub(super) fn describe(&self, backtrace: &Backtrace) -> String {
+    pub(super) fn describe(&self, frames: &[u64]) -> String {
         use std::fmt::Write as _;
         let mut text = String::new();
-        for (number, address) in backtrace.frames().iter().enumerate() {
+        for (number, address) in frames.iter().enumerate() {
             let _ = match self.find(*address) {
                 Some((name, offset)) => write!(text, "\n  {number:>2}: {address:#x} {name}+{offset:#x}"),
                 None => write!(text, "\n  {number:>2}: {address:#x}"),
@@ -138,7 +149,7 @@ mod tests {
             backtrace.push(address);
         }
         assert_eq!(
-            symbols.describe(&backtrace),
+            symbols.describe(backtrace.frames()),
             "\n   0: 0x11 plain+0x1\n   1: 0x27 foo::bar()+0x7\n   2: 0x30\n   3: 0x40 123foo::bar+0x0"
         );
     }

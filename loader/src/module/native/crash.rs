@@ -31,6 +31,8 @@ pub(super) enum Cause {
     StackSmashed,
     /// It asked for more memory than it may have.
     MemoryLimit,
+    /// It ran longer than it may.
+    Overrun,
     /// The VM failed inside of a hostcall, which has said how.
     Hostcall,
 }
@@ -74,6 +76,7 @@ impl Cause {
             Cause::Assertion => "an assertion of the plugin's failed".to_owned(),
             Cause::StackSmashed => "the plugin overran a buffer on its stack (stack smashing detected)".to_owned(),
             Cause::MemoryLimit => "the plugin wanted more memory than it may have (VmConfig::memory_limit)".to_owned(),
+            Cause::Overrun => "the plugin ran longer than its budget (VmConfig::callback_budget)".to_owned(),
             Cause::Hostcall => "the plugin failed inside of a hostcall".to_owned(),
         }
     }

@@ -7,6 +7,10 @@
 mod platform {
     pub(in super::super) fn install() {}
     pub(in super::super) fn ensure_stack() {}
+    pub(in super::super) fn install_interrupt() {}
+    pub(in super::super) fn interrupter() -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| {})
+    }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -20,6 +24,7 @@ mod platform {
     use super::super::crash::{Cause, Crash, Place};
     use super::super::vm::Instance;
     use super::super::{current, guard, probe};
+    use crate::vm::budget::request;
 
     const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
 
@@ -156,16 +161,100 @@ mod platform {
     /// The arguments are those of a signal handler.
     unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
         let Some(index) = SIGNALS.iter().position(|known| *known == signal) else { return };
-        // SAFETY: written before this handler was installed, and never after. A handler's address is a function of the kind that its
-        // flags say.
+        // SAFETY: written before this handler was installed, and never after.
         unsafe {
-            let previous = (*ptr::addr_of!(PREVIOUS[index])).assume_init();
-            match previous.sa_sigaction {
+            let previous = &*ptr::addr_of!(PREVIOUS[index]);
+            match previous.assume_init_ref().sa_sigaction {
+                // The fault comes again when this handler returns, and then ends the process as it would have.
                 libc::SIG_DFL | libc::SIG_IGN => {
-                    // The fault comes again when this handler returns, and then ends the process as it would have.
-                    libc::sigaction(signal, &previous, ptr::null_mut());
+                    libc::sigaction(signal, previous.as_ptr(), ptr::null_mut());
                 }
-                handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+                _ => forward(previous, signal, info, context),
+            }
+        }
+    }
+
+    /// By which the watchdog interrupts a thread: ignored where nobody handles it, and rarely used.
+    const INTERRUPT: libc::c_int = libc::SIGURG;
+
+    /// Who handled it before.
+    static mut INTERRUPT_BEFORE: MaybeUninit<libc::sigaction> = MaybeUninit::uninit();
+
+    /// Installs the handler of the watchdog's signal, once in the process.
+    pub(in super::super) fn install_interrupt() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: as in `install`.
+            unsafe {
+                let mut previous: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(INTERRUPT, ptr::null(), &mut previous);
+                (*ptr::addr_of_mut!(INTERRUPT_BEFORE)).write(previous);
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = interrupted as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+                libc::sigemptyset(&mut action.sa_mask);
+                libc::sigaction(INTERRUPT, &action, ptr::null_mut());
+            }
+        });
+    }
+
+    /// Interrupts this thread, from another.
+    pub(in super::super) fn interrupter() -> Box<dyn Fn() + Send + Sync> {
+        // SAFETY: takes nothing.
+        let thread = unsafe { libc::gettid() };
+        Box::new(move || {
+            // SAFETY: a thread that has ended gives an error; another one that has its number now passes the signal on.
+            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
+        })
+    }
+
+    extern "C" fn interrupted(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        // SAFETY: as in `handler`.
+        unsafe {
+            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
+            let instruction = registers[libc::REG_RIP as usize] as usize;
+            let instance = current::get().as_ref();
+            let Some((instance, slot)) = instance.and_then(|instance| Some((instance, instance.cell().slot()?))) else {
+                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
+            };
+            let wanted = slot.request.load(Ordering::Acquire);
+            if !matches!(wanted, request::STACK | request::STOP) {
+                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
+            }
+            // Elsewhere than in the image there may be a lock: the watchdog asks again.
+            if instance.in_host.get() || !instance.frame.is_entered() || !instance.span.contains(&instruction) {
+                return;
+            }
+            let backtrace = Backtrace::capture(&instance.span, instance.frame.address());
+            if wanted == request::STOP && !backtrace.is_own() {
+                return;
+            }
+            slot.answer(backtrace.frames());
+            if wanted == request::STOP {
+                instance.crash.set(Some(Crash { cause: Cause::Overrun, backtrace }));
+                registers[libc::REG_RSP as usize] = instance.frame.address() as i64;
+                registers[libc::REG_RIP as usize] = guard::resume as *const () as usize as i64;
+            }
+        }
+    }
+
+    /// Calls the handler that was there before, if there was one.
+    ///
+    /// # Safety
+    ///
+    /// The action is initialised, and the rest are the arguments of a signal handler.
+    unsafe fn forward(
+        action: &MaybeUninit<libc::sigaction>,
+        signal: libc::c_int,
+        info: *mut libc::siginfo_t,
+        context: *mut libc::c_void,
+    ) {
+        // SAFETY: the caller's promise; a handler's address is a function of the kind that its flags say.
+        unsafe {
+            let action = action.assume_init();
+            match action.sa_sigaction {
+                libc::SIG_DFL | libc::SIG_IGN => {}
+                handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
                     let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
                         std::mem::transmute(handler);
                     handler(signal, info, context);
@@ -225,4 +314,4 @@ mod platform {
     }
 }
 
-pub(super) use platform::{ensure_stack, install};
+pub(super) use platform::{ensure_stack, install, install_interrupt, interrupter};

@@ -79,11 +79,11 @@ impl Instance {
         let (kind, message) = match (cause, self.cell.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
             (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
-            (Cause::MemoryLimit, _) => (FailureKind::Limit, cause.describe()),
+            (Cause::MemoryLimit | Cause::Overrun, _) => (FailureKind::Limit, cause.describe()),
             (cause, _) => (FailureKind::Exit, cause.describe()),
         };
         let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        Failure::new(kind, format!("{message}{detail}{}", self.elf.functions.describe(&backtrace)))
+        Failure::new(kind, format!("{message}{detail}{}", self.elf.functions.describe(backtrace.frames())))
     }
 }
 
@@ -230,6 +230,11 @@ impl NativeVm {
             guarded,
             cell,
         };
+        if let (true, Some(slot)) = (guarded, instance.cell.slot()) {
+            signals::install_interrupt();
+            let facts = elf.clone();
+            slot.set_native(signals::interrupter(), Box::new(move |frames| facts.functions.describe(frames)));
+        }
         Ok(NativeVm {
             instance: Box::new(instance),
             image: Some(image),

@@ -85,11 +85,13 @@ impl WasmEngine {
             .map_err(|error| LoadError::Compile { name: name.to_owned(), message: format!("{error:#}") })
     }
 
-    /// The number of ticks that a callback may last.
-    pub(super) fn deadline(&self) -> Option<u64> {
+    /// The number of ticks that a callback may last, with a budget of its own.
+    pub(super) fn deadline(&self, budget: Option<Duration>) -> Option<u64> {
         match self.options.cpu_limit {
             // One more: the next tick may come at once.
-            CpuLimit::Time(time) => Some(time.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1),
+            CpuLimit::Time(time) => {
+                Some(budget.map_or(time, |budget| budget.min(time)).as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1)
+            }
             _ => None,
         }
     }

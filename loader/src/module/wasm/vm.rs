@@ -174,7 +174,8 @@ impl WasmVm {
             CpuLimit::Fuel(fuel) => Some(fuel),
             _ => None,
         };
-        let deadline = module.engine.deadline();
+        let budget = cell.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
+        let deadline = module.engine.deadline(budget);
         prepare(&mut store, fuel, deadline);
         let instance = module.linked.instantiate(&mut store).map_err(|error| StartError::Instantiate {
             module: module.name.clone(),
