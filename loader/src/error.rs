@@ -45,7 +45,7 @@ pub enum LoadError {
     },
     /// It does not meet the loader's trust policy.
     #[cfg(feature = "trust")]
-    #[error("{name}: refused by the trust policy: {}", list(failures))]
+    #[error("{name}: refused by the trust policy: {}", joined(failures, "; "))]
     Untrusted {
         /// The artifact.
         name: String,
@@ -103,8 +103,12 @@ pub enum LoadError {
     },
 }
 
-fn list<T: ToString>(items: &[T]) -> String {
-    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+fn list(items: &[String]) -> String {
+    joined(items, ", ")
+}
+
+fn joined<T: ToString>(items: &[T], separator: &str) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
 }
 
 /// Why a VM or a plugin in it did not start.

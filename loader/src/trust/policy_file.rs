@@ -44,7 +44,9 @@ impl TrustPolicy {
             let line = line_of(error.as_bytes(), valid);
             named(PolicyError::new(Some(line), "this is not text in UTF-8; a policy is a TOML file".to_owned()))
         })?;
-        let base = path.parent().unwrap_or(Path::new(""));
+        // Absolute, so that it means the same folder when the process has gone to another.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let base = absolute.parent().unwrap_or(Path::new("/"));
         let policy = TrustPolicy::parse(&text, base).map_err(named)?;
         if policy.native.allow && others_write {
             let what = format!(

@@ -52,7 +52,7 @@ fn sha256(allowed: &[Sha256Digest], bytes: &[u8], section: &str) -> Finding {
     if allowed.contains(&digest) {
         return Finding::holds(Rule::Sha256, format!("{digest} is listed"));
     }
-    let remedy = format!("if this is the artifact that you want, add \"{digest}\" to sha256 under {section}");
+    let remedy = format!("if this is the artifact that you want, add that to sha256 under {section}");
     Finding::fails(Rule::Sha256, format!("{digest} is not listed"), remedy)
 }
 
@@ -60,7 +60,7 @@ fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Find
     let ids = list(keys.iter().map(PublicKey::id));
     let Some(text) = evidence.signature else {
         let remedy = format!(
-            "sign it with one of the keys under {section} ({ids}): minisign -Sm {} makes the .minisig that belongs beside it",
+            "sign it with one of the keys under {section} ({ids}): minisign -Sm {} writes the .minisig beside it",
             evidence.name
         );
         return Finding::fails(Rule::Signature, "there is no signature", remedy);
@@ -120,7 +120,7 @@ fn mode(facts: &FileFacts, section: &str) -> Finding {
         None => format!("{} (mode not known on this system)", node.path.display()),
     });
     let paths = wrong.iter().map(|node| node.path.display().to_string()).collect::<Vec<_>>().join(" ");
-    let remedy = format!("chmod go-w {paths}; or leave only_owner_writes out of {section}");
+    let remedy = format!("chmod go-w {paths}, or leave only_owner_writes out of {section}");
     Finding::fails(Rule::Mode, format!("others than the owner can write {}", list(modes)), remedy)
 }
 
@@ -141,4 +141,50 @@ fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &st
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
     let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
     if items.is_empty() { "none".to_owned() } else { items.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::Access;
+    use super::super::verdict::Outcome;
+    use super::*;
+
+    /// A file with folders above it, from the root down; each with owner and mode.
+    fn facts(nodes: &[(&str, u32, u32)]) -> FileFacts {
+        let node = |(path, uid, mode): &(&str, u32, u32)| Node {
+            path: path.into(),
+            access: Some(Access { uid: *uid, mode: *mode }),
+        };
+        let (file, folders) = nodes.split_last().unwrap();
+        FileFacts { file: node(file), folders: folders.iter().map(node).collect() }
+    }
+
+    #[test]
+    fn folders_belong_to_an_owner_or_to_root() {
+        let owned = |root: u32, folder: u32, file: u32| {
+            let facts = facts(&[("/", root, 0o755), ("/d", folder, 0o755), ("/d/f", file, 0o644)]);
+            owner(&[1000, 1001], &facts, "[native]")
+        };
+        assert_eq!(owned(0, 0, 1000).outcome, Outcome::Holds);
+        assert_eq!(owned(0, 1001, 1000).outcome, Outcome::Holds);
+        for (finding, fact) in [
+            // Root is no exception for the file: who loads root's files says so.
+            (owned(0, 0, 0), "/d/f belongs to uid 0"),
+            (owned(0, 7, 1000), "/d belongs to uid 7"),
+            (owned(8, 7, 9), "/d/f belongs to uid 9, / belongs to uid 8, /d belongs to uid 7"),
+        ] {
+            assert_eq!((finding.outcome, finding.fact.as_str()), (Outcome::Fails, fact));
+            assert!(finding.remedy.contains("[native] (uid 1000, 1001)"), "{}", finding.remedy);
+        }
+    }
+
+    #[test]
+    fn what_the_system_does_not_tell_does_not_hold() {
+        let mut facts = facts(&[("/", 0, 0o755), ("/f", 0, 0o644)]);
+        assert_eq!(mode(&facts, "[wasm]").outcome, Outcome::Holds);
+        assert_eq!(owner(&[0], &facts, "[wasm]").outcome, Outcome::Holds);
+        facts.file.access = None;
+        assert_eq!(mode(&facts, "[wasm]").outcome, Outcome::Fails);
+        assert_eq!(owner(&[0], &facts, "[wasm]").outcome, Outcome::Fails);
+    }
 }

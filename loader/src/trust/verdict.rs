@@ -84,20 +84,20 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule `{}`: {}", self.rule, self.fact)?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, " ({})", self.remedy) }
     }
 }
 
 impl Verdict {
     /// Of all findings; with `any`, one of the identity rules that holds makes the others needless.
     pub(super) fn new(mut findings: Vec<Finding>, any: bool) -> Verdict {
-        let identity = |finding: &Finding| matches!(finding.rule, Rule::Sha256 | Rule::Signature);
-        if any && findings.iter().any(|finding| identity(finding) && finding.outcome == Outcome::Holds) {
-            for finding in findings.iter_mut().filter(|finding| identity(finding)) {
-                if finding.outcome == Outcome::Fails {
-                    finding.outcome = Outcome::NotNeeded;
-                }
-            }
+        let identity = |finding: &&mut Finding| matches!(finding.rule, Rule::Sha256 | Rule::Signature);
+        let (held, failed): (Vec<_>, Vec<_>) =
+            findings.iter_mut().filter(identity).partition(|finding| finding.outcome == Outcome::Holds);
+        if any && !held.is_empty() {
+            failed.into_iter().for_each(|finding| finding.outcome = Outcome::NotNeeded);
+        } else if any {
+            failed.into_iter().skip(1).for_each(|finding| finding.remedy.insert_str(0, "or "));
         }
         Verdict { findings }
     }
