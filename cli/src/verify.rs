@@ -18,7 +18,7 @@ use crate::{exit, policy};
 #[command(after_help = "\
 Examples:
   dynvm verify --policy trust.toml plugin.so
-  dynvm verify --policy trust.toml dist/*.so dist/*.wasm --format json | jq '.[] | select(.trusted | not)'
+  dynvm verify --policy trust.toml dist/*.so --format json | jq '.[] | select(.trusted | not)'
   dynvm verify --policy trust.toml plugin.so --signature downloads/plugin.so.minisig
 
 A policy, for release builds that are signed, from a folder of root's:
