@@ -8,7 +8,7 @@ use dynvm::trust::{
 use crate::fixture::*;
 
 fn wants(signer: &Signer) -> TrustPolicy {
-    policy(|policy| policy.wasm.keys = Some(vec![key(&Signer::new()), key(&signer)]))
+    policy(|policy| policy.wasm.keys = Some(vec![key(&Signer::new()), key(signer)]))
 }
 
 #[test]
