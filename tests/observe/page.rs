@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Names and values.
+type Labels = Vec<(String, String)>;
+
 /// A family of metrics.
 #[derive(Debug)]
 pub struct Family {
@@ -12,7 +15,7 @@ pub struct Family {
 #[derive(Debug)]
 pub struct Sample {
     pub name: String,
-    pub labels: Vec<(String, String)>,
+    pub labels: Labels,
     pub value: f64,
 }
 
@@ -115,10 +118,10 @@ fn unescape(text: &str) -> (String, &str) {
 
 /// Bounds and counts rise, and the last bucket has all.
 fn check_histograms(name: &str, family: &Family) {
-    let mut buckets: BTreeMap<Vec<(String, String)>, Vec<(f64, f64)>> = BTreeMap::new();
+    let mut buckets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counts = BTreeMap::new();
     for sample in &family.samples {
-        let labels: Vec<_> = sample.labels.iter().filter(|(label, _)| label != "le").cloned().collect();
+        let labels: Labels = sample.labels.iter().filter(|(label, _)| label != "le").cloned().collect();
         if let Some(le) = sample.label("le") {
             buckets.entry(labels).or_default().push((le.parse().expect("a bound is a number"), sample.value));
         } else if sample.name.ends_with("_count") {
