@@ -54,20 +54,18 @@ pub fn check(samples: &[Usage]) -> Result<()> {
     ensure!(samples.len() >= 3, "{} samples do not show whether anything grows: take at least 3", samples.len());
     let part = samples.len() / 3;
     let (first, last) = (&samples[..part], &samples[samples.len() - part..]);
-    let columns: [(&str, fn(&Usage) -> u64); 3] = [
-        ("resident memory in KiB", |usage| usage.memory),
-        ("mappings", |usage| usage.mappings),
-        ("descriptors", |usage| usage.descriptors),
-    ];
-    for (name, column) in columns {
+    let within = |name: &str, column: fn(&Usage) -> u64| {
         let before = first.iter().map(column).max().unwrap_or_default();
         let after = last.iter().map(column).min().unwrap_or_default();
         ensure!(
             after <= before + column(&TOLERANCE),
             "{name} grew: at most {before} at first, at least {after} at last"
         );
-    }
-    Ok(())
+        Ok(())
+    };
+    within("resident memory in KiB", |usage| usage.memory)?;
+    within("mappings", |usage| usage.mappings)?;
+    within("descriptors", |usage| usage.descriptors)
 }
 
 #[cfg(test)]
