@@ -9,7 +9,7 @@ use dynvm::deploy::{Deployment, DeploymentStatus};
 use crate::rig::{Backend, loader};
 use crate::stage::{Stage, config, overwrite, rename_over, version};
 
-const DEBOUNCE: Duration = Duration::from_millis(50);
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
 fn stage(first: &Path) -> Stage {
     Stage::with(first, |mut config| {
@@ -78,7 +78,9 @@ fn files_that_do_not_load_are_counted_and_the_next_change_tries_again() {
     let mut stage = stage(&version(Backend::Native, "one", &[]));
     let _watch = stage.deployment.watch().unwrap();
     let two = std::fs::read(version(Backend::Native, "two", &[])).unwrap();
-    std::fs::write(&stage.path, &two[..two.len() / 2]).unwrap();
+    let half = stage.dir.path().join("half");
+    std::fs::write(&half, &two[..two.len() / 2]).unwrap();
+    rename_over(&stage.path, &half);
     eventually(&stage.deployment, |status| status.reloads_failed == 1);
     assert!(stage.deployment.status().last_error.unwrap().message.contains("truncated"));
     std::fs::remove_file(&stage.path).unwrap();
@@ -94,7 +96,7 @@ fn files_that_do_not_load_are_counted_and_the_next_change_tries_again() {
 fn files_that_are_being_written_are_not_taken() {
     let mut stage = stage(&version(Backend::Native, "one", &[]));
     let mut debounced = config(&stage.deployment_log);
-    debounced.watch_debounce = Duration::from_secs(1);
+    debounced.watch_debounce = Duration::from_secs(2);
     let deployment = Deployment::new(loader(), stage.path.as_path(), debounced).unwrap();
     let _watch = deployment.watch().unwrap();
     let two = std::fs::read(version(Backend::Native, "two", &[])).unwrap();
@@ -114,16 +116,16 @@ fn nothing_is_reloaded_without_a_change() {
     let watch = stage.deployment.watch().unwrap();
     std::fs::write(stage.dir.path().join("another"), "file").unwrap();
     overwrite(&stage.path, &version(Backend::Native, "one", &[]));
-    std::thread::sleep(DEBOUNCE * 6);
+    std::thread::sleep(DEBOUNCE * 4);
     drop(watch);
     // Nor after the watch has ended.
     overwrite(&stage.path, &version(Backend::Native, "two", &[]));
-    std::thread::sleep(DEBOUNCE * 6);
+    std::thread::sleep(DEBOUNCE * 4);
     let status = stage.deployment.status();
     assert_eq!((status.current.number, status.reloads_succeeded, status.reloads_failed), (1, 0, 0));
 }
 
-/// A directory that was removed and made again is found again.
+/// A directory that was removed, or renamed away, and made again is found again.
 #[test]
 fn directories_that_are_made_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -140,6 +142,14 @@ fn directories_that_are_made_again() {
     std::fs::create_dir(&home).unwrap();
     overwrite(&path, &version(Backend::Native, "two", &[]));
     eventually(&deployment, |status| status.current.number == 2);
+    let next = dir.path().join("next");
+    std::fs::create_dir(&next).unwrap();
+    overwrite(&next.join("plugin.so"), &version(Backend::Native, "three", &[]));
+    std::fs::rename(&home, dir.path().join("before")).unwrap();
+    std::fs::rename(&next, &home).unwrap();
+    eventually(&deployment, |status| status.current.number == 3);
+    overwrite(&path, &version(Backend::Native, "four", &[]));
+    eventually(&deployment, |status| status.current.number == 4);
 }
 
 #[test]

@@ -43,7 +43,7 @@
 //!
 //! A host reloads on SIGHUP with a thread that waits for the signal (crate `signal-hook`); `examples/hosts/hot-reload` is complete:
 //!
-//! ```ignore
+//! ```text
 //! let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;
 //! std::thread::spawn(move || {
 //!     for _ in signals.forever() {

@@ -1,7 +1,6 @@
 //! Where a version comes from.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Where an artifact is read from.
 #[derive(Clone, Debug)]
@@ -14,13 +13,13 @@ pub enum Source {
         /// For messages.
         name: String,
         /// The artifact.
-        bytes: Arc<[u8]>,
+        bytes: Vec<u8>,
     },
 }
 
 impl Source {
     /// An artifact in memory. The name is for messages.
-    pub fn bytes(name: impl Into<String>, bytes: impl Into<Arc<[u8]>>) -> Source {
+    pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Source {
         Source::Bytes { name: name.into(), bytes: bytes.into() }
     }
 }
