@@ -35,6 +35,7 @@ compile_error!("dynvm needs at least one backend: enable the feature `native` or
 pub use dynvm_abi as abi;
 
 pub mod codec;
+pub mod deploy;
 pub mod host;
 pub mod inspect;
 pub mod memory;

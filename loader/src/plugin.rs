@@ -145,6 +145,12 @@ impl Plugin {
         self.root
     }
 
+    /// Which VM this is: each that replaces a failed one has the next number. Contexts of one mean nothing to another.
+    #[inline]
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.stats.reload_success
+    }
+
     /// What became of VMs so far.
     pub fn stats(&mut self) -> PluginStats {
         self.count_failure();

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
+use sha2::{Digest as _, Sha256};
 
 pub use kind::{ArtifactKind, BackendKind};
 
@@ -132,12 +133,12 @@ impl Loader {
                     return Err(LoadError::NativeNotAllowed { name: name.to_owned() });
                 };
                 let module = native::NativeModule::new(name, bytes, options.clone())?;
-                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Native(module)))
+                Ok(Module::new(name, kind, bytes, module.abi_version(), Code::Native(module)))
             }
             #[cfg(feature = "wasm")]
             ArtifactKind::Wasm | ArtifactKind::WasmText => {
                 let module = wasm::WasmModule::new(name, bytes, self.wasm.clone())?;
-                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Wasm(module)))
+                Ok(Module::new(name, kind, bytes, module.abi_version(), Code::Wasm(module)))
             }
             #[allow(unreachable_patterns, reason = "reached when a backend is not compiled in")]
             kind => Err(LoadError::BackendMissing {
@@ -177,13 +178,15 @@ pub struct ModuleInfo {
     pub kind: ArtifactKind,
     /// Size of the artifact in bytes.
     pub size: usize,
+    /// SHA-256 of the artifact, in hexadecimal.
+    pub sha256: String,
     /// The ABI version that it was built for.
     pub abi_version: AbiVersion,
 }
 
 impl Module {
-    fn new(name: &str, kind: ArtifactKind, size: usize, abi_version: AbiVersion, code: Code) -> Module {
-        let info = ModuleInfo { name: name.to_owned(), kind, size, abi_version };
+    fn new(name: &str, kind: ArtifactKind, bytes: &[u8], abi_version: AbiVersion, code: Code) -> Module {
+        let info = ModuleInfo { name: name.to_owned(), kind, size: bytes.len(), sha256: sha256(bytes), abi_version };
         Module { inner: Arc::new(Inner { info, code }) }
     }
 
@@ -231,6 +234,11 @@ impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.inner.info.fmt(f)
     }
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The remark on an import that the host does not have: of another version, misspelled, or not of this ABI at all.

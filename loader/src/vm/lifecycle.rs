@@ -275,6 +275,20 @@ impl Vm {
         Ok(RootDone::Deleted)
     }
 
+    /// Ends a plugin that has been stopped and has not called `proxy_done`: `proxy_on_delete`, and it is gone.
+    pub(crate) fn delete_plugin(&mut self, root: ContextId) {
+        self.delete_root(root.0);
+    }
+
+    /// Streams that a plugin has; 0 if there is no such root context.
+    #[inline]
+    pub fn stream_count(&self, root: ContextId) -> usize {
+        match self.cell.contexts.borrow().get(root.0) {
+            Some(Context::Root(root)) => root.streams,
+            _ => 0,
+        }
+    }
+
     fn set_done_state(&mut self, id: u32, state: DoneState) {
         if let Some(root) = self.cell.contexts.borrow_mut().root_mut(id) {
             root.done = state;

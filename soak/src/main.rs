@@ -1,0 +1,41 @@
+//! Runs the loader for long, and fails if anything is lost or grows. Not part of the tests: it takes minutes.
+//!
+//! ```text
+//! cargo run --release -p dynvm-soak -- reload --reloads 1000 --threads 8
+//! ```
+
+mod plugin;
+mod reload;
+mod usage;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Runs the loader for long, and fails if anything is lost or grows.
+#[derive(Parser)]
+#[command(
+    after_help = "Exit codes: 0 nothing was lost and nothing grew, 1 something was or did, or could not be run, 2 wrong usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Reload(reload::ReloadArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().verb {
+        Verb::Reload(args) => reload::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
