@@ -34,6 +34,8 @@ compile_error!("dynvm needs at least one backend: enable the feature `native` or
 
 pub use dynvm_abi as abi;
 
+#[cfg(feature = "bundle")]
+pub mod bundle;
 pub mod codec;
 pub mod host;
 pub mod inspect;
