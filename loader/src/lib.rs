@@ -56,5 +56,7 @@ pub use module::native::NativeOptions;
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
 pub use module::{ArtifactKind, Loader, LoaderOptions, Module, ModuleInfo};
+#[cfg(feature = "bundle")]
+pub use module::{BackendPreference, Choice};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use vm::{ContextId, RootDone, Vm};

@@ -1,5 +1,7 @@
 //! Artifacts: what they are, whether they can be loaded, and the backends that run them.
 
+#[cfg(feature = "bundle")]
+pub(crate) mod fat;
 mod kind;
 #[cfg(feature = "native")]
 pub(crate) mod native;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
+#[cfg(feature = "bundle")]
+pub use fat::{BackendPreference, Choice};
 pub use kind::ArtifactKind;
 
 use crate::error::{LoadError, StartError};
@@ -28,6 +32,9 @@ pub struct LoaderOptions {
     /// How wasm plugins run.
     #[cfg(feature = "wasm")]
     pub wasm: wasm::WasmOptions,
+    /// Which part of a fat plugin runs.
+    #[cfg(feature = "bundle")]
+    pub prefer: BackendPreference,
 }
 
 impl LoaderOptions {
@@ -46,6 +53,8 @@ pub struct Loader {
     native: Option<native::NativeOptions>,
     #[cfg(feature = "wasm")]
     wasm: Arc<wasm::WasmEngine>,
+    #[cfg(feature = "bundle")]
+    prefer: BackendPreference,
 }
 
 impl Loader {
@@ -69,10 +78,15 @@ impl Loader {
             native: options.native,
             #[cfg(feature = "wasm")]
             wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
+            #[cfg(feature = "bundle")]
+            prefer: options.prefer,
         })
     }
 
     /// Loads a file: an ELF shared object, a wasm module, or its text form, told by its content, not by its name.
+    ///
+    /// Of a fat plugin ([`bundle`](crate::bundle)) the native image for this machine is taken if native plugins are allowed, else the
+    /// wasm module; [`ModuleInfo::chosen`] says which, and why.
     ///
     /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new).
     ///
@@ -92,6 +106,18 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
+        #[cfg(feature = "bundle")]
+        if kind == ArtifactKind::Wasm
+            && let Some(bundle) = fat::read(name, bytes)?
+        {
+            return fat::load(self, name, &bundle, bytes.len());
+        }
+        let (code, abi_version) = self.load_code(name, kind, bytes)?;
+        Ok(Module::new(ModuleInfo::new(name, kind, bytes.len(), abi_version), code))
+    }
+
+    /// Loads one artifact that is not made of several.
+    fn load_code(&self, name: &str, kind: ArtifactKind, bytes: &[u8]) -> Result<(Code, AbiVersion), LoadError> {
         match kind {
             #[cfg(feature = "native")]
             ArtifactKind::Native => {
@@ -99,12 +125,14 @@ impl Loader {
                     return Err(LoadError::NativeNotAllowed { name: name.to_owned() });
                 };
                 let module = native::NativeModule::new(name, bytes, options.clone())?;
-                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Native(module)))
+                let abi_version = module.abi_version();
+                Ok((Code::Native(module), abi_version))
             }
             #[cfg(feature = "wasm")]
             ArtifactKind::Wasm | ArtifactKind::WasmText => {
                 let module = wasm::WasmModule::new(name, bytes, self.wasm.clone())?;
-                Ok(Module::new(name, kind, bytes.len(), module.abi_version(), Code::Wasm(module)))
+                let abi_version = module.abi_version();
+                Ok((Code::Wasm(module), abi_version))
             }
             #[allow(unreachable_patterns, reason = "reached when a backend is not compiled in")]
             kind => Err(LoadError::BackendMissing {
@@ -140,17 +168,32 @@ enum Code {
 pub struct ModuleInfo {
     /// The file, or the name it was loaded by.
     pub name: String,
-    /// What it is.
+    /// What runs. Of a fat plugin, the part that was chosen.
     pub kind: ArtifactKind,
-    /// Size of the artifact in bytes.
+    /// Size of the artifact in bytes. Of a fat plugin, all of it.
     pub size: usize,
     /// The ABI version that it was built for.
     pub abi_version: AbiVersion,
+    /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
+    #[cfg(feature = "bundle")]
+    pub chosen: Option<Choice>,
+}
+
+impl ModuleInfo {
+    fn new(name: &str, kind: ArtifactKind, size: usize, abi_version: AbiVersion) -> ModuleInfo {
+        ModuleInfo {
+            name: name.to_owned(),
+            kind,
+            size,
+            abi_version,
+            #[cfg(feature = "bundle")]
+            chosen: None,
+        }
+    }
 }
 
 impl Module {
-    fn new(name: &str, kind: ArtifactKind, size: usize, abi_version: AbiVersion, code: Code) -> Module {
-        let info = ModuleInfo { name: name.to_owned(), kind, size, abi_version };
+    fn new(info: ModuleInfo, code: Code) -> Module {
         Module { inner: Arc::new(Inner { info, code }) }
     }
 
