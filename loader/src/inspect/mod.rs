@@ -3,6 +3,8 @@
 //! This reads more than a loader needs, and of files that no loader takes: it is for people who want to know what they have, and why it
 //! does not load.
 
+#[cfg(feature = "bundle")]
+mod fat;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "wasm")]
@@ -12,6 +14,9 @@ use std::collections::BTreeMap;
 
 use dynvm_abi::table::{self, CALLBACKS, ENTRY_POINTS};
 use dynvm_abi::version::AbiVersion;
+
+#[cfg(feature = "bundle")]
+pub use fat::{FatPlugin, FatPluginImage};
 
 use crate::{ArtifactKind, LoadError, Loader};
 
@@ -49,6 +54,9 @@ pub struct Inspection {
     pub custom_sections: BTreeMap<String, usize>,
     /// What a shared object says of itself (`dynvm_plugin_descriptor`).
     pub descriptor: Option<Vec<(String, String)>>,
+    /// What a fat plugin carries besides its wasm module, which is what all the other facts are about.
+    #[cfg(feature = "bundle")]
+    pub fat: Option<FatPlugin>,
     /// Why it would not load; `None`: it would.
     pub refusal: Option<String>,
 }
@@ -69,23 +77,37 @@ pub struct Hostcall {
 /// The loader is asked whether it would take the artifact, which for wasm compiles it.
 pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
     let mut inspection = Inspection { name: name.to_owned(), size: bytes.len(), ..Inspection::default() };
+    #[cfg(feature = "bundle")]
+    let module = fat::read(&mut inspection, loader, bytes);
+    #[cfg(not(feature = "bundle"))]
+    let module = bytes;
+    read(&mut inspection, module);
+    let loaded = loader.load_bytes(name, bytes);
+    #[cfg(feature = "bundle")]
+    if let (Some(fat), Ok(module)) = (&mut inspection.fat, &loaded) {
+        fat.chosen.clone_from(&module.info().chosen);
+    }
+    inspection.refusal = loaded.err().map(|error: LoadError| error.to_string());
+    inspection
+}
+
+/// Reads what is in one artifact that is not made of several.
+fn read(inspection: &mut Inspection, bytes: &[u8]) {
     match ArtifactKind::of(bytes) {
         #[cfg(feature = "native")]
         Ok(ArtifactKind::Native) => {
             inspection.kind = Some(ArtifactKind::Native);
-            native::read(&mut inspection, bytes);
+            native::read(inspection, bytes);
         }
         Ok(kind) => {
             inspection.kind = Some(kind);
             #[cfg(feature = "wasm")]
             if kind == ArtifactKind::Wasm {
-                wasm::read(&mut inspection, bytes);
+                wasm::read(inspection, bytes);
             }
         }
         Err(_) => {}
     }
-    inspection.refusal = loader.load_bytes(name, bytes).err().map(|error: LoadError| error.to_string());
-    inspection
 }
 
 impl Inspection {
