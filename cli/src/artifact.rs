@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use dynvm::{ArtifactKind, Loader, LoaderOptions, Module, WasmOptions};
+use dynvm::{ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
 
 use crate::build::{BuildOptions, build_plugin};
 use crate::exit::{load_failure, usage};
@@ -43,6 +43,15 @@ impl Backend {
 pub fn loader(wasm: WasmOptions) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
+    Loader::with_options(options).map_err(load_failure)
+}
+
+/// The same for one build of a plugin: of a fat plugin it takes that part.
+pub fn loader_of(backend: Backend) -> anyhow::Result<Loader> {
+    let mut options = LoaderOptions::default().allow_native();
+    if backend == Backend::Wasm {
+        options.prefer = BackendPreference::Wasm;
+    }
     Loader::with_options(options).map_err(load_failure)
 }
 

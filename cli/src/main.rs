@@ -3,6 +3,7 @@
 mod ab;
 mod artifact;
 mod build;
+mod bundle;
 mod exit;
 mod inspect;
 mod progress;
@@ -20,6 +21,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 Examples:
   dynvm build my-plugin                     my-plugin.so and my-plugin.wasm from one crate
   dynvm inspect my-plugin.so                what it is, and whether it would load
+  dynvm bundle p.wasm x86_64=p.so -o p.wasm one file with both builds
   dynvm run my-plugin --request 'GET /'     one request through it
   dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
 
@@ -43,6 +45,7 @@ enum Color {
 enum Verb {
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
+    Bundle(bundle::BundleArgs),
     Run(run::RunArgs),
     Ab(ab::AbArgs),
     /// Print completions for a shell.
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
     let done = match &cli.verb {
         Verb::Build(args) => build::execute(args),
         Verb::Inspect(args) => inspect::execute(args),
+        Verb::Bundle(args) => bundle::execute(args),
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
         Verb::Completions { shell } => {

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dynvm::{Module, WasmOptions};
+use dynvm::Module;
 
-use crate::artifact;
+use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure};
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::{progress, show};
@@ -72,7 +72,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let pair = artifact::pair(&args.plugins)?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(&pair.native)?, load(&pair.wasm)?];
+    let sides = [load(&pair.native, Backend::Native)?, load(&pair.wasm, Backend::Wasm)?];
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario)?;
@@ -89,8 +89,8 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     Ok(if comparison.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-fn load(path: &Path) -> anyhow::Result<Side> {
-    let loader = artifact::loader(WasmOptions::default())?;
+fn load(path: &Path, backend: Backend) -> anyhow::Result<Side> {
+    let loader = artifact::loader_of(backend)?;
     let start = std::time::Instant::now();
     let module = artifact::load(&loader, path)?;
     Ok(Side { path: path.to_owned(), module, load: start.elapsed() })
