@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use dynvm::trust::TrustPolicy;
-use dynvm::{ArtifactKind, Loader, LoaderOptions, Module, WasmOptions};
+use dynvm::{ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
 
 use crate::build::{BuildOptions, build_plugin};
 use crate::exit::{load_failure, usage};
@@ -45,6 +45,16 @@ pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
     options.trust = policy;
+    Loader::with_options(options).map_err(load_failure)
+}
+
+/// The same for one build of a plugin: of a fat plugin it takes that part.
+pub fn loader_of(backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
+    let mut options = LoaderOptions::default().allow_native();
+    options.trust = policy;
+    if backend == Backend::Wasm {
+        options.prefer = BackendPreference::Wasm;
+    }
     Loader::with_options(options).map_err(load_failure)
 }
 

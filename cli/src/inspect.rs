@@ -1,5 +1,7 @@
 //! `dynvm inspect`: what an artifact is, and whether it would load.
 
+mod fat;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,6 +17,9 @@ use crate::{artifact, exit};
 ///
 /// Nothing of the artifact runs. Functions are compared with the Proxy-Wasm ABI: what the plugin asks of the host, what it has to be
 /// called, and what no host of its ABI version has.
+///
+/// Of a fat plugin (dynvm bundle) it tells of the wasm module, of each native image whether it would load here, and of the signature, which
+/// is not verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -79,7 +84,10 @@ fn print(inspection: &Inspection) {
         }
     };
     let kind = inspection.kind.map_or_else(|| "no plugin".to_owned(), |kind| kind.to_string());
-    line("kind", &format!("{kind}, {} bytes", inspection.size));
+    match &inspection.fat {
+        None => line("kind", &format!("{kind}, {} bytes", inspection.size)),
+        Some(fat) => fat::print(fat, inspection.size, line),
+    }
     list("ABI", &inspection.abi_versions.iter().map(ToString::to_string).collect::<Vec<_>>());
     list("SDK", inspection.sdk.as_slice());
     list("toolchain", &inspection.toolchain);
@@ -107,7 +115,7 @@ fn print(inspection: &Inspection) {
     let sections = inspection.custom_sections.iter().map(|(name, size)| format!("{name} ({size})"));
     list("sections", &sections.collect::<Vec<_>>());
     match &inspection.refusal {
-        None => line("verdict", &"would load".green().to_string()),
+        None => line("verdict", &format!("{}{}", "would load".green(), fat::choice(inspection))),
         Some(refusal) => line("verdict", &format!("{}: {refusal}", "would not load".red())),
     }
 }
@@ -130,6 +138,7 @@ struct Json<'a> {
     memory_pages: Option<(u64, Option<u64>)>,
     custom_sections: &'a std::collections::BTreeMap<String, usize>,
     descriptor: Option<std::collections::BTreeMap<&'a str, &'a str>>,
+    fat_plugin: Option<fat::Json<'a>>,
     would_load: bool,
     refusal: Option<&'a str>,
 }
@@ -165,6 +174,7 @@ impl<'a> From<&'a Inspection> for Json<'a> {
                 .descriptor
                 .as_ref()
                 .map(|lines| lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
+            fat_plugin: of.fat.as_ref().map(fat::Json::from),
             would_load: of.refusal.is_none(),
             refusal: of.refusal.as_deref(),
         }

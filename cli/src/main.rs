@@ -3,6 +3,7 @@
 mod ab;
 mod artifact;
 mod build;
+mod bundle;
 mod exit;
 mod inspect;
 mod policy;
@@ -25,6 +26,7 @@ Examples:
   dynvm build my-plugin                     my-plugin.so and my-plugin.wasm from one crate
   dynvm inspect my-plugin.so                what it is, and whether it would load
   dynvm verify --policy trust.toml *.so     whether a trust policy allows them, rule by rule
+  dynvm bundle p.wasm x86_64=p.so -o p.wasm one file with both builds
   dynvm run my-plugin --request 'GET /'     one request through it
   dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
 
@@ -49,6 +51,7 @@ enum Verb {
     Build(build::BuildArgs),
     Inspect(inspect::InspectArgs),
     Verify(verify::VerifyArgs),
+    Bundle(bundle::BundleArgs),
     Run(run::RunArgs),
     Ab(ab::AbArgs),
     /// Print completions for a shell.
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::execute(args),
         Verb::Inspect(args) => inspect::execute(args),
         Verb::Verify(args) => verify::execute(args),
+        Verb::Bundle(args) => bundle::execute(args),
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
         Verb::Completions { shell } => {

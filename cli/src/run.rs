@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dynvm::WasmOptions;
 use dynvm::observe::Observer;
 use dynvm::trace::{Event, Tracer};
 
@@ -31,7 +30,7 @@ pub struct RunArgs {
     /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
     #[arg(value_name = "FILE|DIR")]
     plugin: PathBuf,
-    /// Which build of a directory to run.
+    /// Which build of a directory, or which part of a fat plugin, to run [default: native].
     #[arg(long, value_name = "BACKEND")]
     backend: Option<Backend>,
     /// Print each callback and hostcall with its arguments and results.
@@ -66,7 +65,8 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let policy = args.policy.read()?;
     let path = artifact::single(&args.plugin, args.backend)?;
     let spinner = progress::spinner("loading");
-    let module = artifact::load(&artifact::loader(WasmOptions::default(), policy)?, &path)?;
+    let loader = artifact::loader_of(args.backend.unwrap_or(Backend::Native), policy)?;
+    let module = artifact::load(&loader, &path)?;
     spinner.finish_and_clear();
     let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
     let mut builder = scenario.host()?;

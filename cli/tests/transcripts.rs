@@ -1,6 +1,13 @@
-//! The transcripts of `transcripts.md` are what the tool prints.
+//! The transcripts are what the tool prints.
 
 #[test]
 fn transcripts() {
     trycmd::TestCases::new().case("tests/transcripts.md");
+}
+
+/// Its commands name the machine.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn bundle() {
+    trycmd::TestCases::new().case("tests/bundle.md");
 }

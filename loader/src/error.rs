@@ -93,6 +93,16 @@ pub enum LoadError {
         /// The plugin's ABI version.
         version: AbiVersion,
     },
+    /// Neither the native image nor the wasm module of a fat plugin loads.
+    #[error("{name}: neither part of this fat plugin loads. Native: {native}. Wasm: {wasm}")]
+    NoPartLoads {
+        /// The artifact.
+        name: String,
+        /// Why no native image is used.
+        native: String,
+        /// Why the wasm module is not.
+        wasm: Box<LoadError>,
+    },
     /// The wasm engine refused it.
     #[error("{name}: wasmtime cannot compile it: {message}")]
     Compile {

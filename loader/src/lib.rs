@@ -34,6 +34,8 @@ compile_error!("dynvm needs at least one backend: enable the feature `native` or
 
 pub use dynvm_abi as abi;
 
+#[cfg(feature = "bundle")]
+pub mod bundle;
 pub mod codec;
 pub mod deploy;
 pub mod host;
@@ -59,5 +61,7 @@ pub use module::native::{ImageEdits, NativeOptions};
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
 pub use module::{ArtifactKind, BackendKind, Loader, LoaderOptions, Module, ModuleInfo};
+#[cfg(feature = "bundle")]
+pub use module::{BackendPreference, Choice};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use vm::{ContextId, RootDone, Vm};

@@ -100,8 +100,14 @@ fn of_both_kinds() {
     let key: PublicKey = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".parse().unwrap();
     let policy = policy(|policy| policy.wasm.keys = Some(vec![key.clone()]));
     for signature in signatures {
-        let evidence =
-            |bytes| Evidence { kind: ArtifactKind::Wasm, name: "test", bytes, file: None, signature: Some(signature) };
+        let evidence = |bytes| Evidence {
+            kind: ArtifactKind::Wasm,
+            name: "test",
+            bytes,
+            signed: None,
+            file: None,
+            signature: Some(signature),
+        };
         let verdict = policy.check(&evidence(b"test")).unwrap();
         contains(&verdict.findings()[1].fact, &["signed with the key E7620F1842B4E81F"]);
         contains(&policy.check(&evidence(b"Test")).unwrap_err().to_string(), &["other bytes"]);
@@ -134,6 +140,7 @@ fn digest_or_signature_or_both() {
         let loaded = loader(policy.clone()).load_bytes_signed("memory", &bytes, signature);
         assert_eq!(loaded.is_ok(), trusted, "{require:?} {digest_holds} {signature_holds}");
         let evidence = Evidence {
+            signed: None,
             kind: ArtifactKind::WasmText,
             name: "memory",
             bytes: &bytes,

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use dynvm::Module;
 use dynvm::trust::TrustPolicy;
-use dynvm::{Module, WasmOptions};
 
-use crate::artifact;
+use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure};
 use crate::policy::PolicyArg;
 use crate::scenario::{Scenario, TrafficArgs};
@@ -77,7 +77,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let pair = artifact::pair(&args.plugins)?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(&pair.native, policy.clone())?, load(&pair.wasm, policy)?];
+    let sides = [load(&pair.native, Backend::Native, policy.clone())?, load(&pair.wasm, Backend::Wasm, policy)?];
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario)?;
@@ -94,8 +94,8 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     Ok(if comparison.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-fn load(path: &Path, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
-    let loader = artifact::loader(WasmOptions::default(), policy)?;
+fn load(path: &Path, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
+    let loader = artifact::loader_of(backend, policy)?;
     let start = std::time::Instant::now();
     let module = artifact::load(&loader, path)?;
     Ok(Side { path: path.to_owned(), module, load: start.elapsed() })

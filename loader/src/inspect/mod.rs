@@ -3,6 +3,8 @@
 //! This reads more than a loader needs, and of files that no loader takes: it is for people who want to know what they have, and why it
 //! does not load.
 
+#[cfg(feature = "bundle")]
+mod fat;
 #[cfg(feature = "native")]
 mod native;
 #[cfg(feature = "wasm")]
@@ -14,6 +16,10 @@ use std::path::Path;
 use dynvm_abi::table::{self, CALLBACKS, ENTRY_POINTS};
 use dynvm_abi::version::AbiVersion;
 
+#[cfg(feature = "bundle")]
+pub use fat::{FatPlugin, FatPluginImage};
+
+use crate::module::OfFile;
 use crate::{ArtifactKind, LoadError, Loader, Module};
 
 /// What is known of an artifact.
@@ -50,6 +56,9 @@ pub struct Inspection {
     pub custom_sections: BTreeMap<String, usize>,
     /// What a shared object says of itself (`dynvm_plugin_descriptor`).
     pub descriptor: Option<Vec<(String, String)>>,
+    /// What a fat plugin carries besides its wasm module, which is what all the other facts are about.
+    #[cfg(feature = "bundle")]
+    pub fat: Option<FatPlugin>,
     /// Why it would not load; `None`: it would.
     pub refusal: Option<String>,
 }
@@ -70,7 +79,7 @@ pub struct Hostcall {
 /// The loader is asked whether it would take the artifact, which for wasm compiles it. A trust policy with rules about files refuses
 /// bytes: see [`inspect_file`].
 pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
-    verdict(read(name, bytes), loader.load_bytes(name, bytes))
+    inspection(loader, name, bytes, None, loader.load_bytes(name, bytes))
 }
 
 /// As [`inspect`], of a file, with all that a trust policy asks about it.
@@ -82,34 +91,52 @@ pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadErro
     #[cfg(feature = "trust")]
     if let Some(policy) = loader.trust_policy() {
         let artifact = policy.read_file(path, None)?;
-        return Ok(verdict(read(&artifact.name, &artifact.bytes), loader.load_artifact(policy, &artifact)));
+        let loaded = loader.load_artifact(policy, &artifact);
+        return Ok(inspection(loader, &artifact.name, &artifact.bytes, artifact.file.as_ref(), loaded));
     }
     let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
     Ok(inspect(loader, &path.display().to_string(), &bytes))
 }
 
-fn verdict(inspection: Inspection, loaded: Result<Module, LoadError>) -> Inspection {
-    Inspection { refusal: loaded.err().map(|error| error.to_string()), ..inspection }
+#[cfg_attr(not(feature = "bundle"), expect(unused_variables, reason = "the loader is asked about images"))]
+fn inspection(
+    loader: &Loader,
+    name: &str,
+    bytes: &[u8],
+    file: OfFile<'_>,
+    loaded: Result<Module, LoadError>,
+) -> Inspection {
+    let mut inspection = Inspection { name: name.to_owned(), size: bytes.len(), ..Inspection::default() };
+    #[cfg(feature = "bundle")]
+    let module = fat::read(&mut inspection, loader, bytes, file);
+    #[cfg(not(feature = "bundle"))]
+    let module = bytes;
+    read(&mut inspection, module);
+    #[cfg(feature = "bundle")]
+    if let (Some(fat), Ok(module)) = (&mut inspection.fat, &loaded) {
+        fat.chosen.clone_from(&module.info().chosen);
+    }
+    inspection.refusal = loaded.err().map(|error| error.to_string());
+    inspection
 }
 
-fn read(name: &str, bytes: &[u8]) -> Inspection {
-    let mut inspection = Inspection { name: name.to_owned(), size: bytes.len(), ..Inspection::default() };
+/// Reads what is in one artifact that is not made of several.
+fn read(inspection: &mut Inspection, bytes: &[u8]) {
     match ArtifactKind::of(bytes) {
         #[cfg(feature = "native")]
         Ok(ArtifactKind::Native) => {
             inspection.kind = Some(ArtifactKind::Native);
-            native::read(&mut inspection, bytes);
+            native::read(inspection, bytes);
         }
         Ok(kind) => {
             inspection.kind = Some(kind);
             #[cfg(feature = "wasm")]
             if kind == ArtifactKind::Wasm {
-                wasm::read(&mut inspection, bytes);
+                wasm::read(inspection, bytes);
             }
         }
         Err(_) => {}
     }
-    inspection
 }
 
 impl Inspection {

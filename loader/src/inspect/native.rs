@@ -17,7 +17,7 @@ pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
     if let Some(file) = &file {
         inspection.toolchain = compilers(file);
     }
-    let Ok(facts) = Facts::read(bytes) else { return };
+    let Ok(facts) = Facts::read_for_any_machine(bytes) else { return };
     for name in facts.exports.keys() {
         inspection.export(name);
     }

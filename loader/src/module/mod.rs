@@ -1,5 +1,7 @@
 //! Artifacts: what they are, whether they can be loaded, and the backends that run them.
 
+#[cfg(feature = "bundle")]
+pub(crate) mod fat;
 mod kind;
 #[cfg(feature = "native")]
 pub(crate) mod native;
@@ -16,6 +18,8 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 use sha2::{Digest as _, Sha256};
 
+#[cfg(feature = "bundle")]
+pub use fat::{BackendPreference, Choice};
 pub use kind::{ArtifactKind, BackendKind};
 
 use crate::error::{LoadError, StartError};
@@ -23,6 +27,12 @@ use crate::events;
 #[cfg(feature = "trust")]
 use crate::trust::TrustPolicy;
 use crate::vm::{Backend, VmCell};
+
+/// What a trust policy knows of the file that an artifact comes from.
+#[cfg(feature = "trust")]
+pub(crate) type OfFile<'a> = Option<&'a crate::trust::FileFacts>;
+#[cfg(not(feature = "trust"))]
+pub(crate) type OfFile<'a> = Option<&'a std::convert::Infallible>;
 
 /// How artifacts are loaded and run.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +48,9 @@ pub struct LoaderOptions {
     /// policy's leave, which by default it does not have.
     #[cfg(feature = "trust")]
     pub trust: Option<TrustPolicy>,
+    /// Which part of a fat plugin runs.
+    #[cfg(feature = "bundle")]
+    pub prefer: BackendPreference,
 }
 
 impl LoaderOptions {
@@ -58,6 +71,8 @@ pub struct Loader {
     wasm: Arc<wasm::WasmEngine>,
     #[cfg(feature = "trust")]
     trust: Option<Arc<TrustPolicy>>,
+    #[cfg(feature = "bundle")]
+    prefer: BackendPreference,
 }
 
 impl Loader {
@@ -83,13 +98,18 @@ impl Loader {
             wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
             #[cfg(feature = "trust")]
             trust: options.trust.map(Arc::new),
+            #[cfg(feature = "bundle")]
+            prefer: options.prefer,
         })
     }
 
     /// Loads a file: an ELF shared object, a wasm module, or its text form, told by its content, not by its name.
     ///
+    /// Of a fat plugin ([`bundle`](crate::bundle)) the native image for this machine is taken if native plugins are allowed, else the
+    /// wasm module; [`ModuleInfo::chosen`] says which, and why.
+    ///
     /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new). The file is read once, here. What a trust policy says
-    /// is said of the bytes that are loaded; a signature is looked for beside the file, as `FILE.minisig`.
+    /// is said of the bytes that are loaded; a signature is looked for beside the file, as `FILE.minisig`, and in a fat plugin.
     ///
     /// # Errors
     ///
@@ -101,7 +121,7 @@ impl Loader {
             return self.load_artifact(policy, &policy.read_file(path, None)?);
         }
         let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        self.load_trusted(&path.display().to_string(), &bytes)
+        self.load_trusted(&path.display().to_string(), &bytes, None)
     }
 
     /// Loads an artifact from memory. The name is for messages. A trust policy that has rules about files refuses it; so does one that
@@ -113,19 +133,35 @@ impl Loader {
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         #[cfg(feature = "trust")]
         self.check(name, bytes, None)?;
-        self.load_trusted(name, bytes)
+        self.load_trusted(name, bytes, None)
     }
 
     /// Loads what has been checked, or need not be.
-    fn load_trusted(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+    fn load_trusted(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
         let _loading = events::loading(name);
-        let loaded = self.load(name, bytes);
+        let loaded = self.load(name, bytes, file);
         events::loaded(name, &loaded);
         loaded
     }
 
-    fn load(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
+    #[cfg_attr(
+        not(feature = "bundle"),
+        expect(unused_variables, reason = "only parts of an artifact are asked about again")
+    )]
+    fn load(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
+        #[cfg(feature = "bundle")]
+        if kind == ArtifactKind::Wasm
+            && let Some(bundle) = fat::read(name, bytes)?
+        {
+            return fat::load(self, name, &bundle, bytes, file);
+        }
+        let (code, abi_version) = self.load_code(name, kind, bytes)?;
+        Ok(Module::new(ModuleInfo::new(name, kind, bytes, abi_version), code))
+    }
+
+    /// Loads one artifact that is not made of several.
+    fn load_code(&self, name: &str, kind: ArtifactKind, bytes: &[u8]) -> Result<(Code, AbiVersion), LoadError> {
         match kind {
             #[cfg(feature = "native")]
             ArtifactKind::Native => {
@@ -133,12 +169,14 @@ impl Loader {
                     return Err(LoadError::NativeNotAllowed { name: name.to_owned() });
                 };
                 let module = native::NativeModule::new(name, bytes, options.clone())?;
-                Ok(Module::new(name, kind, bytes, module.abi_version(), Code::Native(module)))
+                let abi_version = module.abi_version();
+                Ok((Code::Native(module), abi_version))
             }
             #[cfg(feature = "wasm")]
             ArtifactKind::Wasm | ArtifactKind::WasmText => {
                 let module = wasm::WasmModule::new(name, bytes, self.wasm.clone())?;
-                Ok(Module::new(name, kind, bytes, module.abi_version(), Code::Wasm(module)))
+                let abi_version = module.abi_version();
+                Ok((Code::Wasm(module), abi_version))
             }
             #[allow(unreachable_patterns, reason = "reached when a backend is not compiled in")]
             kind => Err(LoadError::BackendMissing {
@@ -174,19 +212,35 @@ enum Code {
 pub struct ModuleInfo {
     /// The file, or the name it was loaded by.
     pub name: String,
-    /// What it is.
+    /// What runs. Of a fat plugin, the part that was chosen.
     pub kind: ArtifactKind,
-    /// Size of the artifact in bytes.
+    /// Size of the artifact in bytes. Of a fat plugin, all of it.
     pub size: usize,
     /// SHA-256 of the artifact, in hexadecimal.
     pub sha256: String,
     /// The ABI version that it was built for.
     pub abi_version: AbiVersion,
+    /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
+    #[cfg(feature = "bundle")]
+    pub chosen: Option<Choice>,
+}
+
+impl ModuleInfo {
+    fn new(name: &str, kind: ArtifactKind, artifact: &[u8], abi_version: AbiVersion) -> ModuleInfo {
+        ModuleInfo {
+            name: name.to_owned(),
+            kind,
+            size: artifact.len(),
+            sha256: sha256(artifact),
+            abi_version,
+            #[cfg(feature = "bundle")]
+            chosen: None,
+        }
+    }
 }
 
 impl Module {
-    fn new(name: &str, kind: ArtifactKind, bytes: &[u8], abi_version: AbiVersion, code: Code) -> Module {
-        let info = ModuleInfo { name: name.to_owned(), kind, size: bytes.len(), sha256: sha256(bytes), abi_version };
+    fn new(info: ModuleInfo, code: Code) -> Module {
         Module { inner: Arc::new(Inner { info, code }) }
     }
 

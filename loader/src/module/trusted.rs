@@ -26,7 +26,7 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes_signed(&self, name: &str, bytes: &[u8], signature: &str) -> Result<Module, LoadError> {
         self.check(name, bytes, Some(signature))?;
-        self.load_trusted(name, bytes)
+        self.load_trusted(name, bytes, None)
     }
 
     /// The policy that decides what this loader takes.
@@ -35,15 +35,36 @@ impl Loader {
     }
 
     pub(crate) fn load_artifact(&self, policy: &TrustPolicy, artifact: &Artifact) -> Result<Module, LoadError> {
-        policy.check(&artifact.evidence()?)?;
-        self.load_trusted(&artifact.name, &artifact.bytes)
+        #[cfg_attr(not(feature = "bundle"), expect(unused_mut, reason = "a fat plugin's signature is added"))]
+        let mut evidence = artifact.evidence()?;
+        #[cfg(feature = "bundle")]
+        add_inner_signature(&mut evidence);
+        policy.check(&evidence)?;
+        self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref())
     }
 
     /// Applies the policy, if there is one, to bytes that come from memory.
     pub(super) fn check(&self, name: &str, bytes: &[u8], signature: Option<&str>) -> Result<(), LoadError> {
         let Some(policy) = &self.trust else { return Ok(()) };
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
-        policy.check(&Evidence { kind, name, bytes, file: None, signature })?;
+        #[cfg_attr(not(feature = "bundle"), expect(unused_mut, reason = "a fat plugin's signature is added"))]
+        let mut evidence = Evidence { kind, name, bytes, signed: None, file: None, signature };
+        #[cfg(feature = "bundle")]
+        add_inner_signature(&mut evidence);
+        policy.check(&evidence)?;
         Ok(())
+    }
+}
+
+/// Of a fat plugin without a signature beside it, the one that is in it: it covers the wasm module as well.
+#[cfg(feature = "bundle")]
+pub(crate) fn add_inner_signature(evidence: &mut Evidence<'_>) {
+    if evidence.kind == ArtifactKind::Wasm
+        && evidence.signature.is_none()
+        && let Ok(Some(bundle)) = crate::bundle::Bundle::read(evidence.bytes)
+        && let Some(signature) = bundle.signature()
+    {
+        evidence.signature = Some(signature);
+        evidence.signed = Some(bundle.signed_bytes());
     }
 }

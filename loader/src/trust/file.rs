@@ -79,6 +79,7 @@ impl Artifact {
             kind,
             name: &self.name,
             bytes: &self.bytes,
+            signed: None,
             file: self.file.as_ref(),
             signature: self.signature.as_deref(),
         })

@@ -98,9 +98,11 @@ pub struct Evidence<'a> {
     pub name: &'a str,
     /// What will be loaded.
     pub bytes: &'a [u8],
+    /// What the signature covers, if that is not `bytes`: of a fat plugin, the manifest with the digests of its parts.
+    pub signed: Option<&'a [u8]>,
     /// The file that the bytes were read from. Without one the rules about files do not hold.
     pub file: Option<&'a FileFacts>,
-    /// The text of a detached minisign signature of the bytes.
+    /// The text of a minisign signature.
     pub signature: Option<&'a str>,
 }
 

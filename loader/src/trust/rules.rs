@@ -65,7 +65,7 @@ fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Find
         );
         return Finding::fails(Rule::Signature, "there is no signature", remedy);
     };
-    match verify_signature(keys, evidence.bytes, text) {
+    match verify_signature(keys, evidence.signed.unwrap_or(evidence.bytes), text) {
         Ok(id) => Finding::holds(Rule::Signature, format!("signed with the key {id}")),
         Err(error) => {
             let remedy = match error {

@@ -11,6 +11,7 @@ pub(super) struct Crash {
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "some happen only with a heap, or where crashes are contained")]
 pub(super) enum Cause {
     /// A fault of the processor.
     Fault {

@@ -101,13 +101,30 @@ impl Hooks {
 }
 
 impl Facts {
-    /// Reads a file's bytes. Never panics, whatever they are.
+    /// Reads a file for this machine. Never panics, whatever the bytes are.
     ///
     /// # Errors
     ///
     /// What is wrong with the file, and what to do.
     pub(crate) fn read(bytes: &[u8]) -> Result<Facts, String> {
+        let machine = check_identity(bytes)?;
+        if machine != MACHINE {
+            return Err(format!(
+                "this ELF file is for {}; this machine is {}: build the plugin for it, or use its .wasm",
+                machine_name(machine),
+                machine_name(MACHINE),
+            ));
+        }
+        Facts::read_tables(bytes)
+    }
+
+    /// Reads a file for any machine: nothing that is read here depends on it.
+    pub(crate) fn read_for_any_machine(bytes: &[u8]) -> Result<Facts, String> {
         check_identity(bytes)?;
+        Facts::read_tables(bytes)
+    }
+
+    fn read_tables(bytes: &[u8]) -> Result<Facts, String> {
         let damaged = |what: &str| format!("the ELF file is damaged or truncated: {what}; copy or build it again");
         let header = FileHeader64::<LE>::parse(bytes).map_err(|error| damaged(&error.to_string()))?;
         let segments = header.program_headers(LE, bytes).map_err(|error| damaged(&error.to_string()))?;
@@ -244,8 +261,8 @@ fn functions(bytes: &[u8], header: &FileHeader64<LE>) -> Option<Symbols> {
     })))
 }
 
-/// Class, byte order, machine and type.
-fn check_identity(bytes: &[u8]) -> Result<(), String> {
+/// Class, byte order and type. Gives the machine.
+fn check_identity(bytes: &[u8]) -> Result<u16, String> {
     let Some(ident) = bytes.get(..20) else {
         return Err(format!(
             "the ELF file is truncated: it has {} bytes, less than its header; copy or build it again",
@@ -260,15 +277,8 @@ fn check_identity(bytes: &[u8]) -> Result<(), String> {
     }
     let kind = u16::from_le_bytes([ident[16], ident[17]]);
     let machine = u16::from_le_bytes([ident[18], ident[19]]);
-    if machine != MACHINE {
-        return Err(format!(
-            "this ELF file is for {}; this machine is {}: build the plugin for it, or use its .wasm",
-            machine_name(machine),
-            machine_name(MACHINE),
-        ));
-    }
     match kind {
-        elf::ET_DYN => Ok(()),
+        elf::ET_DYN => Ok(machine),
         elf::ET_REL => Err("this is an object file (.o), not linked yet: link it with -shared".to_owned()),
         elf::ET_EXEC => Err("this is a program, not a shared object: build the plugin as a library".to_owned()),
         elf::ET_CORE => Err("this is a core dump, not a shared object".to_owned()),

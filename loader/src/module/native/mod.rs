@@ -3,6 +3,7 @@
 //! ```text
 //!   elf      what is in the file, read before any of it runs
 //!   edit     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
+//!   system   whether this system has what the file needs
 //!   image    one private mapping: written to a file of its own, opened, closed
 //!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
 //!   current  which VM runs on this thread
@@ -32,6 +33,7 @@ mod names;
 mod output;
 mod probe;
 mod signals;
+mod system;
 mod vm;
 
 use std::path::PathBuf;
@@ -135,7 +137,9 @@ pub(crate) struct NativeModule {
 
 impl NativeModule {
     pub(crate) fn new(name: &str, bytes: &[u8], options: NativeOptions) -> Result<NativeModule, LoadError> {
-        let elf = elf::Facts::read(bytes).map_err(|what| LoadError::Malformed { name: name.to_owned(), what })?;
+        let malformed = |what| LoadError::Malformed { name: name.to_owned(), what };
+        let elf = elf::Facts::read(bytes).map_err(malformed)?;
+        system::check(bytes).map_err(malformed)?;
         let version = elf.abi_version.ok_or_else(|| LoadError::NoAbiVersion { name: name.to_owned() })?;
         let unknown: Vec<String> = elf
             .imports

@@ -1,0 +1,194 @@
+//! The layout of the sections: `docs/fat-plugins.md` has it in words. Numbers are little endian.
+
+use super::{BundleError, Image};
+
+/// Name of the custom section of one native image.
+pub const NATIVE_SECTION: &str = "dynvm.native";
+
+/// Name of the custom section of the manifest.
+pub const MANIFEST_SECTION: &str = "dynvm.manifest";
+
+/// Name of the custom section of the signature.
+pub const SIGNATURE_SECTION: &str = "dynvm.signature";
+
+/// Most native images in one fat plugin.
+pub const MAX_IMAGES: usize = 16;
+
+/// Most bytes of a signature; minisign's have about 300.
+pub const MAX_SIGNATURE_LEN: usize = 4096;
+
+/// Most bytes of a fat plugin: the size of a module that the WebAssembly JavaScript interface allows, which V8 keeps to in Envoy too.
+pub const MAX_SIZE: u64 = 1 << 30;
+
+/// The version of the image header and of the manifest.
+const VERSION: u8 = 1;
+
+/// What a manifest begins with, so that a signature of one is never a signature of anything else that the same key signs.
+const MAGIC: &[u8; 15] = b"dynvm.manifest\0";
+
+/// An entry of the manifest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) machine: &'a str,
+    pub(super) len: u64,
+    pub(super) digest: [u8; 32],
+}
+
+/// A manifest.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Manifest<'a> {
+    pub(super) wasm_len: u64,
+    pub(super) wasm_digest: [u8; 32],
+    pub(super) images: Vec<Entry<'a>>,
+}
+
+/// The header of an image: version, length of the machine's name, the name, digest. The image follows.
+pub(super) fn image_header(image: &Image<'_>) -> Vec<u8> {
+    let mut out = vec![VERSION];
+    push_name(&mut out, image.machine);
+    out.extend_from_slice(&image.digest);
+    out
+}
+
+/// An image section's payload, taken apart. The digest is what the header says.
+pub(super) fn read_image(payload: &[u8]) -> Result<Image<'_>, BundleError> {
+    let mut fields = Fields { section: NATIVE_SECTION, rest: payload };
+    fields.version()?;
+    let machine = fields.name()?;
+    let digest = fields.array("digest")?;
+    Ok(Image { machine, digest, bytes: fields.rest })
+}
+
+impl<'a> Manifest<'a> {
+    /// Magic, version, length and digest of the wasm module, number of images; for each the name of its machine, its length, its digest.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.push(VERSION);
+        out.extend_from_slice(&self.wasm_len.to_le_bytes());
+        out.extend_from_slice(&self.wasm_digest);
+        out.push(self.images.len() as u8);
+        for image in &self.images {
+            push_name(&mut out, image.machine);
+            out.extend_from_slice(&image.len.to_le_bytes());
+            out.extend_from_slice(&image.digest);
+        }
+        out
+    }
+
+    pub(super) fn read(payload: &'a [u8]) -> Result<Manifest<'a>, BundleError> {
+        let mut fields = Fields { section: MANIFEST_SECTION, rest: payload };
+        if fields.array("first bytes")? != *MAGIC {
+            return Err(fields.wrong("it does not begin as a manifest"));
+        }
+        fields.version()?;
+        let wasm_len = u64::from_le_bytes(fields.array("length of the wasm module")?);
+        let wasm_digest = fields.array("digest of the wasm module")?;
+        let [count] = fields.array("number of images")?;
+        // Grows as entries are found: the count is only what the file says.
+        let mut images = Vec::new();
+        for _ in 0..count {
+            let machine = fields.name()?;
+            let len = u64::from_le_bytes(fields.array("length of an image")?);
+            images.push(Entry { machine, len, digest: fields.array("digest of an image")? });
+        }
+        if !fields.rest.is_empty() {
+            return Err(fields.wrong(&format!("{} bytes follow its last field", fields.rest.len())));
+        }
+        Ok(Manifest { wasm_len, wasm_digest, images })
+    }
+}
+
+/// Whether bytes are a signature as minisign prints it, as far as can be told without its parser.
+pub(super) fn read_signature(payload: &[u8]) -> Result<&str, BundleError> {
+    let wrong = |what: String| BundleError::Signature { what };
+    if payload.len() > MAX_SIGNATURE_LEN {
+        return Err(wrong(format!("it has {} bytes, more than {MAX_SIGNATURE_LEN}", payload.len())));
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| wrong("it is not text".to_owned()))?;
+    let lines: Vec<&str> = text.lines().collect();
+    match lines[..] {
+        [untrusted, _, trusted, _] => {
+            for (line, start) in [(untrusted, "untrusted comment: "), (trusted, "trusted comment: ")] {
+                if !line.starts_with(start) {
+                    return Err(wrong(format!("a line begins with {:?}, not with {start:?}", clip(line))));
+                }
+            }
+            Ok(text)
+        }
+        _ => Err(wrong(format!("it has {} lines, not 4", lines.len()))),
+    }
+}
+
+fn clip(line: &str) -> String {
+    line.chars().take(20).collect()
+}
+
+/// A custom section. Its size is known to fit by [`MAX_SIZE`].
+pub(super) fn push_section(out: &mut Vec<u8>, name: &str, parts: &[&[u8]]) {
+    let payload: usize = parts.iter().map(|part| part.len()).sum();
+    out.push(0);
+    push_leb128(out, leb128_len(name.len()) + name.len() + payload);
+    push_leb128(out, name.len());
+    out.extend_from_slice(name.as_bytes());
+    parts.iter().for_each(|part| out.extend_from_slice(part));
+}
+
+fn push_leb128(out: &mut Vec<u8>, mut value: usize) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Bytes that a length takes in its shortest form.
+pub(super) fn leb128_len(value: usize) -> usize {
+    (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
+}
+
+/// Names are those of `machine`, or were read by [`Fields::name`]: short.
+fn push_name(out: &mut Vec<u8>, name: &str) {
+    out.push(name.len() as u8);
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// Takes fields from the front of a payload.
+struct Fields<'a> {
+    section: &'static str,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn wrong(&self, what: &str) -> BundleError {
+        BundleError::Header { section: self.section, what: what.to_owned() }
+    }
+
+    fn take(&mut self, len: usize, what: &str) -> Result<&'a [u8], BundleError> {
+        let taken = self.rest.split_at_checked(len);
+        let (taken, rest) = taken.ok_or_else(|| self.wrong(&format!("it ends within the {what}")))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self, what: &str) -> Result<[u8; N], BundleError> {
+        Ok(self.take(N, what)?.try_into().expect("as long as was asked for"))
+    }
+
+    fn version(&mut self) -> Result<(), BundleError> {
+        match self.array("version")? {
+            [VERSION] => Ok(()),
+            [version] => Err(BundleError::Version { section: self.section, version, known: VERSION }),
+        }
+    }
+
+    /// A machine's name: it may be one that this build does not know, but it looks like one.
+    fn name(&mut self) -> Result<&'a str, BundleError> {
+        let [len] = self.array("name of a machine")?;
+        let name = self.take(usize::from(len), "name of a machine")?;
+        let plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'_';
+        match std::str::from_utf8(name) {
+            Ok(text) if (1..=32).contains(&name.len()) && name.iter().all(plain) => Ok(text),
+            _ => Err(self.wrong(&format!("\"{}\" is not the name of a machine", name.escape_ascii()))),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! From a module and images to a fat plugin.
+
+use super::format::{self, Entry, Manifest};
+use super::machine;
+use super::read::sha256;
+use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, MAX_SIZE, NATIVE_SECTION, SIGNATURE_SECTION};
+
+/// Makes a fat plugin. The same input gives the same bytes, in whatever order the images are added.
+///
+/// ```
+/// use dynvm::bundle::{Bundle, BundleWriter};
+///
+/// # fn image() -> Vec<u8> { let mut elf = b"\x7fELF\x02\x01".to_vec(); elf.resize(18, 0); elf.extend([183, 0]); elf }
+/// let wasm = b"\0asm\x01\0\0\0";
+/// let image = image(); // a shared object for aarch64
+/// let fat = BundleWriter::new(wasm)?.image("aarch64", &image)?.write()?;
+///
+/// let bundle = Bundle::read(&fat)?.expect("a fat plugin");
+/// assert_eq!(bundle.wasm(), wasm);
+/// assert_eq!(bundle.image_for("aarch64").unwrap().bytes, image);
+/// # Ok::<(), dynvm::bundle::BundleError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BundleWriter<'a> {
+    wasm: &'a [u8],
+    images: Vec<Image<'a>>,
+}
+
+impl<'a> BundleWriter<'a> {
+    /// Begins with a wasm module. Of a fat plugin the module alone is taken: its images and its signature are left behind.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no wasm module, or a damaged fat plugin.
+    pub fn new(wasm: &'a [u8]) -> Result<BundleWriter<'a>, BundleError> {
+        let wasm = Bundle::read(wasm)?.map_or(wasm, |bundle| bundle.wasm());
+        Ok(BundleWriter { wasm, images: Vec::new() })
+    }
+
+    /// Adds a native image for one of [`MACHINES`](super::MACHINES).
+    ///
+    /// # Errors
+    ///
+    /// No such machine, an image that is not for it, or a second one for the same.
+    pub fn image(mut self, machine: &'a str, bytes: &'a [u8]) -> Result<BundleWriter<'a>, BundleError> {
+        if !machine::is_known(machine) {
+            return Err(BundleError::UnknownMachine { machine: machine.to_owned() });
+        }
+        machine::check(machine, bytes)?;
+        match self.images.binary_search_by_key(&machine, |image| image.machine) {
+            Ok(_) => Err(BundleError::DuplicateMachine { machine: machine.to_owned() }),
+            Err(_) if self.images.len() == MAX_IMAGES => Err(BundleError::TooManyImages),
+            Err(at) => {
+                self.images.insert(at, Image { machine, digest: sha256(bytes), bytes });
+                Ok(self)
+            }
+        }
+    }
+
+    /// The fat plugin, without a signature.
+    ///
+    /// # Errors
+    ///
+    /// There is no image, or it would be larger than [`MAX_SIZE`](super::MAX_SIZE).
+    pub fn write(&self) -> Result<Vec<u8>, BundleError> {
+        self.unsigned().map(|(bytes, _)| bytes)
+    }
+
+    /// The fat plugin with a signature: `sign` is given the bytes to sign and returns what minisign would print.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](BundleWriter::write), what `sign` returns, or what it made is not a signature of minisign.
+    pub fn write_signed<E: From<BundleError>>(
+        &self,
+        sign: impl FnOnce(&[u8]) -> Result<String, E>,
+    ) -> Result<Vec<u8>, E> {
+        let (mut out, manifest) = self.unsigned()?;
+        let signature = sign(&manifest)?;
+        format::read_signature(signature.as_bytes())?;
+        format::push_section(&mut out, SIGNATURE_SECTION, &[signature.as_bytes()]);
+        Ok(out)
+    }
+
+    /// The bytes, and the manifest among them.
+    fn unsigned(&self) -> Result<(Vec<u8>, Vec<u8>), BundleError> {
+        if self.images.is_empty() {
+            return Err(BundleError::NoImages);
+        }
+        let entry =
+            |image: &Image<'a>| Entry { machine: image.machine, len: image.bytes.len() as u64, digest: image.digest };
+        let manifest = Manifest {
+            wasm_len: self.wasm.len() as u64,
+            wasm_digest: sha256(self.wasm),
+            images: self.images.iter().map(entry).collect(),
+        };
+        let manifest = manifest.to_bytes();
+        let parts = self.images.iter().map(|image| image.bytes.len() as u64).sum::<u64>() + self.wasm.len() as u64;
+        check_size(parts)?;
+        let mut out = Vec::with_capacity(parts as usize + 1024 * (self.images.len() + 1));
+        out.extend_from_slice(self.wasm);
+        for image in &self.images {
+            format::push_section(&mut out, NATIVE_SECTION, &[&format::image_header(image), image.bytes]);
+        }
+        format::push_section(&mut out, MANIFEST_SECTION, &[&manifest]);
+        Ok((out, manifest))
+    }
+}
+
+/// Leaves room for headers, manifest and signature, which have a few kilobytes.
+pub(super) fn check_size(parts: u64) -> Result<(), BundleError> {
+    const HEADERS: u64 = 16 << 10;
+    if parts > MAX_SIZE - HEADERS {
+        return Err(BundleError::TooLarge { size: parts + HEADERS });
+    }
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Fat plugins made of real ones: what reads them, what runs of them, and what damage does.
+
+#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
+#[path = "../checklist/compile.rs"]
+mod compile;
+#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
+#[path = "../checklist/rig.rs"]
+mod rig;
+
+mod choice;
+mod damage;
+mod inspect;
+mod round_trip;
+
+use dynvm::bundle::{BundleError, BundleWriter, this_machine};
+use rig::Backend;
+
+/// The wasm build of the probe.
+fn wasm() -> Vec<u8> {
+    std::fs::read(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap()
+}
+
+/// Its native build, for this machine.
+fn image() -> Vec<u8> {
+    std::fs::read(compile::plugin(Backend::Native, "probe.c", &[])).unwrap()
+}
+
+/// A machine that this is not, and an image that says it is for it.
+fn other_image() -> (&'static str, Vec<u8>) {
+    let mut image = image();
+    // e_machine.
+    let (name, number) = if this_machine() == "aarch64" { ("x86_64", 62) } else { ("aarch64", 183) };
+    image[18] = number;
+    (name, image)
+}
+
+/// A fat plugin of these images.
+fn fat(images: &[(&str, &[u8])]) -> Vec<u8> {
+    let wasm = wasm();
+    let mut writer = BundleWriter::new(&wasm).unwrap();
+    for (machine, image) in images {
+        writer = writer.image(machine, image).unwrap();
+    }
+    writer.write().unwrap()
+}
+
+/// The same with a signature, of which only the form is right.
+fn fat_signed(images: &[(&str, &[u8])]) -> Vec<u8> {
+    let wasm = wasm();
+    let mut writer = BundleWriter::new(&wasm).unwrap();
+    for (machine, image) in images {
+        writer = writer.image(machine, image).unwrap();
+    }
+    let text = "untrusted comment: u\nAAAA\ntrusted comment: by a test\nAAAA\n";
+    writer.write_signed::<BundleError>(|_| Ok(text.to_owned())).unwrap()
+}
