@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! cargo run --release -p dynvm-soak -- reload --reloads 1000 --threads 8
+//! cargo run --release -p dynvm-soak -- crash --crashes 10000 --threads 8
 //! ```
 
+mod crash;
 mod plugin;
 mod reload;
 mod usage;
@@ -24,11 +26,13 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Verb {
+    Crash(crash::CrashArgs),
     Reload(reload::ReloadArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        Verb::Crash(args) => crash::run(&args),
         Verb::Reload(args) => reload::run(&args),
     };
     match result {

@@ -59,7 +59,7 @@ std::string configuration;
 }
 
 [[gnu::noinline]] void must_not_throw() noexcept {
-  if (*hidden(&configuration) == "noexcept") throw 1;
+  if (*hidden(&configuration) != "nothing") throw 1;
 }
 
 [[gnu::noinline]] void smash() {
@@ -159,7 +159,16 @@ proxy_filter_headers_status_t proxy_on_request_headers(uint32_t, size_t, uint32_
     log(std::to_string(++count_of_streams()).c_str());
     return PROXY_FILTER_HEADERS_STATUS_CONTINUE;
   }
+  // The configuration says how every stream fails, a header how this one does.
+  uint8_t *how = nullptr;
+  size_t size = 0;
+  if (proxy_get_header_map_value(PROXY_MAP_TYPE_HTTP_REQUEST_HEADERS, DYNVM_LITERAL("x-crash"), &how, &size) == PROXY_STATUS_OK) {
+    std::string text(reinterpret_cast<char *>(how), size);
+    free(how);
+    fail(text);
+  }
   fail(configuration);
+  proxy_add_header_map_value(PROXY_MAP_TYPE_HTTP_REQUEST_HEADERS, DYNVM_LITERAL("x-served"), DYNVM_LITERAL("1"));
   return PROXY_FILTER_HEADERS_STATUS_CONTINUE;
 }
 

@@ -45,7 +45,7 @@ fn bad_versions_do_not_displace_a_good_one() {
         refused(&mut stage, bytes(b"apiVersion: v1\n"), "this is a text file");
         refused(&mut stage, bytes(b""), "the file is empty");
         for part in [good.len() / 2, good.len() / 3] {
-            let expected = if backend == Backend::Native { "truncated" } else { "cannot compile" };
+            let expected = if backend == Backend::Native { "truncated" } else { "truncated or damaged" };
             refused(&mut stage, bytes(&good[..part]), expected);
         }
         refused(&mut stage, built(&["NO_MARKER"]), "exports none of proxy_abi_version");

@@ -203,7 +203,7 @@ impl Seen {
     fn look(&mut self, slot: &Slot) {
         let serial = slot.serial.load(Ordering::Acquire);
         let now = Instant::now();
-        if serial != self.serial || serial % 2 == 0 {
+        if serial != self.serial || serial.is_multiple_of(2) {
             (self.serial, self.since, self.reported) = (serial, now, false);
             return;
         }
@@ -214,13 +214,13 @@ impl Seen {
         let answered = slot.request.load(Ordering::Acquire) == request::DONE;
         // Where the thread cannot be interrupted, it is not waited for longer than this.
         let patience = slot.limit() + Duration::from_millis(50);
-        if let Some((interrupt, _)) = &*lock(&slot.native) {
-            if !answered {
-                slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);
-                interrupt();
-                if time < patience {
-                    return;
-                }
+        if let Some((interrupt, _)) = &*lock(&slot.native)
+            && !answered
+        {
+            slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);
+            interrupt();
+            if time < patience {
+                return;
             }
         }
         if !self.reported {

@@ -5,6 +5,7 @@
 //!   edit     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
 //!   system   whether this system has what the file needs
 //!   image    one private mapping: written to a file of its own, opened, closed
+//!   dependencies  libraries that the file needs, opened before it
 //!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
 //!   current  which VM runs on this thread
 //!   guard    calls that survive a crash of what they call: faults (signals), exceptions (exception), ends of the process (exits)
@@ -20,6 +21,7 @@ mod backtrace;
 mod constructors;
 mod crash;
 mod current;
+mod dependencies;
 mod destructors;
 mod edit;
 pub(crate) mod elf;

@@ -15,7 +15,7 @@ use super::elf::Facts;
 use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
-use super::{NativeModule, constructors, current, exits, heap, imports, probe, signals};
+use super::{NativeModule, constructors, current, dependencies, exits, heap, imports, probe, signals};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::vm::{Addr, Backend, Guest, Returned, VmCell};
 
@@ -199,6 +199,7 @@ impl NativeVm {
             signals::ensure_stack();
         }
         let elf = &module.elf;
+        dependencies::open(&elf.needed);
         let marker = module.abi_version().marker();
         let marker = (marker, elf.exports[marker]);
         // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those of

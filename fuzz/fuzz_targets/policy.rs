@@ -1,0 +1,11 @@
+//! Policy files: no text makes the parser panic.
+#![no_main]
+
+use std::path::Path;
+
+use dynvm::trust::TrustPolicy;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    let _ = TrustPolicy::parse(text, Path::new("/"));
+});
