@@ -22,7 +22,7 @@ pub struct ReloadBackoff {
 }
 
 impl Default for ReloadBackoff {
-    /// No wait between single failures, up to a second for failures in a row.
+    /// No wait: every failed VM is replaced at the next stream. With a `base`, failures in a row wait longer and longer, up to a second.
     fn default() -> Self {
         ReloadBackoff { base: Duration::ZERO, max: Duration::from_secs(1) }
     }

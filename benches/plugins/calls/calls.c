@@ -39,3 +39,11 @@ proxy_filter_data_status_t proxy_on_request_body(uint32_t context_id, size_t cou
   }
   return PROXY_FILTER_DATA_STATUS_CONTINUE;
 }
+
+// A crash.
+proxy_filter_headers_status_t proxy_on_response_headers(uint32_t context_id, size_t count, uint32_t end_of_stream) {
+  (void)context_id;
+  (void)count;
+  (void)end_of_stream;
+  __builtin_trap();
+}

@@ -4,6 +4,7 @@ mod calls;
 mod instructions;
 mod memory;
 mod peer;
+mod recovery;
 mod start;
 mod streams;
 mod table;
@@ -45,6 +46,8 @@ enum Table {
     Start,
     /// Of one more VM.
     Memory,
+    /// A crash, and a reload.
+    Recovery,
     /// Whole streams, in instructions instead of time.
     Instructions,
 }
@@ -56,7 +59,7 @@ fn main() -> anyhow::Result<()> {
         return instructions::run_only(&suite, only);
     }
     let tables = match &args.tables[..] {
-        [] => vec![Table::Calls, Table::Streams, Table::Growth, Table::Start, Table::Memory],
+        [] => vec![Table::Calls, Table::Streams, Table::Growth, Table::Start, Table::Memory, Table::Recovery],
         named => named.to_vec(),
     };
     for table in tables {
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
             Table::Growth => streams::measure(&suite, &dynvm_benches::BODIES, args.rounds / 4, args.peer.as_deref())?,
             Table::Start => start::measure(&suite, args.rounds)?,
             Table::Memory => memory::measure(&suite)?,
+            Table::Recovery => recovery::measure(args.rounds)?,
             Table::Instructions => instructions::measure()?,
         }
         println!();

@@ -160,7 +160,7 @@ fn rename_hostcalls(names: &mut Names<'_>) {
 
 /// Reads the edited file: the same exports, the imports renamed, the hooks gone.
 fn verify(bytes: &[u8], before: &Facts, edits: Edits) -> Result<(), String> {
-    let after = Facts::read(bytes)?;
+    let after = Facts::read_for_any_machine(bytes)?;
     let gone = |renames: &[(&str, &str)]| renames.iter().all(|(old, _)| !after.imports.contains(*old));
     let sets = [
         (edits.thread_destructors, THREAD_DESTRUCTORS),
@@ -188,4 +188,86 @@ fn verify(bytes: &[u8], before: &Facts, edits: Edits) -> Result<(), String> {
 fn frees_only_its_own(elf: &Facts) -> bool {
     elf.needed.iter().all(|library| KNOWN_LIBRARIES.iter().any(|known| library.starts_with(known)))
         && !GIVES_MEMORY.iter().any(|function| elf.imports.contains(*function))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::module::native::ImageEdits;
+
+    /// A plugin for a machine, with all that there is to edit. It need not run here.
+    fn plugin(target: &str) -> Vec<u8> {
+        let source = "
+            void abort(void); void exit(int); void *malloc(unsigned long); void free(void *);
+            int __cxa_atexit(void (*)(void *), void *, void *);
+            int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
+            long write(int, const void *, unsigned long);
+            unsigned proxy_log(unsigned, const void *, unsigned long);
+            static void end(void *object) { free(object); }
+            __attribute__((constructor)) static void begin(void) { __cxa_atexit(end, malloc(1), 0); }
+            __attribute__((destructor)) static void last(void) { write(1, \"\", 0); }
+            void proxy_abi_version_0_2_1(void) {}
+            void proxy_on_tick(unsigned id) {
+                __cxa_thread_atexit_impl(end, malloc(id), 0);
+                if (proxy_log(2, 0, 0)) abort();
+                exit(1);
+            }";
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("p.c"), dir.path().join("p.so"));
+        std::fs::write(&from, source).unwrap();
+        let compile = |clang: &str| {
+            let mut command = Command::new(clang);
+            command.args(["-target", target, "-shared", "-fPIC", "-nostdlib", "-fuse-ld=lld", "-O1", "-w"]);
+            command.arg(&from).arg("-o").arg(&to).status().is_ok_and(|status| status.success())
+        };
+        let clang = ["clang-19", "clang"].into_iter().find(|clang| compile(clang));
+        clang.expect("a clang and an lld that know the target are needed: install clang-19 and lld-19");
+        std::fs::read(to).unwrap()
+    }
+
+    #[test]
+    fn all_is_edited_and_verified_on_each_machine() {
+        for target in ["x86_64-linux-gnu", "aarch64-linux-gnu"] {
+            let bytes = plugin(target);
+            let before = Facts::read_for_any_machine(&bytes).unwrap();
+            assert!(!before.hooks.init_array.is_empty() && !before.hooks.fini_array.is_empty());
+            let options = NativeOptions::default();
+            let (edited, edits) = edit(&bytes, &before, &options);
+            let expected = Edits {
+                exits: super::super::guard::AVAILABLE,
+                thread_destructors: true,
+                static_destructors: true,
+                constructors: true,
+                output: true,
+                heap: cfg!(feature = "heap"),
+            };
+            assert_eq!(edits, expected, "{target}");
+            let after = Facts::read_for_any_machine(&edited).unwrap();
+            assert!(after.hooks.init_array.is_empty() && after.hooks.fini_array.is_empty());
+            for name in ["__cxa_atexit", "__cxa_thread_atexit_impl", "write", "proxy_log"] {
+                assert!(!after.imports.contains(name), "{target}: {name}");
+            }
+            assert!(after.imports.contains("dynvm_log"), "{target}");
+            assert_eq!((after.exports, after.span), (before.exports.clone(), before.span.clone()));
+
+            let none = NativeOptions { edits: ImageEdits::none(), heap: false, guard: false, ..options };
+            let (edited, edits) = edit(&bytes, &before, &none);
+            assert_eq!(edits, Edits::default());
+            assert!(Facts::read_for_any_machine(&edited).unwrap().imports.contains("__cxa_atexit"));
+        }
+    }
+
+    /// What does not come out as it should is not used.
+    #[test]
+    fn a_change_that_went_wrong_is_noticed() {
+        let bytes = plugin("x86_64-linux-gnu");
+        let facts = Facts::read_for_any_machine(&bytes).unwrap();
+        let made = Edits { constructors: true, ..Edits::default() };
+        assert!(verify(&bytes, &facts, made).unwrap_err().contains("constructors"));
+        let made = Edits { heap: true, ..Edits::default() };
+        assert!(verify(&bytes, &facts, made).unwrap_err().contains("renamed"));
+        assert!(verify(&bytes[..bytes.len() / 2], &facts, Edits::default()).is_err());
+    }
 }
