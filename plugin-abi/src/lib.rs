@@ -28,3 +28,16 @@ pub mod version;
 
 /// The directory of the C headers, for build scripts that compile C or C++ plugins.
 pub const INCLUDE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
+
+macro_rules! headers {
+    ($($path:literal)*) => {
+        /// The C headers themselves: path below the directory for includes, and text. For tools that compile plugins where this crate's sources
+        /// are not at hand.
+        pub const HEADERS: &[(&str, &str)] = &[$(($path, include_str!(concat!("../include/", $path)))),*];
+    };
+}
+
+headers! {
+    "dynvm/callbacks.h" "dynvm/descriptor.h" "dynvm/dynvm.h" "dynvm/ext/extension.h" "dynvm/host.h" "dynvm/hostcalls.h"
+    "dynvm/macros.h" "dynvm/types.h" "dynvm/version.h"
+}

@@ -95,3 +95,17 @@ fn the_rust_predicate_is_the_one_of_the_header() {
     assert!(!is_compatible(HEADER_VERSION + 0x1_0000));
     assert!(!is_compatible(0));
 }
+
+/// The headers that the crate carries are those of its folder, all of them.
+#[test]
+fn all_headers_are_carried() {
+    fn count(dir: &std::path::Path) -> usize {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+    }
+    let root = std::path::Path::new(dynvm_abi::INCLUDE_DIR);
+    for (name, text) in dynvm_abi::HEADERS {
+        assert_eq!(std::fs::read_to_string(root.join(name)).unwrap(), *text);
+    }
+    assert_eq!(dynvm_abi::HEADERS.len(), count(root));
+}

@@ -24,6 +24,9 @@ pub struct CrashArgs {
     /// Threads.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
+    /// Only these ways to crash; without it all, in turn. Under valgrind leave out `overflow`, which it does not support.
+    #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(WAYS))]
+    ways: Vec<String>,
     /// Streams that are served well before each crash.
     #[arg(long, default_value_t = 20)]
     streams: u64,
@@ -98,16 +101,19 @@ fn serve(module: &Module, args: &CrashArgs, counts: &Counts, first: u64) -> Resu
     let mut services = Services::default();
     services.log = std::sync::Arc::new(NoLog);
     let mut plugin = Plugin::start(module, VmConfig::default(), config, services)?;
-    let mut way = first as usize;
+    let ways: Vec<&str> =
+        if args.ways.is_empty() { WAYS.to_vec() } else { args.ways.iter().map(String::as_str).collect() };
+    let mut turn = first as usize;
     while counts.crashes.load(Ordering::Relaxed) < args.crashes {
         for _ in 0..args.streams {
             let failed = stream(&mut plugin, "")?;
             ensure!(!failed, "a stream of a VM that runs failed");
         }
-        way = (way + 1) % WAYS.len();
+        turn += 1;
+        let way = ways[turn % ways.len()];
         let started = Instant::now();
-        ensure!(stream(&mut plugin, WAYS[way])?, "{} did not fail its stream", WAYS[way]);
-        ensure!(!stream(&mut plugin, "")?, "the stream after {} failed", WAYS[way]);
+        ensure!(stream(&mut plugin, way)?, "{way} did not fail its stream");
+        ensure!(!stream(&mut plugin, "")?, "the stream after {way} failed");
         counts.recovery.fetch_add(started.elapsed().as_nanos() as u64, Ordering::Relaxed);
         counts.streams.fetch_add(args.streams + 2, Ordering::Relaxed);
         counts.crashes.fetch_add(1, Ordering::Relaxed);

@@ -125,12 +125,13 @@ fn build(
     progress: &Progress,
 ) -> Result<PathBuf> {
     let dir = build_dir(files, options, kind)?;
+    let headers = write_headers(&dir)?;
     for (index, file) in files.files.iter().enumerate() {
         let Some(language) = language(file) else { continue };
         let object = dir.join(format!("{index}.o"));
         let mut command = compile(language);
         command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
-        command.arg("-I").arg(dynvm_abi::INCLUDE_DIR);
+        command.arg("-I").arg(&headers);
         for include in &options.include {
             command.arg("-I").arg(std::path::absolute(include).unwrap_or(include.clone()));
         }
@@ -145,6 +146,19 @@ fn build(
     run(&mut link, progress)?;
     fs::rename(&new, &path).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// Writes the headers of the ABI, which this program carries: it may have been installed without its sources.
+fn write_headers(dir: &Path) -> Result<PathBuf> {
+    let include = dir.join("include");
+    for (name, text) in dynvm_abi::HEADERS {
+        let path = include.join(name);
+        let parent = path.parent().expect("it is in a folder");
+        fs::create_dir_all(parent)
+            .and_then(|()| fs::write(&path, text))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    Ok(include)
 }
 
 fn run(command: &mut Command, progress: &Progress) -> Result<()> {
