@@ -153,10 +153,11 @@ impl NativeModule {
         if !unknown.is_empty() {
             return Err(LoadError::UnknownImports { name: name.to_owned(), version, functions: unknown });
         }
-        let (mut bytes, edits) = edit::edit(bytes, &elf, &options);
+        let mut mapped = bytes.to_vec();
         if !options.keep_images {
-            edit::cut(&mut bytes, &elf);
+            edit::cut(&mut mapped, &elf);
         }
+        let (bytes, edits) = edit::edit(&mapped, &elf, &options);
         Ok(NativeModule { name: name.to_owned(), elf: Arc::new(elf), bytes: bytes.into(), edits, options })
     }
 
