@@ -1,5 +1,6 @@
 //! What only native plugins can do or suffer: `docs/differences.md`.
 
+use dynvm::abi::types::FilterHeadersStatus;
 use dynvm::{NativeOptions, Vm, VmConfig};
 
 use crate::compile;
@@ -89,6 +90,16 @@ fn null_is_refused() {
         crate::rig::did(Backend::Native, TestStream::with_headers([("k", "v")]), &calls),
         ["proxy_get_header_map_value = 0 v"]
     );
+}
+
+/// Hostcalls from the host's table, given to the plugin before anything else.
+#[test]
+fn the_host_table() {
+    let module = loader().load_file(crate::compile::plugin(Backend::Native, "table.c", &[])).unwrap();
+    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    let id = rig.stream(TestStream::default());
+    assert_eq!(rig.vm.on_request_headers(id, 0, true), FilterHeadersStatus::Continue);
+    assert_eq!(rig.log(), ["the table is the one that was compiled for"]);
 }
 
 /// A module outlives its loader, and VMs outlive their module.

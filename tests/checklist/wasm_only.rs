@@ -34,6 +34,13 @@ fn memory_limit() {
     assert!(rig.did(TestStream::default()).is_empty());
     assert!(!rig.vm.has_failed());
     assert!(rig.vm.memory_size().unwrap() <= 4 << 20);
+    // The lower of the loader's and the VM's.
+    let mut config = VmConfig::default();
+    config.memory_limit = Some(2 << 20);
+    let mut rig = Rig::of(&module, config, &in_headers(&["grow 40"]));
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    assert_eq!(rig.vm.failure().map(|failure| failure.kind), Some(FailureKind::Limit));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
+use dynvm_abi::host::HostTable;
 use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
@@ -99,6 +100,9 @@ macro_rules! entry_points {
                 hostcall(HostcallId::$name, |guest, cell| dispatch::$name(guest, cell, $(widen!($ty, $param)),*))
             }
         )*
+
+        /// The hostcalls as plugins take them that bind none by name.
+        pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
         static FUNCTIONS: [Entry; HOSTCALLS.len() + 24] = [

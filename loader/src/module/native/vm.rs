@@ -101,6 +101,7 @@ pub(crate) struct NativeVm {
 
 #[derive(Clone, Copy)]
 struct Start {
+    set_host: Option<usize>,
     initialize: Option<usize>,
     main: Option<usize>,
     start: Option<usize>,
@@ -212,6 +213,7 @@ impl NativeVm {
         }
         let callbacks = Callbacks::find(|name| cell.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
+            set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
             initialize: address("_initialize"),
             main: address("main").or_else(|| address("__main_void")),
             start: address("_start"),
@@ -254,6 +256,10 @@ impl NativeVm {
                 // SAFETY: a constructor of the image, with what constructors are passed.
                 unsafe { self.instance.call(function, constructors::arguments())? };
             }
+        }
+        if let Some(set_host) = self.start.set_host {
+            // SAFETY: the plugin exports this function, which takes the table; that lives for ever.
+            unsafe { self.instance.call(set_host, [&raw const imports::HOST as u64, 0, 0, 0, 0])? };
         }
         let functions = match self.start.initialize {
             Some(initialize) => [Some(initialize), self.start.main],
