@@ -42,6 +42,8 @@ pub mod host;
 pub mod inspect;
 pub mod memory;
 pub mod observe;
+#[cfg(feature = "native")]
+pub mod raw;
 pub mod trace;
 #[cfg(feature = "trust")]
 pub mod trust;

@@ -358,6 +358,11 @@ macro_rules! hostcall_rows {
         #[repr(u8)]
         #[non_exhaustive]
         pub enum HostcallId { $($name),* }
+
+        impl HostcallId {
+            /// All of them, in the order of the table.
+            pub const ALL: &[HostcallId] = &[$(HostcallId::$name),*];
+        }
     };
 }
 

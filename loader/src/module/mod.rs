@@ -274,6 +274,15 @@ impl Module {
         }
     }
 
+    #[cfg(feature = "native")]
+    pub(crate) fn native(&self) -> Option<&native::NativeModule> {
+        match &self.inner.code {
+            Code::Native(module) => Some(module),
+            #[cfg(feature = "wasm")]
+            Code::Wasm(_) => None,
+        }
+    }
+
     pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<Box<dyn Backend>, StartError> {
         match &self.inner.code {
             #[cfg(feature = "native")]

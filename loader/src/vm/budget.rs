@@ -3,7 +3,7 @@
 //! A VM with a budget notes when it enters and leaves a callback, in a slot that the watchdog reads; no clock is read on the way. The
 //! watchdog sees that a callback is still the one that it was, and reports it, with the stack where the backend knows it.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -44,7 +44,12 @@ pub(crate) struct Slot {
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
     native: Mutex<Option<(Interrupt, Describe)>>,
+    terminated: AtomicBool,
 }
+
+/// How a plugin failed that the embedder terminated.
+#[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 
 /// Stands for the functions before any callback.
 const STARTING: u8 = u8::MAX;
@@ -52,7 +57,14 @@ const STARTING: u8 = u8::MAX;
 impl Slot {
     /// A slot that the watchdog looks at for as long as it lives.
     pub(crate) fn new(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<Slot> {
-        let slot = Arc::new(Slot {
+        let slot = Slot::unwatched(budget, log, vm_id);
+        Watchdog::add(&slot);
+        slot
+    }
+
+    /// A slot that the watchdog does not look at.
+    pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<Slot> {
+        Arc::new(Slot {
             budget,
             log,
             vm_id: vm_id.to_owned(),
@@ -64,9 +76,36 @@ impl Slot {
             frames: [const { AtomicU64::new(0) }; 32],
             frame_count: AtomicUsize::new(0),
             native: Mutex::new(None),
-        });
-        Watchdog::add(&slot);
-        slot
+            terminated: AtomicBool::new(false),
+        })
+    }
+
+    /// Has the callback under way left, and all that follow fail. Called from any thread; waits for at most so long. Returns whether the
+    /// plugin runs no more: not while it is in a hostcall, or in a library that it called.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+    pub(crate) fn terminate(&self, patience: Duration) -> bool {
+        self.terminated.store(true, Ordering::Release);
+        let end = Instant::now() + patience;
+        loop {
+            let serial = self.serial.load(Ordering::Acquire);
+            if serial.is_multiple_of(2) {
+                return true;
+            }
+            self.request.store(request::STOP, Ordering::Release);
+            if let Some((interrupt, _)) = &*lock(&self.native) {
+                interrupt();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            if Instant::now() > end {
+                return self.serial.load(Ordering::Acquire) != serial;
+            }
+        }
+    }
+
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+    #[inline]
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.terminated.load(Ordering::Acquire)
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -96,6 +135,13 @@ impl Slot {
         // Written by this thread alone, so that no read-modify-write is needed.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
+    }
+
+    /// Whether a callback runs, asked on the VM's thread.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only raw VMs are entered again"))]
+    #[inline]
+    pub(crate) fn is_running(&self) -> bool {
+        !self.serial.load(Ordering::Relaxed).is_multiple_of(2)
     }
 
     /// Takes the stack, in the handler of a signal.

@@ -166,12 +166,21 @@ pub(crate) struct VmCell {
 
 impl VmCell {
     pub(crate) fn new(config: VmConfig, services: Services, abi_version: AbiVersion) -> Rc<VmCell> {
+        let slot = config.callback_budget.map(|budget| Slot::new(budget, services.log.clone(), &config.vm_id));
+        VmCell::with_slot(config, services, abi_version, slot)
+    }
+
+    pub(crate) fn with_slot(
+        config: VmConfig,
+        services: Services,
+        abi_version: AbiVersion,
+        slot: Option<Arc<Slot>>,
+    ) -> Rc<VmCell> {
         let capable = HOSTCALLS
             .iter()
             .enumerate()
             .filter(|(_, hostcall)| config.capabilities.allows(hostcall.name))
             .fold(0, |set, (index, _)| set | 1 << index);
-        let slot = config.callback_budget.map(|budget| Slot::new(budget, services.log.clone(), &config.vm_id));
         let cell = VmCell {
             services,
             config,

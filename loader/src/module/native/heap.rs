@@ -11,6 +11,8 @@ mod functions {
     use std::cell::Cell;
     use std::ffi::{c_char, c_void};
     use std::ptr;
+    use std::sync::{Arc, Mutex, PoisonError};
+    use std::thread::ThreadId;
 
     use libmimalloc_sys as mi;
 
@@ -18,12 +20,41 @@ mod functions {
     use super::super::{current, exits};
     use crate::error::FailureKind;
 
-    /// The heap of one VM. Freed whole when dropped.
+    /// The heap of one VM. Freed whole when dropped: at once on its own thread, which alone may, else when that thread next makes one.
     pub(in super::super) struct Heap {
         heap: *mut mi::mi_heap_t,
+        thread: ThreadId,
+        /// Where its thread finds it, should it be dropped on another.
+        left: Arc<Left>,
         limit: usize,
         /// Bytes that may be allocated before it has to be counted how many are.
         credit: Cell<usize>,
+    }
+
+    /// Heaps of one thread that were dropped on others. When the thread ends, mimalloc takes their memory back.
+    #[derive(Default)]
+    struct Left(Mutex<Vec<Destroy>>);
+
+    /// A heap that nobody uses any more.
+    struct Destroy(*mut mi::mi_heap_t);
+
+    // SAFETY: only its own thread does more than to keep the address.
+    unsafe impl Send for Destroy {}
+
+    thread_local! {
+        static LEFT: Arc<Left> = Arc::default();
+    }
+
+    impl Left {
+        /// Those of this thread, freed.
+        fn collected() -> Arc<Left> {
+            let left = LEFT.with(Arc::clone);
+            for Destroy(heap) in std::mem::take(&mut *left.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+                // SAFETY: it belongs to this thread, and nobody refers to what is in it.
+                unsafe { mi::mi_heap_destroy(heap) }
+            }
+            left
+        }
     }
 
     /// The least credit that is given, so that a plugin near its limit is not counted at each allocation. The limit is kept to within this.
@@ -32,10 +63,12 @@ mod functions {
     impl Heap {
         /// A new one, for at most `limit` bytes. `None`: there is no memory for it.
         pub(in super::super) fn new(limit: Option<usize>) -> Option<Heap> {
+            let left = Left::collected();
             // SAFETY: takes nothing.
             let heap = unsafe { mi::mi_heap_new() };
             let limit = limit.unwrap_or(usize::MAX);
-            (!heap.is_null()).then(|| Heap { heap, limit, credit: Cell::new(limit) })
+            let thread = std::thread::current().id();
+            (!heap.is_null()).then(|| Heap { heap, thread, left, limit, credit: Cell::new(limit) })
         }
 
         /// Bytes that are allocated. Takes a few nanoseconds for each 64 KiB of them.
@@ -60,8 +93,10 @@ mod functions {
         /// Gives the memory to the process's common heap instead of freeing it: for images of which something lives on.
         pub(in super::super) fn leak(self) {
             let heap = std::mem::ManuallyDrop::new(self);
-            // SAFETY: the heap is alive, and not used after this.
-            unsafe { mi::mi_heap_delete(heap.heap) }
+            if heap.thread == std::thread::current().id() {
+                // SAFETY: the heap is alive, belongs to this thread, and is not used after this.
+                unsafe { mi::mi_heap_delete(heap.heap) }
+            }
         }
 
         /// Whether so many bytes more may be allocated.
@@ -87,8 +122,12 @@ mod functions {
 
     impl Drop for Heap {
         fn drop(&mut self) {
-            // SAFETY: nobody refers to what is in it: its image is closed, or never runs again.
-            unsafe { mi::mi_heap_destroy(self.heap) }
+            if self.thread == std::thread::current().id() {
+                // SAFETY: nobody refers to what is in it: its image is closed, or never runs again.
+                unsafe { mi::mi_heap_destroy(self.heap) }
+            } else {
+                self.left.0.lock().unwrap_or_else(PoisonError::into_inner).push(Destroy(self.heap));
+            }
         }
     }
 

@@ -14,7 +14,8 @@ use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::crash::Cause;
-use super::vm::{Instance, NativeGuest};
+use super::guest::NativeGuest;
+use super::vm::Instance;
 use super::{current, destructors, exits, heap, output};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
@@ -93,11 +94,27 @@ macro_rules! widen {
     };
 }
 
+/// The embedder's functions take every argument in 64 bits.
+macro_rules! foreign_type {
+    ($param:ident) => {
+        u64
+    };
+}
+
 macro_rules! entry_points {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
         $(
             extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
-                hostcall(HostcallId::$name, |guest, cell| dispatch::$name(guest, cell, $(widen!($ty, $param)),*))
+                hostcall(
+                    HostcallId::$name,
+                    [$(widen!($ty, $param)),*],
+                    |guest, cell, [$($param),*]| dispatch::$name(guest, cell, $($param),*),
+                    |function, [$($param),*]| {
+                        type Function = unsafe extern "C" fn($(foreign_type!($param)),*) -> u64;
+                        // SAFETY: the embedder's promise (`raw::Hostcalls::bind`): this is the function's type.
+                        unsafe { std::mem::transmute::<*const c_void, Function>(function)($($param),*) }
+                    },
+                )
             }
         )*
 
@@ -137,37 +154,48 @@ macro_rules! entry_points {
 
 dynvm_abi::hostcalls!(entry_points);
 
-/// Makes a hostcall for the running instance. If the VM fails in it, does not return to the plugin.
+/// Makes a hostcall for the running instance: of the loader's own, or of the embedder's. If the VM fails in it, does not return to the
+/// plugin.
 #[inline]
-fn hostcall(id: HostcallId, call: impl FnOnce(&mut NativeGuest<'_>, &VmCell) -> Status) -> u32 {
+fn hostcall<const COUNT: usize>(
+    id: HostcallId,
+    arguments: [u64; COUNT],
+    own: impl FnOnce(&mut NativeGuest<'_>, &VmCell, [u64; COUNT]) -> Status,
+    foreign: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
+) -> u32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
     let Some(instance) = (unsafe { current::get().as_ref() }) else {
         return without_vm(id) as u32;
     };
     let cell = instance.cell();
     instance.in_host.set(true);
-    // A panic of the host's must not unwind into the plugin.
-    let status = catch_unwind(AssertUnwindSafe(|| call(&mut NativeGuest::new(instance), cell)));
+    let status = match &instance.foreign {
+        // A panic of the host's must not unwind into the plugin.
+        None => catch_unwind(AssertUnwindSafe(|| own(&mut NativeGuest::new(instance), cell, arguments) as u32)),
+        Some(table) => Ok(table.call(cell, id, arguments, foreign)),
+    };
     instance.in_host.set(false);
     match status {
-        Ok(Status::Ok) => Status::Ok as u32,
-        Ok(status) if !cell.has_failed() => status as u32,
+        Ok(OK) => OK,
+        Ok(status) if !cell.has_failed() => status,
         Ok(status) => leave(instance, status),
         Err(_) => {
             cell.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
-            leave(instance, Status::InternalFailure)
+            leave(instance, Status::InternalFailure as u32)
         }
     }
 }
 
+const OK: u32 = Status::Ok as u32;
+
 /// Leaves the callback of a VM that failed inside a hostcall; where it is not guarded, the plugin is told instead.
 #[cold]
-fn leave(instance: &Instance, status: Status) -> u32 {
+fn leave(instance: &Instance, status: u32) -> u32 {
     if instance.frame.is_entered() {
         // SAFETY: the plugin called; between here and its guarded call are only its frames and that of its hostcall.
         unsafe { exits::leave(instance, Cause::Hostcall) }
     }
-    status as u32
+    status
 }
 
 /// What a thread without a VM is answered: one that the plugin started itself, or the process at its end, running destructors.

@@ -7,6 +7,8 @@
 //!   image    one private mapping: written to a file of its own, opened, closed
 //!   dependencies  libraries that the file needs, opened before it
 //!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
+//!   foreign  hostcalls that the embedder brings
+//!   guest    the plugin's memory, as hostcalls reach it
 //!   current  which VM runs on this thread
 //!   guard    calls that survive a crash of what they call: faults (signals), exceptions (exception), ends of the process (exits)
 //!   crash    what happened, and where (backtrace)
@@ -27,7 +29,9 @@ mod edit;
 pub(crate) mod elf;
 mod exception;
 mod exits;
+pub(crate) mod foreign;
 mod guard;
+mod guest;
 mod heap;
 mod image;
 mod imports;
@@ -47,6 +51,8 @@ use dynvm_abi::version::AbiVersion;
 
 use crate::error::{LoadError, StartError};
 use crate::vm::VmCell;
+pub(crate) use probe::{readable, writable};
+pub(crate) use vm::NativeVm;
 
 /// How native plugins run.
 #[derive(Clone, Debug)]
@@ -169,7 +175,26 @@ impl NativeModule {
         self.elf.exports.contains_key(callback.describe().name)
     }
 
-    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<vm::NativeVm, StartError> {
-        vm::NativeVm::new(self, cell.clone())
+    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<NativeVm, StartError> {
+        NativeVm::new(self, cell.clone(), None)
+    }
+
+    /// An instance that makes hostcalls of the embedder's.
+    pub(crate) fn instantiate_foreign(
+        &self,
+        cell: &Rc<VmCell>,
+        foreign: foreign::Foreign,
+    ) -> Result<NativeVm, StartError> {
+        NativeVm::new(self, cell.clone(), Some(foreign))
+    }
+
+    /// The hostcalls that it imports by name.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = &str> {
+        self.elf.imports.iter().map(String::as_str).filter(|import| import.starts_with("proxy_"))
+    }
+
+    /// Whether it exports a function or object.
+    pub(crate) fn defines(&self, name: &str) -> bool {
+        self.elf.exports.contains_key(name)
     }
 }

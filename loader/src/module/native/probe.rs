@@ -3,13 +3,13 @@
 
 /// Whether all of these bytes can be read.
 #[inline]
-pub(super) fn readable(address: u64, len: u64) -> bool {
+pub(crate) fn readable(address: u64, len: u64) -> bool {
     touch(address, len, false)
 }
 
 /// Whether all of these bytes can be written to.
 #[inline]
-pub(super) fn writable(address: u64, len: u64) -> bool {
+pub(crate) fn writable(address: u64, len: u64) -> bool {
     touch(address, len, true)
 }
 
@@ -45,7 +45,9 @@ mod platform {
                 "mov {failed:e}, 1\n2:\n",
                 $($instruction, "\n",)+
                 "xor {failed:e}, {failed:e}\n3:\n",
-                ".pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, 3b\n.popsection"
+                ".pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, 3b\n.popsection\n",
+                // Each copy of the loader in a process has its own.
+                ".hidden __start_dynvm_probe\n.hidden __stop_dynvm_probe"
             )
         };
     }

@@ -5,23 +5,25 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dynvm_abi::table::CallbackId;
-use dynvm_abi::types::Status;
-
 use super::crash::{Cause, Crash};
 use super::destructors::Destructor;
 use super::edit::Edits;
 use super::elf::Facts;
+use super::foreign::Foreign;
 use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
-use super::{NativeModule, constructors, current, dependencies, exits, heap, imports, probe, signals};
+use super::{NativeModule, constructors, current, dependencies, exits, heap, imports, signals};
 use crate::error::{Failure, FailureKind, StartError};
-use crate::vm::{Addr, Backend, Guest, Returned, VmCell};
+use crate::vm::budget::TERMINATED;
+use crate::vm::{Backend, Returned, VmCell};
+use dynvm_abi::table::CallbackId;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
 pub(super) struct Instance {
     cell: Rc<VmCell>,
+    /// The embedder's hostcalls; `None`: the loader's own.
+    pub(super) foreign: Option<Foreign>,
     pub(super) frame: Frame,
     /// The addresses that the image takes.
     pub(super) span: Range<usize>,
@@ -39,7 +41,7 @@ pub(super) struct Instance {
     pub(super) heap: Option<Heap>,
     elf: Arc<Facts>,
     /// The plugin's allocator; `None`: it frees with `free`.
-    allocator: Option<usize>,
+    pub(super) allocator: Option<usize>,
     guarded: bool,
 }
 
@@ -54,7 +56,7 @@ impl Instance {
     ///
     /// The function takes at most five integers or pointers.
     #[inline]
-    unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
+    pub(super) unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
         if !self.guarded {
             // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
             return Ok(unsafe {
@@ -79,6 +81,9 @@ impl Instance {
         let (kind, message) = match (cause, self.cell.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
             (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
+            (Cause::Overrun, _) if self.cell.slot().is_some_and(|slot| slot.is_terminated()) => {
+                (FailureKind::Limit, TERMINATED.to_owned())
+            }
             (Cause::MemoryLimit | Cause::Overrun, _) => (FailureKind::Limit, cause.describe()),
             (cause, _) => (FailureKind::Exit, cause.describe()),
         };
@@ -152,6 +157,7 @@ macro_rules! native_callbacks {
 
         impl Backend for NativeVm {
             fn initialize(&mut self) -> Result<(), Box<Failure>> {
+                self.run_constructors()?;
                 self.run_start_functions()
             }
 
@@ -190,7 +196,11 @@ fn arguments<const COUNT: usize>(given: [u64; COUNT]) -> [u64; 5] {
 }
 
 impl NativeVm {
-    pub(super) fn new(module: &NativeModule, cell: Rc<VmCell>) -> Result<NativeVm, StartError> {
+    pub(super) fn new(
+        module: &NativeModule,
+        cell: Rc<VmCell>,
+        foreign: Option<Foreign>,
+    ) -> Result<NativeVm, StartError> {
         let failed = |message| StartError::Image { module: module.name.clone(), message };
         let options = &module.options;
         imports::bind(&options.image_dir).map_err(failed)?;
@@ -219,6 +229,7 @@ impl NativeVm {
             start: address("_start"),
         };
         let instance = Instance {
+            foreign,
             frame: Frame::default(),
             span: image.span(),
             crash: Cell::new(None),
@@ -249,7 +260,8 @@ impl NativeVm {
         })
     }
 
-    fn run_start_functions(&mut self) -> Result<(), Box<Failure>> {
+    /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
+    pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current::enter(&self.instance);
         if let (true, Some(image)) = (self.edits.constructors, &self.image) {
             for function in constructors::at_open(&self.module.hooks, image.base()) {
@@ -261,6 +273,11 @@ impl NativeVm {
             // SAFETY: the plugin exports this function, which takes the table; that lives for ever.
             unsafe { self.instance.call(set_host, [&raw const imports::HOST as u64, 0, 0, 0, 0])? };
         }
+        Ok(())
+    }
+
+    fn run_start_functions(&self) -> Result<(), Box<Failure>> {
+        let _entered = current::enter(&self.instance);
         let functions = match self.start.initialize {
             Some(initialize) => [Some(initialize), self.start.main],
             None => [self.start.start, None],
@@ -270,6 +287,46 @@ impl NativeVm {
             unsafe { self.instance.call(function, [0; 5])? };
         }
         Ok(())
+    }
+
+    /// The embedder's hostcalls, if it brought them.
+    pub(crate) fn foreign(&self) -> Option<&Foreign> {
+        self.instance.foreign.as_ref()
+    }
+
+    /// The address of something that the image exports.
+    pub(crate) fn address(&self, name: &str) -> Option<usize> {
+        Some(self.image.as_ref()?.address(*self.module.exports.get(name)?))
+    }
+
+    /// Makes a guarded call, also from within a hostcall.
+    ///
+    /// # Safety
+    ///
+    /// The function takes at most five integers or pointers.
+    #[inline]
+    pub(crate) unsafe fn call(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
+        let _entered = current::enter(&self.instance);
+        let in_host = self.instance.in_host.replace(false);
+        // SAFETY: the caller's promise.
+        let returned = unsafe { self.instance.call(function, arguments) };
+        self.instance.in_host.set(in_host);
+        returned
+    }
+
+    /// Memory from the plugin's allocator; 0 if there is none.
+    pub(crate) fn allocate(&self, len: usize) -> Result<u64, Box<Failure>> {
+        match self.instance.allocator {
+            // SAFETY: the plugin exports this function, which takes a size.
+            Some(function) => unsafe { self.call(function, [len as u64, 0, 0, 0, 0]) },
+            None => {
+                let _entered = current::enter(&self.instance);
+                let in_host = self.instance.in_host.replace(true);
+                let address = heap::allocate(self.instance.heap.is_some(), len);
+                self.instance.in_host.set(in_host);
+                Ok(address as u64)
+            }
+        }
     }
 
     /// Runs the destructors of the plugin's variables: thread-local ones, then statics, each last registered first, then what the image
@@ -295,6 +352,8 @@ impl NativeVm {
     }
 
     /// Whether nothing that lives on refers to the image, so that it can be unmapped.
+    ///
+    /// `failed`: its destructors were not run.
     fn can_close(&self, failed: bool) -> bool {
         let imports = &self.module.imports;
         let imports_none = |names: &[&str]| !names.iter().any(|name| imports.contains(*name));
@@ -313,8 +372,11 @@ const KEEP_REFERENCES: &[&str] =
 
 impl Drop for NativeVm {
     fn drop(&mut self) {
-        debug_assert_eq!(self.current_thread, std::thread::current().id(), "a VM stays on its thread");
-        if !self.instance.cell.has_failed()
+        // Only a raw VM can be dropped on another thread than its own, by an embedder in C or C++: thread-local variables are out of
+        // reach there, so nothing of the plugin runs.
+        let is_own = self.current_thread == std::thread::current().id();
+        if is_own
+            && !self.instance.cell.has_failed()
             && let Err(failure) = self.run_destructors()
         {
             let text = format!("the plugin failed in a destructor: {failure}");
@@ -322,7 +384,7 @@ impl Drop for NativeVm {
             self.instance.cell.fail(failure);
         }
         let Some(image) = self.image.take() else { return };
-        if self.can_close(self.instance.cell.has_failed()) {
+        if self.can_close(!is_own || self.instance.cell.has_failed()) {
             // With this VM current: destructors that are not the loader's to run may log.
             let _entered = current::enter(&self.instance);
             drop(image);
@@ -332,60 +394,5 @@ impl Drop for NativeVm {
                 heap.leak();
             }
         }
-    }
-}
-
-/// The memory of a native plugin: the process's.
-pub(super) struct NativeGuest<'a> {
-    instance: &'a Instance,
-}
-
-impl<'a> NativeGuest<'a> {
-    pub(super) fn new(instance: &'a Instance) -> NativeGuest<'a> {
-        NativeGuest { instance }
-    }
-}
-
-impl Guest for NativeGuest<'_> {
-    const WIDE: bool = size_of::<usize>() == 8;
-
-    #[inline]
-    fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status> {
-        if len == 0 {
-            return Ok(&[]);
-        }
-        if len > isize::MAX as u64 || !probe::readable(addr.0, len) {
-            return Err(Status::InvalidMemoryAccess);
-        }
-        // SAFETY: it can be read; a trusted plugin passes memory of its own, which it does not change before the hostcall returns.
-        Ok(unsafe { std::slice::from_raw_parts(addr.0 as *const u8, len as usize) })
-    }
-
-    #[inline]
-    fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
-        if !probe::writable(addr.0, len as u64) {
-            return Err(Status::InvalidMemoryAccess);
-        }
-        // SAFETY: it can be written to; a trusted plugin passes a place of its own, or it is what its allocator gave.
-        Ok(unsafe { std::slice::from_raw_parts_mut(addr.0 as *mut u8, len) })
-    }
-
-    fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
-        let instance = self.instance;
-        // The allocator is the plugin's code.
-        instance.in_host.set(false);
-        let address = match instance.allocator {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
-                instance.cell.fail(failure);
-                Status::InternalFailure
-            })?,
-            None => {
-                instance.in_host.set(true);
-                heap::allocate(instance.heap.is_some(), len) as u64
-            }
-        };
-        instance.in_host.set(true);
-        if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
     }
 }

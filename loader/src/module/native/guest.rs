@@ -1,0 +1,62 @@
+//! The memory of a native plugin, as hostcalls reach it: the process's.
+
+use dynvm_abi::types::Status;
+
+use super::vm::Instance;
+use super::{heap, probe};
+use crate::vm::{Addr, Guest};
+
+/// The memory of a native plugin: the process's.
+pub(super) struct NativeGuest<'a> {
+    instance: &'a Instance,
+}
+
+impl<'a> NativeGuest<'a> {
+    pub(super) fn new(instance: &'a Instance) -> NativeGuest<'a> {
+        NativeGuest { instance }
+    }
+}
+
+impl Guest for NativeGuest<'_> {
+    const WIDE: bool = size_of::<usize>() == 8;
+
+    #[inline]
+    fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status> {
+        if len == 0 {
+            return Ok(&[]);
+        }
+        if len > isize::MAX as u64 || !probe::readable(addr.0, len) {
+            return Err(Status::InvalidMemoryAccess);
+        }
+        // SAFETY: it can be read; a trusted plugin passes memory of its own, which it does not change before the hostcall returns.
+        Ok(unsafe { std::slice::from_raw_parts(addr.0 as *const u8, len as usize) })
+    }
+
+    #[inline]
+    fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
+        if !probe::writable(addr.0, len as u64) {
+            return Err(Status::InvalidMemoryAccess);
+        }
+        // SAFETY: it can be written to; a trusted plugin passes a place of its own, or it is what its allocator gave.
+        Ok(unsafe { std::slice::from_raw_parts_mut(addr.0 as *mut u8, len) })
+    }
+
+    fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
+        let instance = self.instance;
+        // The allocator is the plugin's code.
+        instance.in_host.set(false);
+        let address = match instance.allocator {
+            // SAFETY: the plugin exports this function, which takes a size.
+            Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
+                instance.cell().fail(failure);
+                Status::InternalFailure
+            })?,
+            None => {
+                instance.in_host.set(true);
+                heap::allocate(instance.heap.is_some(), len) as u64
+            }
+        };
+        instance.in_host.set(true);
+        if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
+    }
+}
