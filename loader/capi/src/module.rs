@@ -1,0 +1,143 @@
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::sync::Arc;
+
+use dynvm_abi::version::AbiVersion;
+
+use crate::deployment::Version;
+use crate::error::{Code, Error, attempt};
+use crate::hostcalls;
+use crate::options::{Loader, loader};
+use crate::text::{c_string, free, give, object, text};
+
+/// `dynvm_module_t`.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<Inner>,
+    /// The version of a deployment that it is: counted for as long as there are references.
+    _version: Option<Arc<Version>>,
+}
+
+struct Inner {
+    module: dynvm::Module,
+    name: CString,
+    sha256: CString,
+    imports: Vec<&'static CStr>,
+}
+
+impl Module {
+    pub(crate) fn new(module: dynvm::Module) -> Result<Module, Error> {
+        if module.backend() != dynvm::BackendKind::Native {
+            let why = module.info().chosen.as_ref().map(|chosen| format!(": {}", chosen.reason)).unwrap_or_default();
+            let text = format!("{}: it has no native image that could run here{why}", module.name());
+            return Err(Error::new(Code::NotAPlugin, text));
+        }
+        let inner = Inner {
+            name: c_string(module.name()),
+            sha256: c_string(module.info().sha256.as_str()),
+            imports: module.hostcalls().into_iter().map(hostcalls::name).collect(),
+            module,
+        };
+        Ok(Module { inner: Arc::new(inner), _version: None })
+    }
+
+    pub(crate) fn of_version(&self, version: Arc<Version>) -> Module {
+        Module { inner: self.inner.clone(), _version: Some(version) }
+    }
+
+    pub(crate) fn module(&self) -> &dynvm::Module {
+        &self.inner.module
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_load_file(
+    from: *const Loader,
+    path: *const c_char,
+    out: *mut *mut Module,
+) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (loader, path) = unsafe { (loader(from), text(path, "the path")?) };
+        let module = Module::new(loader.load_file(path)?)?;
+        // SAFETY: the caller passes a place for the result.
+        unsafe { out.write(give(module)) };
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_load_bytes(
+    from: *const Loader,
+    name: *const c_char,
+    bytes: *const c_void,
+    size: usize,
+    out: *mut *mut Module,
+) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (loader, name) = unsafe { (loader(from), text(name, "the name")?) };
+        let bytes = match size {
+            0 => &[],
+            // SAFETY: the caller passes so many bytes.
+            _ => unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) },
+        };
+        let module = Module::new(loader.load_bytes(name, bytes)?)?;
+        // SAFETY: the caller passes a place for the result.
+        unsafe { out.write(give(module)) };
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_clone(module: *const Module) -> *mut Module {
+    // SAFETY: the caller's promise.
+    give(unsafe { object(module) }.clone())
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_free(module: *mut Module) {
+    // SAFETY: the caller's promise.
+    unsafe { free(module) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_name(module: *const Module) -> *const c_char {
+    // SAFETY: the caller's promise.
+    unsafe { object(module) }.inner.name.as_ptr()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_sha256(module: *const Module) -> *const c_char {
+    // SAFETY: the caller's promise.
+    unsafe { object(module) }.inner.sha256.as_ptr()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_abi_version(module: *const Module) -> u32 {
+    // SAFETY: the caller's promise.
+    match unsafe { object(module) }.inner.module.info().abi_version {
+        AbiVersion::V0_1_0 => 1,
+        AbiVersion::V0_2_0 => 2,
+        _ => 3,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_defines(module: *const Module, name: *const c_char) -> bool {
+    // SAFETY: the caller's promise.
+    let (module, name) = unsafe { (object(module), text(name, "the name")) };
+    name.is_ok_and(|name| module.inner.module.defines(name))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_import_count(module: *const Module) -> usize {
+    // SAFETY: the caller's promise.
+    unsafe { object(module) }.inner.imports.len()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_module_import(module: *const Module, index: usize) -> *const c_char {
+    // SAFETY: the caller's promise.
+    let imports = &unsafe { object(module) }.inner.imports;
+    imports.get(index).map_or(std::ptr::null(), |name| name.as_ptr())
+}

@@ -1,0 +1,134 @@
+use std::ffi::c_char;
+use std::path::Path;
+
+use dynvm::trust::TrustPolicy;
+use dynvm::{ImageEdits, LoaderOptions, NativeOptions};
+
+use crate::error::{Code, Error, attempt};
+use crate::text::{free, give, object, object_mut, text};
+
+/// `dynvm_options_t`.
+#[derive(Default)]
+pub struct Options {
+    native: NativeOptions,
+    trust: Option<TrustPolicy>,
+}
+
+/// `dynvm_loader_t`.
+pub struct Loader(pub(crate) dynvm::Loader);
+
+#[unsafe(no_mangle)]
+pub extern "C" fn dynvm_options_new() -> *mut Options {
+    give(Options::default())
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_free(options: *mut Options) {
+    // SAFETY: the caller's promise.
+    unsafe { free(options) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_guard(options: *mut Options, guard: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(options) }.native.guard = guard;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_heap(options: *mut Options, heap: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(options) }.native.heap = heap;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_edits(options: *mut Options, edits: u32) {
+    let mut wanted = ImageEdits::none();
+    let fields = [
+        &mut wanted.exits,
+        &mut wanted.thread_destructors,
+        &mut wanted.static_destructors,
+        &mut wanted.constructors,
+        &mut wanted.output,
+        &mut wanted.unique_symbols,
+    ];
+    for (bit, field) in fields.into_iter().enumerate() {
+        *field = edits >> bit & 1 != 0;
+    }
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(options) }.native.edits = wanted;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_image_dir(options: *mut Options, directory: *const c_char) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (options, directory) = unsafe { (object_mut(options), text(directory, "the directory")?) };
+        options.native.image_dir = directory.into();
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_keep_images(options: *mut Options, keep: bool) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(options) }.native.keep_images = keep;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_trust_policy_file(options: *mut Options, path: *const c_char) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (options, path) = unsafe { (object_mut(options), text(path, "the policy's path")?) };
+        let policy = TrustPolicy::from_file(path).map_err(|error| Error::new(Code::Argument, error.to_string()))?;
+        options.trust = Some(policy);
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_trust_policy(
+    options: *mut Options,
+    policy: *const c_char,
+    base_directory: *const c_char,
+) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (options, policy, base) =
+            unsafe { (object_mut(options), text(policy, "the policy")?, text(base_directory, "the base directory")?) };
+        let policy = TrustPolicy::parse(policy, Path::new(base))
+            .map_err(|error| Error::new(Code::Argument, error.to_string()))?;
+        options.trust = Some(policy);
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_loader_new(options: *const Options, out: *mut *mut Loader) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let given = unsafe { options.as_ref() };
+        let mut wanted = LoaderOptions::default();
+        wanted.native = Some(given.map(|options| options.native.clone()).unwrap_or_default());
+        wanted.trust = given.and_then(|options| options.trust.clone());
+        let loader = dynvm::Loader::with_options(wanted)?;
+        // SAFETY: the caller passes a place for the result.
+        unsafe { out.write(give(Loader(loader))) };
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_loader_free(loader: *mut Loader) {
+    // SAFETY: the caller's promise.
+    unsafe { free(loader) }
+}
+
+/// The loader that was passed in.
+///
+/// # Safety
+///
+/// As `text::object`.
+pub(crate) unsafe fn loader<'a>(pointer: *const Loader) -> &'a dynvm::Loader {
+    // SAFETY: the caller's promise.
+    &unsafe { object(pointer) }.0
+}

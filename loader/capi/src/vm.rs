@@ -1,0 +1,263 @@
+use std::ffi::{c_char, c_void};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynvm::abi::types::LogLevel;
+use dynvm::host::{Log, LogSource};
+use dynvm::raw::{Function, Hostcalls as Table, RawConfig, RawVm, Terminator};
+use dynvm::{CallbackBudget, StartError};
+
+use crate::error::{Code, Error, attempt};
+use crate::hostcalls::Hostcalls;
+use crate::module::Module;
+use crate::text::{free, give, object, object_mut, text};
+
+type LogFunction = unsafe extern "C" fn(data: *mut c_void, level: u32, text: *const c_char, size: usize);
+type MayCall = unsafe extern "C" fn(data: *mut c_void, index: usize) -> bool;
+
+/// `dynvm_vm_config_t`.
+pub struct Config {
+    hostcalls: Table,
+    name: String,
+    memory_limit: Option<usize>,
+    budget: Option<CallbackBudget>,
+    log: Option<(LogFunction, *mut c_void)>,
+    may_call: Option<(MayCall, *mut c_void)>,
+}
+
+/// `dynvm_vm_t`.
+pub struct Vm {
+    raw: RawVm,
+    _module: Module,
+}
+
+/// `dynvm_terminator_t`.
+pub struct Ended(Terminator);
+
+/// The log of a host in C.
+struct CLog {
+    function: LogFunction,
+    data: *mut c_void,
+}
+
+// SAFETY: the header says from which threads it is called.
+unsafe impl Send for CLog {}
+// SAFETY: the same.
+unsafe impl Sync for CLog {}
+
+impl Log for CLog {
+    fn log(&self, _: LogSource<'_>, level: LogLevel, message: &[u8]) {
+        // SAFETY: the host's function, with the data that it wants.
+        unsafe { (self.function)(self.data, level as u32, message.as_ptr().cast(), message.len()) }
+    }
+
+    fn level(&self) -> LogLevel {
+        // The host's function decides.
+        LogLevel::Trace
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_new(hostcalls: *const Hostcalls) -> *mut Config {
+    // SAFETY: the caller's promise.
+    let hostcalls = unsafe { object(hostcalls) }.0.clone();
+    give(Config { hostcalls, name: String::new(), memory_limit: None, budget: None, log: None, may_call: None })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_free(config: *mut Config) {
+    // SAFETY: the caller's promise.
+    unsafe { free(config) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_name(config: *mut Config, name: *const c_char) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (config, name) = unsafe { (object_mut(config), text(name, "the VM's name")?) };
+        config.name = name.to_owned();
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_memory_limit(config: *mut Config, bytes: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(config) }.memory_limit = (bytes != 0).then_some(bytes);
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_budget(config: *mut Config, milliseconds: u64, action: u32) {
+    let limit = Duration::from_millis(milliseconds);
+    let budget = if action == 0 { CallbackBudget::report(limit) } else { CallbackBudget::fail(limit) };
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(config) }.budget = (milliseconds != 0).then_some(budget);
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_log(config: *mut Config, log: Option<LogFunction>, data: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(config) }.log = log.map(|log| (log, data));
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_may_call(
+    config: *mut Config,
+    may_call: Option<MayCall>,
+    data: *mut c_void,
+) {
+    // SAFETY: the caller's promise.
+    unsafe { object_mut(config) }.may_call = may_call.map(|may_call| (may_call, data));
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Config, out: *mut *mut Vm) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        let (module, config) = unsafe { (object(module), object(config)) };
+        let mut raw = RawConfig::new(config.hostcalls.clone());
+        raw.name.clone_from(&config.name);
+        raw.memory_limit = config.memory_limit;
+        raw.budget = config.budget;
+        if let Some((function, data)) = config.log {
+            raw.log = Arc::new(CLog { function, data });
+        }
+        if let Some((may_call, data)) = config.may_call {
+            // SAFETY: the host's function, with the data that it wants.
+            raw.may_call = Some(Box::new(move |id| unsafe { may_call(data, id as usize) }));
+        }
+        let raw = RawVm::new(module.module(), raw).map_err(|error| match error {
+            StartError::Image { .. } => Error::new(Code::UnknownImport, error.to_string()),
+            error => error.into(),
+        })?;
+        // SAFETY: the caller passes a place for the result.
+        unsafe { out.write(give(Vm { raw, _module: module.clone() })) };
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_open(vm: *mut Vm) -> *mut Error {
+    attempt(|| {
+        // SAFETY: the caller's promise.
+        unsafe { object(vm) }.raw.open()?;
+        Ok(())
+    })
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_free(vm: *mut Vm) {
+    // SAFETY: the caller's promise.
+    unsafe { free(vm) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -> usize {
+    // SAFETY: the caller's promise.
+    let (vm, name) = unsafe { (object(vm), text(name, "the function's name")) };
+    name.ok().and_then(|name| vm.raw.function(name)).map_or(0, Function::address)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_call(
+    vm: *mut Vm,
+    function: usize,
+    arguments: *const u64,
+    count: usize,
+    restricted: bool,
+    result: *mut u64,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let vm = unsafe { object(vm) };
+    let function = Function::from_address(function).expect("a function, not 0");
+    let mut all = [0; 5];
+    assert!(count <= all.len(), "a function of the ABI has at most five arguments, not {count}");
+    for (index, argument) in all.iter_mut().enumerate().take(count) {
+        // SAFETY: the caller passes so many.
+        *argument = unsafe { arguments.add(index).read() };
+    }
+    // SAFETY: the caller's promise.
+    match unsafe { vm.raw.call(function, all, restricted) } {
+        Ok(value) => {
+            if !result.is_null() {
+                // SAFETY: the caller passes a place for it.
+                unsafe { result.write(value) };
+            }
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_call_through(
+    vm: *mut Vm,
+    function: *const c_void,
+    data: *mut c_void,
+    restricted: bool,
+) -> bool {
+    // SAFETY: the caller's promise.
+    let vm = unsafe { object(vm) };
+    // SAFETY: a function of the host's, which takes a pointer, and may be left.
+    unsafe { vm.raw.call(Function::of_host(function), [data as u64, 0, 0, 0, 0], restricted) }.is_ok()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_allocate(vm: *mut Vm, size: usize, restricted: bool) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { object(vm) }.raw.allocate(size, restricted).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_has_failed(vm: *const Vm) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { object(vm) }.raw.has_failed()
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_failure(vm: *const Vm) -> *mut Error {
+    // SAFETY: the caller's promise.
+    let failure = unsafe { object(vm) }.raw.failure();
+    failure.map_or(std::ptr::null_mut(), |failure| give(Error::new(Code::Failed, failure.message)))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_fail(vm: *mut Vm, why: *const c_char) {
+    // SAFETY: the caller's promise.
+    let (vm, why) = unsafe { (object(vm), text(why, "the reason")) };
+    vm.raw.fail(why.unwrap_or("the host failed it"));
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_memory_size(vm: *const Vm) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe { object(vm) }.raw.memory_size().unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn dynvm_is_readable(address: u64, size: u64) -> bool {
+    dynvm::raw::is_readable(address, size)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn dynvm_is_writable(address: u64, size: u64) -> bool {
+    dynvm::raw::is_writable(address, size)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_terminator(vm: *const Vm) -> *mut Ended {
+    // SAFETY: the caller's promise.
+    give(Ended(unsafe { object(vm) }.raw.terminator()))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_terminator_terminate(terminator: *const Ended, milliseconds: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { object(terminator) }.0.terminate(Duration::from_millis(milliseconds))
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_terminator_free(terminator: *mut Ended) {
+    // SAFETY: the caller's promise.
+    unsafe { free(terminator) }
+}

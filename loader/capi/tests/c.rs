@@ -1,0 +1,153 @@
+//! The API as C and C++ see it: its headers, what the library exports, a driver that takes it through what it promises, the example host.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+
+const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
+
+fn root() -> PathBuf {
+    Path::new(MANIFEST).join("../..")
+}
+
+fn includes() -> [String; 4] {
+    let dir = |dir: &str| root().join(dir).display().to_string();
+    ["-I".to_owned(), dir("loader/include"), "-I".to_owned(), dir("plugin-abi/include")]
+}
+
+fn headers() -> Vec<PathBuf> {
+    let include = root().join("loader/include/dynvm");
+    let mut headers: Vec<PathBuf> =
+        std::fs::read_dir(include.join("loader")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    headers.push(include.join("loader.h"));
+    headers
+}
+
+fn compiler(variable: &str, default: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()))
+}
+
+fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+fn out(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+/// The directory with both libraries, built.
+static LIBRARIES: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["build", "--release", "-p", "dynvm-capi", "--message-format=json", "--quiet"]).current_dir(MANIFEST);
+    let output = run(&mut command);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let library = text.split('"').find(|word| word.ends_with("/libdynvm_loader.a"));
+    Path::new(library.expect("cargo names the library")).parent().unwrap().to_owned()
+});
+
+fn plugin(name: &str, source: &Path, defines: &[&str]) -> PathBuf {
+    let target = out(name);
+    let mut command = compiler("CC", "cc");
+    command.args(["-shared", "-fPIC", "-O1", "-g"]).args(includes()).args(defines);
+    run(command.arg(source).arg("-o").arg(&target));
+    target
+}
+
+fn program(name: &str, source: &Path) -> PathBuf {
+    let target = out(name);
+    let mut command = compiler("CC", "cc");
+    command.args(["-std=gnu11", "-Wall", "-Wextra", "-O1", "-g"]).args(includes()).arg(source);
+    command.arg(LIBRARIES.join("libdynvm_loader.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s", "-o"]);
+    run(command.arg(&target));
+    target
+}
+
+/// The example host and a plugin for it.
+static EXAMPLE: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
+    let host = program("c-host", &root().join("examples/hosts/c-embedding/host.c"));
+    let plugin = plugin("c-headers.so", &root().join("examples/plugins/c-headers/plugin.c"), &[]);
+    [host, plugin]
+});
+
+#[test]
+fn headers_compile_alone_and_twice_in_every_standard() {
+    let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|standard| ("CC", "cc", standard, "c"));
+    let cxx = ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20"].map(|standard| ("CXX", "c++", standard, "c++"));
+    let headers = headers();
+    assert_eq!(headers.len(), 7);
+    for (variable, default, standard, language) in c.into_iter().chain(cxx) {
+        for header in &headers {
+            let source = out(&format!("alone-{}.c", header.file_stem().unwrap().display()));
+            let text = format!("#include \"{0}\"\n#include \"{0}\"\nextern int unit;\n", header.display());
+            std::fs::write(&source, text).unwrap();
+            let mut command = compiler(variable, default);
+            command.args([standard, "-x", language, "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]);
+            run(command.arg(&source));
+        }
+    }
+}
+
+/// The functions that the headers declare are those that the library exports: no more, no less.
+#[test]
+fn headers_and_library_agree() {
+    let text: String = headers().iter().map(|header| std::fs::read_to_string(header).unwrap()).collect();
+    let code: String = text.lines().filter(|line| !line.trim_start().starts_with(['/', '*'])).collect();
+    let mut declared: Vec<&str> = code
+        .split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '('))
+        .filter_map(|word| word.split_once('('))
+        .map(|(name, _)| name)
+        .filter(|name| name.starts_with("dynvm_"))
+        .collect();
+    declared.sort_unstable();
+    declared.dedup();
+    let library = LIBRARIES.join("libdynvm_loader.so");
+    let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library)).stdout;
+    let symbols = String::from_utf8(symbols).unwrap();
+    let mut exported: Vec<&str> = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    exported.sort_unstable();
+    assert_eq!(declared, exported);
+    assert!(declared.len() > 50, "{declared:?}");
+}
+
+#[test]
+fn the_api_keeps_its_promises() {
+    let source = Path::new(MANIFEST).join("tests/data/plugin.c");
+    let plain = plugin("plain.so", &source, &[]);
+    let restless = plugin("restless.so", &source, &["-DCALLS_TIME_AT_START"]);
+    let policy = out("refuses.toml");
+    std::fs::write(&policy, "[native]\nallow = false\n").unwrap();
+    let driver = program("driver", &Path::new(MANIFEST).join("tests/data/driver.c"));
+    let output = run(Command::new(driver).args([&plain, &restless, &source, &policy]));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "all as promised\n");
+}
+
+#[test]
+fn the_example_hosts_a_plugin() {
+    let [host, plugin] = &*EXAMPLE;
+    let output = run(Command::new(host).arg(plugin));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.starts_with("log 2: /hello\naction 0\n") && text.ends_with("x-plugin: c-headers\n"), "{text}");
+    let output = Command::new(host).arg("/nonexistent").output().unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent: cannot be read"));
+}
+
+/// No invalid access and no leak, as far as memcheck sees.
+#[test]
+fn the_example_under_valgrind() {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("valgrind is not installed: nothing was tested");
+        return;
+    }
+    let [host, plugin] = &*EXAMPLE;
+    let mut command = Command::new("valgrind");
+    command.args(["-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);
+    run(command.arg(host).arg(plugin));
+}
