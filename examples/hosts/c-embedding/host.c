@@ -148,10 +148,9 @@ static void check(dynvm_error_t *error) {
 static uint64_t call(const char *name, uint64_t a, uint64_t b, uint64_t c, uint64_t missing) {
   dynvm_function_t function = dynvm_vm_function(vm, name);
   if (function == 0) return missing;
-  const uint64_t arguments[] = {a, b, c};
-  uint64_t result = 0;
-  if (!dynvm_vm_call(vm, function, arguments, 3, false, &result)) check(dynvm_vm_failure(vm));
-  return result;
+  dynvm_result_t result = dynvm_vm_call(vm, function, a, b, c, 0, 0);
+  if (!result.returned) check(dynvm_vm_failure(vm));
+  return result.value;
 }
 
 int main(int argc, char **argv) {

@@ -158,35 +158,63 @@ pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -
     name.ok().and_then(|name| vm.raw.function(name)).map_or(0, Function::address)
 }
 
+/// `dynvm_result_t`.
+#[repr(C)]
+pub struct Returned {
+    value: u64,
+    returned: bool,
+}
+
+/// Makes a call. A failure is kept by the VM, which is asked for it.
+///
+/// # Safety
+///
+/// That of `RawVm::call`.
+#[inline(always)]
+unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bool) -> Returned {
+    // SAFETY: the caller's promise.
+    let vm = unsafe { object(vm) };
+    let function = Function::from_address(function).expect("a function, not 0");
+    // SAFETY: the caller's promise.
+    match unsafe { vm.raw.call(function, arguments, restricted) } {
+        Ok(value) => Returned { value, returned: true },
+        Err(failure) => failed(failure),
+    }
+}
+
+/// Out of the way of calls that return.
+#[cold]
+fn failed(failure: Box<dynvm::Failure>) -> Returned {
+    drop(failure);
+    Returned { value: 0, returned: false }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_call(
     vm: *mut Vm,
     function: usize,
-    arguments: *const u64,
-    count: usize,
-    restricted: bool,
-    result: *mut u64,
-) -> bool {
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+) -> Returned {
     // SAFETY: the caller's promise.
-    let vm = unsafe { object(vm) };
-    let function = Function::from_address(function).expect("a function, not 0");
-    let mut all = [0; 5];
-    assert!(count <= all.len(), "a function of the ABI has at most five arguments, not {count}");
-    for (index, argument) in all.iter_mut().enumerate().take(count) {
-        // SAFETY: the caller passes so many.
-        *argument = unsafe { arguments.add(index).read() };
-    }
+    unsafe { call(vm, function, [a, b, c, d, e], false) }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_call_restricted(
+    vm: *mut Vm,
+    function: usize,
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+) -> Returned {
     // SAFETY: the caller's promise.
-    match unsafe { vm.raw.call(function, all, restricted) } {
-        Ok(value) => {
-            if !result.is_null() {
-                // SAFETY: the caller passes a place for it.
-                unsafe { result.write(value) };
-            }
-            true
-        }
-        Err(_) => false,
-    }
+    unsafe { call(vm, function, [a, b, c, d, e], true) }
 }
 
 #[unsafe(no_mangle)]

@@ -203,10 +203,26 @@ impl RawVm {
     ///
     /// The function is one of this VM's image, or of the host's, and takes at most five integers or pointers. A function of the host's
     /// has nothing to drop when it calls the image.
-    #[inline]
-    pub unsafe fn call(&self, function: Function, arguments: [u64; 5], restricted: bool) -> Result<u64, Failure> {
+    #[inline(always)]
+    pub unsafe fn call(&self, function: Function, arguments: [u64; 5], restricted: bool) -> Result<u64, Box<Failure>> {
+        // On the way of every event of every stream: what only calls within calls and restricted ones need is left out.
+        if let Some(vm) = self.vm.get()
+            && !restricted
+            && !vm.is_entered()
+            && !self.cell.has_failed()
+            && !self.slot.is_terminated()
+        {
+            let running = self.slot.enter_raw();
+            // SAFETY: the caller's promise.
+            let returned = unsafe { vm.call(function.0, arguments) };
+            drop(running);
+            return match returned {
+                Ok(value) => Ok(value),
+                Err(failure) => Err(self.failed(failure)),
+            };
+        }
         // SAFETY: the caller's promise.
-        self.enter(restricted, |vm| unsafe { vm.call(function.0, arguments) })
+        self.enter(restricted, |vm| unsafe { vm.call_again(function.0, arguments) })
     }
 
     /// Memory from the plugin's own allocator, which the plugin will free: `proxy_on_memory_allocate` or `malloc` of the image, else what its
@@ -216,27 +232,25 @@ impl RawVm {
     ///
     /// As [`call`](RawVm::call); and if there is no memory.
     #[inline]
-    pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Failure> {
+    pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Box<Failure>> {
         let address = self.enter(restricted, |vm| vm.allocate(len))?;
         if address == 0 {
             let message = format!("the plugin's allocator has no {len} bytes");
-            return Err(*Failure::new(FailureKind::Limit, message));
+            return Err(Failure::new(FailureKind::Limit, message));
         }
         Ok(address)
     }
 
-    #[inline]
     fn enter(
         &self,
         restricted: bool,
         call: impl FnOnce(&NativeVm) -> Result<u64, Box<Failure>>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<u64, Box<Failure>> {
         let vm = match self.vm.get() {
             Some(vm) if !self.cell.has_failed() && !self.slot.is_terminated() => vm,
             _ => return Err(self.cannot_run()),
         };
-        let outermost = !self.slot.is_running();
-        let running = outermost.then(|| self.slot.enter(None, 0));
+        let running = self.slot.enter_raw();
         let foreign = vm.foreign();
         let before = foreign.map(|foreign| foreign.restrict(restricted));
         let returned = call(vm);
@@ -244,23 +258,29 @@ impl RawVm {
             foreign.restrict(before);
         }
         drop(running);
-        returned.map_err(|failure| {
-            self.cell.fail(failure.clone());
-            *failure
-        })
+        match returned {
+            Ok(value) => Ok(value),
+            Err(failure) => Err(self.failed(failure)),
+        }
     }
 
     #[cold]
-    fn cannot_run(&self) -> Failure {
+    fn failed(&self, failure: Box<Failure>) -> Box<Failure> {
+        self.cell.fail(failure.clone());
+        failure
+    }
+
+    #[cold]
+    fn cannot_run(&self) -> Box<Failure> {
         if let Some(failure) = self.cell.failure() {
-            return failure;
+            return Box::new(failure);
         }
         let failure = match self.vm.get() {
             Some(_) => Failure::new(FailureKind::Limit, TERMINATED),
-            None => return *Failure::new(FailureKind::Host, "the VM was not opened"),
+            None => return Failure::new(FailureKind::Host, "the VM was not opened"),
         };
         self.cell.fail(failure.clone());
-        *failure
+        failure
     }
 
     /// How the plugin failed, if it did.

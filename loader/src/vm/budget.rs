@@ -137,11 +137,17 @@ impl Slot {
         Running(self)
     }
 
-    /// Whether a callback runs, asked on the VM's thread.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only raw VMs are entered again"))]
+    /// A call of a raw VM begins; `None`: it is one within another, which goes on.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
     #[inline]
-    pub(crate) fn is_running(&self) -> bool {
-        !self.serial.load(Ordering::Relaxed).is_multiple_of(2)
+    pub(crate) fn enter_raw(&self) -> Option<Running<'_>> {
+        let serial = self.serial.load(Ordering::Relaxed);
+        if !serial.is_multiple_of(2) {
+            return None;
+        }
+        self.request.store(request::NONE, Ordering::Relaxed);
+        self.serial.store(serial + 1, Ordering::Release);
+        Some(Running(self))
     }
 
     /// Takes the stack, in the handler of a signal.
@@ -184,6 +190,7 @@ impl Slot {
 pub(crate) struct Running<'a>(&'a Slot);
 
 impl Drop for Running<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.0.serial.store(self.0.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
     }

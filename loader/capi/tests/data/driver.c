@@ -103,7 +103,9 @@ static dynvm_vm_t *vm_of(const dynvm_module_t *module, size_t memory_limit) {
 static bool call(const char *name, uint64_t a, uint64_t *result) {
   dynvm_function_t function = dynvm_vm_function(vm, name);
   CHECK(function != 0);
-  return dynvm_vm_call(vm, function, &a, 1, false, result);
+  dynvm_result_t returned = dynvm_vm_call(vm, function, a, 0, 0, 0, 0);
+  if (result != NULL) *result = returned.value;
+  return returned.returned;
 }
 
 static uint64_t value(const char *name) {
@@ -115,8 +117,7 @@ static uint64_t value(const char *name) {
 static void failed_with(const char *words) {
   CHECK(dynvm_vm_has_failed(vm));
   fails(dynvm_vm_failure(vm), DYNVM_CODE_FAILED, words);
-  uint64_t result = 0;
-  CHECK(!dynvm_vm_call(vm, dynvm_vm_function(vm, "counts"), NULL, 0, false, &result));
+  CHECK(!call("counts", 0, NULL));
   CHECK(dynvm_vm_allocate(vm, 5, false) == 0);
   dynvm_vm_free(vm);
   vm = NULL;
@@ -194,9 +195,10 @@ static void calls(const dynvm_module_t *module) {
   CHECK(dynvm_vm_function(vm, "malloc") == 0 && dynvm_vm_function(vm, "proxy_on_tick") == 0);
   CHECK((uint8_t)value("wide_false") == 0 && value("wide_false") != 0);
   const uint64_t garbage = 0xdeadbeef00000000;
-  const uint64_t five[] = {garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5};
-  uint64_t result = 0;
-  CHECK(dynvm_vm_call(vm, dynvm_vm_function(vm, "sum"), five, 5, false, &result) && result == 15);
+  dynvm_function_t sum = dynvm_vm_function(vm, "sum");
+  dynvm_result_t returned =
+      dynvm_vm_call(vm, sum, garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5);
+  CHECK(returned.returned && returned.value == 15);
   struct half half = {(double (*)(float))dynvm_vm_function(vm, "half"), 0};
   CHECK(dynvm_vm_call_through(vm, call_half, &half, false) && half.result == 1.5);
   CHECK(value("time_of_host") == 1);
@@ -224,8 +226,7 @@ static void crashes(const dynvm_module_t *module) {
   CHECK(call("much", 1 << 10, NULL) && !call("much", 4 << 20, NULL));
   failed_with("memory");
   fresh(module, 0);
-  const uint64_t none = 0;
-  CHECK(!dynvm_vm_call(vm, dynvm_vm_function(vm, "time_of_host"), &none, 1, true, NULL));
+  CHECK(!dynvm_vm_call_restricted(vm, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).returned);
   failed_with("proxy_get_current_time_nanoseconds");
   fresh(module, 0);
   dynvm_vm_fail(vm, "for a reason");

@@ -89,28 +89,43 @@ dynvm_error_t *dynvm_vm_new(
 dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm);
 
 /**
- * Runs the destructors of the plugin's variables, unless it failed, and unmaps the image. On another
- * thread than the VM's, when nobody uses it any more, it is unmapped without them. Not from within a
- * hostcall of this VM. [one-thread]
+ * Runs the destructors of the plugin's variables, unless it failed, and unmaps the image. No hostcall
+ * of theirs reaches the host; what they log goes to the VM's log. On another thread than the VM's, when
+ * nobody uses it any more, the image is unmapped without them. Not from within a hostcall of this VM.
+ * [one-thread]
  */
 void dynvm_vm_free(dynvm_vm_t *vm);
 
 /** A function that the image itself exports; 0 if it does not, or is not open. [vm-thread] [in-call] */
 dynvm_function_t dynvm_vm_function(const dynvm_vm_t *vm, const char *name);
 
+/** What a call gave. Returned in registers: it is made for each event of each stream. */
+typedef struct {
+  /**
+   * The register of the result. Only the bits that the function's type has are defined: for a bool the
+   * low 8, since Rust returns bool where C++ returns uint32_t.
+   */
+  uint64_t value;
+  /** Whether the plugin returned. If not, it failed, now or before: dynvm_vm_failure tells how. */
+  bool returned;
+} dynvm_result_t;
+
 /**
- * Calls a function of the image with so many arguments, five at most, each an integer or a pointer.
- * Garbage in the upper halves of narrower parameters does no harm; of `*result` only the bits that
- * the function's type has are defined: for a bool the low 8, since Rust returns bool where C++
- * returns uint32_t. `result` may be null.
- *
- * `restricted`: hostcalls are asked about first (dynvm_vm_config_set_may_call).
- *
- * Returns false if the plugin failed, now or before: dynvm_vm_failure tells how. [vm-thread] [in-call]
+ * Calls a function of the image: five arguments at most, each an integer or a pointer; 0 for those that
+ * it does not have. Garbage in the upper halves of narrower parameters does no harm.
+ * [vm-thread] [in-call]
  */
-bool dynvm_vm_call(
-    dynvm_vm_t *vm, dynvm_function_t function, const uint64_t *arguments, size_t count,
-    bool restricted, uint64_t *result);
+dynvm_result_t dynvm_vm_call(
+    dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+    uint64_t e);
+
+/**
+ * The same, restricted: hostcalls are asked about first (dynvm_vm_config_set_may_call).
+ * [vm-thread] [in-call]
+ */
+dynvm_result_t dynvm_vm_call_restricted(
+    dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+    uint64_t e);
 
 /**
  * Calls a function of the host's, guarded as if it were the plugin's: for calls that have other

@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 
-use dynvm_abi::table::{HOSTCALLS, HostcallId, Type};
-use dynvm_abi::types::Status;
+use dynvm_abi::table::{HOSTCALLS, HostcallId};
+use dynvm_abi::types::{LogLevel, Status};
 
 use super::probe;
 use crate::error::FailureKind;
@@ -17,20 +17,40 @@ pub(crate) type MayCall = Box<dyn Fn(HostcallId) -> bool>;
 pub(crate) struct Foreign {
     functions: [*const c_void; HOSTCALLS.len()],
     may_call: Option<MayCall>,
-    /// Whether it has to be asked.
-    restricted: Cell<bool>,
+    state: Cell<State>,
+}
+
+/// What hostcalls are made now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// All.
+    Open,
+    /// Those that `may_call` allows.
+    Restricted,
+    /// None: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
+    Ending,
 }
 
 impl Foreign {
     /// Functions of the type that `Hostcalls::bind` asks for; null for one that the plugin does not call.
     pub(crate) fn new(functions: [*const c_void; HOSTCALLS.len()], may_call: Option<MayCall>) -> Foreign {
-        Foreign { functions, may_call, restricted: Cell::new(false) }
+        Foreign { functions, may_call, state: Cell::new(State::Open) }
     }
 
     /// Restricts the plugin, or not. Returns what was before.
     #[inline]
     pub(crate) fn restrict(&self, restricted: bool) -> bool {
-        self.restricted.replace(restricted)
+        let wanted = if restricted { State::Restricted } else { State::Open };
+        let before = self.state.get();
+        if before != wanted {
+            self.state.set(wanted);
+        }
+        before == State::Restricted
+    }
+
+    /// The VM ends: no function of the embedder's is called any more.
+    pub(super) fn end(&self) {
+        self.state.set(State::Ending);
     }
 
     /// Makes a hostcall, if the plugin may and what it points to is memory.
@@ -40,6 +60,7 @@ impl Foreign {
         cell: &VmCell,
         id: HostcallId,
         mut arguments: [u64; COUNT],
+        take: impl FnOnce(&mut [u64; COUNT]) -> bool,
         call: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
     ) -> u32 {
         let function = self.functions[id as usize];
@@ -47,51 +68,96 @@ impl Foreign {
             // The plugin got it from the host's table: what it imports by name was bound when the VM was made.
             return Status::Unimplemented as u32;
         }
-        if self.restricted.get() && !self.may_call.as_ref().is_none_or(|may_call| may_call(id)) {
-            return refuse(cell, id);
-        }
-        if !take(id, &mut arguments) {
+        if !take(&mut arguments) {
             return Status::InvalidMemoryAccess as u32;
+        }
+        if self.state.get() != State::Open
+            && let Some(status) = self.answer(cell, id, &arguments)
+        {
+            return status;
         }
         known(call(function, arguments) as u32)
     }
-}
 
-#[cold]
-fn refuse(cell: &VmCell, id: HostcallId) -> u32 {
-    let name = id.describe().name;
-    cell.fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
-    Status::InternalFailure as u32
-}
-
-/// Cuts off what the ABI leaves undefined. False if an address is not one of memory that can be accessed.
-#[inline(always)]
-fn take<const COUNT: usize>(id: HostcallId, arguments: &mut [u64; COUNT]) -> bool {
-    let params = HOSTCALLS[id as usize].params;
-    let mut index = 0;
-    while index < COUNT {
-        let value = arguments[index];
-        let accessible = match params[index].ty {
-            Type::U32 | Type::I32 | Type::Size32 => {
-                arguments[index] = u64::from(value as u32);
-                true
+    /// The status of a hostcall that is not made.
+    #[cold]
+    fn answer(&self, cell: &VmCell, id: HostcallId, arguments: &[u64]) -> Option<u32> {
+        match (self.state.get(), arguments) {
+            (State::Ending, &[level, message, size]) if id == HostcallId::proxy_log => {
+                let bytes: &[u8] = match size {
+                    0 => &[],
+                    // SAFETY: it was looked at: these bytes can be read.
+                    _ => unsafe { std::slice::from_raw_parts(message as *const u8, size as usize) },
+                };
+                cell.log(LogLevel::from_u32(level as u32).unwrap_or(LogLevel::Critical), bytes);
+                Some(Status::Ok as u32)
             }
-            Type::Bool => {
-                arguments[index] = u64::from(value as u8 != 0);
-                true
+            (State::Ending, _) => Some(Status::InternalFailure as u32),
+            _ if self.may_call.as_ref().is_none_or(|may_call| may_call(id)) => None,
+            _ => {
+                let name = id.describe().name;
+                cell.fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
+                Some(Status::InternalFailure as u32)
             }
-            // An address stands before its size.
-            Type::Ptr => arguments[index + 1] == 0 || probe::readable(value, arguments[index + 1]),
-            Type::OutU32 => probe::writable(value, 4),
-            Type::OutPtr | Type::OutSize | Type::OutU64 => probe::writable(value, 8),
-            _ => true,
-        };
-        if !accessible {
-            return false;
         }
-        index += 1;
     }
-    true
+}
+
+/// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of
+/// what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
+pub(super) mod take {
+    use super::probe;
+
+    macro_rules! low_half {
+        ($($name:ident)*) => {
+            $(
+                #[inline(always)]
+                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+                    arguments[index] = arguments[index] as u32 as u64;
+                    true
+                }
+            )*
+        };
+    }
+
+    macro_rules! as_it_is {
+        ($($name:ident)*) => {
+            $(
+                #[inline(always)]
+                pub(in super::super) fn $name<const COUNT: usize>(_: &mut [u64; COUNT], _: usize) -> bool {
+                    true
+                }
+            )*
+        };
+    }
+
+    macro_rules! place {
+        ($($name:ident $bytes:literal)*) => {
+            $(
+                #[inline(always)]
+                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+                    probe::writable(arguments[index], $bytes)
+                }
+            )*
+        };
+    }
+
+    low_half!(u32 i32 size32);
+    as_it_is!(u64 i64 size);
+    place!(out_u32 4 out_u64 8 out_ptr 8 out_size 8);
+
+    #[inline(always)]
+    pub(in super::super) fn bool<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+        arguments[index] = u64::from(arguments[index] as u8 != 0);
+        true
+    }
+
+    /// An address stands before its size.
+    #[inline(always)]
+    pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+        let size = arguments[index + 1];
+        size == 0 || probe::readable(arguments[index], size)
+    }
 }
 
 /// The embedder's status, if every SDK knows it: in the Rust SDK's type others are undefined behaviour.
@@ -124,20 +190,18 @@ mod tests {
     #[test]
     fn undefined_bits_are_cut_off() {
         let garbage = 0xdead_beef_0000_0000_u64;
-        let mut arguments = [garbage | 3];
-        assert!(take(HostcallId::proxy_set_tick_period_milliseconds, &mut arguments));
-        assert_eq!(arguments, [3]);
-        let mut arguments = [garbage | 1, 0, 0, garbage | 0x100];
-        assert!(take(HostcallId::proxy_grpc_send, &mut arguments));
-        assert_eq!(arguments, [1, 0, 0, 0], "of a bool the low byte counts");
+        let mut arguments = [garbage | 3, garbage | 4, garbage | 0x100, garbage | 5];
+        assert!(take::u32(&mut arguments, 0) && take::size32(&mut arguments, 1) && take::bool(&mut arguments, 2));
+        assert!(take::u64(&mut arguments, 3));
+        assert_eq!(arguments, [3, 4, 0, garbage | 5], "of a bool the low byte counts");
     }
 
     #[test]
     fn addresses() {
-        assert!(take(HostcallId::proxy_log, &mut [0, 0, 0]), "null, no byte");
-        assert!(!take(HostcallId::proxy_log, &mut [0, 0, 1]));
-        let place = 0u64;
-        assert!(take(HostcallId::proxy_get_current_time_nanoseconds, &mut [&raw const place as u64]));
-        assert!(!take(HostcallId::proxy_get_current_time_nanoseconds, &mut [0]));
+        assert!(take::ptr(&mut [0, 0], 0), "null, no byte");
+        assert!(!take::ptr(&mut [0, 1], 0));
+        let mut place = 0u64;
+        assert!(take::out_u64(&mut [&raw mut place as u64], 0));
+        assert!(!take::out_u64(&mut [0], 0));
     }
 }

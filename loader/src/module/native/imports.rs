@@ -14,6 +14,7 @@ use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::crash::Cause;
+use super::foreign::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
 use super::{current, destructors, exits, heap, output};
@@ -109,6 +110,13 @@ macro_rules! entry_points {
                     HostcallId::$name,
                     [$(widen!($ty, $param)),*],
                     |guest, cell, [$($param),*]| dispatch::$name(guest, cell, $($param),*),
+                    |_arguments| {
+                        let mut _index = 0;
+                        true $(&& {
+                            _index += 1;
+                            take::$ty(_arguments, _index - 1)
+                        })*
+                    },
                     |function, [$($param),*]| {
                         type Function = unsafe extern "C" fn($(foreign_type!($param)),*) -> u64;
                         // SAFETY: the embedder's promise (`raw::Hostcalls::bind`): this is the function's type.
@@ -161,6 +169,7 @@ fn hostcall<const COUNT: usize>(
     id: HostcallId,
     arguments: [u64; COUNT],
     own: impl FnOnce(&mut NativeGuest<'_>, &VmCell, [u64; COUNT]) -> Status,
+    take: impl FnOnce(&mut [u64; COUNT]) -> bool,
     foreign: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
 ) -> u32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
@@ -172,7 +181,7 @@ fn hostcall<const COUNT: usize>(
     let status = match &instance.foreign {
         // A panic of the host's must not unwind into the plugin.
         None => catch_unwind(AssertUnwindSafe(|| own(&mut NativeGuest::new(instance), cell, arguments) as u32)),
-        Some(table) => Ok(table.call(cell, id, arguments, foreign)),
+        Some(table) => Ok(table.call(cell, id, arguments, take, foreign)),
     };
     instance.in_host.set(false);
     match status {

@@ -299,13 +299,30 @@ impl NativeVm {
         Some(self.image.as_ref()?.address(*self.module.exports.get(name)?))
     }
 
-    /// Makes a guarded call, also from within a hostcall.
+    /// Makes a guarded call, from outside of any.
     ///
     /// # Safety
     ///
     /// The function takes at most five integers or pointers.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn call(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
+        let _entered = current::enter(&self.instance);
+        // SAFETY: the caller's promise.
+        unsafe { self.instance.call(function, arguments) }
+    }
+
+    /// Whether a guarded call is under way.
+    #[inline(always)]
+    pub(crate) fn is_entered(&self) -> bool {
+        self.instance.frame.is_entered()
+    }
+
+    /// Makes a guarded call, also from within a hostcall.
+    ///
+    /// # Safety
+    ///
+    /// As [`call`](NativeVm::call).
+    pub(crate) unsafe fn call_again(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
         let _entered = current::enter(&self.instance);
         let in_host = self.instance.in_host.replace(false);
         // SAFETY: the caller's promise.
@@ -318,7 +335,7 @@ impl NativeVm {
     pub(crate) fn allocate(&self, len: usize) -> Result<u64, Box<Failure>> {
         match self.instance.allocator {
             // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { self.call(function, [len as u64, 0, 0, 0, 0]) },
+            Some(function) => unsafe { self.call_again(function, [len as u64, 0, 0, 0, 0]) },
             None => {
                 let _entered = current::enter(&self.instance);
                 let in_host = self.instance.in_host.replace(true);
@@ -375,6 +392,9 @@ impl Drop for NativeVm {
         // Only a raw VM can be dropped on another thread than its own, by an embedder in C or C++: thread-local variables are out of
         // reach there, so nothing of the plugin runs.
         let is_own = self.current_thread == std::thread::current().id();
+        if let Some(foreign) = &self.instance.foreign {
+            foreign.end();
+        }
         if is_own
             && !self.instance.cell.has_failed()
             && let Err(failure) = self.run_destructors()

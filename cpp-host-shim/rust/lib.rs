@@ -1,0 +1,3 @@
+//! One archive for a C++ host to link: the shim (`src/`, C++) and the loader's C API.
+
+extern crate dynvm_loader;

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Calls between host and plugin, for every type of function that the host has.
+
+#pragma once
+
+#include <array>
+#include <tuple>
+#include <type_traits>
+
+#include "dyn_vm.h"
+
+namespace dynvm {
+
+/// The bits of a result that the ABI defines: Rust plugins return bool where C++ plugins return uint32_t.
+inline uint64_t definedBits(std::string_view name) {
+  for (const std::string_view boolean :
+       {"proxy_on_vm_start", "proxy_on_configure", "proxy_on_done", "proxy_validate_configuration"}) {
+    if (name == boolean) {
+      return 0xff;
+    }
+  }
+  return 0xffffffff;
+}
+
+template <class T> inline constexpr bool isWord = std::is_same_v<T, Word>;
+
+// A Word is passed as the number in it is (x86-64 and AArch64, but not Microsoft's C++), so that the loader can call functions of Words.
+static_assert(sizeof(Word) == sizeof(uint64_t) && std::is_trivially_copy_constructible_v<Word> &&
+              std::is_trivially_destructible_v<Word>);
+
+template <class R, class... Args>
+void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> *function) {
+  constexpr bool returns_nothing = std::is_void_v<R>;
+  if constexpr (returns_nothing && sizeof...(Args) == 0) {
+    if (name == "_initialize") {
+      *function = [this](ContextBase *context) { start(context); };
+      return;
+    }
+    if (name == "_start") {
+      // start() runs it.
+      *function = nullptr;
+      return;
+    }
+  }
+  if constexpr (isWord<R> && std::is_same_v<std::tuple<Args...>, std::tuple<Word>>) {
+    // The host asks for malloc first; every shared object would have it, since the C library does.
+    if (name == "malloc" || name == "proxy_on_memory_allocate") {
+      *function = [this](ContextBase *context, Word size) { return allocate(context, size); };
+      return;
+    }
+  }
+  // Of a plugin that begins with _start, as a program does, main is not the host's to call.
+  const bool is_main = name == "main" || name == "__main_void";
+  Export *found = is_main && exported("_initialize") == nullptr && exported("_start") != nullptr ? nullptr : exported(name);
+  if (found == nullptr) {
+    *function = nullptr;
+    return;
+  }
+  constexpr bool of_words = (isWord<Args> && ...) && (isWord<R> || returns_nothing) && sizeof...(Args) <= 5;
+  if constexpr (!of_words) {
+    *function = [found](ContextBase *context, Args... args) -> R { return callThrough<R>(*found, context, args...); };
+  } else if (integration() && cmpLogLevel(proxy_wasm::LogLevel::trace)) {
+    *function = [found](ContextBase *context, Args... args) -> R {
+      trace(*found, {args.u64_...});
+      return call<R>(*found, context, args.u64_...);
+    };
+  } else {
+    *function = [found](ContextBase *context, Args... args) -> R { return call<R>(*found, context, args.u64_...); };
+  }
+}
+
+template <class R, class... Numbers> R DynVm::call(Export &function, ContextBase *context, Numbers... numbers) {
+  DynVm &vm = *function.vm;
+  if (vm.isFailed() || function.address == 0) [[unlikely]] {
+    return R();
+  }
+  proxy_wasm::SaveRestoreContext saved(context);
+  const auto make = [&](uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0) {
+    return vm.isRestricted() ? dynvm_vm_call_restricted(vm.vm_.get(), function.address, a, b, c, d, e)
+                             : dynvm_vm_call(vm.vm_.get(), function.address, a, b, c, d, e);
+  };
+  const dynvm_result_t result = make(numbers...);
+  if (!result.returned) [[unlikely]] {
+    vm.failedIn(function.name);
+  }
+  if constexpr (isWord<R>) {
+    return result.value & function.mask;
+  }
+}
+
+// Functions of other types, which no plugin has: the host's tests do.
+template <class R, class... Args> R DynVm::callThrough(Export &function, ContextBase *context, Args... args) {
+  DynVm &vm = *function.vm;
+  if (vm.isFailed() || function.address == 0) {
+    return R();
+  }
+  proxy_wasm::SaveRestoreContext saved(context);
+  struct Call {
+    dynvm_function_t address;
+    std::tuple<Args...> arguments;
+    R result;
+    static void make(void *data) {
+      auto *call = static_cast<Call *>(data);
+      auto *native = reinterpret_cast<R (*)(Args...)>(call->address);
+      call->result = std::apply(native, call->arguments);
+    }
+  };
+  Call call{function.address, {args...}, R()};
+  if (!dynvm_vm_call_through(vm.vm_.get(), Call::make, &call, vm.isRestricted())) {
+    vm.failedIn(function.name);
+    return R();
+  }
+  return call.result;
+}
+
+template <class R, class... Args>
+void DynVm::bind(std::string_view module, std::string_view name, R (*function)(Args...)) {
+  // What WASI offers native code has from the C library.
+  if (module != "env" || name.substr(0, 6) != "proxy_") {
+    return;
+  }
+  if constexpr (isWord<R> && ((isWord<Args> || std::is_integral_v<Args>) && ...)) {
+    // A function that no ABI has, no plugin can import: the loader refuses those that do.
+    textOf(dynvm_hostcalls_bind(hostcalls_.get(), std::string(name).c_str(),
+                                reinterpret_cast<dynvm_hostcall_t>(function)));
+    if constexpr (std::is_same_v<R (*)(Args...), Word (*)(Word, Word, Word)>) {
+      if (name == "proxy_log") {
+        log_ = function;
+      }
+    }
+  }
+}
+
+} // namespace dynvm

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The VM.
+
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "handle.h"
+#include "loading.h"
+
+namespace dynvm {
+
+using proxy_wasm::ContextBase;
+using proxy_wasm::Word;
+
+/// A VM whose code is a shared object. Its image is private, and is opened when the host starts the VM: then constructors of the plugin
+/// run with a context, under the host's restrictions, as start functions do.
+class DynVm final : public proxy_wasm::WasmVm {
+public:
+  explicit DynVm(std::shared_ptr<const Loading> loading) : loading_(std::move(loading)) {}
+  DynVm(const DynVm &) = delete;
+  DynVm &operator=(const DynVm &) = delete;
+
+  std::string_view getEngineName() override { return loading_->options().as_null ? "null" : "dyn"; }
+
+  // A clone has the module, and an image of its own.
+  proxy_wasm::Cloneable cloneable() override { return proxy_wasm::Cloneable::CompiledBytecode; }
+  std::unique_ptr<WasmVm> clone() override;
+
+  bool load(std::string_view bytecode, std::string_view precompiled,
+            const std::unordered_map<uint32_t, std::string> &function_names) override;
+  bool loadNative(std::string_view code);
+  proxy_wasm::AbiVersion abiVersion() const;
+  std::optional<std::string> serialize(std::string_view) override { return std::nullopt; }
+  std::string_view getPrecompiledSectionName() override { return "dynvm.native"; }
+  bool link(std::string_view debug_name) override;
+
+  // Memory is the process's. What the plugin passes in hostcalls the loader has looked at.
+  uint64_t getMemorySize() override { return vm_ ? dynvm_vm_memory_size(vm_.get()) : 0; }
+  std::optional<std::string_view> getMemory(uint64_t pointer, uint64_t size) override;
+  bool setMemory(uint64_t pointer, uint64_t size, const void *data) override;
+  bool getWord(uint64_t pointer, Word *word) override;
+  bool setWord(uint64_t pointer, Word word) override;
+  size_t getWordSize() override { return sizeof(uint64_t); }
+  bool usesWasmByteOrder() override { return false; }
+
+#define DYNVM_GET_FUNCTION(T)                                                                      \
+  void getFunction(std::string_view name, T *function) override { get(name, function); }
+  FOR_ALL_WASM_VM_EXPORTS(DYNVM_GET_FUNCTION)
+#undef DYNVM_GET_FUNCTION
+
+#define DYNVM_REGISTER_CALLBACK(T)                                                                 \
+  void registerCallback(std::string_view module, std::string_view name, T function,                \
+                        typename proxy_wasm::ConvertFunctionTypeWordToUint32<T>::type) override {  \
+    bind(module, name, function);                                                                  \
+  }
+  FOR_ALL_WASM_VM_IMPORTS(DYNVM_REGISTER_CALLBACK)
+#undef DYNVM_REGISTER_CALLBACK
+
+  void terminate() override;
+
+private:
+  /// A function of the plugin that the host asked for.
+  struct Export {
+    DynVm *vm;
+    std::string name;
+    /// 0 until the image is open.
+    dynvm_function_t address;
+    /// The bits of a result that are defined.
+    uint64_t mask;
+  };
+
+  template <class R, class... Args>
+  void get(std::string_view name, std::function<R(ContextBase *, Args...)> *function);
+  template <class R, class... Args> void bind(std::string_view module, std::string_view name, R (*function)(Args...));
+
+  Export *exported(std::string_view name);
+  template <class R, class... Numbers> static R call(Export &function, ContextBase *context, Numbers... numbers);
+  template <class R, class... Args> static R callThrough(Export &function, ContextBase *context, Args... args);
+  Word allocate(ContextBase *context, Word size);
+  void start(ContextBase *context);
+  bool open();
+
+  /// Whether the host restricts hostcalls now.
+  bool isRestricted() { return !isHostFunctionAllowed(NEVER_ALLOWED); }
+  static const std::string NEVER_ALLOWED;
+  static bool mayCall(void *vm, size_t hostcall);
+  static void log(void *vm, uint32_t level, const char *text, size_t size);
+  static void trace(const Export &function, std::initializer_list<uint64_t> arguments);
+  void refuse(proxy_wasm::FailState state, const std::string &text);
+  void failedIn(std::string_view function);
+
+  const std::shared_ptr<const Loading> loading_;
+  Hostcalls hostcalls_{dynvm_hostcalls_new()};
+  Word (*log_)(Word, Word, Word) = nullptr;
+  std::shared_ptr<const dynvm_module_t> module_;
+  // Stays where it is: the host's functions point into it.
+  std::deque<Export> exports_;
+  std::mutex terminator_mutex_;
+  Terminator terminator_;
+  // Last, since its end may run destructors of the plugin, which log.
+  Vm vm_;
+};
+
+} // namespace dynvm

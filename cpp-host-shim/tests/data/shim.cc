@@ -1,0 +1,313 @@
+// Takes the shim through what a host may ask of it. The argument is a directory with the plugins: plugin.so and its variants, fat.wasm, refuses.toml.
+
+#include "host.h"
+
+#ifndef DYNVM_CPP_HOST_GIVEN
+namespace proxy_wasm {
+thread_local ContextBase *current_context_ = nullptr;
+thread_local uint32_t effective_context_id_ = 0;
+} // namespace proxy_wasm
+#endif
+
+namespace test {
+namespace {
+
+std::string dir;
+
+std::string at(const std::string &name) { return dir + "/" + name; }
+
+void facts() {
+  auto vm = vmOf();
+  CHECK(vm->getEngineName() == "dyn");
+  CHECK(vm->cloneable() == Cloneable::CompiledBytecode);
+  CHECK(vm->getWordSize() == 8 && !vm->usesWasmByteOrder() && !vm->serialize("").has_value());
+  CHECK(vm->getPrecompiledSectionName() == "dynvm.native");
+  dynvm::DynVmOptions options;
+  options.as_null = true;
+  CHECK(vmOf(options)->getEngineName() == "null");
+  CHECK(vm->getMemorySize() == 0 && !vm->isFailed());
+  vm->terminate();
+}
+
+void memory() {
+  auto vm = vmOf();
+  uint64_t place = 5;
+  const uint64_t address = reinterpret_cast<uint64_t>(&place);
+  CHECK(vm->getMemory(0, 0).value().empty() && !vm->getMemory(0, 1).has_value());
+  CHECK(vm->getMemory(address, 8).value().size() == 8);
+  CHECK(vm->setMemory(0, 0, nullptr) && !vm->setMemory(0, 1, "a") && !vm->setMemory(address, 1, nullptr));
+  CHECK(vm->setWord(address, 77) && place == 77 && !vm->setWord(0, 1));
+  Word word;
+  CHECK(vm->getWord(address, &word) && word == 77 && !vm->getWord(0, &word));
+}
+
+void refused(const std::string &code, std::string_view precompiled, std::string_view words, const dynvm::DynVmOptions &options = {}) {
+  told.take();
+  auto vm = vmOf(options);
+  CHECK(!vm->load(code, precompiled, {}) && vm->isFailed());
+  const std::string text = told.take();
+  if (!has(text, words)) {
+    std::fprintf(stderr, "not with %s, but %s", std::string(words).c_str(), text.c_str());
+    failures++;
+  }
+}
+
+void refusals() {
+  refused(at("missing.so"), {}, "missing.so: cannot be read");
+  refused("relative.so", {}, "absolute path");
+  refused(bytesOf(at("fat.wasm")), {}, "allow_precompiled");
+  refused(std::string("\0asm\1\0\0\0", 8), "something", "Native plugins");
+  refused(bytesOf(at("plugin.so")).substr(0, 5000), {}, "damaged or truncated");
+  dynvm::DynVmOptions options;
+  options.trust_policy_file = at("refuses.toml");
+  refused(at("plugin.so"), {}, "refused by the trust policy", options);
+  options.trust_policy_file = at("missing.toml");
+  refused(at("plugin.so"), {}, "missing.toml", options);
+  Plugin plugin = load(at("plugin.so"));
+  told.take();
+  CHECK(!plugin.link(false) && has(told.take(), "proxy_get_property"));
+  Plugin empty{vmOf(), {}, {}, {}, {}};
+  CHECK(!empty.link());
+  // Without anybody to tell, it is refused all the same.
+  CHECK(!dynvm::createDynVm()->load("nothing", {}, {}));
+}
+
+void starts() {
+  told.take();
+  Plugin plugin = load(at("plugin.so"));
+  CHECK(plugin.link() && plugin.initialize && !plugin.start && plugin.main && plugin.malloc);
+  CHECK(told.take().empty());
+  CHECK(plugin.begin() && plugin.call("counts") == 1110);
+  CHECK(has(told.take(), "log 2 constructed"));
+  plugin.vm.reset();
+  CHECK(has(told.take(), "destructed"));
+  Plugin command = begun(at("command.so"));
+  CHECK(!command.start && !command.main && command.call("counts") == 1100);
+  // The host's malloc is not the plugin's.
+  CHECK(!command.get<WasmCallVoid<1>>("free") && !command.get<WasmCallWord<3>>("proxy_on_request_headers"));
+}
+
+void starts_that_fail() {
+  for (const auto &[name, words] : {std::pair{"restless.so", "proxy_get_property"}, std::pair{"faulty.so", "SIGSEGV"}}) {
+    Plugin plugin = load(at(name));
+    int told_of = 0;
+    plugin.vm->addFailCallback([&](FailState state) { told_of += state == FailState::UnableToInitializeCode; });
+    CHECK(plugin.link());
+    told.take();
+    CHECK(!plugin.begin() && told_of == 1);
+    CHECK(has(told.take(), words));
+    CHECK(plugin.malloc(context(1), 5) == 0);
+  }
+}
+
+void functions() {
+  Plugin plugin = begun(at("plugin.so"));
+  auto *c = context(2);
+  plugin.get<WasmCallVoid<0>>("void0")(c);
+  plugin.get<WasmCallVoid<1>>("void1")(c, 1);
+  CHECK(plugin.call("counts") == 1112);
+  plugin.get<WasmCallVoid<2>>("void2")(c, 1, 1);
+  plugin.get<WasmCallVoid<3>>("void3")(c, 1, 1, 1);
+  CHECK(plugin.call("counts") == 1117);
+  plugin.get<WasmCallVoid<5>>("void5")(c, 1, 2, 3, 4, 5);
+  CHECK(plugin.call("counts") == 1132);
+  CHECK(plugin.call("word0") == 7);
+  CHECK(plugin.get<WasmCallWord<1>>("word1")(c, 3) == 3);
+  CHECK(plugin.get<WasmCallWord<2>>("word2")(c, 3, 4) == 7);
+  CHECK(plugin.get<WasmCallWord<3>>("word3")(c, 3, 4, 5) == 12);
+  CHECK(plugin.get<WasmCall_WWlfd>("mixed")(c, 1, 2, 3.5f, 4.5) == 10);
+  CHECK(plugin.get<WasmCall_lf>("rounded")(c, 2.5f) == uint64_t(2) << 40);
+  CHECK(plugin.get<WasmCall_fff>("sum_of_two")(c, 1.5f, 2.0f) == 3.5f);
+  CHECK(plugin.get<WasmCall_dfff>("sum_of_three")(c, 1.5f, 2.0f, 3.0f) == 6.5);
+  CHECK(plugin.get<WasmCallWord<2>>("proxy_on_configure")(c, 1, 0) == 0);
+  CHECK(plugin.get<WasmCallWord<1>>("proxy_on_done")(c, 1) == 1);
+}
+
+void hostcalls() {
+  Plugin plugin = begun(at("plugin.so"));
+  auto call = plugin.get<WasmCallWord<1>>("hostcalls");
+  const std::pair<uint64_t, const char *> expected[] = {
+      {1, "done in 2\n"},
+      {0, "tick 11 in 2\n"},
+      {20, "get_metric 12 in 2\n"},
+      {0, "increment_metric 13 -5 in 2\n"},
+      {0, "record_metric 14 81985529216486895 in 2\n"},
+      {30, "http_call 1 2 3 4 5000 in 2\n"},
+      {40, "grpc_call 1 2 3 4 3 6000 in 2\n"},
+      {0, "local_response 403 1 2 3 4294967295 in 2\n"},
+      {0, "log 3 text\n"},
+  };
+  for (size_t which = 0; which < std::size(expected); which++) {
+    told.take();
+    CHECK(call(context(2), which) == expected[which].first);
+    const std::string text = told.take();
+    CHECK(text == expected[which].second || (std::fprintf(stderr, "%s", text.c_str()), false));
+  }
+  CHECK(plugin.call("property") == 1 && told.take() == "property in 2\n");
+  CHECK(plugin.call("bad_pointer") == 6 && told.take().empty());
+}
+
+void contexts() {
+  Plugin plugin = begun(at("plugin.so"));
+  current_context_ = context(5);
+  effective_context_id_ = 55;
+  told.take();
+  plugin.get<WasmCallWord<1>>("hostcalls")(context(7), 0);
+  CHECK(told.take() == "done in 7\n" && current_context_ == context(5) && effective_context_id_ == 55);
+  plugin.run("crash");
+  CHECK(current_context_ == context(5) && effective_context_id_ == 55);
+  current_context_ = nullptr;
+  effective_context_id_ = 0;
+}
+
+void output() {
+  Plugin plugin = begun(at("plugin.so"));
+  told.take();
+  plugin.run("output");
+  CHECK(told.take() == "log 2 standard output\n");
+}
+
+void failing() {
+  for (const auto &[name, words] : {std::pair{"crash", "SIGSEGV"}, std::pair{"end", "aborted"}}) {
+    Plugin plugin = begun(at("plugin.so")), other = begun(at("plugin.so"));
+    int told_of = 0;
+    plugin.vm->addFailCallback([&](FailState state) { told_of += state == FailState::RuntimeError ? 1 : 100; });
+    told.take();
+    plugin.run(name);
+    CHECK(plugin.vm->isFailed() && told_of == 1);
+    const std::string text = told.take();
+    CHECK(has(text, std::string("Function: ") + name + " failed: ") && has(text, words));
+    CHECK(plugin.call("counts") == 0 && plugin.malloc(context(1), 5) == 0 && told.take().empty() && told_of == 1);
+    CHECK(other.call("counts") == 1110);
+  }
+  // The host fails it: nothing of the plugin runs any more.
+  Plugin plugin = begun(at("plugin.so"));
+  plugin.vm->fail(FailState::RuntimeError, "for a reason");
+  CHECK(plugin.call("counts") == 0);
+}
+
+void allocating() {
+  Plugin plugin = begun(at("plugin.so"));
+  CHECK(plugin.malloc(context(1), 667) == 0 && !plugin.vm->isFailed());
+  plugin.vm->setRestrictedCallback(true, {"env.proxy_log"});
+  told.take();
+  CHECK(plugin.malloc(context(1), 666) == 0 && plugin.vm->isFailed());
+  CHECK(has(told.take(), "Function: malloc failed: the plugin called proxy_get_property"));
+  // Without an allocator of the plugin's own, memory that its free takes.
+  Plugin plain = begun(at("no_allocator.so"));
+  CHECK(plain.call("property") == 1);
+  dynvm::DynVmOptions options;
+  options.heap = false;
+  CHECK(begun(at("no_allocator.so"), options).call("property") == 1);
+  options.heap = true;
+  options.memory_limit = 1 << 20;
+  Plugin small = begun(at("plugin.so"), options);
+  CHECK(small.malloc(context(1), 1 << 10) != 0 && small.vm->getMemorySize() > 0);
+  CHECK(small.malloc(context(1), 2 << 20) == 0 && small.vm->isFailed());
+}
+
+void clones() {
+  Plugin base = begun(at("plugin.so"));
+  base.run("void0");
+  Plugin clone{base.vm->clone(), {}, {}, {}, {}};
+  CHECK(clone.vm->integration() != nullptr && clone.vm->integration() != base.vm->integration());
+  CHECK(clone.link() && clone.begin() && clone.call("counts") == 1110 && base.call("counts") == 1111);
+  base.run("crash");
+  CHECK(!clone.vm->isFailed() && clone.call("counts") == 1110);
+  Plugin again{base.vm->clone(), {}, {}, {}, {}};
+  CHECK(again.link() && again.begin() && again.call("counts") == 1110);
+  CHECK(dynvm::createDynVm()->clone()->integration() == nullptr);
+}
+
+void threads() {
+  Plugin base = begun(at("plugin.so"));
+  std::vector<std::thread> all;
+  for (int thread = 0; thread < 8; thread++) {
+    all.emplace_back([&, thread] {
+      for (int round = 0; round < 20; round++) {
+        Plugin plugin{base.vm->clone(), {}, {}, {}, {}};
+        CHECK(plugin.link() && plugin.begin() && plugin.call("property") == 1);
+        if (round % 4 == thread % 4) {
+          plugin.run("crash");
+          CHECK(plugin.vm->isFailed());
+        } else {
+          CHECK(plugin.call("counts") == 1110);
+        }
+      }
+    });
+  }
+  for (auto &thread : all) {
+    thread.join();
+  }
+  CHECK(base.call("counts") == 1110);
+  // The last reference to a base VM is often a worker's.
+  std::thread([vm = std::move(base.vm)]() mutable { vm.reset(); }).join();
+}
+
+void terminating() {
+  Plugin plugin = begun(at("plugin.so"));
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    plugin.vm->terminate();
+  });
+  told.take();
+  plugin.run("forever");
+  other.join();
+  CHECK(plugin.vm->isFailed() && has(told.take(), "terminated"));
+}
+
+void tracing() {
+  Plugin plugin = begun(at("plugin.so"), {}, LogLevel::trace);
+  told.take();
+  plugin.get<WasmCallVoid<2>>("void2")(context(2), 3, 4);
+  CHECK(told.take() == "trace: [host->vm] void2(3, 4)\n");
+}
+
+// What of WasmBase the mixin needs.
+struct Base {
+  virtual ~Base() = default;
+  virtual bool load(const std::string &, bool) {
+    told.add("the host's load");
+    return true;
+  }
+  WasmVm *wasm_vm() const { return vm_.get(); }
+  void fail(FailState, std::string_view message) { told.add(std::string(message)); }
+  std::unique_ptr<WasmVm> vm_ = vmOf();
+  AbiVersion abi_version_ = AbiVersion::Unknown;
+};
+
+void ways() {
+  told.take();
+  dynvm::NativeWasm<Base> wasm, old, wrong, bytes;
+  CHECK(wasm.load(at("plugin.so")) && wasm.abi_version_ == AbiVersion::ProxyWasm_0_2_1);
+  CHECK(old.load(at("old.so")) && old.abi_version_ == AbiVersion::ProxyWasm_0_1_0);
+  CHECK(bytes.load(bytesOf(at("plugin.so"))) && told.take().empty());
+  CHECK(!wrong.load(at("missing.so")) && wrong.abi_version_ == AbiVersion::Unknown);
+  CHECK(has(told.take(), "Failed to load native plugin"));
+  const std::string fat = bytesOf(at("fat.wasm"));
+  CHECK(wasm.load(fat) && told.take() == "the host's load\n");
+  // As the host does it: the module without sections named precompiled_, and the section that it was asked for.
+  Plugin plugin{vmOf(), {}, {}, {}, {}};
+  CHECK(plugin.vm->load(fat, "what is in dynvm.native", {}) && plugin.link() && plugin.begin());
+  CHECK(plugin.call("counts") == 1110);
+  CHECK(dynvm::loadNative(nullptr, "", nullptr) == dynvm::NativeLoad::NotNative);
+}
+
+} // namespace
+} // namespace test
+
+int main(int argc, char **argv) {
+  if (argc != 2) {
+    return 2;
+  }
+  test::dir = argv[1];
+  for (auto *run : {test::facts, test::memory, test::refusals, test::starts, test::starts_that_fail, test::functions, test::hostcalls,
+                    test::contexts, test::output, test::failing, test::allocating, test::clones, test::threads, test::terminating,
+                    test::tracing, test::ways}) {
+    run();
+  }
+  if (test::failures == 0) {
+    std::puts("all as a host wants it");
+  }
+  return test::failures == 0 ? 0 : 1;
+}
