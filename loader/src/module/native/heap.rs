@@ -48,7 +48,8 @@ mod functions {
     impl Left {
         /// Those of this thread, freed.
         fn collected() -> Arc<Left> {
-            let left = LEFT.with(Arc::clone);
+            // At the thread's end there may be no list any more: what is left then, stays.
+            let left = LEFT.try_with(Arc::clone).unwrap_or_default();
             for Destroy(heap) in std::mem::take(&mut *left.0.lock().unwrap_or_else(PoisonError::into_inner)) {
                 // SAFETY: it belongs to this thread, and nobody refers to what is in it.
                 unsafe { mi::mi_heap_destroy(heap) }
