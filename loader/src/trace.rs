@@ -94,7 +94,7 @@ pub fn list(values: &[Named]) -> String {
 fn named(name: &str, value: &Value) -> String {
     let number = match value {
         Value::Number(number) => *number,
-        Value::Bytes(value) => return format!("\"{}\"", escaped(value)),
+        Value::Bytes(value) => return named_bytes(name, value),
         Value::Invalid => return "(invalid address)".to_owned(),
     };
     let Ok(small) = u32::try_from(number) else { return number.to_string() };
@@ -107,6 +107,18 @@ fn named(name: &str, value: &Value) -> String {
         _ => None,
     };
     known.map_or_else(|| number.to_string(), str::to_owned)
+}
+
+/// Bytes, which are header maps where the ABI has one.
+fn named_bytes(name: &str, bytes: &[u8]) -> String {
+    let is_map = matches!(name, "headers" | "trailers" | "initial_metadata" | "map");
+    match crate::codec::pairs::decode(bytes).filter(|_| is_map) {
+        Some(map) => {
+            let lines: Vec<String> = map.iter().map(|(n, v)| format!("{}: {}", escaped(n), escaped(v))).collect();
+            format!("{{{}}}", lines.join(", "))
+        }
+        None => format!("\"{}\"", escaped(bytes)),
+    }
 }
 
 /// Bytes as text where they are, escaped where not, shortened.

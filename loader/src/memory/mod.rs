@@ -278,6 +278,11 @@ impl MemoryHost {
         self.calls.waiting()
     }
 
+    /// The plugin's `vm_id`, the scope of shared data and queues.
+    pub fn vm_id(&self) -> &str {
+        &self.vm_id
+    }
+
     /// The clock, which stands still but for [`MemoryHost::advance`].
     pub fn clock(&self) -> &ManualClock {
         &self.shared.clock
