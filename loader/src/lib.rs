@@ -42,6 +42,7 @@ pub mod host;
 pub mod inspect;
 pub mod memory;
 pub mod observe;
+pub mod rollout;
 pub mod trace;
 #[cfg(feature = "trust")]
 pub mod trust;
