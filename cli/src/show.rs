@@ -2,29 +2,14 @@
 
 use std::fmt::Write as _;
 
-use dynvm::abi::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
+use dynvm::abi::types::{LogLevel, Status};
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
 use dynvm::memory::{MadeCall, Message, Outcome};
-use dynvm::trace::{Event, Named, Value};
+pub use dynvm::trace::escaped as bytes;
+use dynvm::trace::{Event, list};
 use owo_colors::OwoColorize as _;
 
 use crate::scenario::{Observation, Observed, Step};
-
-/// Bytes as text where they are, escaped where not, shortened.
-pub fn bytes(bytes: &[u8]) -> String {
-    const MOST: usize = 200;
-    let mut text = String::new();
-    for chunk in bytes[..bytes.len().min(MOST)].utf8_chunks() {
-        let _ = write!(text, "{}", chunk.valid().escape_debug());
-        for byte in chunk.invalid() {
-            let _ = write!(text, "\\x{byte:02x}");
-        }
-    }
-    if bytes.len() > MOST {
-        let _ = write!(text, "... ({} bytes)", bytes.len());
-    }
-    text
-}
 
 /// What was sent in a step, in a line.
 pub fn title(step: &Step) -> String {
@@ -201,28 +186,4 @@ pub fn event(event: &Event) -> String {
         }
         other => format!("{other:?}"),
     }
-}
-
-fn list(values: &[Named]) -> String {
-    let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {}", named(name, value))).collect();
-    values.join(", ")
-}
-
-/// A value, by name where the ABI has names for its numbers.
-fn named(name: &str, value: &Value) -> String {
-    let number = match value {
-        Value::Number(number) => *number,
-        Value::Bytes(value) => return format!("\"{}\"", bytes(value)),
-        _ => return "(invalid address)".to_owned(),
-    };
-    let Ok(small) = u32::try_from(number) else { return number.to_string() };
-    let known = match name {
-        "map_type" => MapType::from_u32(small).map(MapType::name),
-        "buffer_type" => BufferType::from_u32(small).map(BufferType::name),
-        "stream_type" => StreamType::from_u32(small).map(StreamType::name),
-        "level" => LogLevel::from_u32(small).map(LogLevel::name),
-        "metric_type" => MetricType::from_u32(small).map(MetricType::name),
-        _ => None,
-    };
-    known.map_or_else(|| number.to_string(), str::to_owned)
 }

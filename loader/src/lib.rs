@@ -44,6 +44,7 @@ pub mod memory;
 pub mod observe;
 #[cfg(feature = "native")]
 pub mod raw;
+pub mod rollout;
 pub mod trace;
 #[cfg(feature = "trust")]
 pub mod trust;

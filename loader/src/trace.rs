@@ -2,7 +2,9 @@
 //!
 //! A VM without a tracer pays nothing for this; with one, each call is decoded by the table of the ABI and handed to the tracer.
 
-use dynvm_abi::types::Status;
+use std::fmt::{self, Write as _};
+
+use dynvm_abi::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 
 /// An argument or result, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,4 +66,73 @@ impl<F: FnMut(Event)> Tracer for F {
     fn event(&mut self, event: Event) {
         self(event);
     }
+}
+
+/// In a line, as `dynvm run --trace` has it.
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::CallbackEnter { name, arguments } => write!(f, "-> {name}({})", list(arguments)),
+            Event::CallbackLeave { name, exported: false, .. } => write!(f, "<- {name} is not exported"),
+            Event::CallbackLeave { name, failure: Some(failure), .. } => write!(f, "<- {name} failed: {failure}"),
+            Event::CallbackLeave { name, returned: Some(value), .. } => write!(f, "<- {name} = {value}"),
+            Event::CallbackLeave { name, .. } => write!(f, "<- {name}"),
+            Event::Hostcall { name, arguments, status, results } => {
+                write!(f, "     {name}({}) = {}", list(arguments), status.name())?;
+                if results.is_empty() { Ok(()) } else { write!(f, ", {}", list(results)) }
+            }
+        }
+    }
+}
+
+/// Arguments or results, as people read them: numbers by their names where the ABI has some, bytes as text where they are.
+pub fn list(values: &[Named]) -> String {
+    let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {}", named(name, value))).collect();
+    values.join(", ")
+}
+
+fn named(name: &str, value: &Value) -> String {
+    let number = match value {
+        Value::Number(number) => *number,
+        Value::Bytes(value) => return named_bytes(name, value),
+        Value::Invalid => return "(invalid address)".to_owned(),
+    };
+    let Ok(small) = u32::try_from(number) else { return number.to_string() };
+    let known = match name {
+        "map_type" => MapType::from_u32(small).map(MapType::name),
+        "buffer_type" => BufferType::from_u32(small).map(BufferType::name),
+        "stream_type" => StreamType::from_u32(small).map(StreamType::name),
+        "level" => LogLevel::from_u32(small).map(LogLevel::name),
+        "metric_type" => MetricType::from_u32(small).map(MetricType::name),
+        _ => None,
+    };
+    known.map_or_else(|| number.to_string(), str::to_owned)
+}
+
+/// Bytes, which are header maps where the ABI has one.
+fn named_bytes(name: &str, bytes: &[u8]) -> String {
+    let is_map = matches!(name, "headers" | "trailers" | "initial_metadata" | "map");
+    match crate::codec::pairs::decode(bytes).filter(|_| is_map) {
+        Some(map) => {
+            let lines: Vec<String> = map.iter().map(|(n, v)| format!("{}: {}", escaped(n), escaped(v))).collect();
+            format!("{{{}}}", lines.join(", "))
+        }
+        None => format!("\"{}\"", escaped(bytes)),
+    }
+}
+
+/// Bytes as text where they are, escaped where not, shortened.
+pub fn escaped(bytes: &[u8]) -> String {
+    const MOST: usize = 200;
+    let mut text = String::new();
+    for chunk in bytes[..bytes.len().min(MOST)].utf8_chunks() {
+        let _ = write!(text, "{}", chunk.valid().escape_debug());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    if bytes.len() > MOST {
+        let _ = write!(text, "... ({} bytes)", bytes.len());
+    }
+    text
 }

@@ -383,6 +383,11 @@ macro_rules! callback_rows {
         #[repr(u8)]
         #[non_exhaustive]
         pub enum CallbackId { $($name),* }
+
+        impl CallbackId {
+            /// All of them, in the order of [`CALLBACKS`].
+            pub const ALL: &'static [CallbackId] = &[$(CallbackId::$name),*];
+        }
     };
 }
 

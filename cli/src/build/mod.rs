@@ -1,38 +1,21 @@
-//! `dynvm build`: from one source, untouched, to the native plugin and the wasm module.
-//!
-//! | file | idea |
-//! |---|---|
-//! | [`source`] | what a directory holds: a Cargo package with a cdylib, or C and C++ |
-//! | [`facts`] | what is installed: toolchains, targets, linkers |
-//! | [`toolchain`] | which of it builds wasm, or what is missing: pure functions over the facts |
-//! | [`sysroot`] | the standard library for wasm, compiled once where no target is installed |
-//! | [`cargo`] | running cargo and finding what it made |
-//! | [`cc`] | C and C++ |
-//! | [`process`] | running a tool, with progress |
-//! | [`report`] | what is printed in the end |
+//! `dynvm build`: arguments and output. What builds is the crate `dynvm-build`.
 //!
 //! Other verbs that take a source directory call [`build_plugin`].
 
-mod cargo;
-mod cc;
-mod facts;
-mod process;
+mod progress;
 mod report;
-mod source;
-mod sysroot;
-mod toolchain;
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
+use dynvm_build::{Artifact, BuildError, Source, WasmTarget, build};
 
-use process::Progress;
-use source::Source;
+use progress::Shown;
 
-pub use toolchain::WasmTarget;
+pub use dynvm_build::BuildOptions;
 
 /// Arguments of `dynvm build`.
 #[derive(Args, Clone, Debug)]
@@ -64,7 +47,7 @@ pub struct BuildArgs {
 
     /// Build for this wasm target [default: wasm32-wasip1, else wasm32-unknown-unknown]
     #[arg(long, value_enum, conflicts_with = "native_only")]
-    pub target: Option<WasmTarget>,
+    pub target: Option<Target>,
 
     /// Build the native shared object only
     #[arg(long, conflicts_with = "wasm_only")]
@@ -103,6 +86,26 @@ pub struct BuildArgs {
     pub verbose: bool,
 }
 
+/// A wasm target of rustc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// With WASI: the standard library can read the clock, random bytes and the environment
+    #[value(name = "wasm32-wasip1")]
+    Wasip1,
+    /// Without any system interface
+    #[value(name = "wasm32-unknown-unknown")]
+    Unknown,
+}
+
+impl From<Target> for WasmTarget {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Wasip1 => WasmTarget::Wasip1,
+            Target::Unknown => WasmTarget::Unknown,
+        }
+    }
+}
+
 /// How the result of `dynvm build` is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
@@ -113,62 +116,18 @@ pub enum Format {
     Json,
 }
 
-/// What to build and where.
-#[derive(Clone, Debug)]
-pub struct BuildOptions {
-    /// Whether to build the native shared object.
-    pub native: bool,
-    /// Whether to build the wasm module.
-    pub wasm: bool,
-    /// The wasm target; none: the best that there is.
-    pub target: Option<WasmTarget>,
-    /// Where to copy the artifacts, as `<name>.so` and `<name>.wasm`.
-    pub out_dir: Option<PathBuf>,
-    /// Where intermediate files go; none: the plugin's own target directory.
-    pub target_dir: Option<PathBuf>,
-    /// Whether to leave out optimisation.
-    pub debug: bool,
-    /// Features of the Cargo package.
-    pub features: Vec<String>,
-    /// Directories of headers for C and C++.
-    pub include: Vec<PathBuf>,
-    /// Whether to print the commands and what they print.
-    pub verbose: bool,
-    /// Whether to say nothing about progress.
-    pub quiet: bool,
-}
-
-impl Default for BuildOptions {
-    /// Both artifacts, release profile, in the plugin's own target directory.
-    fn default() -> Self {
-        Self {
-            native: true,
-            wasm: true,
-            target: None,
-            out_dir: None,
-            target_dir: None,
-            debug: false,
-            features: Vec::new(),
-            include: Vec::new(),
-            verbose: false,
-            quiet: false,
-        }
-    }
-}
-
 impl From<&BuildArgs> for BuildOptions {
     fn from(args: &BuildArgs) -> Self {
         Self {
             native: !args.wasm_only,
             wasm: !args.native_only,
-            target: args.target,
+            target: args.target.map(WasmTarget::from),
             out_dir: args.out_dir.clone(),
             target_dir: args.target_dir.clone(),
             debug: args.debug,
             features: args.features.clone(),
             include: args.include.clone(),
-            verbose: args.verbose,
-            quiet: false,
+            colour: colour(),
         }
     }
 }
@@ -184,8 +143,9 @@ pub struct Built {
 
 /// Builds the plugin in `dir`. What `options` ask for is there, or it is an error.
 pub fn build_plugin(dir: &Path, options: &BuildOptions) -> Result<Built> {
-    let parts = build_parts(&Source::find(dir)?, options);
-    let path = |part: Option<Result<Artifact>>| part.map(|part| part.map(|made| made.path)).transpose();
+    let options = BuildOptions { colour: colour(), ..options.clone() };
+    let parts = build(&Source::find(dir)?, &options, &Shown::new(false));
+    let path = |part: Option<Result<Artifact, BuildError>>| part.map(|part| part.map(|made| made.path)).transpose();
     Ok(Built { native: path(parts.native)?, wasm: path(parts.wasm)? })
 }
 
@@ -208,70 +168,14 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
         return Ok(ExitCode::from(crate::exit::USAGE));
     }
     let options = BuildOptions::from(args);
-    let parts: Vec<Parts> = sources.iter().map(|source| build_parts(source, &options)).collect();
+    let parts: Vec<_> = sources.iter().map(|source| build(source, &options, &Shown::new(args.verbose))).collect();
     let mut out = anstream::stdout().lock();
     match args.format {
         Format::Text => report::text(&parts, &mut out)?,
         Format::Json => report::json(&parts, &mut out)?,
     }
-    let failed = parts.iter().any(Parts::failed);
+    let failed = parts.iter().any(dynvm_build::Built::failed);
     Ok(if failed { ExitCode::from(crate::exit::LOAD_FAILURE) } else { ExitCode::SUCCESS })
-}
-
-/// One artifact, and how it came about.
-struct Artifact {
-    path: PathBuf,
-    /// What built it, for people: `cargo, wasm32-wasip1`.
-    by: String,
-}
-
-/// The outcome for both artifacts; one may be there though the other failed.
-struct Parts {
-    name: String,
-    dir: PathBuf,
-    native: Option<Result<Artifact>>,
-    wasm: Option<Result<Artifact>>,
-}
-
-impl Parts {
-    fn failed(&self) -> bool {
-        [&self.native, &self.wasm].into_iter().any(|part| matches!(part, Some(Err(_))))
-    }
-}
-
-fn build_parts(source: &Source, options: &BuildOptions) -> Parts {
-    let progress = Progress::new(options.quiet, options.verbose);
-    let native = options.native.then(|| {
-        progress.step(&format!("{}: native library", source.name()));
-        let artifact = match source {
-            Source::Cargo(package) => cargo::native(package, options, &progress),
-            Source::Files(files) => cc::native(files, options, &progress),
-        };
-        copy_out(source, artifact?, std::env::consts::DLL_EXTENSION, options)
-    });
-    let wasm = options.wasm.then(|| {
-        progress.step(&format!("{}: wasm module", source.name()));
-        let artifact = match source {
-            Source::Cargo(package) => cargo::wasm(package, options, &progress),
-            Source::Files(files) => cc::wasm(files, options, &progress),
-        };
-        copy_out(source, artifact?, "wasm", options)
-    });
-    Parts { name: source.name().to_owned(), dir: source.dir().to_owned(), native, wasm }
-}
-
-/// Puts the artifact where the user wants it.
-fn copy_out(source: &Source, artifact: Artifact, extension: &str, options: &BuildOptions) -> Result<Artifact> {
-    let Some(out_dir) = &options.out_dir else { return Ok(artifact) };
-    std::fs::create_dir_all(out_dir)
-        .with_context(|| format!("the output directory {} cannot be made", out_dir.display()))?;
-    let path = out_dir.join(format!("{}.{extension}", source.name()));
-    // By way of a new file: a process that has the old one mapped keeps it unchanged.
-    let new = out_dir.join(format!(".{}.{extension}.{}", source.name(), std::process::id()));
-    std::fs::copy(&artifact.path, &new)
-        .and_then(|_| std::fs::rename(&new, &path))
-        .with_context(|| format!("{} cannot be copied to {}", artifact.path.display(), path.display()))?;
-    Ok(Artifact { path, ..artifact })
 }
 
 /// Whether to let tools print colours: what they print ends up on our standard error.

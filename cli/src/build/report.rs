@@ -2,18 +2,17 @@
 
 use std::io::Write;
 
-use anyhow::{Error, Result};
+use anyhow::Result;
+use dynvm_build::{Artifact, BuildError, Built};
 use serde_json::{Value, json};
 
-use super::{Artifact, Parts};
-
 /// Prints an error to standard error.
-pub fn error(error: &Error) {
-    anstream::eprintln!("error: {error:#}");
+pub fn error(error: &BuildError) {
+    anstream::eprintln!("error: {error}");
 }
 
 /// For people: the artifacts to `out`, errors to standard error.
-pub fn text(plugins: &[Parts], out: &mut dyn Write) -> Result<()> {
+pub fn text(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
     for plugin in plugins {
         writeln!(out, "{}", plugin.name)?;
         for (kind, part) in [("native", &plugin.native), ("wasm", &plugin.wasm)] {
@@ -41,13 +40,13 @@ pub fn text(plugins: &[Parts], out: &mut dyn Write) -> Result<()> {
 }
 
 /// For programs: one object with the member `plugins`.
-pub fn json(plugins: &[Parts], out: &mut dyn Write) -> Result<()> {
-    let part = |part: &Option<Result<Artifact>>| match part {
+pub fn json(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
+    let part = |part: &Option<Result<Artifact, BuildError>>| match part {
         None => Value::Null,
         Some(Ok(artifact)) => {
             json!({"path": artifact.path, "bytes": bytes(artifact), "by": artifact.by})
         }
-        Some(Err(error)) => json!({"error": format!("{error:#}")}),
+        Some(Err(error)) => json!({"error": format!("{error}")}),
     };
     let plugins: Vec<_> = plugins
         .iter()
@@ -82,12 +81,12 @@ mod tests {
 
     use super::*;
 
-    fn plugins() -> Vec<Parts> {
-        vec![Parts {
+    fn plugins() -> Vec<Built> {
+        vec![Built {
             name: "a".to_owned(),
             dir: "/p/a".into(),
             native: Some(Ok(Artifact { path: "/none/a.so".into(), by: "cargo".to_owned() })),
-            wasm: Some(Err(anyhow!("no linker"))),
+            wasm: Some(Err(anyhow!("no linker").into())),
         }]
     }
 

@@ -160,12 +160,36 @@ impl Deployment {
         Worker::start(self.clone(), Box::new(services))
     }
 
+    /// The name of the plugin that it was made with.
+    pub(crate) fn plugin_name(&self) -> String {
+        self.shared.config.plugin_config.name.clone()
+    }
+
+    /// Starts the current version on this thread, by itself: no worker drains it, and it is replaced whenever it has failed.
+    pub(crate) fn start_detached(
+        &self,
+        services: Services,
+        change: impl FnOnce(&mut crate::VmConfig),
+    ) -> (u64, Result<Plugin, StartError>) {
+        let version = self.current();
+        let mut vm_config = self.shared.config.vm_config.clone();
+        change(&mut vm_config);
+        let plugin_config = version.plugin_config.clone().failure_policy(crate::FailurePolicy::Reload);
+        (version.number, Plugin::start(&version.module, vm_config, plugin_config, services))
+    }
+
     pub(super) fn config(&self) -> &DeploymentConfig {
         &self.shared.config
     }
 
     pub(super) fn current(&self) -> Arc<Version> {
         lock(&self.shared.state).current.clone()
+    }
+
+    /// Counts and logs that the current version did not start on a thread that has no other.
+    pub(crate) fn not_started(&self, error: &StartError) {
+        self.count_start_failure(error);
+        self.log(LogLevel::Error, &format!("does not start on this thread: {error}"));
     }
 
     /// Counts a version that did not start on a worker's thread.

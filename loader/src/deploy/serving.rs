@@ -56,9 +56,13 @@ impl Serving {
         self.deadline
     }
 
-    pub(super) fn create_stream(&mut self, stream: Box<dyn Stream>) -> Result<StreamRef, CallFailed> {
+    /// `create`: makes the context in the VM, below the root.
+    pub(super) fn create_stream(
+        &mut self,
+        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallFailed>,
+    ) -> Result<StreamRef, CallFailed> {
         let (vm, root) = self.plugin.for_new_stream();
-        let context = vm.create_stream(root, stream)?;
+        let context = create(vm, root)?;
         self.count_streams();
         Ok(StreamRef { version: self.version.number, incarnation: self.plugin.incarnation(), context })
     }

@@ -90,8 +90,17 @@ impl Worker {
     /// As [`Vm::create_stream`].
     #[inline]
     pub fn create_stream(&mut self, stream: Box<dyn Stream>) -> Result<StreamRef, CallFailed> {
+        self.create_stream_by(|vm, root| vm.create_stream(root, stream))
+    }
+
+    /// The same, by whoever makes the context.
+    #[inline]
+    pub(crate) fn create_stream_by(
+        &mut self,
+        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallFailed>,
+    ) -> Result<StreamRef, CallFailed> {
         self.follow();
-        self.current.create_stream(stream)
+        self.current.create_stream(create)
     }
 
     /// The VM in which a stream runs, for its callbacks. `None`: the stream has ended with its VM, which failed and was replaced.

@@ -1,11 +1,10 @@
 //! Calls that plugins make, and the answers that they get.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::MemoryHost;
 use crate::ContextId;
 use crate::host::{
     CallError, Clock as _, GrpcCall, GrpcCalls, GrpcSendError, Headers, HttpCall, HttpCallResponse, HttpCalls,
@@ -73,9 +72,15 @@ pub(super) enum Answer {
     GrpcStream(u32, GrpcAnswer),
 }
 
+/// gRPC's status for a call that took too long.
+const DEADLINE_EXCEEDED: u32 = 4;
+
 /// Makes calls by looking their answers up.
 pub(super) struct CannedCalls {
     clock: Arc<ManualClock>,
+    /// Upstreams whose calls wait for an answer by hand.
+    by_hand: BTreeSet<String>,
+    waiting: RefCell<Vec<MadeCall>>,
     http: Vec<HttpAnswer>,
     grpc: Vec<GrpcAnswer>,
     given: RefCell<HashMap<String, usize>>,
@@ -84,9 +89,16 @@ pub(super) struct CannedCalls {
 }
 
 impl CannedCalls {
-    pub(super) fn new(clock: Arc<ManualClock>, http: Vec<HttpAnswer>, grpc: Vec<GrpcAnswer>) -> CannedCalls {
+    pub(super) fn new(
+        clock: Arc<ManualClock>,
+        by_hand: BTreeSet<String>,
+        http: Vec<HttpAnswer>,
+        grpc: Vec<GrpcAnswer>,
+    ) -> CannedCalls {
         CannedCalls {
             clock,
+            by_hand,
+            waiting: RefCell::default(),
             http,
             grpc,
             given: RefCell::default(),
@@ -99,6 +111,24 @@ impl CannedCalls {
         self.made.take()
     }
 
+    /// The calls that wait for an answer by hand, oldest first.
+    pub(super) fn waiting(&self) -> Vec<MadeCall> {
+        self.waiting.borrow().clone()
+    }
+
+    /// A call that waits for an answer by hand, and fails at its timeout if it has one.
+    fn wait(&self, call: MadeCall, root: ContextId, timeout: Duration, late: Answer) {
+        self.waiting.borrow_mut().push(call);
+        if !timeout.is_zero() {
+            self.answer_after(timeout, root, late);
+        }
+    }
+
+    /// Whether an upstream's calls are answered by hand.
+    fn is_by_hand(&self, upstream: &str) -> bool {
+        self.by_hand.contains(upstream)
+    }
+
     pub(super) fn next_due(&self) -> Option<u64> {
         self.pending.borrow().iter().map(|(due, ..)| *due).min()
     }
@@ -107,7 +137,10 @@ impl CannedCalls {
         let mut pending = self.pending.borrow_mut();
         let (index, _) =
             pending.iter().enumerate().filter(|(_, (due, ..))| *due <= now).min_by_key(|(_, (due, ..))| *due)?;
-        Some(pending.remove(index).2)
+        let answer = pending.remove(index).2;
+        drop(pending);
+        self.forget(answer.token());
+        Some(answer)
     }
 
     /// The next of the answers for a key; the last is given again.
@@ -125,7 +158,8 @@ impl CannedCalls {
         self.pending.borrow_mut().push((due, root, answer));
     }
 
-    fn forget(&self, token: u32) {
+    pub(super) fn forget(&self, token: u32) {
+        self.waiting.borrow_mut().retain(|call| call.token() != token);
         self.pending.borrow_mut().retain(|(_, _, answer)| answer.token() != token);
     }
 }
@@ -138,11 +172,35 @@ impl Answer {
     }
 }
 
+impl MadeCall {
+    /// The number of the call or stream.
+    pub fn token(&self) -> u32 {
+        match self {
+            MadeCall::Http(call) => call.token,
+            MadeCall::Grpc(call) => call.token,
+            MadeCall::GrpcMessage { token, .. } => *token,
+        }
+    }
+
+    fn root(&self) -> Option<ContextId> {
+        match self {
+            MadeCall::Http(call) => Some(call.root),
+            MadeCall::Grpc(call) => Some(call.root),
+            MadeCall::GrpcMessage { .. } => None,
+        }
+    }
+}
+
 impl HttpCalls for CannedCalls {
     fn dispatch(&self, call: HttpCall) -> Result<(), CallError> {
         let upstream = String::from_utf8_lossy(&call.upstream).into_owned();
         let (token, root, timeout) = (call.token, call.root, call.timeout);
-        self.made.borrow_mut().push(MadeCall::Http(call));
+        let call = MadeCall::Http(call);
+        self.made.borrow_mut().push(call.clone());
+        if self.is_by_hand(&upstream) {
+            self.wait(call, root, timeout, Answer::Http(token, HttpCallResponse::default()));
+            return Ok(());
+        }
         let known = self.http.iter().filter(|answer| answer.upstream == upstream);
         let answer = self.next(format!("http {upstream}"), known).ok_or(CallError::BadArgument)?;
         let timed_out = !timeout.is_zero() && answer.delay >= timeout;
@@ -154,6 +212,7 @@ impl HttpCalls for CannedCalls {
 
     fn cancel_all(&self, root: ContextId) {
         self.pending.borrow_mut().retain(|(_, of, _)| *of != root);
+        self.waiting.borrow_mut().retain(|call| call.root() != Some(root));
     }
 }
 
@@ -162,8 +221,15 @@ impl GrpcCalls for CannedCalls {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (upstream, service, method) =
             (text(&call.target.upstream), text(&call.target.service), text(&call.target.method));
-        let (token, root, unary) = (call.token, call.root, call.message.is_some());
-        self.made.borrow_mut().push(MadeCall::Grpc(call));
+        let (token, root, unary, timeout) = (call.token, call.root, call.message.is_some(), call.timeout);
+        let call = MadeCall::Grpc(call);
+        self.made.borrow_mut().push(call.clone());
+        if self.is_by_hand(&upstream) {
+            let late = GrpcAnswer { status: DEADLINE_EXCEEDED, ..GrpcAnswer::default() };
+            // A stream has no timeout.
+            self.wait(call, root, timeout, Answer::GrpcUnary(token, late));
+            return Ok(());
+        }
         let known = self.grpc.iter().filter(|answer| {
             answer.upstream == upstream
                 && (answer.service.is_empty() || answer.service == service)
@@ -187,48 +253,4 @@ impl GrpcCalls for CannedCalls {
     }
 
     fn close(&self, _: u32) {}
-}
-
-impl MemoryHost {
-    /// Delivers an answer. One whose call the plugin has ended meanwhile is dropped, as are the rest of a stream that it cancels.
-    pub(super) fn deliver_answer(&mut self, answer: Answer) {
-        match answer {
-            Answer::Http(token, response) => {
-                let _ = self.callback(
-                    "proxy_on_http_call_response",
-                    |vm| vm.on_http_call_response(token, response),
-                    |_| "",
-                );
-            }
-            Answer::GrpcUnary(token, answer) if answer.status == 0 => {
-                let _ = self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(token, answer.message), |_| "");
-            }
-            Answer::GrpcUnary(token, answer) => self.close_grpc(token, &answer),
-            Answer::GrpcStream(token, answer) => {
-                let metadata = answer.initial_metadata.clone();
-                let name = "proxy_on_grpc_receive_initial_metadata";
-                let mut open =
-                    self.callback(name, |vm| vm.on_grpc_receive_initial_metadata(token, metadata), |_| "").is_ok();
-                if open && answer.status == 0 {
-                    let message = answer.message.clone();
-                    open =
-                        self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(token, message), |_| "").is_ok();
-                }
-                if open {
-                    let metadata = answer.trailing_metadata.clone();
-                    let name = "proxy_on_grpc_receive_trailing_metadata";
-                    open =
-                        self.callback(name, |vm| vm.on_grpc_receive_trailing_metadata(token, metadata), |_| "").is_ok();
-                }
-                if open {
-                    self.close_grpc(token, &answer);
-                }
-            }
-        }
-    }
-
-    fn close_grpc(&mut self, token: u32, answer: &GrpcAnswer) {
-        let (status, message) = (answer.status, answer.status_message.clone().into_bytes());
-        let _ = self.callback("proxy_on_grpc_close", |vm| vm.on_grpc_close(token, status, message), |_| "");
-    }
 }

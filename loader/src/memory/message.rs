@@ -1,5 +1,6 @@
 //! HTTP requests and responses as data.
 
+use super::PropertyValue;
 use crate::host::{HeaderMap as _, Headers};
 
 /// Headers, a body in chunks, trailers: either half of an exchange.
@@ -27,6 +28,8 @@ pub struct Request {
     pub message: Message,
     /// The upstream's answer; `None`: status 200 and the request's own body.
     pub upstream: Option<Response>,
+    /// Properties of the stream: paths with dots, and values encoded as the ABI says.
+    pub properties: Vec<(String, Vec<u8>)>,
 }
 
 impl Request {
@@ -34,7 +37,7 @@ impl Request {
     pub fn new(method: &str, path: &str) -> Request {
         let headers =
             Headers::from([(":method", method), (":path", path), (":scheme", "http"), (":authority", "example.com")]);
-        Request { message: Message { headers, ..Message::default() }, upstream: None }
+        Request { message: Message { headers, ..Message::default() }, upstream: None, properties: Vec::new() }
     }
 
     /// A GET.
@@ -67,6 +70,12 @@ impl Request {
     /// Adds a trailer.
     pub fn trailer(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Request {
         self.message.trailers.add(name.as_ref(), value.as_ref());
+        self
+    }
+
+    /// Gives the stream a property, its path with dots.
+    pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Request {
+        self.properties.push((path.into(), value.into().into_bytes()));
         self
     }
 

@@ -1,8 +1,11 @@
 //! A host in memory: a proxy with one filter, one plugin, and no network.
 //!
 //! It is what tests, `dynvm run` and `dynvm ab` drive plugins with: HTTP streams with headers, bodies in chunks, trailers, pausing and
-//! resuming, local replies; TCP connections; canned answers to calls; ticks and queues on a clock that moves only when told to.
-//! Everything is deterministic, so two backends can be compared by their results.
+//! resuming, local replies; TCP connections; canned answers to calls, or answers by hand; ticks and queues on a clock that moves only when
+//! told to. Everything is deterministic, so two backends can be compared by their results.
+//!
+//! [`MemoryHost::send`] takes a whole exchange through the plugin. [`MemoryHost::open`] opens a stream on which things arrive one by one:
+//! [`headers`](MemoryHost::headers), [`body`](MemoryHost::body), [`trailers`](MemoryHost::trailers), [`close`](MemoryHost::close).
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]
@@ -21,34 +24,38 @@
 //! # fn main() {}
 //! ```
 
+mod answers;
 mod calls;
 mod events;
 mod http;
 mod message;
+mod property;
 mod stream;
 mod tcp;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dynvm_abi::types::LogLevel;
 
+pub use answers::GrpcEvent;
 pub use calls::{GrpcAnswer, HttpAnswer, MadeCall};
-pub use http::{Exchange, Outcome, UpstreamRequest};
+pub use http::{Direction, Exchange, HttpStream, LocalReply, Outcome, Passed, StepError, StreamView, UpstreamRequest};
 pub use message::{Message, Request, Response};
+pub use property::PropertyValue;
 pub use tcp::{Connection, TcpExchange};
 
 use crate::error::{CallFailed, Failure, StartError};
 use crate::host::{
-    Clock as _, InProcessMetrics, InProcessSharedData, InProcessSharedQueues, ManualClock, MemoryLog, MetricValue,
-    SeededRandom, Services,
+    Clock as _, ForeignFunctions, InProcessMetrics, InProcessSharedData, InProcessSharedQueues, ManualClock, MemoryLog,
+    MetricValue, NoForeignFunctions, SeededRandom, Services, SharedData as _,
 };
 use crate::observe::Observer;
 use crate::trace::Tracer;
-use crate::{Module, Plugin, PluginConfig, Vm, VmConfig};
+use crate::{ContextId, Module, Plugin, PluginConfig, Vm, VmConfig};
 use calls::CannedCalls;
 use events::{QueueEvents, StaticProperties, VirtualTimers};
 
@@ -72,8 +79,23 @@ pub struct MemoryHostBuilder {
     properties: BTreeMap<String, Vec<u8>>,
     http_answers: Vec<HttpAnswer>,
     grpc_answers: Vec<GrpcAnswer>,
+    by_hand: BTreeSet<String>,
+    foreign: Option<Arc<dyn ForeignFunctions>>,
+    /// `None`: of its own, also where the builder is cloned.
+    shared: Option<Shared>,
+    clock_at: Option<Duration>,
     log_level: Option<LogLevel>,
+    log: Option<Arc<MemoryLog>>,
     observer: Option<Arc<Observer>>,
+}
+
+/// What the VMs of one process share.
+#[derive(Clone, Default)]
+struct Shared {
+    clock: Arc<ManualClock>,
+    metrics: Arc<InProcessMetrics>,
+    data: Arc<InProcessSharedData>,
+    queues: Arc<InProcessSharedQueues>,
 }
 
 impl MemoryHostBuilder {
@@ -90,8 +112,8 @@ impl MemoryHostBuilder {
     }
 
     /// A property that every stream has, its path with dots.
-    pub fn property(mut self, path: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.properties.insert(path.into(), value.into());
+    pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Self {
+        self.properties.insert(path.into(), value.into().0);
         self
     }
 
@@ -107,9 +129,42 @@ impl MemoryHostBuilder {
         self
     }
 
+    /// An upstream whose calls, HTTP and gRPC, wait until they are answered by [`MemoryHost::answer_http`] and
+    /// [`MemoryHost::answer_grpc`], or their timeout has come.
+    pub fn by_hand(mut self, upstream: impl Into<String>) -> Self {
+        self.by_hand.insert(upstream.into());
+        self
+    }
+
+    /// Functions that the plugin may call by name.
+    pub fn foreign(mut self, functions: Arc<dyn ForeignFunctions>) -> Self {
+        self.foreign = Some(functions);
+        self
+    }
+
+    /// Stands the clock at a time since 1970. Without it: 2024-01-01T00:00:00Z.
+    pub fn clock_at(mut self, since_epoch: Duration) -> Self {
+        self.clock_at = Some(since_epoch);
+        self
+    }
+
+    /// Shares clock, metrics, shared data and queues with another host, as two workers of one proxy do. Events are delivered by the host
+    /// that is told to.
+    pub fn sharing(mut self, host: &MemoryHost) -> Self {
+        self.shared = Some(host.shared.clone());
+        self
+    }
+
     /// The least level that is kept of the log. By default all of it.
     pub fn log_level(mut self, level: LogLevel) -> Self {
         self.log_level = Some(level);
+        self
+    }
+
+    /// Keeps the log of this host somewhere else, where it is to be had even if the plugin does not start.
+    /// [`MemoryHost::take_log`] takes from there.
+    pub fn log_to(mut self, log: Arc<MemoryLog>) -> Self {
+        self.log = Some(log);
         self
     }
 
@@ -134,20 +189,25 @@ impl MemoryHostBuilder {
     ///
     /// As [`Plugin::start`].
     pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<MemoryHost, StartError> {
-        let log = Arc::new(MemoryLog::with_level(self.log_level.unwrap_or(LogLevel::Trace)));
-        let clock = Arc::new(ManualClock::default());
-        let metrics = Arc::new(InProcessMetrics::default());
+        let level = self.log_level.unwrap_or(LogLevel::Trace);
+        let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::with_level(level)));
+        let shared = self.shared.unwrap_or_else(|| Shared {
+            clock: Arc::new(self.clock_at.map_or_else(ManualClock::default, ManualClock::at)),
+            ..Shared::default()
+        });
+        let clock = shared.clock.clone();
         let queues = Arc::new(QueueEvents::default());
         let timers = Rc::new(VirtualTimers::new(clock.clone()));
-        let calls = Rc::new(CannedCalls::new(clock.clone(), self.http_answers, self.grpc_answers));
+        let calls = Rc::new(CannedCalls::new(clock.clone(), self.by_hand, self.http_answers, self.grpc_answers));
         let services = Services {
             log: log.clone(),
-            clock: clock.clone(),
+            clock,
             random: Arc::new(SeededRandom::new(0)),
-            metrics: metrics.clone(),
-            shared_data: Arc::new(InProcessSharedData::default()),
-            shared_queues: Arc::new(InProcessSharedQueues::default()),
+            metrics: shared.metrics.clone(),
+            shared_data: shared.data.clone(),
+            shared_queues: shared.queues.clone(),
             queue_waker: queues.clone(),
+            foreign: self.foreign.unwrap_or_else(|| Arc::new(NoForeignFunctions)),
             properties: Rc::new(StaticProperties(self.properties)),
             http_calls: calls.clone(),
             grpc_calls: calls.clone(),
@@ -155,20 +215,24 @@ impl MemoryHostBuilder {
             observer: self.observer,
             ..Services::default()
         };
+        let vm_id = self.vm_config.vm_id.clone();
         let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;
-        Ok(MemoryHost { plugin, log, clock, metrics, queues, timers, calls, on_timed: None, steps: RefCell::default() })
+        let (on_timed, steps) = (None, RefCell::default());
+        Ok(MemoryHost { plugin, vm_id, log, shared, queues, timers, calls, open: Vec::new(), on_timed, steps })
     }
 }
 
 /// A proxy in memory with one plugin.
 pub struct MemoryHost {
     plugin: Plugin,
+    vm_id: String,
     log: Arc<MemoryLog>,
-    clock: Arc<ManualClock>,
-    metrics: Arc<InProcessMetrics>,
+    shared: Shared,
     queues: Arc<QueueEvents>,
     timers: Rc<VirtualTimers>,
     calls: Rc<CannedCalls>,
+    /// HTTP streams, oldest first.
+    open: Vec<ContextId>,
     on_timed: Option<OnTimed>,
     steps: RefCell<Vec<Step>>,
 }
@@ -201,12 +265,44 @@ impl MemoryHost {
 
     /// The metrics that the plugin defined, by name.
     pub fn metrics(&self) -> Vec<(String, MetricValue)> {
-        self.metrics.snapshot()
+        self.shared.metrics.snapshot()
     }
 
     /// The calls that the plugin made since this was last asked.
     pub fn take_calls(&self) -> Vec<MadeCall> {
         self.calls.take_made()
+    }
+
+    /// The calls that wait for an answer by hand, oldest first.
+    pub fn waiting_calls(&self) -> Vec<MadeCall> {
+        self.calls.waiting()
+    }
+
+    /// The plugin's `vm_id`, the scope of shared data and queues.
+    pub fn vm_id(&self) -> &str {
+        &self.vm_id
+    }
+
+    /// The clock, which stands still but for [`MemoryHost::advance`].
+    pub fn clock(&self) -> &ManualClock {
+        &self.shared.clock
+    }
+
+    /// The value of a key in the shared data of the plugin's `vm_id`.
+    pub fn shared_data(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.shared.data.get(&self.vm_id, key).map(|(value, _)| value.to_vec())
+    }
+
+    /// Sets a key in the shared data of the plugin's `vm_id`, as another VM of it would.
+    pub fn set_shared_data(&self, key: &[u8], value: &[u8]) {
+        // Without a number to compare, a value is always set.
+        let _ = self.shared.data.set(&self.vm_id, key, value, 0);
+    }
+
+    /// The queues of the plugin and whoever shares them, to fill and empty as another VM would. An event for the plugin is delivered when
+    /// the clock is next moved, if only by nothing.
+    pub fn shared_queues(&self) -> &InProcessSharedQueues {
+        &self.shared.queues
     }
 
     /// The callbacks that were made since this was last asked.
@@ -221,7 +317,7 @@ impl MemoryHost {
 
     /// Moves the clock forward, delivering what falls due on the way: answers to calls, ticks, queue events.
     pub fn advance(&mut self, by: Duration) {
-        let end = self.clock.monotonic_ns() + by.as_nanos() as u64;
+        let end = self.shared.clock.monotonic_ns() + by.as_nanos() as u64;
         while let Some(due) = self.next_due().filter(|due| *due <= end) {
             self.move_clock_to(due);
             self.deliver_due();
@@ -261,7 +357,7 @@ impl MemoryHost {
     fn deliver_due(&mut self) -> bool {
         let mut any = false;
         loop {
-            let now = self.clock.monotonic_ns();
+            let now = self.shared.clock.monotonic_ns();
             if let Some(answer) = self.calls.take_due(now) {
                 self.deliver_answer(answer);
             } else if let Some((root, queue)) = self.queues.take() {
@@ -271,6 +367,7 @@ impl MemoryHost {
             } else {
                 return any;
             }
+            self.settle_all();
             any = true;
         }
     }
@@ -290,6 +387,6 @@ impl MemoryHost {
     }
 
     fn move_clock_to(&self, time: u64) {
-        self.clock.advance(Duration::from_nanos(time.saturating_sub(self.clock.monotonic_ns())));
+        self.shared.clock.advance(Duration::from_nanos(time.saturating_sub(self.shared.clock.monotonic_ns())));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use dynvm_abi::types::{BufferType, MapType, StreamType};
 
+use super::http::{Flow, LocalReply};
 use crate::host::{Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
 
 /// One direction of a stream.
@@ -22,6 +23,10 @@ pub(super) struct Half {
 #[derive(Default)]
 pub(super) struct MemoryStream {
     pub(super) halves: [Half; 2],
+    /// How far the directions of an HTTP stream have come.
+    pub(super) flows: [Flow; 2],
+    /// The plugin's own answer, once it has been taken from `local_response`.
+    pub(super) local: Option<LocalReply>,
     pub(super) local_response: Option<LocalResponse>,
     pub(super) closed: bool,
     pub(super) failed: bool,

@@ -107,6 +107,11 @@ impl Observer {
         }
     }
 
+    /// Shows the numbers of a rollout too.
+    pub(crate) fn add_rollout(&self, counters: Arc<crate::rollout::Counters>) {
+        self.state().rollouts.push(counters);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }

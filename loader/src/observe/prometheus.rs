@@ -4,6 +4,7 @@
 
 mod page;
 mod plugin;
+mod rollout;
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +22,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub(super) fn write(to: &mut impl fmt::Write, seen: &Snapshot) -> fmt::Result {
     let mut page = Page::new(to);
     modules(&mut page, &seen.modules)?;
-    plugins(&mut page, &seen.plugins)
+    plugins(&mut page, &seen.plugins)?;
+    rollout::write(&mut page, &seen.rollouts)
 }
 
 fn modules<W: fmt::Write>(page: &mut Page<'_, W>, modules: &[ModuleSnapshot]) -> fmt::Result {

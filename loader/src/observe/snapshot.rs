@@ -6,6 +6,7 @@ use dynvm_abi::version::AbiVersion;
 use super::histogram::{Distribution, Histogram};
 use crate::error::FailureKind;
 use crate::module::BackendKind;
+use crate::rollout::RolloutSnapshot;
 
 /// All that an [`Observer`](super::Observer) has seen.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub struct Snapshot {
     pub modules: Vec<ModuleSnapshot>,
     /// By plugin and backend, in the order of their names.
     pub plugins: Vec<PluginSnapshot>,
+    /// Rollouts, in the order in which they began.
+    pub rollouts: Vec<RolloutSnapshot>,
 }
 
 /// The VMs of one module.

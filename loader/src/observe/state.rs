@@ -8,6 +8,7 @@ use super::slots::{PluginSlots, VmSlots};
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::Module;
 use crate::module::BackendKind;
+use crate::rollout::Counters;
 
 /// A name, and what runs it.
 type Key = (String, BackendKind);
@@ -27,6 +28,7 @@ pub(super) struct State {
     next_vm: u64,
     modules: BTreeMap<Key, ModuleSnapshot>,
     plugins: BTreeMap<Key, PluginSnapshot>,
+    pub(super) rollouts: Vec<Arc<Counters>>,
 }
 
 impl State {
@@ -93,7 +95,8 @@ impl State {
                 add_callbacks(plugin, slots);
             }
         }
-        Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect() }
+        let rollouts = self.rollouts.iter().map(|counters| counters.snapshot()).collect();
+        Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect(), rollouts }
     }
 }
 

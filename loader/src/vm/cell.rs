@@ -120,6 +120,11 @@ impl Calls {
         }
     }
 
+    /// Has the next call get this token, if it is free and a token of its kind.
+    pub(crate) fn number_next(&mut self, token: u32) {
+        self.count = (token >> 2).saturating_sub(1);
+    }
+
     pub(crate) fn find(&self, token: u32) -> Option<Call> {
         self.under_way.iter().find(|call| call.token == token).copied()
     }

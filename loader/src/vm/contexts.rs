@@ -95,6 +95,11 @@ impl Contexts {
         }
     }
 
+    /// Has the next context get this id, if it is free.
+    pub(crate) fn number_next(&mut self, id: u32) {
+        self.next = id.max(1);
+    }
+
     pub(crate) fn remove(&mut self, id: u32) -> Option<Context> {
         let index = self.index(id);
         match &self.slots[index] {

@@ -24,7 +24,7 @@ pub(crate) use guest::{Addr, Guest, Out, return_bytes, return_with};
 pub use lifecycle::RootDone;
 
 use crate::error::{CallFailed, Failure};
-use crate::host::Stream;
+use crate::host::{Services, Stream};
 use crate::trace::Tracer;
 use crate::{Module, StartError};
 
@@ -71,6 +71,26 @@ impl Vm {
     /// Hands every callback and hostcall to a tracer from now on, or to none.
     pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
         self.cell.set_tracer(tracer);
+    }
+
+    /// What the host provides to it.
+    pub(crate) fn services(&self) -> &Services {
+        &self.cell.services
+    }
+
+    /// Has the next stream and the next HTTP call get these numbers, if they are free.
+    pub(crate) fn number_next(&mut self, context: Option<ContextId>, token: Option<u32>) {
+        if let Some(context) = context {
+            self.cell.contexts.borrow_mut().number_next(context.0);
+        }
+        if let Some(token) = token {
+            self.cell.calls.borrow_mut().number_next(token);
+        }
+    }
+
+    /// Looks at the embedder's stream behind a context, of whatever type it is.
+    pub(crate) fn look_at_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
+        self.cell.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
     }
 
     /// The embedder's stream behind a context, if it is of this type. It must be let go before the next call into the VM.

@@ -1,4 +1,4 @@
-//! What is installed, probed once per directory. The choice among it is in [`super::toolchain`].
+//! What is installed, probed once per directory. The choice among it is in [`crate::toolchain`].
 
 use std::env;
 use std::fs;
@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::process::{self, ask};
-use super::toolchain::WasmTarget;
+use crate::process::{self, ask};
+use crate::toolchain::WasmTarget;
 
 /// All that the choice of a way to wasm depends on.
 #[derive(Clone, Debug, Default)]

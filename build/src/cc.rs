@@ -10,14 +10,15 @@ use anyhow::{Context, Result, anyhow, bail};
 use dynvm_abi::table::{CALLBACKS, ENTRY_POINTS, HOSTCALLS};
 use dynvm_abi::version::AbiVersion;
 
-use super::facts;
-use super::process::{self, Progress};
-use super::source::{Files, Language, language};
-use super::toolchain::WasmTarget;
-use super::{Artifact, BuildOptions};
+use crate::facts;
+use crate::process;
+use crate::progress::Progress;
+use crate::source::{Files, Language, language};
+use crate::toolchain::WasmTarget;
+use crate::{Artifact, BuildOptions};
 
 /// Builds the shared object for this machine.
-pub fn native(files: &Files, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+pub fn native(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     let c = program_from("CC", "cc");
     let cxx = program_from("CXX", "c++");
     // Only GNU's compiler makes such symbols, and only it knows the option. They would keep the
@@ -55,7 +56,7 @@ pub fn native(files: &Files, options: &BuildOptions, progress: &Progress) -> Res
 }
 
 /// Builds the wasm module.
-pub fn wasm(files: &Files, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     if options.target == Some(WasmTarget::Unknown) {
         bail!(
             "C and C++ plugins need a C library, which {} does not have: leave out --target, or name wasm32-wasip1",
@@ -122,7 +123,7 @@ fn build(
     compile: impl Fn(Language) -> Command,
     mut link: Command,
     name: &str,
-    progress: &Progress,
+    progress: &dyn Progress,
 ) -> Result<PathBuf> {
     let dir = build_dir(files, options, kind)?;
     let headers = write_headers(&dir)?;
@@ -161,7 +162,7 @@ fn write_headers(dir: &Path) -> Result<PathBuf> {
     Ok(include)
 }
 
-fn run(command: &mut Command, progress: &Progress) -> Result<()> {
+fn run(command: &mut Command, progress: &dyn Progress) -> Result<()> {
     process::run(command, progress)?.success()?;
     Ok(())
 }

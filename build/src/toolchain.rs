@@ -2,18 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
-
-use super::facts::{Facts, Toolchain};
+use crate::facts::{Facts, Toolchain};
 
 /// A wasm target of rustc that plugins are built for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WasmTarget {
     /// With WASI: the standard library can read the clock, random bytes and the environment
-    #[value(name = "wasm32-wasip1")]
     Wasip1,
     /// Without any system interface
-    #[value(name = "wasm32-unknown-unknown")]
     Unknown,
 }
 

@@ -12,9 +12,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::cargo;
-use super::process::{self, Progress};
-use super::toolchain::{Route, WasmTarget};
+use crate::cargo;
+use crate::process;
+use crate::progress::Progress;
+use crate::toolchain::{Route, WasmTarget};
 
 /// The options of rustc that a target needs on this machine, besides the sysroot.
 pub fn wasi_flags(route: &Route) -> Vec<OsString> {
@@ -31,7 +32,7 @@ pub fn dir(route: &Route) -> Option<&Path> {
 }
 
 /// Compiles the standard library. Two processes may do so at once: the first one's result stays.
-pub fn compile(route: &Route, progress: &Progress) -> Result<()> {
+pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
     let sysroot = dir(route).context("there is no cache directory: set HOME or XDG_CACHE_HOME")?;
     let triple = route.target.triple();
     let cannot_write = || format!("the cache directory {} cannot be written", sysroot.display());
@@ -109,7 +110,7 @@ path = "lib.rs"
 "#;
 
 /// Runs `rustup target add`; an error says why that did not work.
-pub fn add_target(dir: &Path, target: WasmTarget, progress: &Progress) -> Result<()> {
+pub fn add_target(dir: &Path, target: WasmTarget, progress: &dyn Progress) -> Result<()> {
     let mut command = Command::new("rustup");
     command.current_dir(dir).args(["target", "add", target.triple()]);
     process::clean(&mut command);

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
-use super::process;
+use crate::{BuildError, process};
 
 /// A plugin's source.
 #[derive(Debug)]
@@ -44,13 +44,21 @@ pub struct Files {
 
 impl Source {
     /// Looks at what the user named. An error says why it is no plugin.
-    pub fn find(path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// There is nothing that could be built, or several things; the message says what to do.
+    pub fn find(path: &Path) -> Result<Self, BuildError> {
+        Self::look(path).map_err(BuildError::from)
+    }
+
+    fn look(path: &Path) -> Result<Self> {
         let shown = path.display();
         let absolute = path.canonicalize().with_context(|| format!("{shown} cannot be read"))?;
         if absolute.is_file() {
             // Cargo.toml is what people complete to with the tab key.
             if absolute.file_name().is_some_and(|name| name == "Cargo.toml") {
-                return Self::find(absolute.parent().unwrap_or(&absolute));
+                return Self::look(absolute.parent().unwrap_or(&absolute));
             }
             ensure!(language(&absolute).is_some(), "{shown} is neither a directory nor a C or C++ source file");
             let dir = absolute.parent().unwrap_or(&absolute).to_owned();

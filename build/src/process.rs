@@ -2,13 +2,14 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, IsTerminal, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
-use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::progress::Progress;
 
 /// Removes from the environment of a cargo or rustc what was meant for somebody else.
 ///
@@ -49,67 +50,6 @@ fn is_of_outer_cargo(name: &str, under_cargo: bool) -> bool {
     under_cargo && (EXACT.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_EXE_"))
 }
 
-/// Tells on standard error what is going on.
-pub struct Progress {
-    /// A spinner, only on a terminal.
-    bar: Option<ProgressBar>,
-    quiet: bool,
-    verbose: bool,
-}
-
-impl Progress {
-    /// `quiet`: nothing at all; `verbose`: commands and their output instead of a spinner.
-    pub fn new(quiet: bool, verbose: bool) -> Self {
-        let spins = !quiet && !verbose && std::io::stderr().is_terminal();
-        let bar = spins.then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix}: {wide_msg}") {
-                bar.set_style(style);
-            }
-            bar.enable_steady_tick(Duration::from_millis(120));
-            bar
-        });
-        Self { bar, quiet, verbose }
-    }
-
-    /// A new step begins.
-    pub fn step(&self, what: &str) {
-        match &self.bar {
-            Some(bar) => {
-                bar.set_prefix(what.to_owned());
-                bar.set_message("");
-            }
-            None if !self.quiet => anstream::eprintln!("building {what}"),
-            None => {}
-        }
-    }
-
-    /// Something that the user should know even afterwards.
-    pub fn note(&self, what: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| anstream::eprintln!("{what}")),
-            None if !self.quiet => anstream::eprintln!("{what}"),
-            None => {}
-        }
-    }
-
-    fn line(&self, line: &str) {
-        if self.verbose {
-            anstream::eprintln!("{line}");
-        } else if let Some(bar) = &self.bar {
-            bar.set_message(line.trim().to_owned());
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 /// What a tool left behind.
 pub struct Output {
     status: ExitStatus,
@@ -132,7 +72,7 @@ impl Output {
             .collect::<Vec<_>>()
             .join("\n");
         let command = match self.shown.char_indices().nth(400) {
-            Some((end, _)) => format!("{} ... (--verbose shows it whole)", &self.shown[..end]),
+            Some((end, _)) => format!("{} ... (`dynvm build --verbose` shows it whole)", &self.shown[..end]),
             None => self.shown,
         };
         // What a tool prints begins on a line of its own.
@@ -141,16 +81,14 @@ impl Output {
 }
 
 /// Runs a tool to its end. Its standard error is kept, and shown line by line as progress.
-pub fn run(command: &mut Command, progress: &Progress) -> Result<Output> {
+pub fn run(command: &mut Command, progress: &dyn Progress) -> Result<Output> {
     run_within(command, progress, None)
 }
 
 /// As [`run`], but ends the tool when it takes longer than `limit`.
-pub fn run_within(command: &mut Command, progress: &Progress, limit: Option<Duration>) -> Result<Output> {
+pub fn run_within(command: &mut Command, progress: &dyn Progress, limit: Option<Duration>) -> Result<Output> {
     let shown = show(command);
-    if progress.verbose {
-        anstream::eprintln!("+ {shown}");
-    }
+    progress.command(&shown);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let program = command.get_program().to_string_lossy().into_owned();
     let mut child = command.spawn().with_context(|| match program.contains('/') {
@@ -234,6 +172,7 @@ fn show(command: &Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Quiet;
 
     #[test]
     fn variables_of_an_outer_cargo() {
@@ -258,7 +197,7 @@ mod tests {
     fn a_failure_shows_what_was_printed() {
         let mut command = Command::new("sh");
         command.args(["-c", "echo one >&2; echo two >&2; exit 3"]);
-        let output = run(&mut command, &Progress::new(true, false)).unwrap();
+        let output = run(&mut command, &Quiet).unwrap();
         let error = output.success().err().unwrap().to_string();
         assert!(error.contains("one\ntwo") && error.contains("exit status: 3"), "{error}");
     }
@@ -269,7 +208,7 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("60");
         let limit = Some(Duration::from_millis(100));
-        let output = run_within(&mut command, &Progress::new(true, false), limit).unwrap();
+        let output = run_within(&mut command, &Quiet, limit).unwrap();
         assert!(output.success().is_err());
     }
 }

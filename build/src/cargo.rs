@@ -7,14 +7,15 @@ use std::process::Command;
 use anyhow::{Context, Result, anyhow, ensure};
 use serde::Deserialize;
 
-use super::facts::{Facts, Toolchain};
-use super::process::{self, Progress};
-use super::source::Package;
-use super::toolchain::{self, Library, Route};
-use super::{Artifact, BuildOptions, colour, sysroot};
+use crate::facts::{Facts, Toolchain};
+use crate::process;
+use crate::progress::Progress;
+use crate::source::Package;
+use crate::toolchain::{self, Library, Route};
+use crate::{Artifact, BuildOptions, sysroot};
 
 /// Builds the shared object for this machine.
-pub fn native(package: &Package, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     let mut command = Command::new("cargo");
     command.current_dir(&package.dir);
     process::clean(&mut command);
@@ -31,7 +32,7 @@ pub fn native(package: &Package, options: &BuildOptions, progress: &Progress) ->
 }
 
 /// Builds the wasm module, by the best way that there is.
-pub fn wasm(package: &Package, options: &BuildOptions, progress: &Progress) -> Result<Artifact> {
+pub fn wasm(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     let route = route(package, options, progress)?;
     let mut command = command(&route.toolchain, &package.dir);
     for_wasm(&mut command);
@@ -53,7 +54,7 @@ pub fn wasm(package: &Package, options: &BuildOptions, progress: &Progress) -> R
 }
 
 /// Finds a way to build wasm and makes it ready.
-fn route(package: &Package, options: &BuildOptions, progress: &Progress) -> Result<Route> {
+fn route(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Route> {
     let mut facts = Facts::probe(&package.dir);
     let mut reason = None;
     loop {
@@ -136,7 +137,7 @@ fn build(command: &mut Command, package: &Package, options: &BuildOptions) {
     command.args(["build", "--lib", "--message-format=json-render-diagnostics"]);
     command.arg("--manifest-path").arg(&package.manifest).args(["--package", &package.id]);
     command.args(["--profile", if options.debug { "dev" } else { "release" }]);
-    command.args(["--color", if colour() { "always" } else { "never" }]);
+    command.args(["--color", if options.colour { "always" } else { "never" }]);
     if !options.features.is_empty() {
         command.args(["--features", &options.features.join(",")]);
     }
@@ -205,8 +206,8 @@ fn find(messages: &[u8], package: &Package, extension: &str) -> Result<PathBuf> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::toolchain::WasmTarget;
     use super::*;
+    use crate::toolchain::WasmTarget;
 
     fn message(manifest: &str, kind: &str, files: &[&Path]) -> String {
         serde_json::json!({

@@ -1,0 +1,120 @@
+//! From a plugin's source, or its files, to modules: built and loaded once in a process.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex};
+
+use dynvm::{BackendKind, ImageEdits, Loader, LoaderOptions, Module, NativeOptions, WasmOptions};
+use dynvm_build::{BuildOptions, Quiet, Source, build};
+
+/// A directory with `<package>.so` and `<package>.wasm`, which are taken in place of building the package.
+const ARTIFACTS: &str = "DYNVM_TEST_ARTIFACTS";
+
+/// Why there is no module of a plugin: the build failed, or its result is no plugin. Text for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactError(String);
+
+impl std::fmt::Display for ArtifactError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ArtifactError {}
+
+fn error(error: impl std::fmt::Display) -> ArtifactError {
+    ArtifactError(error.to_string())
+}
+
+/// Where a plugin's artifacts are from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum From {
+    /// A source that is built.
+    Source { dir: PathBuf, package: Option<String>, features: Vec<String> },
+    /// A file, of either kind or both.
+    File(PathBuf),
+}
+
+/// What makes two modules of one plugin different.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    from: From,
+    backend: BackendKind,
+    plain: bool,
+}
+
+/// The module of a plugin. Others that want the same one wait for it.
+pub(crate) fn module(from: &From, backend: BackendKind, plain: bool) -> Result<Module, ArtifactError> {
+    // One at a time: two cargos in one target directory would only wait for each other.
+    static MODULES: LazyLock<Mutex<HashMap<Key, Result<Module, ArtifactError>>>> = LazyLock::new(Mutex::default);
+    let mut modules = MODULES.lock().unwrap_or_else(|e| e.into_inner());
+    let key = Key { from: from.clone(), backend, plain };
+    modules.entry(key).or_insert_with(|| load(&find(from, backend)?, backend, plain)).clone()
+}
+
+fn load(path: &Path, backend: BackendKind, plain: bool) -> Result<Module, ArtifactError> {
+    let module = loader(path, plain)?.load_file(path).map_err(error)?;
+    if module.backend() != backend {
+        let (found, name) = (module.backend(), path.display());
+        return Err(ArtifactError(format!("{name} is for {found}, and the test wants to run it on {backend}")));
+    }
+    Ok(module)
+}
+
+fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
+    let mut native = NativeOptions::default();
+    // Debuggers and profilers look for symbols in the file that was mapped.
+    native.keep_images = true;
+    if plain {
+        (native.guard, native.heap, native.edits) = (false, false, ImageEdits::none());
+    }
+    let mut options = LoaderOptions::default();
+    options.native = Some(native);
+    let mut wasm = WasmOptions::default();
+    // Beside the module, where whoever can write can change what is tested anyway.
+    wasm.cache_dir = path.parent().map(|dir| dir.join("dynvm-cache"));
+    options.wasm = wasm;
+    Loader::with_options(options).map_err(error)
+}
+
+/// The file of a backend, built if it has to be.
+fn find(from: &From, backend: BackendKind) -> Result<PathBuf, ArtifactError> {
+    let (dir, package, features) = match from {
+        From::File(path) => return Ok(path.clone()),
+        From::Source { dir, package, features } => (dir, package, features),
+    };
+    if let (Some(package), Some(artifacts)) = (package, std::env::var_os(ARTIFACTS)) {
+        let extension = if backend == BackendKind::Native { std::env::consts::DLL_EXTENSION } else { "wasm" };
+        return Ok(Path::new(&artifacts).join(format!("{package}.{extension}")));
+    }
+    let source = Source::find(dir).map_err(error)?;
+    let options = BuildOptions {
+        native: backend == BackendKind::Native,
+        wasm: backend == BackendKind::Wasm,
+        debug: is_debug(),
+        features: features.clone(),
+        target_dir: target_dir(&source),
+        ..BuildOptions::default()
+    };
+    let built = build(&source, &options, &Quiet);
+    let artifact = if backend == BackendKind::Native { built.native } else { built.wasm };
+    let artifact = artifact.ok_or_else(|| ArtifactError(format!("{}: nothing was built", dir.display())))?;
+    artifact.map(|artifact| artifact.path).map_err(error)
+}
+
+/// For a Cargo package its own; for C and C++ a directory of theirs in that of the test, so that nothing is written among sources.
+fn target_dir(source: &Source) -> Option<PathBuf> {
+    let Source::Files(files) = source else { return None };
+    let mut identity = DefaultHasher::new();
+    files.files.hash(&mut identity);
+    let target = std::env::current_exe().ok()?.ancestors().nth(3)?.join("dynvm-testing");
+    Some(target.join(format!("{}-{:016x}", files.name, identity.finish())))
+}
+
+/// Whether this test was built without optimisation, as far as its place says: `target/debug/deps/test-...`. Then so is the plugin.
+fn is_debug() -> bool {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.ancestors().nth(2).and_then(Path::file_name) == Some(OsStr::new("debug"))
+}

@@ -1,0 +1,161 @@
+//! Calls of the plugin that a test answers by hand.
+
+use dynvm::host::{GrpcCall, Headers, HttpCall, HttpCallResponse};
+use dynvm::memory::{GrpcEvent, MadeCall, Response};
+
+use crate::{Seen, TestHost};
+
+/// Calls.
+impl TestHost {
+    /// The oldest HTTP call to an upstream that waits for its answer. The upstream is one of [`Plugin::upstream`](crate::Plugin::upstream).
+    ///
+    /// # Panics
+    ///
+    /// None is waiting.
+    #[track_caller]
+    pub fn http_call(&self, upstream: &str) -> PendingHttpCall<'_> {
+        let call = self.memory().waiting_calls().into_iter().find_map(|call| match call {
+            MadeCall::Http(call) if call.upstream == upstream.as_bytes() => Some(call),
+            _ => None,
+        });
+        match call {
+            Some(call) => PendingHttpCall { host: self, call },
+            None => self.no_call("HTTP", upstream),
+        }
+    }
+
+    /// The oldest gRPC call or stream to an upstream that is under way.
+    ///
+    /// # Panics
+    ///
+    /// None is waiting.
+    #[track_caller]
+    pub fn grpc_call(&self, upstream: &str) -> PendingGrpcCall<'_> {
+        let call = self.memory().waiting_calls().into_iter().find_map(|call| match call {
+            MadeCall::Grpc(call) if call.target.upstream == upstream.as_bytes() => Some(call),
+            _ => None,
+        });
+        match call {
+            Some(call) => PendingGrpcCall { host: self, call },
+            None => self.no_call("gRPC", upstream),
+        }
+    }
+
+    /// Asserts that no call waits for an answer by hand.
+    #[track_caller]
+    pub fn assert_no_call_waits(&self) {
+        let waiting = self.memory().waiting_calls();
+        assert!(waiting.is_empty(), "calls wait for an answer: {waiting:#?}");
+    }
+
+    #[track_caller]
+    fn no_call(&self, kind: &str, upstream: &str) -> ! {
+        let made = self.made_calls();
+        panic!(
+            "no {kind} call to {upstream:?} waits for an answer: is it named by `Plugin::upstream`? The plugin made these calls: {made:#?}"
+        )
+    }
+
+    #[track_caller]
+    fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm::memory::MemoryHost) -> Result<(), dynvm::CallFailed>) {
+        self.transcript.note(what);
+        match self.drive(act) {
+            // What `drive` lets pass is what the plugin may do.
+            Ok(()) | Err(dynvm::CallFailed::Vm(_)) => {}
+            Err(error) => panic!("{what}: {error}"),
+        }
+    }
+}
+
+/// An HTTP call that waits for its answer.
+pub struct PendingHttpCall<'h> {
+    host: &'h TestHost,
+    call: HttpCall,
+}
+
+impl PendingHttpCall<'_> {
+    /// The call: upstream, timeout, and the parts of its request.
+    pub fn call(&self) -> &HttpCall {
+        &self.call
+    }
+
+    /// Its request.
+    pub fn request(&self) -> Seen {
+        let (headers, trailers) = (self.call.headers.clone(), self.call.trailers.clone());
+        let chunks = if self.call.body.is_empty() { Vec::new() } else { vec![self.call.body.clone()] };
+        Seen::new("the plugin's HTTP call", dynvm::memory::Message { headers, chunks, trailers })
+    }
+
+    /// Answers it.
+    #[track_caller]
+    pub fn respond(self, response: Response) {
+        let (token, response) = (self.call.token, http_response(response));
+        self.host.answer("the HTTP call is answered", |host| host.answer_http(token, Some(response)));
+    }
+
+    /// Has it fail, as when the upstream cannot be reached.
+    #[track_caller]
+    pub fn fail(self) {
+        let token = self.call.token;
+        self.host.answer("the HTTP call fails", |host| host.answer_http(token, None));
+    }
+}
+
+/// A gRPC call or stream that is under way.
+pub struct PendingGrpcCall<'h> {
+    host: &'h TestHost,
+    call: GrpcCall,
+}
+
+impl PendingGrpcCall<'_> {
+    /// The call: whom it goes to, its message if it is unary, its timeout.
+    pub fn call(&self) -> &GrpcCall {
+        &self.call
+    }
+
+    /// The messages that the plugin has sent on a stream so far.
+    pub fn sent(&self) -> Vec<Vec<u8>> {
+        let calls = self.host.made_calls();
+        let sent = calls.into_iter().filter_map(|call| match call {
+            MadeCall::GrpcMessage { token, message, .. } if token == self.call.token => Some(message),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// Initial metadata of a stream arrives.
+    #[track_caller]
+    pub fn initial_metadata(&self, metadata: impl Into<Headers>) {
+        self.event("gRPC initial metadata arrives", GrpcEvent::InitialMetadata(metadata.into()));
+    }
+
+    /// A message arrives. It ends a unary call.
+    #[track_caller]
+    pub fn message(&self, message: impl Into<Vec<u8>>) {
+        self.event("a gRPC message arrives", GrpcEvent::Message(message.into()));
+    }
+
+    /// Trailing metadata of a stream arrives.
+    #[track_caller]
+    pub fn trailing_metadata(&self, metadata: impl Into<Headers>) {
+        self.event("gRPC trailing metadata arrives", GrpcEvent::TrailingMetadata(metadata.into()));
+    }
+
+    /// The stream ends, or the unary call fails, with a status: 0 is OK.
+    #[track_caller]
+    pub fn close(self, status: u32, message: &str) {
+        self.event("the gRPC call ends", GrpcEvent::Close { status, message: message.as_bytes().to_vec() });
+    }
+
+    #[track_caller]
+    fn event(&self, what: &str, event: GrpcEvent) {
+        let token = self.call.token;
+        self.host.answer(what, |host| host.answer_grpc(token, event));
+    }
+}
+
+/// A response as the answer to a call.
+pub(crate) fn http_response(response: Response) -> HttpCallResponse {
+    let body = response.message.body();
+    HttpCallResponse { headers: response.message.headers, body, trailers: response.message.trailers }
+}

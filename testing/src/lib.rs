@@ -1,0 +1,74 @@
+//! A host for tests of Proxy-Wasm plugins.
+//!
+//! A plugin's own `#[test]` builds the plugin as it is shipped, runs it in a proxy in memory, natively, as wasm, or both, and asserts on
+//! what it did. There is no mock of the SDK: the hostcalls are those of the loader that runs the plugin in production.
+//!
+//! ```no_run
+//! use dynvm_testing::{Request, this_crate};
+//!
+//! #[test]
+//! fn requests_without_a_token_are_refused() {
+//!     let plugin = this_crate!().configuration(r#"{"secret": "0123456789abcdef0123456789abcdef"}"#);
+//!     plugin.on_each_backend(|host| {
+//!         let exchange = host.send(Request::get("/"));
+//!         exchange.assert_local_reply(401).assert_header("www-authenticate", "Bearer realm=\"dynvm\"");
+//!         exchange.assert_not_forwarded();
+//!         host.assert_logged("no token");
+//!     });
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! | type | idea |
+//! |---|---|
+//! | [`Plugin`] | a plugin and its configuration; starts hosts |
+//! | [`TestHost`] | a proxy in memory with that plugin: traffic, time, what it logged, counted, stored |
+//! | [`TestStream`] | an HTTP stream on which things arrive one by one |
+//! | [`Exchange`], [`Seen`] | what became of a request; a message, with assertions |
+//! | [`PendingHttpCall`], [`PendingGrpcCall`] | calls of the plugin that a test answers by hand |
+//!
+//! Whatever fails, an assertion of this crate or one of the test's own, the host prints every callback and hostcall that there was, and the
+//! log. A plugin that panics or crashes fails the test, unless it [may](Plugin::may_fail).
+//!
+//! `docs/testing.md` has the rest: debuggers, sanitizers, environment variables.
+
+mod artifact;
+mod backends;
+mod calls;
+mod exchange;
+mod foreign;
+mod host;
+mod plugin;
+mod seen;
+mod state;
+mod stream;
+mod transcript;
+
+pub use artifact::ArtifactError;
+pub use calls::{PendingGrpcCall, PendingHttpCall};
+pub use dynvm::BackendKind as Backend;
+pub use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus, LogLevel};
+pub use dynvm::host::{ForeignError, Headers, MetricValue};
+pub use dynvm::memory::{
+    Connection, GrpcAnswer, GrpcEvent, HttpAnswer, MadeCall, Message, Outcome, PropertyValue, Request, Response,
+    StreamView, TcpExchange,
+};
+pub use dynvm::{FailurePolicy, VmConfig};
+pub use exchange::Exchange;
+pub use host::TestHost;
+pub use plugin::{NotStarted, Plugin};
+pub use seen::Seen;
+pub use stream::TestStream;
+
+/// The plugin of the crate whose test this stands in.
+#[macro_export]
+macro_rules! this_crate {
+    () => {
+        $crate::Plugin::of_package(env!("CARGO_MANIFEST_DIR"), env!("CARGO_PKG_NAME"))
+    };
+}
+
+/// The page's examples, which are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/testing.md")]
+struct Page;

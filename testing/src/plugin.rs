@@ -1,0 +1,291 @@
+//! A plugin and its configuration.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynvm::abi::types::LogLevel;
+use dynvm::host::{ForeignError, HttpCallResponse, MemoryLog};
+use dynvm::memory::{GrpcAnswer, HttpAnswer, MemoryHost, MemoryHostBuilder, PropertyValue, Response};
+use dynvm::{BackendKind, FailurePolicy, PluginConfig, StartError, VmConfig};
+
+use crate::artifact::{self, From};
+use crate::foreign::Functions;
+use crate::transcript::Transcript;
+use crate::{TestHost, backends};
+
+/// A plugin with its configuration, from which any number of hosts are started. Every method that configures returns it changed.
+#[derive(Clone)]
+pub struct Plugin {
+    from: From,
+    name: String,
+    vm: VmConfig,
+    config: PluginConfig,
+    host: MemoryHostBuilder,
+    foreign: Functions,
+    may_fail: bool,
+    plain: bool,
+}
+
+/// Where a plugin is from.
+impl Plugin {
+    /// The plugin of a Cargo package: [`this_crate!`](crate::this_crate) calls it for the crate of a test. It is built when a host is first
+    /// started, as `dynvm build` does it, in the crate's own target directory, without optimisation if the test is.
+    ///
+    /// With `DYNVM_TEST_ARTIFACTS` in the environment nothing is built, and `<package>.so` and `<package>.wasm` are taken from there.
+    pub fn of_package(dir: impl Into<PathBuf>, package: &str) -> Plugin {
+        Plugin::new(From::Source { dir: dir.into(), package: Some(package.to_owned()), features: Vec::new() }, package)
+    }
+
+    /// The plugin in a directory: a Cargo package, or C and C++ sources. Built as [`Plugin::of_package`] says.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> Plugin {
+        let dir = dir.into();
+        let name = stem(&dir);
+        Plugin::new(From::Source { dir, package: None, features: Vec::new() }, &name)
+    }
+
+    /// A file that has been built: a shared object, a wasm module or its text. Tests run on its backend alone.
+    pub fn file(path: impl Into<PathBuf>) -> Plugin {
+        let path = path.into();
+        let name = stem(&path);
+        Plugin::new(From::File(path), &name)
+    }
+
+    fn new(from: From, name: &str) -> Plugin {
+        Plugin {
+            from,
+            name: name.to_owned(),
+            vm: VmConfig::default(),
+            config: PluginConfig::named(name),
+            host: MemoryHost::builder(),
+            foreign: Functions::default(),
+            may_fail: false,
+            plain: false,
+        }
+    }
+
+    /// Builds the package with a feature.
+    pub fn feature(mut self, name: impl Into<String>) -> Plugin {
+        if let From::Source { features, .. } = &mut self.from {
+            features.push(name.into());
+        }
+        self
+    }
+}
+
+/// Configuration.
+impl Plugin {
+    /// What the plugin reads as its configuration.
+    pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> Plugin {
+        self.config = self.config.configuration(configuration);
+        self
+    }
+
+    /// Its root id.
+    pub fn root_id(mut self, id: impl Into<String>) -> Plugin {
+        self.config = self.config.root_id(id);
+        self
+    }
+
+    /// What happens to streams when the VM has failed. By default they fail.
+    pub fn failure_policy(mut self, policy: FailurePolicy) -> Plugin {
+        self.config = self.config.failure_policy(policy);
+        self
+    }
+
+    /// The VM's configuration: its id, configuration, environment, capabilities, limits.
+    pub fn vm(mut self, config: VmConfig) -> Plugin {
+        self.vm = config;
+        self
+    }
+
+    /// A property that every stream has, its path with dots: `source.address`.
+    pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Plugin {
+        self.host = self.host.property(path, value);
+        self
+    }
+
+    /// Stands the clock at a time since 1970. Without it: 2024-01-01T00:00:00Z.
+    pub fn clock_at(mut self, since_epoch: Duration) -> Plugin {
+        self.host = self.host.clock_at(since_epoch);
+        self
+    }
+
+    /// An upstream to which the plugin may make calls, HTTP and gRPC. The test answers them: [`TestHost::http_call`],
+    /// [`TestHost::grpc_call`]. Calls to upstreams of which nothing was said fail at once, as in a proxy that does not know them.
+    pub fn upstream(mut self, name: impl Into<String>) -> Plugin {
+        self.host = self.host.by_hand(name);
+        self
+    }
+
+    /// An answer that HTTP calls to an upstream get without the test's doing. Several are given in order, the last again and again.
+    pub fn http_answer(self, upstream: impl Into<String>, response: Response) -> Plugin {
+        self.http_answer_after(upstream, Duration::ZERO, response)
+    }
+
+    /// The same after a time, or the call's failure if that is longer than its timeout.
+    pub fn http_answer_after(mut self, upstream: impl Into<String>, delay: Duration, response: Response) -> Plugin {
+        let response = Some(crate::calls::http_response(response));
+        self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay });
+        self
+    }
+
+    /// Has HTTP calls to an upstream fail, as when it cannot be reached.
+    pub fn http_failure(mut self, upstream: impl Into<String>) -> Plugin {
+        let response: Option<HttpCallResponse> = None;
+        self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay: Duration::ZERO });
+        self
+    }
+
+    /// An answer that gRPC calls get without the test's doing.
+    pub fn grpc_answer(mut self, answer: GrpcAnswer) -> Plugin {
+        self.host = self.host.grpc_answer(answer);
+        self
+    }
+
+    /// A function that the plugin may call by name.
+    pub fn foreign_function(
+        mut self,
+        name: impl Into<String>,
+        function: impl Fn(&[u8]) -> Result<Vec<u8>, ForeignError> + Send + Sync + 'static,
+    ) -> Plugin {
+        self.foreign.add(name.into(), function);
+        self
+    }
+
+    /// The plugin may panic or crash: the test looks at [`TestHost::failure`] itself. Without this, a failure of the VM fails the test.
+    pub fn may_fail(mut self) -> Plugin {
+        self.may_fail = true;
+        self
+    }
+
+    /// Runs the native build as the system's loader has it: crashes end the process, memory is the C library's, standard output goes
+    /// to the process's. For sanitizers, and for debuggers that should stop where a crash is.
+    pub fn plain_native(mut self) -> Plugin {
+        self.plain = true;
+        self
+    }
+}
+
+/// Start.
+impl Plugin {
+    /// Runs a test on each backend, with a host each: native, then wasm. `DYNVM_TEST_BACKEND=native` or `=wasm` runs it on one.
+    ///
+    /// # Panics
+    ///
+    /// The plugin cannot be built or loaded, or does not start, or the test panics.
+    #[track_caller]
+    pub fn on_each_backend(&self, test: impl Fn(&TestHost)) {
+        for backend in self.backends() {
+            test(&self.start(backend));
+        }
+    }
+
+    /// The backends that [`Plugin::on_each_backend`] runs on: those that the environment asks for, of those that there are.
+    pub fn backends(&self) -> Vec<BackendKind> {
+        let mut backends = backends::wanted();
+        if let From::File(path) = &self.from
+            && let Ok(bytes) = std::fs::read(path)
+            && let Ok(kind) = dynvm::ArtifactKind::of(&bytes)
+        {
+            let of_file = if kind == dynvm::ArtifactKind::Native { BackendKind::Native } else { BackendKind::Wasm };
+            backends.retain(|backend| *backend == of_file);
+        }
+        backends
+    }
+
+    /// Starts a host.
+    ///
+    /// # Panics
+    ///
+    /// The plugin cannot be built or loaded, or does not start: the text has its log.
+    #[track_caller]
+    pub fn start(&self, backend: BackendKind) -> TestHost {
+        match self.try_start(backend) {
+            Ok(host) => host,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts a host beside another: clock, metrics, shared data and queues are the same, as for two workers of one proxy. Ticks, answers
+    /// and queue events come when its own [`advance`](TestHost::advance) is called.
+    #[track_caller]
+    pub fn start_beside(&self, other: &TestHost) -> TestHost {
+        let mut plugin = self.clone();
+        plugin.host = other.share_with(plugin.host);
+        plugin.start(other.backend())
+    }
+
+    /// Starts a host, or says why not: for tests of configurations that a plugin must refuse.
+    ///
+    /// # Errors
+    ///
+    /// The VM or the plugin does not start.
+    ///
+    /// # Panics
+    ///
+    /// The plugin cannot be built or loaded.
+    #[track_caller]
+    pub fn try_start(&self, backend: BackendKind) -> Result<TestHost, Box<NotStarted>> {
+        let module = match artifact::module(&self.from, backend, self.plain) {
+            Ok(module) => module,
+            Err(error) => panic!("there is no {backend} build of {} to test: {error}", self.name),
+        };
+        let (log, transcript) = (Arc::new(MemoryLog::default()), Transcript::default());
+        let builder = self.host.clone().vm_config(self.vm.clone()).plugin_config(self.config.clone());
+        let builder = builder.foreign(Arc::new(self.foreign.clone())).log_to(log.clone());
+        match builder.start_traced(&module, Some(transcript.tracer())) {
+            Ok(host) => Ok(TestHost::new(host, &self.name, backend, transcript, self.may_fail)),
+            Err(error) => {
+                let transcript = transcript.to_string();
+                Err(Box::new(NotStarted { backend, error, log: log.take(), transcript }))
+            }
+        }
+    }
+}
+
+/// Why a plugin did not start.
+#[derive(Debug)]
+pub struct NotStarted {
+    /// The backend.
+    pub backend: BackendKind,
+    /// Why.
+    pub error: StartError,
+    /// What was logged meanwhile.
+    pub log: Vec<(LogLevel, String)>,
+    transcript: String,
+}
+
+impl NotStarted {
+    /// Asserts that some message that was logged has this in it.
+    #[track_caller]
+    pub fn assert_logged(&self, part: &str) -> &NotStarted {
+        assert!(self.log.iter().any(|(_, text)| text.contains(part)), "no message has {part:?}: {self}");
+        self
+    }
+
+    /// Asserts that the plugin refused its configuration, rather than failed.
+    #[track_caller]
+    pub fn assert_refused(&self) -> &NotStarted {
+        assert!(matches!(self.error, StartError::Refused { .. }), "it was not refused: {self}");
+        self
+    }
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "the plugin does not start on {}: {}", self.backend, self.error)?;
+        write!(f, "what it did:\n{}", self.transcript)?;
+        for (level, text) in &self.log {
+            writeln!(f, "  [{}] {text}", level.name().to_lowercase())?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for NotStarted {}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "plugin".to_owned(), |name| name.to_string_lossy().into_owned())
+}

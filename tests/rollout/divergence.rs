@@ -1,0 +1,135 @@
+//! What is compared, and how it is told.
+
+use dynvm::abi::table::CallbackId;
+use dynvm::host::{Headers, HttpCallResponse};
+use dynvm::observe::Observer;
+use dynvm::rollout::{Arm, Aspect, RolloutConfig};
+
+use crate::rig::TestStream;
+use crate::{BOTH, Two, headers};
+
+const HEADER: &str = "on_request_headers|proxy_add_header_map_value 0 x-plugin one\n";
+
+#[test]
+fn two_that_do_the_same_are_the_same() {
+    let script = format!(
+        "{HEADER}on_request_headers|proxy_get_current_time_nanoseconds\non_request_headers|proxy_get_header_map_pairs 0\n\
+         on_request_body|proxy_set_buffer_bytes 0 0 0 front\non_request_body|proxy_get_buffer_bytes 0 0 100\n\
+         on_request_body|proxy_send_local_response 403 why no empty -1\non_log|proxy_log 2 end\n"
+    );
+    for arms in BOTH {
+        let mut two = Two::new(arms, [&script, &script]);
+        two.request();
+        two.request();
+        let seen = two.seen();
+        assert_eq!(seen.first, []);
+        assert_eq!((seen.shadow.same, seen.shadow.diverged), (2, 0));
+    }
+}
+
+#[test]
+fn a_difference_is_found_in_its_aspect_and_the_answer_is_the_stable_ones() {
+    let cases = [
+        ("on_request_headers|proxy_add_header_map_value 0 x-plugin two", Aspect::Headers),
+        ("on_request_headers|return 1", Aspect::Action),
+        ("on_request_body|proxy_set_buffer_bytes 0 0 4 other", Aspect::Body),
+        ("on_request_headers|proxy_send_local_response 403 why no empty -1", Aspect::LocalReply),
+        ("on_request_headers|proxy_continue_stream 0", Aspect::Control),
+        ("on_request_headers|proxy_set_shared_data key value 0", Aspect::State),
+        ("on_request_headers|proxy_log 2 other", Aspect::Log),
+    ];
+    for (line, aspect) in cases {
+        for arms in BOTH {
+            let mut two = Two::new(arms, ["", line]);
+            assert_eq!(two.request(), [""; 0], "the shadow asks nothing of the stream");
+            // The probe logs what it does, so that the log differs too.
+            let aspects = two.aspects();
+            assert!(
+                aspects.contains(&aspect) && aspects.iter().all(|a| *a == aspect || *a == Aspect::Log),
+                "{line}: {aspects:?}"
+            );
+            assert_eq!(two.seen().shadow.diverged, 1);
+        }
+    }
+}
+
+#[test]
+fn the_first_divergences_have_details() {
+    for arms in BOTH {
+        let mut config = RolloutConfig::default();
+        config.kept_divergences = 2;
+        let other = "on_request_headers|proxy_add_header_map_value 0 x-plugin two\n";
+        let mut two = Two::with(arms, [HEADER, other], config);
+        let stream = two.stream(TestStream::with_headers([(":path", "/")]));
+        two.worker.call(stream, |vm, id| vm.on_request_headers(id, 1, true));
+        assert_eq!(headers(&mut two.worker, stream), Headers::from([(":path", "/"), ("x-plugin", "one")]));
+        two.worker.end(stream);
+        two.request();
+        two.request();
+        let seen = two.seen();
+        assert_eq!(seen.first.len(), 2, "{:?}", seen.first);
+        assert_eq!(
+            seen.divergences.iter().map(|d| (d.callback, d.aspect, d.count)).collect::<Vec<_>>(),
+            [(CallbackId::proxy_on_request_headers, Aspect::Headers, 3)]
+        );
+        let first = &seen.first[0];
+        assert_eq!((first.stream, first.step, first.answering.0, first.shadow.0), (0, 1, Arm::Stable, Arm::Candidate));
+        assert_eq!(first.answered, "HttpRequestHeaders: x-plugin: one");
+        assert_eq!(first.shadowed, "HttpRequestHeaders: x-plugin: two");
+    }
+}
+
+#[test]
+fn answers_to_calls_reach_the_shadow_of_the_call_that_matches() {
+    let call = |upstream: &str| {
+        format!(
+            "on_request_headers|proxy_http_call {upstream} empty body empty 1000\non_request_headers|return 1\n\
+             on_http_call_response|proxy_get_buffer_bytes 4 0 100\non_http_call_response|proxy_get_header_map_value 6 :status\n"
+        )
+    };
+    for arms in BOTH {
+        for (candidate, same) in [(call("authz"), true), (call("elsewhere"), false)] {
+            let mut two = Two::new(arms, [&call("authz"), &candidate]);
+            let stream = two.stream(TestStream::with_headers([(":path", "/")]));
+            two.worker.call(stream, |vm, id| vm.on_request_headers(id, 1, true));
+            let made = two.world.calls.http.take();
+            assert_eq!(made.len(), 1, "the shadow's call is not made");
+            let response = HttpCallResponse {
+                headers: Headers::from([(":status", "200")]),
+                body: b"yes".to_vec(),
+                ..HttpCallResponse::default()
+            };
+            two.worker.on_http_call_response(stream.arm(), stream.version(), made[0].token, response).unwrap();
+            two.worker.end(stream);
+            let seen = two.seen();
+            assert_eq!(seen.shadow.same == 1, same, "{:?}", seen.first);
+            if !same {
+                let calls = seen.first.iter().find(|divergence| divergence.aspect == Aspect::Calls).unwrap();
+                assert!(calls.answered.contains("authz") && calls.shadowed.contains("elsewhere"), "{calls:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn prometheus_has_the_numbers() {
+    let observer = Observer::new();
+    let mut config = RolloutConfig::default();
+    config.observer = Some(observer.clone());
+    let mut two = Two::with(BOTH[0], ["", "on_request_headers|return 1"], config);
+    two.request();
+    two.seen();
+    let page = observer.prometheus();
+    for line in [
+        r#"dynvm_rollout_split_ratio{plugin="probe"} 0"#,
+        r#"dynvm_rollout_shadow_ratio{plugin="probe"} 1"#,
+        r#"dynvm_rollout_streams_total{plugin="probe",arm="stable"} 1"#,
+        r#"dynvm_rollout_streams_total{plugin="probe",arm="candidate"} 0"#,
+        r#"dynvm_shadow_streams_total{plugin="probe",result="diverged"} 1"#,
+        r#"dynvm_shadow_streams_total{plugin="probe",result="same"} 0"#,
+        r#"dynvm_shadow_vm_failures_total{plugin="probe"} 0"#,
+        r#"dynvm_shadow_divergences_total{plugin="probe",callback="proxy_on_request_headers",aspect="action"} 1"#,
+    ] {
+        assert!(page.lines().any(|known| known == line), "{line} is in\n{page}");
+    }
+}
