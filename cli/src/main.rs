@@ -12,6 +12,7 @@ mod run;
 mod scenario;
 mod show;
 mod stats;
+mod test;
 mod units;
 mod verify;
 
@@ -29,6 +30,7 @@ Examples:
   dynvm bundle p.wasm x86_64=p.so -o p.wasm one file with both builds
   dynvm run my-plugin --request 'GET /'     one request through it
   dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
+  dynvm test --proto tests.textpb --plugin my-plugin   a suite of Google's wasm-tester, on both
 
 Exit codes: 0 success, 1 the two builds differ or a run failed, 2 wrong usage, 3 an artifact cannot be built or loaded.")]
 struct Cli {
@@ -54,6 +56,7 @@ enum Verb {
     Bundle(bundle::BundleArgs),
     Run(run::RunArgs),
     Ab(ab::AbArgs),
+    Test(test::TestArgs),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Bundle(args) => bundle::execute(args),
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
+        Verb::Test(args) => test::execute(args),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "dynvm", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

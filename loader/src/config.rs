@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::HostProfile;
+
 /// One VM (Envoy: `VmConfig`).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub struct VmConfig {
     pub environment: BTreeMap<String, String>,
     /// Which functions the plugin may call and which of its own are called (Envoy: `capability_restriction_config`).
     pub capabilities: CapabilityRestriction,
+    /// What the host has and how it answers, where that is not as in Envoy.
+    pub host: HostProfile,
     /// Most bytes that the plugin may hold: of linear memory on wasm (the lower of this and
     /// [`WasmOptions::memory_limit`](crate::WasmOptions::memory_limit)), of its heap natively, where it has one of its own. A plugin that wants
     /// more fails its VM.
@@ -73,6 +77,7 @@ pub enum OverrunAction {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapabilityRestriction {
     allowed: Option<BTreeSet<String>>,
+    refused: BTreeSet<String>,
 }
 
 impl CapabilityRestriction {
@@ -80,12 +85,17 @@ impl CapabilityRestriction {
     /// `_initialize`, `_start`, `main` and the allocators are never restricted. An empty list restricts nothing, as in Envoy.
     pub fn only<N: Into<String>>(names: impl IntoIterator<Item = N>) -> CapabilityRestriction {
         let allowed: BTreeSet<String> = names.into_iter().map(Into::into).collect();
-        CapabilityRestriction { allowed: (!allowed.is_empty()).then_some(allowed) }
+        CapabilityRestriction { allowed: (!allowed.is_empty()).then_some(allowed), refused: BTreeSet::new() }
+    }
+
+    /// All but the named functions.
+    pub fn except<N: Into<String>>(names: impl IntoIterator<Item = N>) -> CapabilityRestriction {
+        CapabilityRestriction { allowed: None, refused: names.into_iter().map(Into::into).collect() }
     }
 
     /// Whether a function may be used.
     pub fn allows(&self, name: &str) -> bool {
-        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(name))
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(name)) && !self.refused.contains(name)
     }
 }
 

@@ -55,6 +55,7 @@ mod events;
 mod hostcalls;
 mod module;
 mod plugin;
+mod profile;
 mod vm;
 
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
@@ -67,4 +68,5 @@ pub use module::{ArtifactKind, BackendKind, Loader, LoaderOptions, Module, Modul
 #[cfg(feature = "bundle")]
 pub use module::{BackendPreference, Choice};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
+pub use profile::HostProfile;
 pub use vm::{ContextId, RootDone, Vm};

@@ -38,7 +38,9 @@ fn writing() {
         ("proxy_set_buffer_bytes 0 3 100 X", 0, b"bodX"),
         ("proxy_set_buffer_bytes 0 0 4 null", 0, b""),
         ("proxy_set_buffer_bytes 1 0 4 x", 1, b"body"),
-        ("proxy_set_buffer_bytes 7 0 4 x", 1, b"body"),
+        ("proxy_set_buffer_bytes 4 0 4 x", 1, b"body"),
+        ("proxy_set_buffer_bytes 6 0 4 x", 2, b"body"),
+        ("proxy_set_buffer_bytes 7 0 4 x", 2, b"body"),
         ("proxy_set_buffer_bytes 12 0 4 x", 2, b"body"),
     ] {
         let mut rig = Rig::new(backend(), &in_headers(&[call]));

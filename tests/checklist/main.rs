@@ -28,6 +28,8 @@ macro_rules! on_backend {
             mod headers;
             #[path = "lifecycle.rs"]
             mod lifecycle;
+            #[path = "profile.rs"]
+            mod profile;
             #[path = "restriction.rs"]
             mod restriction;
             #[path = "services.rs"]

@@ -111,3 +111,40 @@ fn lifetimes() {
     };
     assert!(vm.start_plugin(dynvm::PluginConfig::default()).is_ok());
 }
+
+/// The time that a plugin gets from the C or C++ library is the host's too, but for that of the processor.
+#[test]
+fn the_clock() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "clock.cc", &[])).unwrap();
+    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    rig.clock.advance(std::time::Duration::from_nanos(5_000_000_007));
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    assert_eq!(
+        rig.log(),
+        [
+            "clock_gettime 1704067205000000007 5000000007",
+            "chrono 1704067205000000007 5000000007",
+            "seconds 1704067205000000 1704067205",
+            "processor 1 -1",
+        ]
+    );
+}
+
+/// Or the system's, where that is the host's.
+#[test]
+fn the_systems_clock() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "clock.cc", &[])).unwrap();
+    let mut parts = parts();
+    parts.services.clock = std::sync::Arc::new(dynvm::host::SystemClock);
+    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = rig.stream(TestStream::default());
+    let before = std::time::SystemTime::now();
+    rig.vm.on_request_headers(id, 0, true);
+    let after = std::time::SystemTime::now();
+    let since = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    for line in &rig.log()[..2] {
+        let wall: u128 = line.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!((since(before)..=since(after)).contains(&wall), "{line}");
+    }
+}

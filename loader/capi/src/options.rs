@@ -50,6 +50,7 @@ pub unsafe extern "C" fn dynvm_options_set_edits(options: *mut Options, edits: u
         &mut wanted.constructors,
         &mut wanted.output,
         &mut wanted.unique_symbols,
+        &mut wanted.clock,
     ];
     for (bit, field) in fields.into_iter().enumerate() {
         *field = edits >> bit & 1 != 0;

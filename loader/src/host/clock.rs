@@ -4,13 +4,19 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A source of time. Hostcalls and WASI read it; native plugins that ask the C library do not (see `docs/differences.md`).
+/// A source of time: of hostcalls, of WASI, and of native plugins that ask the C library or libstdc++ themselves (see
+/// `docs/differences.md`).
 pub trait Clock: Send + Sync {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     fn realtime_ns(&self) -> u64;
 
     /// Nanoseconds since some fixed moment, never going back.
     fn monotonic_ns(&self) -> u64;
+
+    /// Whether this is the system's clock: then native plugins go on asking the C library, whose waits count by it too.
+    fn is_system(&self) -> bool {
+        false
+    }
 }
 
 /// The system's clock.
@@ -24,6 +30,10 @@ impl Clock for SystemClock {
     fn monotonic_ns(&self) -> u64 {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         START.elapsed().as_nanos() as u64
+    }
+
+    fn is_system(&self) -> bool {
+        true
     }
 }
 

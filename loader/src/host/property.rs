@@ -46,6 +46,8 @@ pub enum PropertyError {
     NotSerializable,
     /// The host failed to read it.
     Internal,
+    /// The host has no properties here.
+    Unimplemented,
 }
 
 /// Properties that are not one stream's: of the node, the listener, the plugin's configuration.

@@ -68,6 +68,12 @@ pub trait Stream: Any {
         let _ = direction;
     }
 
+    /// The plugin has asked for a local response, and its callback goes on: for hosts whose header maps change at once.
+    /// [`send_local_response`](Stream::send_local_response) follows after the callback.
+    fn local_response_requested(&mut self, response: &LocalResponse) {
+        let _ = response;
+    }
+
     /// Answer the request from here.
     fn send_local_response(&mut self, response: LocalResponse) {
         let _ = response;

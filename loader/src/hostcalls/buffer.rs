@@ -35,6 +35,9 @@ pub(super) fn proxy_set_buffer_bytes<G: Guest>(
     data_size: u64,
 ) -> Answer {
     let buffer_type = BufferType::from_u32(buffer_type).ok_or(Status::BadArgument)?;
+    if is_read_only(buffer_type) {
+        return with_buffer(cell, buffer_type, |_| Err(Status::BadArgument));
+    }
     let mut contexts = cell.contexts.borrow_mut();
     let buffer = contexts
         .stream_mut(cell.effective.get())
@@ -72,10 +75,17 @@ pub(super) fn proxy_get_configuration<G: Guest>(guest: &mut G, cell: &VmCell, da
     })
 }
 
+/// Whether a buffer is never the plugin's to change: where it can be read, writing is `BadArgument`, as in Envoy.
+fn is_read_only(buffer_type: BufferType) -> bool {
+    use BufferType::{CallData, GrpcReceiveBuffer, HttpCallResponseBody, PluginConfiguration, VmConfiguration};
+    matches!(buffer_type, VmConfiguration | PluginConfiguration | HttpCallResponseBody | GrpcReceiveBuffer | CallData)
+}
+
 /// Finds a buffer to read.
 fn with_buffer(cell: &VmCell, buffer_type: BufferType, f: impl FnOnce(&dyn Buffer) -> Answer) -> Answer {
     let delivered = |kind| cell.delivery.borrow().kind == Some(kind);
     match buffer_type {
+        BufferType::VmConfiguration if cell.config.host.no_vm_configuration => Err(Status::NotFound),
         BufferType::VmConfiguration => f(&cell.config.configuration),
         BufferType::PluginConfiguration => {
             let config = {

@@ -1,4 +1,4 @@
-//! What stands between plugin and hostcall when the fast path is closed: restrictions and tracing.
+//! What stands between plugin and hostcall when the fast path is closed: restrictions, what the host lacks, and tracing.
 
 use dynvm_abi::table::{HostcallId, Param, Type};
 use dynvm_abi::types::{LogLevel, Status};
@@ -41,7 +41,7 @@ pub(super) fn pass<G: Guest>(
 
 fn checked<G: Guest>(guest: &mut G, cell: &VmCell, id: HostcallId, call: impl FnOnce(&mut G) -> Status) -> Status {
     if cell.is_capable(id) {
-        return call(guest);
+        return if cell.is_implemented(id) { call(guest) } else { Status::Unimplemented };
     }
     let name = id.describe().name;
     cell.log(

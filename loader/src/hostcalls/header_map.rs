@@ -1,7 +1,8 @@
 //! Header maps: headers, trailers and metadata of the stream or of what a call delivered.
 //!
 //! A map that is not there reads as empty: the Rust SDK panics on anything but OK from most of these calls, and Envoy's maps are there
-//! whenever a plugin may look. Writing to one that is not there is `BadArgument`.
+//! whenever a plugin may look. A host may say otherwise ([`HostProfile`](crate::HostProfile)). Writing to one that is not there is
+//! `BadArgument`.
 
 use dynvm_abi::types::{MapType, Status};
 use dynvm_abi::version::AbiVersion;
@@ -116,33 +117,40 @@ fn read(cell: &VmCell, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) 
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     if is_delivered(map_type) {
         let delivery = cell.delivery.borrow();
-        let none = Headers::new();
-        return f(match (map_type, delivery.kind) {
-            (MapType::HttpCallResponseHeaders, Some(DeliveryKind::HttpCall)) => &delivery.http_headers,
-            (MapType::HttpCallResponseTrailers, Some(DeliveryKind::HttpCall)) => &delivery.http_trailers,
+        return match (map_type, delivery.kind) {
+            (MapType::HttpCallResponseHeaders, Some(DeliveryKind::HttpCall)) => f(&delivery.http_headers),
+            (MapType::HttpCallResponseTrailers, Some(DeliveryKind::HttpCall)) => f(&delivery.http_trailers),
             (MapType::GrpcReceiveInitialMetadata, Some(DeliveryKind::GrpcInitialMetadata))
             | (MapType::GrpcReceiveTrailingMetadata, Some(DeliveryKind::GrpcTrailingMetadata)) => {
-                &delivery.grpc_metadata
+                f(&delivery.grpc_metadata)
             }
-            _ => &none,
-        });
+            _ => absent(cell).and_then(|none| f(&none)),
+        };
     }
     let contexts = cell.contexts.borrow();
     match contexts.stream(cell.effective.get()).and_then(|stream| stream.stream.header_map(map_type)) {
         Some(map) => f(map),
-        None => f(&Headers::new()),
+        None => absent(cell).and_then(|none| f(&none)),
     }
+}
+
+/// What is read where there is no map.
+fn absent(cell: &VmCell) -> Result<Headers, Status> {
+    if !cell.config.host.strict_header_maps {
+        return Ok(Headers::new());
+    }
+    let is_stream = cell.contexts.borrow().stream(cell.effective.get()).is_some();
+    Err(if is_stream { Status::BadArgument } else { Status::Unimplemented })
 }
 
 /// Finds a map to change: only those of a stream can be.
 fn write(cell: &VmCell, map_type: u32, f: impl FnOnce(&mut dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     let mut contexts = cell.contexts.borrow_mut();
-    let map = contexts
-        .stream_mut(cell.effective.get())
-        .and_then(|stream| stream.stream.header_map_mut(map_type))
-        .ok_or(Status::BadArgument)?;
-    f(map)
+    let Some(stream) = contexts.stream_mut(cell.effective.get()) else {
+        return Err(if cell.config.host.strict_header_maps { Status::Unimplemented } else { Status::BadArgument });
+    };
+    f(stream.stream.header_map_mut(map_type).ok_or(Status::BadArgument)?)
 }
 
 fn is_delivered(map_type: MapType) -> bool {

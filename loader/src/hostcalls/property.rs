@@ -12,11 +12,12 @@ impl From<PropertyError> for Status {
             PropertyError::NotFound => Status::NotFound,
             PropertyError::NotSerializable => Status::SerializationFailure,
             PropertyError::Internal => Status::InternalFailure,
+            PropertyError::Unimplemented => Status::Unimplemented,
         }
     }
 }
 
-/// The plugin's own properties first, then the stream's, then the host's.
+/// The plugin's own properties first, then the stream's, then the host's; or one context's alone, if the host is of that kind.
 pub(super) fn proxy_get_property<G: Guest>(
     guest: &mut G,
     cell: &VmCell,
@@ -28,8 +29,10 @@ pub(super) fn proxy_get_property<G: Guest>(
     let out = Out { data, size };
     let contexts = cell.contexts.borrow();
     let path = PropertyPath::new(guest.read(path, path_size)?);
+    let separate = cell.config.host.separate_properties;
     let root = contexts.root_of(cell.effective.get()).map(|(_, root)| root);
     let own = match path.as_bytes() {
+        _ if separate => None,
         b"plugin_name" => root.map(|root| root.config.name.as_str()),
         b"plugin_root_id" => Some(root.map_or("", |root| &root.config.root_id)),
         b"plugin_vm_id" => Some(cell.config.vm_id.as_str()),
@@ -41,7 +44,7 @@ pub(super) fn proxy_get_property<G: Guest>(
     if let Some(stream) = contexts.stream(cell.effective.get()) {
         match stream.stream.property(path) {
             Ok(value) => return return_bytes(guest, cell, out, &value),
-            Err(PropertyError::NotFound) => {}
+            Err(PropertyError::NotFound) if !separate => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -62,7 +62,8 @@ pub(super) fn proxy_send_local_response<G: Guest>(
         grpc_status,
     };
     // A root context has nothing to answer; the plugin is told OK all the same, as the SDKs know no other status.
-    if cell.contexts.borrow().stream(cell.effective.get()).is_some() {
+    if let Some(stream) = cell.contexts.borrow_mut().stream_mut(cell.effective.get()) {
+        stream.stream.local_response_requested(&response);
         cell.local_response_sent.set(true);
         cell.defer(Deferred::LocalResponse(cell.effective.get(), Box::new(response)));
     }

@@ -127,7 +127,7 @@ pub(crate) fn fd_write<G: Guest>(guest: &mut G, cell: &VmCell, fd: u32, iovs: u3
     if text.last() == Some(&b'\n') {
         text.pop();
     }
-    if !text.is_empty() {
+    if len > 0 {
         cell.log(level, &text);
     }
     guest.write_u32(Addr(written.into()), len).map_err(fault)

@@ -143,6 +143,8 @@ pub(crate) struct VmCell {
     fast: Cell<HostcallSet>,
     /// Hostcalls that the configuration allows.
     capable: HostcallSet,
+    /// Hostcalls that the host has.
+    implemented: HostcallSet,
     phase: Cell<Phase>,
     traced: Cell<bool>,
     /// Traced, observed, or with a budget: callbacks have more to do than to run.
@@ -169,6 +171,12 @@ pub(crate) struct VmCell {
     failure: RefCell<Option<Box<Failure>>>,
 }
 
+/// The hostcalls whose names meet a condition.
+fn hostcalls(condition: impl Fn(&str) -> bool) -> HostcallSet {
+    let names = HOSTCALLS.iter().enumerate().filter(|(_, hostcall)| condition(hostcall.name));
+    names.fold(0, |set, (index, _)| set | 1 << index)
+}
+
 impl VmCell {
     pub(crate) fn new(config: VmConfig, services: Services, abi_version: AbiVersion) -> Rc<VmCell> {
         let slot = config.callback_budget.map(|budget| Slot::new(budget, services.log.clone(), &config.vm_id));
@@ -181,17 +189,15 @@ impl VmCell {
         abi_version: AbiVersion,
         slot: Option<Arc<Slot>>,
     ) -> Rc<VmCell> {
-        let capable = HOSTCALLS
-            .iter()
-            .enumerate()
-            .filter(|(_, hostcall)| config.capabilities.allows(hostcall.name))
-            .fold(0, |set, (index, _)| set | 1 << index);
+        let capable = hostcalls(|name| config.capabilities.allows(name));
+        let implemented = hostcalls(|name| !config.host.unimplemented.contains(name));
         let cell = VmCell {
             services,
             config,
             abi_version,
             fast: Cell::new(0),
             capable,
+            implemented,
             phase: Cell::new(Phase::Running),
             traced: Cell::new(false),
             watched: Cell::new(slot.is_some()),
@@ -217,7 +223,7 @@ impl VmCell {
     }
 
     fn update_fast(&self) {
-        let allowed = self.capable & self.phase.get().allowed();
+        let allowed = self.capable & self.implemented & self.phase.get().allowed();
         self.fast.set(if self.traced.get() { 0 } else { allowed });
     }
 
@@ -229,6 +235,10 @@ impl VmCell {
 
     pub(crate) fn is_capable(&self, id: HostcallId) -> bool {
         self.capable & bit(id) != 0
+    }
+
+    pub(crate) fn is_implemented(&self, id: HostcallId) -> bool {
+        self.implemented & bit(id) != 0
     }
 
     pub(crate) fn phase(&self) -> Phase {

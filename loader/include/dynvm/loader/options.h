@@ -34,8 +34,10 @@ enum {
   DYNVM_EDIT_OUTPUT = 1 << 4,
   /** Unique symbols of C++ are the image's own. */
   DYNVM_EDIT_UNIQUE_SYMBOLS = 1 << 5,
+  /** The time that the image asks the C library or libstdc++ for is the host's. */
+  DYNVM_EDIT_CLOCK = 1 << 6,
   /** All of them. */
-  DYNVM_EDIT_ALL = (1 << 6) - 1
+  DYNVM_EDIT_ALL = (1 << 7) - 1
 };
 
 /** Options with their defaults: guard and heap on, all edits, no trust policy. [any-thread] */

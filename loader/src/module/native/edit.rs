@@ -20,6 +20,8 @@ pub(crate) struct Edits {
     pub(crate) constructors: bool,
     /// Standard output and error go to the log.
     pub(crate) output: bool,
+    /// The time is that of the host's clock.
+    pub(crate) clock: bool,
     /// Memory comes from the loader's heap.
     pub(crate) heap: bool,
 }
@@ -40,6 +42,15 @@ const THREAD_DESTRUCTORS: &[(&str, &str)] =
 const STATIC_DESTRUCTORS: &[(&str, &str)] = &[("__cxa_atexit", "dynvm_atexit")];
 
 const OUTPUT: &[(&str, &str)] = &[("write", "dvwrt"), ("writev", "dvwrtv")];
+
+/// The C library's, and what libstdc++ asks it in the plugin's place.
+const CLOCK: &[(&str, &str)] = &[
+    ("clock_gettime", "dynvm_clock"),
+    ("gettimeofday", "dynvm_tod"),
+    ("time", "dvtm"),
+    ("_ZNSt6chrono3_V212system_clock3nowEv", "dynvm_system_clock_now"),
+    ("_ZNSt6chrono3_V212steady_clock3nowEv", "dynvm_steady_clock_now"),
+];
 
 const HEAP: &[(&str, &str)] = &[
     ("malloc", "dvmllc"),
@@ -140,12 +151,17 @@ fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
     for function in OUTPUT.iter().filter(|_| wanted.output) {
         output |= names.rename_all(&[*function]);
     }
+    let mut clock = false;
+    for function in CLOCK.iter().filter(|_| wanted.clock) {
+        clock |= names.rename_all(&[*function]);
+    }
     Edits {
         exits,
         thread_destructors: wanted.thread_destructors && names.rename_all(THREAD_DESTRUCTORS),
         static_destructors: wanted.static_destructors && names.rename_all(STATIC_DESTRUCTORS),
         constructors,
         output,
+        clock,
         heap: heap && names.rename_all(&[HEAP, if frees_only_its_own(elf) { FREE } else { FREE_ANY }].concat()),
     }
 }
@@ -203,7 +219,7 @@ mod tests {
             void abort(void); void exit(int); void *malloc(unsigned long); void free(void *);
             int __cxa_atexit(void (*)(void *), void *, void *);
             int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
-            long write(int, const void *, unsigned long);
+            long write(int, const void *, unsigned long); long time(long *); int clock_gettime(int, void *);
             unsigned proxy_log(unsigned, const void *, unsigned long);
             static void end(void *object) { free(object); }
             __attribute__((constructor)) static void begin(void) { __cxa_atexit(end, malloc(1), 0); }
@@ -211,7 +227,7 @@ mod tests {
             void proxy_abi_version_0_2_1(void) {}
             void proxy_on_tick(unsigned id) {
                 __cxa_thread_atexit_impl(end, malloc(id), 0);
-                if (proxy_log(2, 0, 0)) abort();
+                if (proxy_log(2, 0, 0) || time(0) || clock_gettime(0, 0)) abort();
                 exit(1);
             }";
         let dir = tempfile::tempdir().unwrap();
@@ -241,12 +257,13 @@ mod tests {
                 static_destructors: true,
                 constructors: true,
                 output: true,
+                clock: true,
                 heap: cfg!(feature = "heap"),
             };
             assert_eq!(edits, expected, "{target}");
             let after = Facts::read_for_any_machine(&edited).unwrap();
             assert!(after.hooks.init_array.is_empty() && after.hooks.fini_array.is_empty());
-            for name in ["__cxa_atexit", "__cxa_thread_atexit_impl", "write", "proxy_log"] {
+            for name in ["__cxa_atexit", "__cxa_thread_atexit_impl", "write", "time", "clock_gettime", "proxy_log"] {
                 assert!(!after.imports.contains(name), "{target}: {name}");
             }
             assert!(after.imports.contains("dynvm_log"), "{target}");

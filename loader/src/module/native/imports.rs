@@ -17,7 +17,7 @@ use super::crash::Cause;
 use super::foreign::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{current, destructors, exits, heap, output};
+use super::{clock, current, destructors, exits, heap, output};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::vm::VmCell;
@@ -130,7 +130,7 @@ macro_rules! entry_points {
         pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 24] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 29] = [
             $(Entry($name as *const c_void),)*
             Entry(exits::abort as *const c_void),
             Entry(exits::exit as *const c_void),
@@ -143,6 +143,11 @@ macro_rules! entry_points {
             Entry(destructors::at_exit as *const c_void),
             Entry(output::write as *const c_void),
             Entry(output::writev as *const c_void),
+            Entry(clock::clock_gettime as *const c_void),
+            Entry(clock::gettimeofday as *const c_void),
+            Entry(clock::time as *const c_void),
+            Entry(clock::system_clock_now as *const c_void),
+            Entry(clock::steady_clock_now as *const c_void),
             Entry(heap::malloc as *const c_void),
             Entry(heap::free_any as *const c_void),
             Entry(heap::free as *const c_void),

@@ -20,6 +20,7 @@
 //! ```
 
 mod backtrace;
+mod clock;
 mod constructors;
 mod crash;
 mod current;
@@ -88,6 +89,9 @@ pub struct ImageEdits {
     pub constructors: bool,
     /// Standard output and error, as far as the image writes them itself, go to the log. Else to those of the process.
     pub output: bool,
+    /// Where the image itself asks the C library or libstdc++ for the time, it is that of the host's [`Clock`](crate::host::Clock). Else the
+    /// system's.
+    pub clock: bool,
     /// Unique symbols of C++ (`STB_GNU_UNIQUE`) are the image's own. Else all images share them, and none can be unloaded.
     pub unique_symbols: bool,
 }
@@ -101,6 +105,7 @@ impl Default for ImageEdits {
             static_destructors: true,
             constructors: true,
             output: true,
+            clock: true,
             unique_symbols: true,
         }
     }
@@ -115,6 +120,7 @@ impl ImageEdits {
             static_destructors: false,
             constructors: false,
             output: false,
+            clock: false,
             unique_symbols: false,
         }
     }

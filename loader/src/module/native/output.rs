@@ -61,11 +61,11 @@ fn level(fd: c_int) -> Option<LogLevel> {
 }
 
 fn log(level: LogLevel, text: &[u8]) {
-    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
     // SAFETY: an instance lives for as long as it is current on this thread.
     if let Some(instance) = unsafe { current::get().as_ref() }
         && !text.is_empty()
     {
-        instance.cell().log(level, text);
+        instance.cell().log(level, line);
     }
 }

@@ -1,0 +1,268 @@
+//! `dynvm test`: suites of Google's wasm-tester for Service Extensions, unchanged, on one build of a plugin or on both.
+
+mod json;
+mod report;
+mod subject;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use dynvm::abi::types::LogLevel;
+use dynvm::trace::{Event, Tracer};
+use dynvm_suite::bench::{self, Bench};
+use dynvm_suite::{Filter, Format as SuiteFormat, Runner, Suite, TestResult, junit};
+
+use crate::exit::{DIFFERS, usage};
+use crate::policy::PolicyArg;
+use crate::show;
+
+/// Run a suite of Google's wasm-tester, unchanged, on the native build of a plugin, on the wasm build, or on both.
+///
+/// A suite says what goes through the plugin and what is expected of it (tests.textpb, tests.yaml); docs/suites.md describes it. With both
+/// builds it is also said where they differ, and what the benchmarks of the suite take in each.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  dynvm test --proto tests.textpb --plugin plugin.wasm
+  dynvm test --proto tests.textpb --plugin plugin.so --plugin plugin.wasm
+  dynvm test --yaml tests.yaml --plugin my-plugin --config plugin.json   builds the directory first
+  dynvm test --proto tests.textpb --plugin plugin.wasm --filter 'Auth*' --nobench
+  dynvm test --proto tests.textpb --plugin my-plugin --junit results.xml --format json > results.json
+
+Exit codes: 0 all tests passed, 1 a test failed, 2 wrong usage or a suite that cannot be read, 3 a plugin cannot be built or loaded.")]
+pub struct TestArgs {
+    /// The suite, in the text format of protocol buffers.
+    #[arg(long, value_name = "FILE", required_unless_present = "yaml", conflicts_with = "yaml")]
+    proto: Option<PathBuf>,
+    /// The suite, in YAML.
+    #[arg(long, value_name = "FILE")]
+    yaml: Option<PathBuf>,
+    /// A shared object, a wasm module, a fat plugin, or the directory of a plugin's source, which is built first; may be given twice, for both
+    /// builds [default: the suite's wasm_path].
+    #[arg(long = "plugin", value_name = "FILE|DIR")]
+    plugins: Vec<OsString>,
+    /// The plugin's configuration [default: the suite's config_path].
+    #[arg(long, value_name = "FILE")]
+    config: Option<OsString>,
+    /// Append the plugin's messages to this file; /dev/stdout will do [default: the suite's log_path].
+    #[arg(long, value_name = "FILE")]
+    logfile: Option<OsString>,
+    /// Least level of messages: TRACE, which also prints each call, DEBUG, INFO, WARN, ERROR or CRITICAL [default: the suite's, else INFO].
+    #[arg(long, value_name = "LEVEL")]
+    loglevel: Option<String>,
+    /// Whether to run tests; --notest is short for false.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    test: bool,
+    #[arg(long, hide = true)]
+    notest: bool,
+    /// Whether to run the tests that are benchmarks as such; --nobench is short for false.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    nobench: bool,
+    /// Only tests and benchmarks with these names: patterns with * and ?, separated by colons; after a minus, those to leave out.
+    #[arg(long, value_name = "PATTERNS", default_value = "", alias = "gtest_filter", allow_hyphen_values = true)]
+    filter: String,
+    /// How long to run each benchmark with each build, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value = "0.5")]
+    bench_time: f64,
+    /// Streams that are under way while a benchmark runs.
+    #[arg(long = "num_additional_streams", alias = "num-additional-streams", value_name = "N", default_value_t = 0)]
+    num_additional_streams: u64,
+    /// How many of them take a step between two rounds of a benchmark [default: 3].
+    #[arg(
+        long = "additional_stream_advance_rate",
+        alias = "additional-stream-advance-rate",
+        value_name = "N",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    additional_stream_advance_rate: u64,
+    /// How to print the results.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the results of tests to this file as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyArg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// What came of a run.
+#[derive(Default)]
+struct Outcome {
+    /// Tests in order, each with every build.
+    tests: Vec<TestResult>,
+    /// Names of tests, and where the two builds differ.
+    differences: Vec<(String, String)>,
+    benches: Vec<Bench>,
+}
+
+impl Outcome {
+    fn failed(&self) -> bool {
+        self.tests.iter().any(|test| !test.passed())
+    }
+}
+
+pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    if !(0.0..=86_400.0).contains(&args.bench_time) {
+        return Err(usage("--bench-time is a number of seconds, at most a day"));
+    }
+    let suite = args.suite()?;
+    let filter = Filter::new(&args.filter);
+    let policy = args.policy.read()?;
+    let modules = subject::modules(&args.plugins(&suite)?, policy)?;
+    let mut runners = Vec::new();
+    for module in modules {
+        let runner = Runner::new(&suite, module).map_err(|error| usage(error.to_string()))?;
+        runners.push(if suite.env.log_level == Some(LogLevel::Trace) { args.traced(runner) } else { runner });
+    }
+    if suite.env.log_level == Some(LogLevel::Trace) {
+        args.say(&format!("{suite:#?}"));
+    }
+    let text = args.format == Format::Text;
+    let mut outcome = Outcome::default();
+    if args.test && !args.notest {
+        for test in &suite.tests {
+            args.run(test, &runners, &filter, &mut outcome);
+        }
+        if text {
+            report::summary(&outcome);
+        }
+    } else if text {
+        anstream::println!("the tests are left out, as --test says");
+    }
+    if args.bench && !args.nobench {
+        let time = Duration::from_secs_f64(args.bench_time);
+        bench::run(&runners, &filter, time, |bench| outcome.benches.push(bench));
+        if text {
+            report::benches(&outcome.benches);
+        }
+    }
+    args.finish(&suite, &outcome)
+}
+
+impl TestArgs {
+    /// The suite, with what the command line says otherwise.
+    fn suite(&self) -> anyhow::Result<Suite> {
+        let (path, format) = match (&self.proto, &self.yaml) {
+            (Some(path), _) => (path, SuiteFormat::TextProto),
+            (None, Some(path)) => (path, SuiteFormat::Yaml),
+            (None, None) => return Err(usage("name a suite: --proto FILE or --yaml FILE")),
+        };
+        let mut suite = Suite::from_file(path, format).map_err(|error| usage(error.to_string()))?;
+        let given = |path: &Option<OsString>| path.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from);
+        let env = &mut suite.env;
+        env.config = given(&self.config).or(env.config.take());
+        env.log_file = given(&self.logfile).or(env.log_file.take());
+        if let Some(level) = self.loglevel.as_deref().filter(|level| !level.is_empty()) {
+            env.log_level = log_level(level)?.or(env.log_level);
+        }
+        // As there, 0 changes nothing.
+        if self.num_additional_streams > 0 {
+            env.additional_streams = self.num_additional_streams;
+        }
+        if self.additional_stream_advance_rate > 0 {
+            env.advance_rate = self.additional_stream_advance_rate;
+        }
+        Ok(suite)
+    }
+
+    fn plugins(&self, suite: &Suite) -> anyhow::Result<Vec<PathBuf>> {
+        let given: Vec<PathBuf> = self.plugins.iter().filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+        match (given.is_empty(), &suite.env.plugin) {
+            (false, _) => Ok(given),
+            (true, Some(plugin)) => Ok(vec![plugin.clone()]),
+            (true, None) => Err(usage("name a plugin: --plugin FILE|DIR, or wasm_path in the suite's env")),
+        }
+    }
+
+    /// One test with every build.
+    fn run(&self, test: &dynvm_suite::model::Test, runners: &[Runner<'_>], filter: &Filter, outcome: &mut Outcome) {
+        let first = outcome.tests.len();
+        for runner in runners {
+            if filter.takes(&format!("Test_{}.{}", runner.engine(), test.name), &test.name) {
+                let result = runner.run(test);
+                if self.format == Format::Text {
+                    report::test(&result);
+                }
+                outcome.tests.push(result);
+            }
+        }
+        if let [native, wasm] = &outcome.tests[first..]
+            && let Some(difference) = dynvm_suite::difference(&native.observed, &wasm.observed)
+        {
+            if self.format == Format::Text {
+                report::difference(&test.name, &difference);
+            }
+            outcome.differences.push((test.name.clone(), difference));
+        }
+    }
+
+    fn finish(&self, suite: &Suite, outcome: &Outcome) -> anyhow::Result<ExitCode> {
+        if self.format == Format::Json {
+            println!("{}", serde_json::to_string_pretty(&json::report(&suite.path, outcome))?);
+        }
+        if let Some(path) = &self.junit {
+            let xml = junit::report(&suite.path.display().to_string(), &outcome.tests);
+            std::fs::write(path, xml)
+                .map_err(|error| usage(format!("{}: cannot be written: {error}", path.display())))?;
+        }
+        if outcome.failed() {
+            anstream::eprintln!("ABORTED: tests failed");
+            return Ok(ExitCode::from(DIFFERS));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn traced<'a>(&self, runner: Runner<'a>) -> Runner<'a> {
+        let to_stderr = self.format == Format::Json;
+        runner.trace(move || Box::new(Print { to_stderr }) as Box<dyn Tracer>)
+    }
+
+    /// To where JSON does not go.
+    fn say(&self, text: &str) {
+        match self.format {
+            Format::Text => anstream::println!("{text}"),
+            Format::Json => anstream::eprintln!("{text}"),
+        }
+    }
+}
+
+struct Print {
+    to_stderr: bool,
+}
+
+impl Tracer for Print {
+    fn event(&mut self, event: Event) {
+        let line = show::event(&event);
+        if self.to_stderr { anstream::eprintln!("  {line}") } else { anstream::println!("  {line}") }
+    }
+}
+
+/// The level of a name; none for UNDEFINED.
+fn log_level(name: &str) -> anyhow::Result<Option<LogLevel>> {
+    if name.eq_ignore_ascii_case("undefined") {
+        return Ok(None);
+    }
+    let mut levels = (0..).map_while(LogLevel::from_u32);
+    levels
+        .find(|level| level.name().eq_ignore_ascii_case(name))
+        .map(Some)
+        .ok_or_else(|| usage(format!("--loglevel {name:?}: use TRACE, DEBUG, INFO, WARN, ERROR or CRITICAL")))
+}
+
+/// A file's name without its directories, for a title.
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+}

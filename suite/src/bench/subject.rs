@@ -1,0 +1,220 @@
+//! What is measured: each round of it says how long the measured part took.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dynvm::abi::types::LogLevel;
+use dynvm::{ContextId, PluginConfig, Vm};
+
+use super::background::{Background, Traffic};
+use super::{Figures, Times};
+use crate::Runner;
+use crate::host::{FrozenClock, LogCount, Phase, SuiteLog, SuiteStream, vm_config};
+use crate::model::Test;
+use crate::run::{call_body, call_headers};
+
+/// Something that is done again and again.
+pub(super) trait Subject {
+    /// Does it once: the time of the part that counts, or why it cannot go on.
+    fn round(&mut self) -> Result<Duration, String>;
+
+    /// Its figures with the times that were taken.
+    fn figures(&self, times: Times) -> Figures;
+}
+
+/// A VM of a runner, without a plugin at first.
+struct Bed<'r> {
+    runner: &'r Runner<'r>,
+    vm: Vm,
+    log: Arc<SuiteLog>,
+    /// Of one round.
+    logged: LogCount,
+}
+
+impl<'r> Bed<'r> {
+    fn new(runner: &'r Runner<'_>) -> Result<Bed<'r>, String> {
+        let log = Arc::new(SuiteLog::new(LogLevel::Critical, None));
+        let services = runner.shared.services(log.clone(), FrozenClock::at(runner.suite.env.time_secs));
+        let vm = Vm::new(&runner.module, vm_config(), services).map_err(|error| error.to_string())?;
+        Ok(Bed { runner, vm, log, logged: LogCount::default() })
+    }
+
+    fn start(&mut self, config: PluginConfig) -> Result<ContextId, String> {
+        self.vm.start_plugin(config).map_err(|error| error.to_string())
+    }
+
+    fn config(&self) -> PluginConfig {
+        PluginConfig::named("test").configuration(self.runner.configuration.clone())
+    }
+
+    fn healthy(&self) -> Result<(), String> {
+        self.vm.failure().map_or(Ok(()), |failure| Err(format!("the VM failed: {failure}")))
+    }
+
+    fn figures(&self, times: Times) -> Figures {
+        Figures {
+            times,
+            memory: self.vm.memory_size(),
+            log_bytes: self.logged.bytes,
+            log_entries: self.logged.entries,
+            artifact_bytes: self.runner.module.info().size as u64,
+        }
+    }
+}
+
+/// Starting and ending a plugin.
+pub(super) struct PluginLifecycle<'r>(Bed<'r>);
+
+impl<'r> PluginLifecycle<'r> {
+    pub(super) fn new(runner: &'r Runner<'_>) -> Result<PluginLifecycle<'r>, String> {
+        Bed::new(runner).map(PluginLifecycle)
+    }
+}
+
+impl Subject for PluginLifecycle<'_> {
+    fn round(&mut self) -> Result<Duration, String> {
+        let bed = &mut self.0;
+        let config = bed.config();
+        let start = Instant::now();
+        let root = bed.start(config)?;
+        let done = bed.vm.stop_plugin(root);
+        let time = start.elapsed();
+        bed.logged = bed.log.forget(root.get());
+        done.map_err(|error| error.to_string())?;
+        bed.healthy()?;
+        Ok(time)
+    }
+
+    fn figures(&self, times: Times) -> Figures {
+        self.0.figures(times)
+    }
+}
+
+/// Creating and deleting a stream, while others exist.
+pub(super) struct StreamLifecycle<'r> {
+    bed: Bed<'r>,
+    root: ContextId,
+    traffic: Traffic,
+}
+
+impl<'r> StreamLifecycle<'r> {
+    pub(super) fn new(runner: &'r Runner<'_>, test: &Test) -> Result<StreamLifecycle<'r>, String> {
+        let mut bed = Bed::new(runner)?;
+        let root = bed.start(bed.config())?;
+        let traffic = Traffic { properties: Rc::from(test.properties.as_slice()), ..Traffic::default() };
+        for _ in 0..runner.suite.env.additional_streams {
+            Background::default().advance(&mut bed.vm, root, &traffic)?;
+        }
+        Ok(StreamLifecycle { bed, root, traffic })
+    }
+}
+
+impl Subject for StreamLifecycle<'_> {
+    fn round(&mut self) -> Result<Duration, String> {
+        let stream = Box::new(SuiteStream::new(self.traffic.properties.clone()));
+        let vm = &mut self.bed.vm;
+        let start = Instant::now();
+        let id = vm.create_stream(self.root, stream).map_err(|error| error.to_string())?;
+        let stream = vm.delete_stream(id);
+        let time = start.elapsed();
+        drop(stream);
+        self.bed.logged = self.bed.log.forget(id.get());
+        self.bed.healthy()?;
+        Ok(time)
+    }
+
+    fn figures(&self, times: Times) -> Figures {
+        self.bed.figures(times)
+    }
+}
+
+/// The callbacks of a test on a new stream, while others are under way.
+pub(super) struct Handlers<'r> {
+    bed: Bed<'r>,
+    root: ContextId,
+    traffic: Traffic,
+    background: Vec<Background>,
+    random: Random,
+}
+
+impl<'r> Handlers<'r> {
+    pub(super) fn new(runner: &'r Runner<'_>, test: &Test) -> Result<Handlers<'r>, String> {
+        let traffic = Traffic::of(test, runner.suite_path())?;
+        let mut bed = Bed::new(runner)?;
+        let root = bed.start(bed.config())?;
+        let mut background = Vec::new();
+        for _ in 0..runner.suite.env.additional_streams {
+            let mut stream = Background::default();
+            // Creates it, and calls the first handler.
+            stream.advance(&mut bed.vm, root, &traffic)?;
+            stream.advance(&mut bed.vm, root, &traffic)?;
+            background.push(stream);
+        }
+        Ok(Handlers { bed, root, traffic, background, random: Random(0x9e37_79b9_7f4a_7c15) })
+    }
+
+    /// Some of the other streams take a step each.
+    fn advance(&mut self) -> Result<(), String> {
+        const DEFAULT_RATE: u64 = 3;
+        if self.background.is_empty() {
+            return Ok(());
+        }
+        let rate = self.bed.runner.suite.env.advance_rate;
+        for _ in 0..if rate > 0 { rate } else { DEFAULT_RATE } {
+            let index = self.random.below(self.background.len());
+            self.background[index].advance(&mut self.bed.vm, self.root, &self.traffic)?;
+        }
+        Ok(())
+    }
+}
+
+impl Subject for Handlers<'_> {
+    fn round(&mut self) -> Result<Duration, String> {
+        self.advance()?;
+        let traffic = &self.traffic;
+        let stream = Box::new(SuiteStream::new(traffic.properties.clone()));
+        let (request_headers, response_headers) = (traffic.request_headers.clone(), traffic.response_headers.clone());
+        let (request_body, response_body) = (traffic.request_body.clone(), traffic.response_body.clone());
+        let vm = &mut self.bed.vm;
+        let id = vm.create_stream(self.root, stream).map_err(|error| error.to_string())?;
+        let start = Instant::now();
+        if let Some(headers) = request_headers {
+            std::hint::black_box(call_headers(vm, id, Phase::RequestHeaders, headers));
+        }
+        send_body(vm, id, Phase::RequestBody, request_body);
+        if let Some(headers) = response_headers {
+            std::hint::black_box(call_headers(vm, id, Phase::ResponseHeaders, headers));
+        }
+        send_body(vm, id, Phase::ResponseBody, response_body);
+        let time = start.elapsed();
+        vm.delete_stream(id);
+        self.bed.logged = self.bed.log.forget(id.get());
+        self.bed.healthy()?;
+        Ok(time)
+    }
+
+    fn figures(&self, times: Times) -> Figures {
+        self.bed.figures(times)
+    }
+}
+
+/// The stream ends with the last chunk.
+fn send_body(vm: &mut Vm, id: ContextId, phase: Phase, chunks: Vec<Vec<u8>>) {
+    let last = chunks.len().saturating_sub(1);
+    for (index, chunk) in chunks.into_iter().enumerate() {
+        std::hint::black_box(call_body(vm, id, phase, chunk, index == last));
+    }
+}
+
+/// Numbers that need not be good: xorshift.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit as u64) as usize
+    }
+}

@@ -1,0 +1,76 @@
+//! The host that a suite runs in: what plugins find there, and what is noted of what they do.
+//!
+//! It is a smaller host than Envoy, and answers as the wasm-tester does where that differs from the host in memory of the loader
+//! ([`dynvm::memory`]): one line for each header name, no buffering of bodies, maps and buffers only inside of their own callback, no calls, metrics
+//! or ticks.
+
+mod clock;
+mod log;
+mod properties;
+mod stream;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dynvm::host::{InProcessSharedData, InProcessSharedQueues, Services, SharedData, SharedQueues};
+use dynvm::{CapabilityRestriction, HostProfile, VmConfig};
+
+pub(crate) use clock::FrozenClock;
+pub(crate) use log::{LogCount, LogFile, SuiteLog};
+pub(crate) use stream::{Answer, Phase, SuiteStream};
+
+/// Hostcalls that the host does not have.
+const UNIMPLEMENTED: [&str; 15] = [
+    "proxy_http_call",
+    "proxy_grpc_call",
+    "proxy_grpc_stream",
+    "proxy_grpc_send",
+    "proxy_grpc_cancel",
+    "proxy_grpc_close",
+    "proxy_define_metric",
+    "proxy_increment_metric",
+    "proxy_record_metric",
+    "proxy_get_metric",
+    "proxy_set_property",
+    "proxy_continue_stream",
+    "proxy_close_stream",
+    "proxy_continue_request",
+    "proxy_continue_response",
+];
+
+/// How VMs are configured: no id, no configuration, no environment.
+pub(crate) fn vm_config() -> VmConfig {
+    let mut host = HostProfile::default().without(UNIMPLEMENTED);
+    host.strict_header_maps = true;
+    host.separate_properties = true;
+    host.no_vm_configuration = true;
+    let mut config = VmConfig::default();
+    config.host = host;
+    // The callback is never made.
+    config.capabilities = CapabilityRestriction::except(["proxy_on_log"]);
+    config
+}
+
+/// What all VMs of one run of a suite share, test after test.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    data: Arc<dyn SharedData>,
+    queues: Arc<dyn SharedQueues>,
+}
+
+impl Shared {
+    pub(crate) fn new() -> Shared {
+        Shared { data: Arc::new(InProcessSharedData::default()), queues: Arc::new(InProcessSharedQueues::default()) }
+    }
+
+    /// The services of one VM. Randomness is the system's; ticks never come.
+    pub(crate) fn services(&self, log: Arc<SuiteLog>, clock: FrozenClock) -> Services {
+        let mut services = Services::default();
+        services.log = log;
+        services.clock = Arc::new(clock);
+        services.shared_data = self.data.clone();
+        services.shared_queues = self.queues.clone();
+        services.properties = Rc::new(properties::OfPlugin);
+        services
+    }
+}
