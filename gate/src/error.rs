@@ -28,7 +28,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// The message, then the text with the place marked:
+    /// The message, then the text with the place marked; further lines of a message come after:
     ///
     /// ```text
     /// column 14: a time cannot be compared with a plain number
@@ -41,7 +41,9 @@ impl fmt::Display for Error {
         let marked = chars(self.text.get(self.at.clone()).unwrap_or_default()).max(1);
         // A line break or a tab in the text would put the mark at the wrong place.
         let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        write!(f, "column {}: {}\n  {line}\n  {}{}", before + 1, self.what, " ".repeat(before), "^".repeat(marked))
+        let (what, more) = self.what.split_once('\n').unwrap_or((&self.what, ""));
+        write!(f, "column {}: {what}\n  {line}\n  {}{}", before + 1, " ".repeat(before), "^".repeat(marked))?;
+        if more.is_empty() { Ok(()) } else { write!(f, "\n{more}") }
     }
 }
 
