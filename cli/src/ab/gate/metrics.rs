@@ -73,8 +73,8 @@ const BODIES: [(&str, usize); 5] =
 const HEADERS: [(&str, usize); 3] = [("5", 5), ("20", 20), ("100", 100)];
 
 /// The names, as a message lists them.
-const NAMES: &str = "\
-  native|wasm|ratio . stream|traffic|CALLBACK . p50|p90|p99|mean   times; native.p50 is native.stream.p50
+const NAMES: &str =
+    "  native|wasm|ratio . stream|traffic|CALLBACK . p50|p90|p99|mean   times; native.p50 is native.stream.p50
   native|wasm . stream|traffic|CALLBACK . min|max
   native|wasm|ratio . cpu|instructions, native|wasm|host . wall    of a stream, the host included; ratios without it
   host.cpu, host.instructions                                      the host alone

@@ -30,8 +30,13 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
         },
         None => warnings.push("the callbacks take less time than the clock can see: there is no ratio".to_owned()),
     }
-    for changed in &numbers.method.changed {
-        warnings.push(format!("as the traffic was repeated a step came to end otherwise: {changed}"));
+    let changed = &numbers.method.changed;
+    if !changed.is_empty() {
+        warnings.push(format!(
+            "repeated, the traffic does not do what it did at first, so that the times are of what it does later (a scenario without ticks and \
+             limits would be steady): {}",
+            changed.join("; ")
+        ));
     }
     for (size, difference) in numbers.differing_points() {
         warnings.push(format!("with {size} the results differ in {difference}"));

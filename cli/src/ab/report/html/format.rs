@@ -7,7 +7,7 @@ use crate::units;
 pub fn time(ns: f64) -> String {
     let (value, unit) = match ns {
         // The clock has no more.
-        ns if (10.0..1e3).contains(&ns) => return format!("{ns:.0}\u{a0}ns"),
+        ns if (10.0..1e3).contains(&ns) || ns.fract() == 0.0 && ns < 10.0 => return format!("{ns:.0}\u{a0}ns"),
         ns if ns < 1e3 => (ns, "ns"),
         ns if ns < 1e6 => (ns / 1e3, "µs"),
         ns if ns < 1e9 => (ns / 1e6, "ms"),

@@ -36,7 +36,7 @@ impl LogAxis {
     fn multiples(&self, steps: &[f64]) -> Vec<f64> {
         let (low, high) = self.values;
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
-        let ticks = decades.flat_map(|decade| steps.iter().map(move |step| step * 10f64.powi(decade)));
+        let ticks = decades.flat_map(|decade| steps.iter().map(move |step| times_decade(*step, decade)));
         ticks.filter(|tick| *tick >= low * 0.999 && *tick <= high * 1.001).collect()
     }
 
@@ -50,6 +50,11 @@ impl LogAxis {
             label(svg, "tick", "middle", x, bottom + 16.0, text(tick));
         }
     }
+}
+
+/// A step times a power of ten. Divided by one where that is below 1: 7 / 10 is nearer to 0.7 than 7 * 0.1.
+fn times_decade(step: f64, decade: i32) -> f64 {
+    if decade < 0 { step / 10f64.powi(-decade) } else { step * 10f64.powi(decade) }
 }
 
 /// A time or a size on an axis: a round number and its unit.
