@@ -25,6 +25,7 @@ pub fn ratio(ratio: f64) -> String {
         ratio if ratio >= 100.0 => format!("{ratio:.0}"),
         ratio if ratio >= 0.1 || ratio <= 0.0 => format!("{ratio:.2}"),
         ratio if ratio >= 0.01 => format!("{ratio:.3}"),
+        ratio if ratio >= 0.001 => format!("{ratio:.4}"),
         ratio => format!("{ratio:.1e}"),
     }
 }
@@ -43,7 +44,9 @@ mod tests {
 
     #[test]
     fn ratios_keep_their_digits() {
-        for (value, text) in [(1.0, "1.00"), (0.476, "0.48"), (0.0342, "0.034"), (0.00012, "1.2e-4"), (250.4, "250")] {
+        for (value, text) in
+            [(1.0, "1.00"), (0.476, "0.48"), (0.0342, "0.034"), (0.003, "0.0030"), (0.00012, "1.2e-4"), (250.4, "250")]
+        {
             assert_eq!(ratio(value), text);
         }
     }

@@ -66,6 +66,8 @@ struct Side {
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     // Before anything is built: a mistake in an option or in the scenario shows at once.
     let gates = args.measure.check()?;
+    // Before a thread is bound to a CPU, which changes the answers.
+    let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
     scenario.host()?;
@@ -88,6 +90,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
         comparison: &comparison,
         measured: measured.as_ref().ok(),
         not_measured: measured.as_ref().err().cloned(),
+        environment,
     });
     args.measure.decide(&gates, &mut report);
     args.measure.write(&report)?;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dynvm::WasmOptions;
+use dynvm::{Loader, WasmOptions};
 
 use super::Plan;
 use super::clock::Clock;
@@ -33,9 +33,9 @@ const STARTS: usize = 30;
 pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan, clock: &Clock) -> anyhow::Result<ColdStart> {
     let [native, wasm] = sides;
     let native_loader = artifact::loader_of(Backend::Native, plan.policy.clone())?;
-    let native_load = repeat(plan.share(3), 1..=20, || Ok(drop(artifact::load(&native_loader, &native.path)?)))?;
+    let native_load = repeat(plan.share(3), 1..=20, || load(&native_loader, native))?;
     let wasm_loader = artifact::loader_of(Backend::Wasm, plan.policy.clone())?;
-    let wasm_compile = repeat(plan.share(7), 1..=10, || Ok(drop(artifact::load(&wasm_loader, &wasm.path)?)))?;
+    let wasm_compile = repeat(plan.share(7), 1..=10, || load(&wasm_loader, wasm))?;
     let wasm_cached = cached(wasm, plan).map_err(|error| format!("{error:#}"));
 
     let mut starts: [Vec<f64>; 2] = Default::default();
@@ -65,9 +65,13 @@ fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
     let mut options = WasmOptions::default();
     options.cache_dir = Some(dir.path().to_owned());
     let loader = artifact::loader_with(Backend::Wasm, options, plan.policy.clone())?;
-    let load = || -> anyhow::Result<()> { Ok(drop(artifact::load(&loader, &wasm.path)?)) };
-    load()?;
-    repeat(plan.share(3), 1..=20, load)
+    load(&loader, wasm)?;
+    repeat(plan.share(3), 1..=20, || load(&loader, wasm))
+}
+
+fn load(loader: &Loader, side: &Side) -> anyhow::Result<()> {
+    artifact::load(loader, &side.path)?;
+    Ok(())
 }
 
 /// What the callbacks of the first stream take in a VM that has served none.

@@ -124,8 +124,12 @@ impl Pair {
         if 2 * blocks.len() > native.blocks.len() {
             let (native, wasm) = (native.estimate(stat)?, wasm.estimate(stat)?);
             let share = self.sides[0].step / 2.0 * (1.0 / native.value + 1.0 / wasm.value);
+            // Of times of a step or less anything may be the ratio.
+            if share >= 1.0 {
+                return None;
+            }
             return Estimate::median_of(&blocks).map(|ratio| Estimate {
-                low: ratio.low.map(|low| low * (1.0 - share).max(0.0)),
+                low: ratio.low.map(|low| low * (1.0 - share)),
                 high: ratio.high.map(|high| high * (1.0 + share)),
                 ..ratio
             });
@@ -190,6 +194,13 @@ mod tests {
         assert_eq!(native, Estimate { value: 20.0, low: Some(15.0), high: Some(25.0) });
         let ratio = pair.ratio(Stat::P50).unwrap();
         assert!(ratio.low.unwrap() < 0.35 && ratio.high.unwrap() > 0.65, "{ratio:?}");
+
+        let mut short = Pair::new(&Clock { overhead: 20.0, step: 10.0 }).unwrap();
+        for _ in 0..10 {
+            short.sides.iter_mut().for_each(|side| side.record(10));
+            short.end_block();
+        }
+        assert_eq!(short.ratio(Stat::P50), None, "of one step each");
     }
 
     #[test]

@@ -139,7 +139,8 @@ mod tests {
     /// Of many samplings from a distribution whose median is known, the interval encloses it in 95 % or a little more.
     #[test]
     fn intervals_enclose_the_median_as_often_as_they_say() {
-        let distributions: [(&str, f64, fn(f64) -> f64); 3] = [
+        type Quantile = fn(f64) -> f64;
+        let distributions: [(&str, f64, Quantile); 3] = [
             ("uniform", 0.5, |u| u),
             ("exponential", std::f64::consts::LN_2, |u| -(1.0 - u).ln()),
             // Heavier than any tail of latencies: it has no mean.

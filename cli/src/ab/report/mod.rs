@@ -106,16 +106,16 @@ pub struct Parts<'a> {
     pub comparison: &'a Comparison,
     pub measured: Option<&'a Measured>,
     pub not_measured: Option<String>,
+    pub environment: Environment,
 }
 
 impl Report {
     /// A report without gates, which are decided by it: see [`Report::decide`].
     pub fn new(parts: Parts<'_>) -> Report {
-        let Parts { dir, sides, inspections, scenario, comparison, measured, not_measured } = parts;
+        let Parts { dir, sides, inspections, scenario, comparison, measured, not_measured, environment } = parts;
         let numbers = measured.map(|measured| Numbers::new(measured, sides));
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
         let identical = comparison.difference.is_none() && !sweep_differs;
-        let environment = Environment::read();
         let noise = measured.map(|measured| measured.noise);
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Report {

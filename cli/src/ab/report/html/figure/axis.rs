@@ -47,7 +47,8 @@ impl LogAxis {
         for tick in self.ticks(gap) {
             let x = self.place(tick);
             line(svg, "grid", (x, top), (x, bottom));
-            label(svg, "tick", "middle", x, bottom + 16.0, text(tick));
+            // The last one must not stand out of the canvas.
+            label(svg, "tick", "middle", x.min(canvas.width - 22.0), bottom + 16.0, text(tick));
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::ab::report::Report;
 pub fn all(main: &mut Markup, report: &Report) {
     verdict::write(main, report);
     difference::write(main, report);
+    verdict::warnings(main, report);
     gates::write(main, report);
     if let Some(numbers) = &report.measured {
         latency::write(main, numbers);

@@ -1,4 +1,4 @@
-//! The verdict, what it comes to, and what makes it less sure.
+//! The verdict, what it comes to, and what makes the numbers less sure.
 
 use crate::ab::gate;
 use crate::ab::measure::statistics::Estimate;
@@ -30,6 +30,10 @@ pub fn write(main: &mut Markup, report: &Report) {
             }
         }
     });
+}
+
+/// What makes the numbers less sure.
+pub fn warnings(main: &mut Markup, report: &Report) {
     if !report.warnings.is_empty() {
         main.tag("section", &[("class", &"warnings"), ("aria-label", &"Warnings")], |warnings| {
             warnings.tag("ul", &[], |list| {
