@@ -50,7 +50,13 @@ pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<
 
 /// The same for one build of a plugin: of a fat plugin it takes that part.
 pub fn loader_of(backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
+    loader_with(backend, WasmOptions::default(), policy)
+}
+
+/// The same, wasm with options.
+pub fn loader_with(backend: Backend, wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
+    options.wasm = wasm;
     options.trust = policy;
     if backend == Backend::Wasm {
         options.prefer = BackendPreference::Wasm;

@@ -1,7 +1,10 @@
 //! `dynvm ab`: the same traffic through the native and the wasm build of a plugin. Do they behave the same, and what is gained?
 
 mod compare;
+mod environment;
+mod gate;
 mod measure;
+mod options;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -16,45 +19,40 @@ use crate::exit::{DIFFERS, load_failure};
 use crate::policy::PolicyArg;
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::{progress, show};
+use options::MeasureArgs;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
 ///
 /// First the traffic is taken through both once, and all that can be seen from outside is compared: responses, requests as they reach the
-/// upstream, callbacks and their answers, calls, logs, metrics. Then it is repeated, in rounds that alternate between the two builds,
-/// and the time of each callback is taken. Without --request the traffic is that of scenario.json in the plugin's directory, else a few
-/// standard requests.
+/// upstream, callbacks and their answers, calls, logs, metrics. Then it is repeated, the two builds taking turns, and the time of each callback
+/// is taken; so are cold starts, memory, CPU time, and what more headers and more body cost. Without --request the traffic is that of
+/// scenario.json in the plugin's directory, else a few standard requests.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
   dynvm ab examples/plugins/jwt-auth                     builds both, compares, measures
   dynvm ab plugin.so plugin.wasm --scenario traffic.json
-  dynvm ab my-plugin --duration 10 --format json > ab.json
+  dynvm ab my-plugin --duration 10 --pin 3 --html report.html --json report.json
+  dynvm ab my-plugin --fail-if 'ratio.traffic.p50 > 0.8' --fail-if 'native.memory > 4 MiB'
+  dynvm ab my-plugin --fail-if 'native.p50 > 0.5 * wasm.p50 or native.on_request_headers.p99 > 20us'
 
-Exit codes: 0 the two behave the same, 1 they differ, 2 wrong usage, 3 an artifact cannot be built or loaded.
+Gates (--fail-if) know: native, wasm and ratio of stream, traffic and callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory,
+size, cpu, instructions, headers.N, body.N. A name that is not known is answered with the list. Units are ns us ms s, B KiB MiB GiB, %.
+
+Exit codes: 0 the two behave the same and all gates passed, 1 they differ or a gate did not pass, 2 wrong usage, 3 an artifact cannot be
+built or loaded.
 
 Times are those of the plugin's callbacks, the time to take the time subtracted; the host in memory around them is not counted.")]
 pub struct AbArgs {
     /// A plugin's directory, which is built first, or its two builds: one shared object and one wasm module, in any order.
     #[arg(value_name = "DIR|FILE", required = true, num_args = 1..=2)]
     plugins: Vec<PathBuf>,
-    /// How long to measure, in seconds. 0 compares only.
-    #[arg(long, value_name = "SECONDS", default_value = "2")]
-    duration: f64,
-    /// How to print the result.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    measure: MeasureArgs,
     #[command(flatten)]
     policy: PolicyArg,
     #[command(flatten)]
     traffic: TrafficArgs,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// One of the two sides.
@@ -66,10 +64,10 @@ struct Side {
 }
 
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
-    if !(0.0..=86_400.0).contains(&args.duration) {
-        return Err(crate::exit::usage("--duration is a number of seconds, at most a day"));
-    }
-    // Before anything is built: a mistake in the scenario shows at once.
+    // Before anything is built: a mistake in an option or in the scenario shows at once.
+    let gates = args.measure.check()?;
+    // Before a thread is bound to a CPU, which changes the answers.
+    let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
     scenario.host()?;
@@ -77,21 +75,26 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let pair = artifact::pair(&args.plugins)?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(&pair.native, Backend::Native, policy.clone())?, load(&pair.wasm, Backend::Wasm, policy)?];
+    let sides =
+        [load(&pair.native, Backend::Native, policy.clone())?, load(&pair.wasm, Backend::Wasm, policy.clone())?];
+    let inspections = [inspect(&sides[0], Backend::Native)?, inspect(&sides[1], Backend::Wasm)?];
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario)?;
-    let measured = if args.duration > 0.0 && comparison.is_measurable() {
-        Some(measure::measure(&sides, &scenario, Duration::from_secs_f64(args.duration))?)
-    } else {
-        None
-    };
-    let report = report::Report::new(pair.dir.as_deref(), &sides, &scenario, &comparison, measured.as_ref());
-    match args.format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
-        Format::Text => report.print(),
-    }
-    Ok(if comparison.difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+    let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &gates, policy)?;
+    let mut report = report::Report::new(report::Parts {
+        dir: pair.dir.as_deref(),
+        sides: &sides,
+        inspections: &inspections,
+        scenario: &scenario,
+        comparison: &comparison,
+        measured: measured.as_ref().ok(),
+        not_measured: measured.as_ref().err().cloned(),
+        environment,
+    });
+    args.measure.decide(&gates, &mut report);
+    args.measure.write(&report)?;
+    Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
 fn load(path: &Path, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
@@ -99,6 +102,12 @@ fn load(path: &Path, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::R
     let start = std::time::Instant::now();
     let module = artifact::load(&loader, path)?;
     Ok(Side { path: path.to_owned(), module, load: start.elapsed() })
+}
+
+/// What the file says of itself: its SDK, its compilers. It has been loaded, so no policy is asked again.
+fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Inspection> {
+    let loader = artifact::loader_of(backend, None)?;
+    dynvm::inspect::inspect_file(&loader, &side.path).map_err(load_failure)
 }
 
 impl Side {

@@ -1,0 +1,139 @@
+//! The machine and the software that was measured on.
+
+use std::fs;
+use std::process::Command;
+
+use serde::Serialize;
+
+/// The machine and the software. `None`: the system does not tell.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Environment {
+    /// DynVM's version.
+    pub dynvm: &'static str,
+    /// wasmtime's version.
+    pub wasmtime: &'static str,
+    /// The compiler that DynVM was built with.
+    pub rustc: &'static str,
+    /// DynVM was built without optimisation.
+    pub debug_build: bool,
+    /// The architecture.
+    pub arch: &'static str,
+    /// The operating system.
+    pub os: &'static str,
+    /// Its distribution.
+    pub distribution: Option<String>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The C library's version.
+    pub glibc: Option<String>,
+    /// The processor.
+    pub cpu: Option<String>,
+    /// CPUs that this process may use.
+    pub cpus: usize,
+    /// The machine is a virtual one.
+    pub virtual_machine: Option<bool>,
+    /// Who decides on the processor's frequency.
+    pub governor: Option<String>,
+    /// The frequency of the first CPU when it was asked, in MHz.
+    pub frequency_mhz: Option<f64>,
+    /// Memory of the machine.
+    pub memory_bytes: Option<u64>,
+}
+
+impl Environment {
+    pub fn read() -> Environment {
+        let text = |path: &str| fs::read_to_string(path).ok();
+        let line = |path: &str| text(path).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let cpuinfo = text("/proc/cpuinfo").unwrap_or_default();
+        let cpufreq = "/sys/devices/system/cpu/cpu0/cpufreq";
+        let kilohertz = line(&format!("{cpufreq}/scaling_cur_freq")).and_then(|text| text.parse::<f64>().ok());
+        Environment {
+            dynvm: env!("CARGO_PKG_VERSION"),
+            wasmtime: env!("DYNVM_WASMTIME_VERSION"),
+            rustc: env!("DYNVM_RUSTC_VERSION"),
+            debug_build: cfg!(debug_assertions),
+            arch: std::env::consts::ARCH,
+            os: std::env::consts::OS,
+            distribution: text("/etc/os-release").and_then(|text| distribution(&text)),
+            kernel: line("/proc/sys/kernel/osrelease"),
+            glibc: glibc(),
+            cpu: field(&cpuinfo, "model name").map(str::to_owned),
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            virtual_machine: field(&cpuinfo, "flags").map(|flags| flags.split(' ').any(|flag| flag == "hypervisor")),
+            governor: line(&format!("{cpufreq}/scaling_governor")),
+            frequency_mhz: kilohertz
+                .map(|kilohertz| kilohertz / 1000.0)
+                .or_else(|| field(&cpuinfo, "cpu MHz")?.parse().ok()),
+            memory_bytes: text("/proc/meminfo").and_then(|text| {
+                Some(field(&text, "MemTotal")?.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+            }),
+        }
+    }
+}
+
+/// The first value of a name in the lines of /proc.
+fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then_some(value.trim())
+    })
+}
+
+fn distribution(os_release: &str) -> Option<String> {
+    let name = os_release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+    Some(name.trim_matches('"').to_owned())
+}
+
+/// Asked of a program, since the C library's own function is unsafe to call.
+fn glibc() -> Option<String> {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().strip_prefix("glibc ")?.to_owned())
+}
+
+/// The time as RFC 3339 has it, in UTC.
+pub fn rfc3339(since_epoch: std::time::Duration) -> String {
+    let seconds = since_epoch.as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // The civil calendar, counted in years that begin in March, so that leap days come last.
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn files_of_the_system_are_read() {
+        let cpuinfo = "processor\t: 0\nmodel name\t: AMD EPYC 9B14\nflags\t\t: fpu hypervisor sse\n";
+        assert_eq!(field(cpuinfo, "model name"), Some("AMD EPYC 9B14"));
+        assert_eq!(field(cpuinfo, "cpu MHz"), None);
+        let os = "ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n";
+        assert_eq!(distribution(os).as_deref(), Some("Debian GNU/Linux 12 (bookworm)"));
+        let environment = Environment::read();
+        assert!(environment.cpus > 0 && environment.wasmtime != "unknown" && !environment.rustc.is_empty());
+    }
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_735_689_600, "2025-01-01T00:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(Duration::from_secs(seconds)), expected);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! From files to a plugin that serves: loading, compiling, starting a VM, its first stream.
+
+use std::time::{Duration, Instant};
+
+use dynvm::{Loader, WasmOptions};
+
+use super::Plan;
+use super::clock::Clock;
+use super::statistics::Estimate;
+use super::traffic::TimedHost;
+use crate::ab::Side;
+use crate::artifact::{self, Backend};
+use crate::exit::load_failure;
+use crate::scenario::{Scenario, Step, drive_step};
+
+/// Nanoseconds; files are in the system's cache. Arrays are native, wasm.
+pub struct ColdStart {
+    /// Reading, checking and editing the shared object.
+    pub native_load: Estimate,
+    /// Reading, checking and compiling the module.
+    pub wasm_compile: Estimate,
+    /// The same where its code was compiled before and is in a cache on disk; or why that could not be measured.
+    pub wasm_cached: Result<Estimate, String>,
+    /// A VM and the plugin in it, from a loaded module to the end of its configuration.
+    pub start: [Estimate; 2],
+    /// The callbacks of the first stream in a new VM; `None`: the scenario has no stream.
+    pub first_stream: [Option<Estimate>; 2],
+}
+
+/// VMs that are started.
+const STARTS: usize = 30;
+
+pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan, clock: &Clock) -> anyhow::Result<ColdStart> {
+    let [native, wasm] = sides;
+    let native_loader = artifact::loader_of(Backend::Native, plan.policy.clone())?;
+    let native_load = repeat(plan.share(3), 1..=20, || load(&native_loader, native))?;
+    let wasm_loader = artifact::loader_of(Backend::Wasm, plan.policy.clone())?;
+    let wasm_compile = repeat(plan.share(7), 1..=10, || load(&wasm_loader, wasm))?;
+    let wasm_cached = cached(wasm, plan).map_err(|error| format!("{error:#}"));
+
+    let mut starts: [Vec<f64>; 2] = Default::default();
+    let mut firsts: [Vec<f64>; 2] = Default::default();
+    for round in 0..STARTS {
+        for side in [round % 2, 1 - round % 2] {
+            let start = Instant::now();
+            let host = sides[side].host(scenario)?;
+            starts[side].push(start.elapsed().as_nanos() as f64);
+            drop(host);
+            firsts[side].extend(first_stream(&sides[side], scenario, clock)?);
+        }
+    }
+    let median = |samples: &Vec<f64>| Estimate::median_of(samples).unwrap_or(Estimate::point(0.0));
+    Ok(ColdStart {
+        native_load,
+        wasm_compile,
+        wasm_cached,
+        start: starts.each_ref().map(median),
+        first_stream: firsts.each_ref().map(|samples| Estimate::median_of(samples)),
+    })
+}
+
+/// Loading with a cache that has the compiled code.
+fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
+    let dir = tempfile::tempdir()?;
+    let mut options = WasmOptions::default();
+    options.cache_dir = Some(dir.path().to_owned());
+    let loader = artifact::loader_with(Backend::Wasm, options, plan.policy.clone())?;
+    load(&loader, wasm)?;
+    repeat(plan.share(3), 1..=20, || load(&loader, wasm))
+}
+
+fn load(loader: &Loader, side: &Side) -> anyhow::Result<()> {
+    artifact::load(loader, &side.path)?;
+    Ok(())
+}
+
+/// What the callbacks of the first stream take in a VM that has served none.
+fn first_stream(side: &Side, scenario: &Scenario, clock: &Clock) -> anyhow::Result<Option<f64>> {
+    let Some(step) = scenario.steps.iter().find(|step| !matches!(step, Step::Tick(_))) else { return Ok(None) };
+    let mut timed = TimedHost::start(side, scenario)?;
+    drive_step(&mut timed.host, step)?;
+    Ok(Some(timed.take_total(clock) as f64))
+}
+
+/// Times of `work` in nanoseconds, repeated until the time is over, within the numbers of times.
+fn repeat(
+    time: Duration,
+    times: std::ops::RangeInclusive<usize>,
+    mut work: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Estimate> {
+    let begin = Instant::now();
+    let mut samples = Vec::new();
+    while samples.len() < *times.start() || (samples.len() < *times.end() && begin.elapsed() < time) {
+        let start = Instant::now();
+        work()?;
+        samples.push(start.elapsed().as_nanos() as f64);
+    }
+    Estimate::median_of(&samples).ok_or_else(|| load_failure("nothing was loaded"))
+}

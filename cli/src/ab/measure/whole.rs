@@ -1,0 +1,168 @@
+//! The whole of serving a stream: plugin, loader, and the host in memory around them, on the wall's clock, the CPU's, and in instructions.
+//!
+//! Reading the CPU's clock or a counter takes longer than many a callback, so that they are read once for a batch of passes. The host's own
+//! part is measured too, with an empty module in the place of the plugin.
+
+use std::time::{Duration, Instant};
+
+use cpu_time::ThreadTime;
+use dynvm::memory::MemoryHost;
+use dynvm::{Loader, Module};
+use indicatif::ProgressBar;
+
+use super::instructions::Instructions;
+use super::pass;
+use super::statistics::Estimate;
+use super::turns::Turns;
+use crate::ab::Side;
+use crate::exit::load_failure;
+use crate::scenario::{Scenario, Step};
+
+const BLOCKS: u32 = 30;
+
+/// How long a batch is: long beside reading a clock, short beside what disturbs the machine.
+const BATCH: Duration = Duration::from_micros(300);
+
+/// For each stream. Arrays are native, wasm, and the host alone.
+pub struct Whole {
+    /// Streams in a pass; 1 if the scenario has none, so that the numbers are those of a pass.
+    pub streams: u64,
+    /// Nanoseconds on the wall's clock.
+    pub wall: [Option<Estimate>; 3],
+    /// Nanoseconds on the thread's own clock.
+    pub cpu: [Option<Estimate>; 3],
+    /// Instructions in user mode; or why they cannot be counted.
+    pub instructions: Result<[Option<Estimate>; 3], String>,
+    /// Native to wasm, of CPU time, the host's own part taken from both.
+    pub cpu_ratio: Option<Estimate>,
+    /// The same in instructions.
+    pub instructions_ratio: Option<Estimate>,
+}
+
+pub fn measure(sides: &[Side; 2], scenario: &Scenario, time: Duration, bar: &ProgressBar) -> anyhow::Result<Whole> {
+    let streams = scenario.steps.iter().filter(|step| !matches!(step, Step::Tick(_))).count().max(1) as u64;
+    let empty = empty_module()?;
+    let mut subjects = [
+        Subject::warm(sides[0].host(scenario)?, scenario)?,
+        Subject::warm(sides[1].host(scenario)?, scenario)?,
+        Subject::warm(scenario.host()?.start(&empty).map_err(load_failure)?, scenario)?,
+    ];
+    let mut counter = Instructions::open();
+    let mut blocks: [Vec<Cost>; 3] = Default::default();
+    let mut sums = [Cost::default(); 3];
+    let shared = std::cell::RefCell::new(&mut sums);
+    Turns { time, blocks: BLOCKS, bar }.take(
+        3,
+        &mut |index| {
+            let cost = subjects[index].batch(scenario, counter.as_mut().ok())?;
+            shared.borrow_mut()[index].add(cost);
+            Ok(())
+        },
+        &mut || {
+            for (sum, blocks) in shared.borrow_mut().iter_mut().zip(&mut blocks) {
+                blocks.push(std::mem::take(sum).per_stream(streams));
+            }
+        },
+    )?;
+    let estimates = |of: fn(&Cost) -> f64| blocks.each_ref().map(|blocks| median(blocks.iter().map(of)));
+    let instructions = counter.map(|_| estimates(|cost| cost.instructions));
+    Ok(Whole {
+        streams,
+        wall: estimates(|cost| cost.wall),
+        cpu: estimates(|cost| cost.cpu),
+        cpu_ratio: ratio(&blocks, |cost| cost.cpu),
+        instructions_ratio: instructions.as_ref().ok().and_then(|_| ratio(&blocks, |cost| cost.instructions)),
+        instructions,
+    })
+}
+
+/// What takes no part in anything: only the host's own work is left.
+fn empty_module() -> anyhow::Result<Module> {
+    let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
+    Loader::new().and_then(|loader| loader.load_bytes("the empty module", text)).map_err(load_failure)
+}
+
+/// What passes cost: nanoseconds and instructions.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    passes: u64,
+    wall: f64,
+    cpu: f64,
+    instructions: f64,
+}
+
+impl Cost {
+    fn add(&mut self, other: Cost) {
+        self.passes += other.passes;
+        self.wall += other.wall;
+        self.cpu += other.cpu;
+        self.instructions += other.instructions;
+    }
+
+    fn per_stream(self, streams: u64) -> Cost {
+        let count = (self.passes * streams).max(1) as f64;
+        Cost {
+            passes: self.passes,
+            wall: self.wall / count,
+            cpu: self.cpu / count,
+            instructions: self.instructions / count,
+        }
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> Option<Estimate> {
+    Estimate::median_of(&values.collect::<Vec<_>>())
+}
+
+/// Native to wasm, block by block, the host's own part taken from both.
+fn ratio(blocks: &[Vec<Cost>; 3], of: fn(&Cost) -> f64) -> Option<Estimate> {
+    let [native, wasm, host] = blocks;
+    let parts = native.iter().zip(wasm).zip(host).map(|((native, wasm), host)| {
+        let host = of(host);
+        (of(native) - host, of(wasm) - host)
+    });
+    median(parts.filter(|(native, wasm)| *native > 0.0 && *wasm > 0.0).map(|(native, wasm)| native / wasm))
+}
+
+struct Subject {
+    host: MemoryHost,
+    /// How many passes a batch has.
+    passes: u64,
+}
+
+impl Subject {
+    /// Warms a host up, and sees how long a pass takes.
+    fn warm(mut host: MemoryHost, scenario: &Scenario) -> anyhow::Result<Subject> {
+        const PASSES: u32 = 5;
+        pass(&mut host, scenario, &mut |_, _| ())?;
+        let start = Instant::now();
+        for _ in 0..PASSES {
+            pass(&mut host, scenario, &mut |_, _| ())?;
+        }
+        let one = (start.elapsed() / PASSES).as_nanos().max(1);
+        let passes = (BATCH.as_nanos() / one).clamp(1, 10_000) as u64;
+        Ok(Subject { host, passes })
+    }
+
+    fn batch(&mut self, scenario: &Scenario, counter: Option<&mut Instructions>) -> anyhow::Result<Cost> {
+        let Subject { host, passes } = self;
+        let mut run = || -> anyhow::Result<(Duration, Duration)> {
+            let (cpu, wall) = (ThreadTime::try_now()?, Instant::now());
+            for _ in 0..*passes {
+                pass(host, scenario, &mut |_, _| ())?;
+            }
+            let wall = wall.elapsed();
+            Ok((wall, cpu.try_elapsed()?))
+        };
+        let ((wall, cpu), instructions) = match counter {
+            Some(counter) => counter.count(&mut run)?,
+            None => (run()?, 0),
+        };
+        Ok(Cost {
+            passes: *passes,
+            wall: wall.as_nanos() as f64,
+            cpu: cpu.as_nanos() as f64,
+            instructions: instructions as f64,
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! How to measure, what to demand, and where the report goes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use dynvm::trust::TrustPolicy;
+
+use super::Side;
+use super::gate::{self, Facts, Gate, InDoubt};
+use super::measure::instructions::Instructions;
+use super::measure::{self, Measured, Plan, pin};
+use super::report::{self, Report};
+use crate::exit::usage;
+use crate::scenario::{Scenario, Step, drive_step};
+
+#[derive(clap::Args)]
+#[command(next_help_heading = "Measuring and reporting")]
+pub struct MeasureArgs {
+    /// How long to measure, in seconds. 0 compares only.
+    #[arg(long, value_name = "SECONDS", default_value = "4")]
+    duration: f64,
+    /// Bind the measuring thread to this CPU.
+    #[arg(long, value_name = "CPU")]
+    pin: Option<usize>,
+    /// Fail (exit code 1) if this holds, as in 'native.p50 > 0.5 * wasm.p50'. Repeat it for several.
+    #[arg(long, value_name = "CONDITION")]
+    fail_if: Vec<String>,
+    /// What becomes of a gate that holds for some values within the intervals of confidence and not for others.
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "estimate")]
+    in_doubt: InDoubt,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Write the result as JSON too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write a report to look at in a browser: one page that needs no network.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl MeasureArgs {
+    /// Checks all that can be checked before a plugin is built, and reads the gates.
+    ///
+    /// # Errors
+    ///
+    /// An option does not make sense.
+    pub fn check(&self) -> anyhow::Result<Vec<Gate>> {
+        if !(0.0..=86_400.0).contains(&self.duration) {
+            return Err(usage("--duration is a number of seconds, at most a day"));
+        }
+        let gates = gate::parse(&self.fail_if)?;
+        if self.duration == 0.0 && !gates.is_empty() {
+            return Err(usage("--fail-if needs measurements, and --duration 0 makes none: leave out one of them"));
+        }
+        if let Some(cpu) = self.pin {
+            pin::check(cpu)?;
+        }
+        // A report that cannot be written is better known before minutes of measuring.
+        for (option, path) in [("--json", &self.json), ("--html", &self.html)] {
+            let folder = path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+            if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+                return Err(usage(format!("{option}: {} is not a folder: make it first", folder.display())));
+            }
+        }
+        Ok(gates)
+    }
+
+    /// Measures; or says why not.
+    ///
+    /// # Errors
+    ///
+    /// A gate asks for what cannot be had, or a VM does not start.
+    pub fn measure(
+        &self,
+        sides: &[Side; 2],
+        scenario: &Scenario,
+        serves: bool,
+        gates: &[Gate],
+        policy: Option<TrustPolicy>,
+    ) -> anyhow::Result<Result<Measured, String>> {
+        if self.duration == 0.0 {
+            return Ok(Err("--duration is 0".to_owned()));
+        }
+        if !serves {
+            return Ok(Err("a VM failed".to_owned()));
+        }
+        if !gates.is_empty() {
+            let facts = facts(sides, scenario)?;
+            gates.iter().try_for_each(|gate| gate.check(&facts))?;
+        }
+        let plan = Plan { duration: Duration::from_secs_f64(self.duration), pin: self.pin, policy };
+        measure::measure(sides, scenario, &plan).map(Ok)
+    }
+
+    /// Decides the gates by a report, and notes it there.
+    pub fn decide(&self, gates: &[Gate], report: &mut Report) {
+        let numbers = match (&report.measured, &report.not_measured) {
+            (Some(numbers), _) => Ok(numbers),
+            (None, reason) => Err(reason.as_deref().unwrap_or_default()),
+        };
+        let decisions = gates.iter().map(|gate| gate.decide(numbers, self.in_doubt)).collect();
+        report.decide(decisions);
+    }
+
+    /// Prints the report, and writes the files that are wanted.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be written.
+    pub fn write(&self, report: &Report) -> anyhow::Result<()> {
+        match self.format {
+            Format::Json => println!("{}", report::json(report)?),
+            Format::Text => report.print(),
+        }
+        if let Some(path) = &self.json {
+            save(path, &report::json(report)?)?;
+        }
+        if let Some(path) = &self.html {
+            save(path, &report::html(report)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))
+}
+
+/// What can be known of the values of gates before anything is measured.
+fn facts(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Facts> {
+    let mut made: [BTreeSet<&'static str>; 2] = Default::default();
+    for (side, made) in sides.iter().zip(&mut made) {
+        let mut host = side.host(scenario)?;
+        host.take_steps();
+        for step in &scenario.steps {
+            drive_step(&mut host, step)?;
+        }
+        made.extend(host.take_steps().iter().map(|step| step.callback));
+    }
+    Ok(Facts {
+        callbacks: made[0].intersection(&made[1]).copied().collect(),
+        has_request: scenario.steps.iter().any(|step| matches!(step, Step::Request(_))),
+        no_instructions: Instructions::open().err(),
+    })
+}

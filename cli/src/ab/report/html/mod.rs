@@ -1,0 +1,46 @@
+//! A page for a browser: the verdict first, then figures, then how it was measured. It is complete in itself: no script runs, nothing is
+//! fetched, and the raw data is in it.
+
+mod figure;
+mod format;
+mod markup;
+mod section;
+
+use markup::Markup;
+
+use super::Report;
+
+/// The report as a page.
+///
+/// # Errors
+///
+/// None that could come up: all numbers are finite.
+pub fn html(report: &Report) -> anyhow::Result<String> {
+    let data = serde_json::to_string(report)?;
+    let mut page = Markup::default();
+    page.own("<!DOCTYPE html>\n");
+    page.tag("html", &[("lang", &"en")], |page| {
+        page.tag("head", &[], |head| self::head(head, report));
+        page.tag("body", &[], |body| {
+            body.tag("main", &[], |main| section::all(main, report));
+            body.json_script("dynvm-ab", &data);
+        });
+    });
+    Ok(page.finish())
+}
+
+/// Nothing but what is in the page may be used, whatever came into it.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+
+fn head(head: &mut Markup, report: &Report) {
+    head.void_tag("meta", &[("charset", &"utf-8")]);
+    head.void_tag("meta", &[("http-equiv", &"Content-Security-Policy"), ("content", &POLICY)]);
+    head.void_tag("meta", &[("name", &"viewport"), ("content", &"width=device-width, initial-scale=1")]);
+    head.void_tag("meta", &[("name", &"color-scheme"), ("content", &"light dark")]);
+    head.void_tag("link", &[("rel", &"icon"), ("href", &"data:,")]);
+    head.text_tag("title", &[], format!("{}: native and wasm, dynvm ab", report.plugin));
+    head.tag("style", &[], |style| style.own(include_str!("style.css")));
+}
+
+#[cfg(test)]
+mod tests;

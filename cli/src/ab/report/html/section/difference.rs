@@ -1,0 +1,35 @@
+//! The first difference, as the comparison gives it.
+
+use super::card;
+use crate::ab::report::Report;
+use crate::ab::report::html::markup::Markup;
+
+pub fn write(main: &mut Markup, report: &Report) {
+    let failed = report.builds().into_iter().any(|(_, build)| build.failure.is_some());
+    if report.difference.is_none() && !failed {
+        return;
+    }
+    card(main, if report.difference.is_some() { "The first difference" } else { "Failures" }, |card| {
+        if let Some(difference) = &report.difference {
+            card.tag("p", &[], |p| {
+                p.text("In ");
+                p.text_tag("strong", &[], &difference.step);
+                p.text(format!(": {}", difference.aspect));
+            });
+            card.tag("div", &[("class", &"versus")], |versus| {
+                for (name, text) in [("native", &difference.native), ("wasm", &difference.wasm)] {
+                    versus.tag("figure", &[("class", &name)], |figure| {
+                        figure.text_tag("figcaption", &[], name);
+                        figure.text_tag("pre", &[], text);
+                    });
+                }
+            });
+        }
+        for (name, build) in report.builds() {
+            if let Some(failure) = &build.failure {
+                card.text_tag("p", &[], format!("The {name} VM failed:"));
+                card.text_tag("pre", &[], failure);
+            }
+        }
+    });
+}

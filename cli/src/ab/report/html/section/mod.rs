@@ -1,0 +1,81 @@
+//! The page's sections, in the order of the page.
+
+mod callbacks;
+mod cost;
+mod difference;
+mod environment;
+mod gates;
+mod growth;
+mod latency;
+mod method;
+mod start;
+mod verdict;
+
+use super::markup::Markup;
+use crate::ab::report::Report;
+
+pub fn all(main: &mut Markup, report: &Report) {
+    verdict::write(main, report);
+    difference::write(main, report);
+    verdict::warnings(main, report);
+    gates::write(main, report);
+    if let Some(numbers) = &report.measured {
+        latency::write(main, numbers);
+        callbacks::write(main, numbers);
+        growth::write(main, numbers);
+        start::write(main, numbers);
+        cost::write(main, numbers);
+    }
+    environment::write(main, report);
+    method::write(main, report);
+}
+
+/// A section with a heading.
+fn card(main: &mut Markup, title: &str, inside: impl FnOnce(&mut Markup)) {
+    main.tag("section", &[("class", &"card")], |section| {
+        section.text_tag("h2", &[], title);
+        inside(section);
+    });
+}
+
+/// Which mark is which build.
+fn legend(page: &mut Markup) {
+    page.tag("p", &[("class", &"legend"), ("aria-hidden", &"true")], |legend| {
+        for build in ["native", "wasm"] {
+            legend.tag("span", &[("class", &build)], |item| item.text(build));
+            legend.text(" ");
+        }
+    });
+}
+
+/// The numbers of a figure, for those who want them and those who cannot see it.
+fn numbers(page: &mut Markup, head: &[&str], rows: &[Vec<String>]) {
+    page.tag("details", &[], |details| {
+        details.text_tag("summary", &[], "Numbers");
+        table(details, head, rows);
+    });
+}
+
+/// A table, its first column names.
+fn table(page: &mut Markup, head: &[&str], rows: &[Vec<String>]) {
+    page.tag("div", &[("class", &"scroll")], |scroll| {
+        scroll.tag("table", &[], |table| {
+            table.tag("thead", &[], |thead| {
+                thead.tag("tr", &[], |tr| head.iter().for_each(|cell| tr.text_tag("th", &[("scope", &"col")], cell)));
+            });
+            table.tag("tbody", &[], |tbody| {
+                for row in rows {
+                    tbody.tag("tr", &[], |tr| {
+                        for (index, cell) in row.iter().enumerate() {
+                            if index == 0 {
+                                tr.text_tag("th", &[("scope", &"row")], cell);
+                            } else {
+                                tr.text_tag("td", &[], cell);
+                            }
+                        }
+                    });
+                }
+            });
+        });
+    });
+}

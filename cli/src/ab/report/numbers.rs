@@ -1,0 +1,318 @@
+//! The numbers of a report, from what was measured.
+
+use serde::Serialize;
+
+use crate::ab::Side;
+use crate::ab::measure::samples::{Pair, Samples, Stat};
+use crate::ab::measure::statistics::{Estimate, Line};
+use crate::ab::measure::sweep::{Growth, Sweep};
+use crate::ab::measure::whole::Whole;
+use crate::ab::measure::{Measured, traffic::Traffic};
+
+/// The numbers. Ratios are native to wasm: below 1 native is less.
+#[derive(Serialize)]
+pub struct Numbers {
+    /// A pass of the whole traffic.
+    pub traffic: Row,
+    pub stream: Row,
+    /// Each step of the scenario.
+    pub steps: Vec<Row>,
+    pub callbacks: Vec<Row>,
+    pub whole: WholeNumbers,
+    pub sweep: Option<SweepNumbers>,
+    /// Why there is no `sweep`.
+    pub sweep_unavailable: Option<String>,
+    pub cold_start: ColdNumbers,
+    pub memory_per_vm_bytes: Sides<Option<Estimate>>,
+    pub size_bytes: Sides<u64>,
+    pub method: Method,
+}
+
+/// One thing of both builds.
+#[derive(Clone, Copy, Serialize)]
+pub struct Sides<T> {
+    pub native: T,
+    pub wasm: T,
+}
+
+impl<T> Sides<T> {
+    fn of([native, wasm]: [T; 2]) -> Sides<T> {
+        Sides { native, wasm }
+    }
+}
+
+/// Times of one thing.
+#[derive(Serialize)]
+pub struct Row {
+    pub name: String,
+    pub native: Distribution,
+    pub wasm: Distribution,
+    pub ratio: Ratios,
+}
+
+/// Times in nanoseconds.
+#[derive(Serialize)]
+pub struct Distribution {
+    pub count: u64,
+    pub min_ns: u64,
+    pub p50_ns: Option<Estimate>,
+    pub p90_ns: Option<Estimate>,
+    pub p99_ns: Option<Estimate>,
+    pub mean_ns: Option<Estimate>,
+    pub max_ns: u64,
+    /// How many times lie from here to [`BUCKETS_PER_DECADE`]th of a decade on: pairs of nanoseconds and counts.
+    pub buckets: Vec<(f64, u64)>,
+}
+
+/// Buckets for each factor of ten.
+pub const BUCKETS_PER_DECADE: i32 = 40;
+
+#[derive(Serialize)]
+pub struct Ratios {
+    pub p50: Option<Estimate>,
+    pub p90: Option<Estimate>,
+    pub p99: Option<Estimate>,
+    pub mean: Option<Estimate>,
+}
+
+/// For a stream, the host in memory included.
+#[derive(Serialize)]
+pub struct WholeNumbers {
+    pub streams_per_pass: u64,
+    pub wall_ns: WithHost,
+    pub cpu_ns: WithHost,
+    /// Of CPU time, the host's own part taken from both.
+    pub cpu_ratio: Option<Estimate>,
+    pub instructions: Option<WithHost>,
+    pub instructions_ratio: Option<Estimate>,
+    /// Why there are no `instructions`.
+    pub instructions_unavailable: Option<String>,
+}
+
+/// One thing of both builds, and of the host alone.
+#[derive(Serialize)]
+pub struct WithHost {
+    pub native: Option<Estimate>,
+    pub wasm: Option<Estimate>,
+    pub host: Option<Estimate>,
+}
+
+#[derive(Serialize)]
+pub struct SweepNumbers {
+    /// The request that grows.
+    pub request: String,
+    pub headers: GrowthNumbers,
+    pub body: GrowthNumbers,
+}
+
+#[derive(Serialize)]
+pub struct GrowthNumbers {
+    pub points: Vec<PointNumbers>,
+    /// The line through the points.
+    pub line: Sides<Option<LineNumbers>>,
+}
+
+#[derive(Serialize)]
+pub struct PointNumbers {
+    /// Headers, or bytes of body.
+    pub size: usize,
+    pub native_p50_ns: Option<Estimate>,
+    pub wasm_p50_ns: Option<Estimate>,
+    pub ratio: Option<Estimate>,
+    /// In what the results differ.
+    pub difference: Option<String>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+pub struct LineNumbers {
+    pub base_ns: f64,
+    /// For each header, or each KiB of body.
+    pub per_unit_ns: f64,
+}
+
+/// Nanoseconds.
+#[derive(Serialize)]
+pub struct ColdNumbers {
+    pub native_load_ns: Estimate,
+    pub wasm_compile_ns: Estimate,
+    pub wasm_cached_ns: Option<Estimate>,
+    /// Why there is no `wasm_cached_ns`.
+    pub wasm_cached_unavailable: Option<String>,
+    pub start_ns: Sides<Estimate>,
+    pub first_stream_ns: Sides<Option<Estimate>>,
+}
+
+/// How it was measured.
+#[derive(Serialize)]
+pub struct Method {
+    pub passes: u64,
+    pub warm_up_ms: u64,
+    pub took_ms: u64,
+    /// What looking at the clock takes, which was subtracted.
+    pub timer_overhead_ns: f64,
+    /// The clock's steps.
+    pub timer_step_ns: f64,
+    pub pinned_to: Option<usize>,
+    /// Of all intervals.
+    pub confidence: f64,
+    /// Steps that ended otherwise in the last pass than in the first.
+    pub changed: Vec<String>,
+}
+
+impl Numbers {
+    pub fn new(measured: &Measured, sides: &[Side; 2]) -> Numbers {
+        let Traffic { pass, stream, steps, callbacks, .. } = &measured.traffic;
+        Numbers {
+            traffic: Row::of("the whole traffic", pass),
+            stream: Row::of("a stream", stream),
+            steps: steps.iter().map(|(title, pair)| Row::of(title, pair)).collect(),
+            callbacks: callbacks.iter().map(|(name, pair)| Row::of(name, pair)).collect(),
+            whole: WholeNumbers::of(&measured.whole),
+            sweep: measured.sweep.as_ref().ok().map(SweepNumbers::of),
+            sweep_unavailable: measured.sweep.as_ref().err().cloned(),
+            cold_start: ColdNumbers::of(measured),
+            memory_per_vm_bytes: Sides::of(measured.memory),
+            size_bytes: Sides::of(sides.each_ref().map(|side| side.module.info().size as u64)),
+            method: Method {
+                passes: measured.traffic.passes,
+                warm_up_ms: measured.traffic.warm_up.as_millis() as u64,
+                took_ms: measured.took.as_millis() as u64,
+                timer_overhead_ns: (measured.clock.overhead * 10.0).round() / 10.0,
+                timer_step_ns: measured.clock.step,
+                pinned_to: measured.pinned,
+                confidence: 0.95,
+                changed: measured.traffic.changed.clone(),
+            },
+        }
+    }
+
+    /// Whether results differed as the request grew.
+    pub fn sweep_differs(&self) -> bool {
+        self.differing_points().next().is_some()
+    }
+
+    /// Where results differed as the request grew: what it had, and the difference.
+    pub fn differing_points(&self) -> impl Iterator<Item = (String, &str)> {
+        self.sweep.iter().flat_map(|sweep| {
+            let headers = sweep.headers.points.iter().map(|point| (point, "headers"));
+            let bodies = sweep.body.points.iter().map(|point| (point, "bytes of body"));
+            headers.chain(bodies).filter_map(|(point, unit)| {
+                let difference = point.difference.as_deref()?;
+                Some((format!("{} {unit}", point.size), difference))
+            })
+        })
+    }
+}
+
+impl Row {
+    pub fn of(name: &str, pair: &Pair) -> Row {
+        let [native, wasm] = &pair.sides;
+        Row {
+            name: name.to_owned(),
+            native: Distribution::of(native),
+            wasm: Distribution::of(wasm),
+            ratio: Ratios {
+                p50: pair.ratio(Stat::P50),
+                p90: pair.ratio(Stat::P90),
+                p99: pair.ratio(Stat::P99),
+                mean: pair.ratio(Stat::Mean),
+            },
+        }
+    }
+
+    /// Whether there is anything to show.
+    pub fn is_measured(&self) -> bool {
+        self.native.count > 0 && self.wasm.count > 0
+    }
+}
+
+impl Distribution {
+    fn of(samples: &Samples) -> Distribution {
+        let all = samples.all();
+        let mut buckets: Vec<(i32, u64)> = Vec::new();
+        for value in all.iter_recorded() {
+            let bucket = bucket_of(value.value_iterated_to());
+            match buckets.last_mut() {
+                Some((last, count)) if *last == bucket => *count += value.count_at_value(),
+                _ => buckets.push((bucket, value.count_at_value())),
+            }
+        }
+        Distribution {
+            count: all.len(),
+            min_ns: all.min(),
+            p50_ns: samples.estimate(Stat::P50),
+            p90_ns: samples.estimate(Stat::P90),
+            p99_ns: samples.estimate(Stat::P99),
+            mean_ns: samples.estimate(Stat::Mean),
+            max_ns: all.max(),
+            buckets: buckets.into_iter().map(|(bucket, count)| (start_of(bucket), count)).collect(),
+        }
+    }
+}
+
+/// What takes less than a nanosecond is counted as one.
+fn bucket_of(nanoseconds: u64) -> i32 {
+    ((nanoseconds.max(1) as f64).log10() * f64::from(BUCKETS_PER_DECADE)).floor() as i32
+}
+
+fn start_of(bucket: i32) -> f64 {
+    10f64.powf(f64::from(bucket) / f64::from(BUCKETS_PER_DECADE))
+}
+
+impl WithHost {
+    fn of([native, wasm, host]: [Option<Estimate>; 3]) -> WithHost {
+        WithHost { native, wasm, host }
+    }
+}
+
+impl WholeNumbers {
+    fn of(whole: &Whole) -> WholeNumbers {
+        WholeNumbers {
+            streams_per_pass: whole.streams,
+            wall_ns: WithHost::of(whole.wall),
+            cpu_ns: WithHost::of(whole.cpu),
+            cpu_ratio: whole.cpu_ratio,
+            instructions: whole.instructions.as_ref().ok().copied().map(WithHost::of),
+            instructions_ratio: whole.instructions_ratio,
+            instructions_unavailable: whole.instructions.as_ref().err().cloned(),
+        }
+    }
+}
+
+impl SweepNumbers {
+    fn of(sweep: &Sweep) -> SweepNumbers {
+        SweepNumbers {
+            request: sweep.request.clone(),
+            headers: GrowthNumbers::of(&sweep.headers, 1.0),
+            body: GrowthNumbers::of(&sweep.body, 1024.0),
+        }
+    }
+}
+
+impl GrowthNumbers {
+    fn of(growth: &Growth, unit: f64) -> GrowthNumbers {
+        let points = growth.points.iter().map(|point| PointNumbers {
+            size: point.size,
+            native_p50_ns: point.times[0],
+            wasm_p50_ns: point.times[1],
+            ratio: point.ratio,
+            difference: point.difference.clone(),
+        });
+        let line = |Line { base, slope }: Line| LineNumbers { base_ns: base, per_unit_ns: slope * unit };
+        GrowthNumbers { points: points.collect(), line: Sides::of(growth.lines.map(|fitted| fitted.map(line))) }
+    }
+}
+
+impl ColdNumbers {
+    fn of(measured: &Measured) -> ColdNumbers {
+        let cold = &measured.cold;
+        ColdNumbers {
+            native_load_ns: cold.native_load,
+            wasm_compile_ns: cold.wasm_compile,
+            wasm_cached_ns: cold.wasm_cached.as_ref().ok().copied(),
+            wasm_cached_unavailable: cold.wasm_cached.as_ref().err().cloned(),
+            start_ns: Sides::of(cold.start),
+            first_stream_ns: Sides::of(cold.first_stream),
+        }
+    }
+}
