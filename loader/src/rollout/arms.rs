@@ -60,7 +60,7 @@ pub(super) struct Shared {
 
 impl Rollout {
     /// A rollout in which the stable deployment answers every stream and nothing is shadowed. Starts the shadow thread, which ends with
-    /// the last clone and worker.
+    /// the last clone and worker; they wait for it.
     pub fn new(stable: Deployment, candidate: Deployment, config: RolloutConfig) -> Rollout {
         let plugin = stable.plugin_name();
         let counters = Arc::new(Counters::new(plugin, config.kept_divergences));

@@ -1,9 +1,10 @@
 //! The way from threads that serve to the shadow thread. Who serves never waits.
 
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread;
-use std::time::Duration;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use super::recording::Recording;
 use super::replay::Replayer;
@@ -12,8 +13,32 @@ use crate::deploy::Deployment;
 
 /// Takes recordings to the shadow thread.
 pub(super) struct Queue {
-    recordings: SyncSender<Box<Recording>>,
+    /// `None`: nothing is sent any more.
+    recordings: Option<SyncSender<Box<Recording>>>,
     pending: Arc<Pending>,
+    thread: Option<JoinHandle<()>>,
+    /// Nothing more is compared.
+    ending: Arc<AtomicBool>,
+}
+
+/// How long the end of a rollout waits for the shadow thread, which may be in a plugin that hangs.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Drop for Queue {
+    /// Ends the shadow thread and waits for it: its VMs should not be at their end while the process is at its own.
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        drop(self.recordings.take());
+        let Some(thread) = self.thread.take() else { return };
+        let begun = Instant::now();
+        while !thread.is_finished() && begun.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if thread.is_finished() {
+            // A panic of the thread has been printed, and harmed nobody else.
+            let _ = thread.join();
+        }
+    }
 }
 
 /// How many recordings have been sent and not compared.
@@ -34,15 +59,17 @@ impl Pending {
     }
 }
 
-/// Starts the shadow thread. It ends when the queue is dropped, after what it is at.
+/// Starts the shadow thread. It ends when the queue is dropped, after what it is at; what waits then is not compared.
 pub(super) fn start(deployments: [Deployment; 2], config: &RolloutConfig, counters: Arc<Counters>) -> Queue {
     let (sender, receiver) = sync_channel(config.queue);
     let pending = Arc::new(Pending::default());
     let (limit, its_pending) = (config.callback_limit, pending.clone());
-    let run = move || shadow(&receiver, deployments, limit, &counters, &its_pending);
+    let ending = Arc::new(AtomicBool::new(false));
+    let its_ending = ending.clone();
+    let run = move || shadow(&receiver, deployments, limit, &counters, &its_pending, &its_ending);
     // Without a thread nobody receives, and each recording counts as dropped.
-    let _ = thread::Builder::new().name("dynvm-shadow".to_owned()).spawn(run);
-    Queue { recordings: sender, pending }
+    let thread = thread::Builder::new().name("dynvm-shadow".to_owned()).spawn(run).ok();
+    Queue { recordings: Some(sender), pending, thread, ending }
 }
 
 /// The shadow thread.
@@ -52,10 +79,14 @@ fn shadow(
     limit: Duration,
     counters: &Arc<Counters>,
     pending: &Pending,
+    ending: &AtomicBool,
 ) {
     let [stable, candidate] = deployments;
     let mut replayers = [Replayer::new(Arm::Stable, stable, limit), Replayer::new(Arm::Candidate, candidate, limit)];
     while let Ok(recording) = recordings.recv() {
+        if ending.load(Ordering::Relaxed) {
+            break;
+        }
         let arm: Arm = recording.arm.other();
         replayers[arm as usize].compare(&recording, counters);
         pending.finish();
@@ -65,14 +96,13 @@ fn shadow(
 impl Queue {
     /// Hands a recording over; false: there is no room.
     pub(super) fn send(&self, recording: Box<Recording>) -> bool {
+        let Some(recordings) = &self.recordings else { return false };
         *self.pending.lock() += 1;
-        match self.recordings.try_send(recording) {
-            Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.pending.finish();
-                false
-            }
+        let sent = recordings.try_send(recording).is_ok();
+        if !sent {
+            self.pending.finish();
         }
+        sent
     }
 
     pub(super) fn flush(&self, timeout: Duration) -> bool {

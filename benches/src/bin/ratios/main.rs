@@ -5,6 +5,7 @@ mod instructions;
 mod memory;
 mod peer;
 mod recovery;
+mod rollout;
 mod start;
 mod streams;
 mod table;
@@ -48,6 +49,8 @@ enum Table {
     Memory,
     /// A crash, and a reload.
     Recovery,
+    /// Whole streams, some of them shadowed.
+    Rollout,
     /// Whole streams, in instructions instead of time.
     Instructions,
 }
@@ -59,7 +62,15 @@ fn main() -> anyhow::Result<()> {
         return instructions::run_only(&suite, only);
     }
     let tables = match &args.tables[..] {
-        [] => vec![Table::Calls, Table::Streams, Table::Growth, Table::Start, Table::Memory, Table::Recovery],
+        [] => vec![
+            Table::Calls,
+            Table::Streams,
+            Table::Growth,
+            Table::Start,
+            Table::Memory,
+            Table::Recovery,
+            Table::Rollout,
+        ],
         named => named.to_vec(),
     };
     for table in tables {
@@ -70,6 +81,7 @@ fn main() -> anyhow::Result<()> {
             Table::Start => start::measure(&suite, args.rounds)?,
             Table::Memory => memory::measure(&suite)?,
             Table::Recovery => recovery::measure(args.rounds)?,
+            Table::Rollout => rollout::measure(&suite, args.rounds)?,
             Table::Instructions => instructions::measure()?,
         }
         println!();
