@@ -98,10 +98,13 @@ fn a_fat_plugin() {
     let log = std::fs::read_to_string(dir.path().join("log")).unwrap();
     assert_eq!(log.matches("--- Starting test: a ---\n").count(), 2, "{log}");
 
-    std::fs::write(dir.path().join("wasm.toml"), "allow = [\"wasm\"]\n").unwrap();
+    std::fs::write(dir.path().join("wasm.toml"), "[wasm]\nallow = true\n").unwrap();
     let named = ["test", "--proto", "suite.textpb", "--policy", "wasm.toml", "--plugin", "header-rewrite.so"];
     let (code, _, err) = dynvm(dir.path(), &named);
     assert_eq!(code, Some(3), "{err}");
+    let part = ["test", "--proto", "suite.textpb", "--policy", "wasm.toml", "--filter", "a"];
+    let (code, out, err) = dynvm(dir.path(), &part);
+    assert_eq!((code, out.as_str()), (Some(0), "ok   Test_wasm.a\nwasm: 1 of 1 tests passed\n"), "{err}");
     let two = ["test", "--proto", "suite.textpb", "--plugin", "header-rewrite.so", "--plugin", "fat.wasm"];
     let (code, _, err) = dynvm(dir.path(), &two);
     assert_eq!(code, Some(2));
