@@ -72,6 +72,19 @@ fn streams_in_the_background() {
     assert!(error.contains("the VM failed"), "{error}");
 }
 
+/// Times are not cut: what takes long is told as such.
+#[test]
+fn long_rounds() {
+    // Some 10,000 calls of the host's take longer than a nanosecond each.
+    let script = vec!["on_request_headers|proxy_get_header_map_size 0"; 10_000];
+    let case = Case::new(backend(), &script, "test { name: 't' benchmark: true request_headers {} }");
+    let engine = case.runner().engine();
+    let bench = benches(&case, "t").remove(0);
+    let times = bench.figures(engine).unwrap().times;
+    assert!(times.min_ns >= 10_000, "{times:?}");
+    assert!(times.min_ns <= times.median_ns && times.median_ns <= times.p99_ns, "{times:?}");
+}
+
 /// A benchmark that cannot be run says why, and the others are run.
 #[test]
 fn failures() {

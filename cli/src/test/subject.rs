@@ -14,7 +14,7 @@ use crate::progress;
 pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Result<Vec<Module>> {
     let mut modules = Vec::new();
     for plugin in plugins {
-        for (path, backend) in builds(plugin)? {
+        for (path, backend) in builds(plugin, policy.as_ref())? {
             let spinner = progress::spinner("loading");
             let module = artifact::load(&artifact::loader_of(backend, policy.clone())?, &path)?;
             spinner.finish_and_clear();
@@ -35,23 +35,23 @@ pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Resu
 }
 
 /// The builds of a plugin that is named: of a directory and of a fat plugin both, of another file the one that it is.
-fn builds(plugin: &Path) -> anyhow::Result<Vec<(PathBuf, Backend)>> {
+fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<(PathBuf, Backend)>> {
     if plugin.is_dir() {
         let pair = artifact::pair(&[plugin.to_owned()])?;
         return Ok(vec![(pair.native, Backend::Native), (pair.wasm, Backend::Wasm)]);
     }
     let backend = Backend::of(plugin)?;
     let mut builds = vec![(plugin.to_owned(), backend)];
-    if backend == Backend::Wasm && has_native_part(plugin)? {
+    if backend == Backend::Wasm && has_native_part(plugin, policy)? {
         builds.insert(0, (plugin.to_owned(), Backend::Native));
     }
     Ok(builds)
 }
 
-/// Whether a wasm module carries an image that can be run here.
-fn has_native_part(plugin: &Path) -> anyhow::Result<bool> {
+/// Whether a wasm module carries an image that can, and may, be run here.
+fn has_native_part(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<bool> {
     let bytes = std::fs::read(plugin).map_err(|error| load_failure(format!("{}: {error}", plugin.display())))?;
     let Ok(Some(_)) = Bundle::read(&bytes) else { return Ok(false) };
-    let loader = artifact::loader_of(Backend::Native, None)?;
+    let loader = artifact::loader_of(Backend::Native, policy.cloned())?;
     Ok(artifact::load(&loader, plugin)?.backend() == BackendKind::Native)
 }

@@ -83,10 +83,13 @@ impl<'a> Measuring<'a> {
 fn turn(side: &mut Side<'_>, overhead: Duration) {
     for _ in 0..TURN {
         let Ok(measuring) = side else { return };
-        match measuring.subject.round() {
-            // A time beyond what the histogram holds, an hour, is not one of these.
-            Ok(time) => measuring.times.saturating_record(time.saturating_sub(overhead).as_nanos() as u64),
-            Err(error) => *side = Err(error),
+        let recorded = measuring.subject.round().and_then(|time| {
+            let time = time.saturating_sub(overhead).as_nanos() as u64;
+            // The histogram grows with what it is given; saturating_record would cut it to what it has.
+            measuring.times.record(time).map_err(|error| error.to_string())
+        });
+        if let Err(error) = recorded {
+            *side = Err(error);
         }
     }
 }

@@ -1,0 +1,11 @@
+//! Suites in YAML: no text makes the reader panic.
+#![no_main]
+
+use dynvm_suite::{Format, Suite};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Err(error) = Suite::parse(text, Format::Yaml, "suite") {
+        assert!(error.to_string().starts_with("suite"));
+    }
+});
