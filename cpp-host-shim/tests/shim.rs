@@ -79,21 +79,23 @@ fn against_the_host() {
 }
 
 /// The plugin of whole streams, in C.
-fn c_plugin() -> PathBuf {
+static C_PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
     let plugin = PLUGINS.join("stream.so");
     let mut command = compiler("CC", "cc");
     command.args(["-shared", "-fPIC", "-O1", "-g", "-I"]).arg(here("../plugin-abi/include"));
     run(command.arg(here("tests/data/stream.c")).arg("-o").arg(&plugin));
     plugin
-}
+});
 
 /// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in, for a plugin
 /// in C, one of Rust's SDK, and one of the C++ SDK, which throws.
 #[test]
 fn whole_streams_on_the_host() {
     let Some(host) = Host::given() else { return };
-    let mut plugins =
-        vec![(c_plugin(), ["x-answer", "# of ", "crashes"]), (rust_plugin(), ["x-original-url", "host/#", "stays"])];
+    let mut plugins = vec![
+        (C_PLUGIN.clone(), ["x-answer", "# of ", "crashes"]),
+        (rust_plugin(), ["x-original-url", "host/#", "stays"]),
+    ];
     match host.sdk() {
         Some(sdk) => {
             let plugin = sdk_plugin(sdk, "tests/data/stream_sdk.cc", &["-g"], "stream_sdk.so");
@@ -119,4 +121,40 @@ fn whole_streams_on_the_host() {
             passes(&program, &[&[Path::new(way), code], expected.as_slice()].concat(), "every stream answered");
         }
     }
+}
+
+/// The build for embedders: libraries, programs and their tests, with the host if one is given.
+#[test]
+fn built_with_cmake() {
+    if Command::new("cmake").arg("--version").output().is_err() {
+        eprintln!("there is no cmake: CMakeLists.txt was not tried");
+        return;
+    }
+    let build = build::target("cmake");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(here(".")).arg("-B").arg(&build).arg("-DDYNVM_CPP_HOST_TESTS=ON");
+    configure.arg(format!("-DDYNVM_LOADER_LIBRARY={}", build::LOADER.display()));
+    if let Some(host) = Host::given() {
+        let includes: Vec<_> = host.includes.iter().map(|dir| dir.display().to_string()).collect();
+        configure.arg(format!("-DDYNVM_CPP_HOST_INCLUDE={}", includes.join(";")));
+        configure.arg(format!("-DDYNVM_CPP_HOST_LIB={}", host.libraries.join(";")));
+    } else {
+        configure.args(["-UDYNVM_CPP_HOST_INCLUDE", "-UDYNVM_CPP_HOST_LIB"]);
+    }
+    run(&mut configure);
+    run(Command::new("cmake").arg("--build").arg(&build));
+    run(Command::new("ctest").arg("--test-dir").arg(&build).args(["--output-on-failure", "--no-tests=error"]));
+}
+
+#[test]
+fn an_embedder() {
+    let Some(host) = Host::given() else { return };
+    let program = Program {
+        name: "embedder",
+        sources: vec![here("tests/data/embedder.cc")],
+        includes: host.includes,
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        libraries: host.libraries,
+    };
+    passes(&program.build(), &[&C_PLUGIN], "the stream was answered");
 }

@@ -49,7 +49,8 @@ pub fn built_by_cargo(package: &str, library: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("cargo does not name {library}")).into()
 }
 
-static LOADER: LazyLock<PathBuf> = LazyLock::new(|| built_by_cargo("dynvm-capi", "/libdynvm_loader.a"));
+/// The loader's library, built.
+pub static LOADER: LazyLock<PathBuf> = LazyLock::new(|| built_by_cargo("dynvm-capi", "/libdynvm_loader.a"));
 
 /// The host that the environment names.
 #[derive(Clone)]
