@@ -146,6 +146,19 @@ fn built_with_cmake() {
     run(Command::new("ctest").arg("--test-dir").arg(&build).args(["--output-on-failure", "--no-tests=error"]));
 }
 
+/// What docs/cpp-host.md shows is what is compiled.
+#[test]
+fn the_snippet_of_the_documentation() {
+    let source = std::fs::read_to_string(here("tests/data/embedder.cc")).unwrap();
+    let (_, rest) = source.split_once("// The snippet of docs/cpp-host.md.\n").unwrap();
+    let (snippet, _) = rest.split_once("// The end of the snippet.").unwrap();
+    let page = std::fs::read_to_string(here("../docs/cpp-host.md")).unwrap();
+    assert!(
+        page.contains(snippet.trim_end()),
+        "docs/cpp-host.md does not have the lines of tests/data/embedder.cc:\n{snippet}"
+    );
+}
+
 #[test]
 fn an_embedder() {
     let Some(host) = Host::given() else { return };
