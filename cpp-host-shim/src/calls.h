@@ -7,6 +7,7 @@
 #include <array>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 #include "dyn_vm.h"
 
@@ -70,12 +71,32 @@ void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> 
   }
 }
 
-template <class R, class... Numbers> R DynVm::call(Export &function, ContextBase *context, Numbers... numbers) {
+/// SaveRestoreContext, which finds each variable of the thread once, not three times.
+class Current {
+public:
+  explicit Current(ContextBase *context)
+      : context_(proxy_wasm::current_context_), effective_(proxy_wasm::effective_context_id_),
+        saved_context_(std::exchange(context_, context)), saved_effective_(std::exchange(effective_, 0)) {}
+  Current(const Current &) = delete;
+  Current &operator=(const Current &) = delete;
+  ~Current() {
+    context_ = saved_context_;
+    effective_ = saved_effective_;
+  }
+
+private:
+  ContextBase *&context_;
+  uint32_t &effective_;
+  ContextBase *const saved_context_;
+  const uint32_t saved_effective_;
+};
+
+template <class R, class... Numbers> [[gnu::always_inline]] inline R DynVm::call(Export &function, ContextBase *context, Numbers... numbers) {
   DynVm &vm = *function.vm;
   if (vm.isFailed() || function.address == 0) [[unlikely]] {
     return R();
   }
-  proxy_wasm::SaveRestoreContext saved(context);
+  const Current current(context);
   const auto make = [&](uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0) {
     return vm.isRestricted() ? dynvm_vm_call_restricted(vm.vm_.get(), function.address, a, b, c, d, e)
                              : dynvm_vm_call(vm.vm_.get(), function.address, a, b, c, d, e);

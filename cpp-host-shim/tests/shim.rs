@@ -1,49 +1,14 @@
 //! The shim, compiled and taken through what a host may ask of it: against interface declarations of this project's own, and, where they are given,
-//! against the headers and the library of proxy-wasm-cpp-host itself.
-//!
-//! | variable | what |
-//! |---|---|
-//! | `DYNVM_CPP_HOST_INCLUDE` | include directories, separated by colons: the root of proxy-wasm-cpp-host and that of the C++ SDK |
-//! | `DYNVM_CPP_HOST_LIB` | the host's built library and what it needs, separated by spaces, as the linker takes them |
+//! against the headers and the library of proxy-wasm-cpp-host itself. `build` says how it is given.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::LazyLock;
 
+use build::{Host, Program, built_by_cargo, compiler, here, run, sdk_plugin};
 use dynvm::bundle::BundleWriter;
 
-const MANIFEST: &str = env!("CARGO_MANIFEST_DIR");
-
-fn here(path: &str) -> PathBuf {
-    Path::new(MANIFEST).join(path)
-}
-
-fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
-    assert!(
-        output.status.success(),
-        "{command:?} failed ({}):\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    output
-}
-
-fn compiler(variable: &str, default: &str) -> Command {
-    Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()))
-}
-
-/// The loader's library, built.
-static LOADER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "-p", "dynvm-capi", "--message-format=json", "--quiet"]).current_dir(MANIFEST);
-    let output = run(&mut command);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let library = text.split('"').find(|word| word.ends_with("/libdynvm_loader.a"));
-    library.expect("cargo names the library").into()
-});
+mod build;
 
 /// The plugins of the tests, in a directory.
 static PLUGINS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -77,34 +42,9 @@ fn wasm_module(export: &str) -> Vec<u8> {
     module
 }
 
-/// Compiles the shim and a program.
-fn program(source: &str, includes: &[PathBuf], defines: &[&str], libraries: &[String]) -> PathBuf {
-    let name = format!("{}-{}", Path::new(source).file_stem().unwrap().display(), defines.len());
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    let mut command = compiler("CXX", "c++");
-    command.args(["-std=c++20", "-Wall", "-Wextra", "-O1", "-g", "-pthread"]).args(defines);
-    let own = ["include", "../loader/include", "tests/data"].map(here);
-    command.args(own.iter().chain(includes).flat_map(|dir| [OsStr::new("-I"), dir.as_os_str()]));
-    command.args(["src/dyn_vm.cc", "src/loading.cc", source].map(here)).arg("-o").arg(&target);
-    run(command.arg(&*LOADER).args(libraries).args(["-ldl", "-lm", "-lgcc_s"]));
-    target
-}
-
-/// The host that the environment names: include directories and libraries.
-fn host() -> Option<(Vec<PathBuf>, Vec<String>)> {
-    let includes = std::env::var("DYNVM_CPP_HOST_INCLUDE").ok()?;
-    let libraries = std::env::var("DYNVM_CPP_HOST_LIB").ok()?;
-    Some((includes.split(':').map(PathBuf::from).collect(), libraries.split_whitespace().map(str::to_owned).collect()))
-}
-
 /// An example plugin of Rust's SDK, built as it is.
 fn rust_plugin() -> PathBuf {
-    let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "-p", "header-rewrite", "--message-format=json", "--quiet"]);
-    let output = run(command.current_dir(here("..")));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let library = text.split('"').find(|word| word.ends_with("header_rewrite.so"));
-    library.expect("cargo names the plugin").into()
+    built_by_cargo("header-rewrite", "header_rewrite.so")
 }
 
 fn passes(program: &Path, arguments: &[&Path], last_line: &str) {
@@ -113,43 +53,121 @@ fn passes(program: &Path, arguments: &[&Path], last_line: &str) {
     assert_eq!(text.lines().last(), Some(last_line), "{text}");
 }
 
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-O1", "-g"];
+
+/// What a host may ask of the shim, one thing after the other.
+fn contract(name: &'static str, includes: &[PathBuf], flags: &[&'static str], libraries: &[String]) {
+    let program = Program {
+        name,
+        sources: vec![here("tests/data/shim.cc")],
+        includes: includes.to_vec(),
+        flags: [&WARNINGS, flags].concat(),
+        libraries: libraries.to_vec(),
+    };
+    passes(&program.build(), &[&PLUGINS], "all as a host wants it");
+}
+
 #[test]
 fn against_the_interface() {
-    let program = program("tests/data/shim.cc", &[here("tests/interface")], &[], &[]);
-    passes(&program, &[&PLUGINS], "all as a host wants it");
+    contract("shim-interface", &[here("tests/interface")], &[], &[]);
 }
 
 #[test]
 fn against_the_host() {
-    let Some((includes, libraries)) = host() else {
-        eprintln!("DYNVM_CPP_HOST_INCLUDE and DYNVM_CPP_HOST_LIB are not set: nothing was tested");
-        return;
-    };
-    let program = program("tests/data/shim.cc", &includes, &["-DDYNVM_CPP_HOST_GIVEN"], &libraries);
-    passes(&program, &[&PLUGINS], "all as a host wants it");
+    let Some(host) = Host::given() else { return };
+    contract("shim-host", &host.includes, &["-DDYNVM_CPP_HOST_GIVEN"], &host.libraries);
 }
 
-/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in, for a plugin
-/// in C and one of Rust's SDK.
-#[test]
-fn whole_streams_on_the_host() {
-    let Some((includes, libraries)) = host() else {
-        eprintln!("DYNVM_CPP_HOST_INCLUDE and DYNVM_CPP_HOST_LIB are not set: nothing was tested");
-        return;
-    };
-    let program = program("tests/data/lifecycle.cc", &includes, &["-DDYNVM_CPP_HOST_GIVEN"], &libraries);
-    let c_plugin = PLUGINS.join("stream.so");
+/// The plugin of whole streams, in C.
+static C_PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
+    let plugin = PLUGINS.join("stream.so");
     let mut command = compiler("CC", "cc");
     command.args(["-shared", "-fPIC", "-O1", "-g", "-I"]).arg(here("../plugin-abi/include"));
-    run(command.arg(here("tests/data/stream.c")).arg("-o").arg(&c_plugin));
-    let plugins =
-        [(c_plugin, ["x-answer", "# of ", "crashes"]), (rust_plugin(), ["x-original-url", "host/#", "stays"])];
+    run(command.arg(here("tests/data/stream.c")).arg("-o").arg(&plugin));
+    plugin
+});
+
+/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in, for a plugin
+/// in C, one of Rust's SDK, and one of the C++ SDK, which throws.
+#[test]
+fn whole_streams_on_the_host() {
+    let Some(host) = Host::given() else { return };
+    let mut plugins = vec![
+        (C_PLUGIN.clone(), ["x-answer", "# of ", "crashes"]),
+        (rust_plugin(), ["x-original-url", "host/#", "stays"]),
+    ];
+    match host.sdk() {
+        Some(sdk) => {
+            let plugin = sdk_plugin(sdk, "tests/data/stream_sdk.cc", &["-g"], "stream_sdk.so");
+            plugins.push((plugin, ["x-answer", "# of ", "crashes"]));
+        }
+        None => {
+            eprintln!("proxy_wasm_intrinsics.cc is not in an include directory: no plugin of the C++ SDK was tried")
+        }
+    }
+    let program = Program {
+        name: "lifecycle",
+        sources: vec![here("tests/data/lifecycle.cc")],
+        includes: host.includes.clone(),
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        libraries: host.libraries,
+    };
+    let program = program.build();
     for (plugin, expected) in plugins {
         let fat_plugin = PLUGINS.join("lifecycle.wasm");
         std::fs::write(&fat_plugin, fat(&plugin)).unwrap();
-        for (way, code) in [("shared", &plugin), ("path", &plugin), ("fat", &fat_plugin)] {
+        for (way, code) in [("shared", &plugin), ("path", &plugin), ("null", &plugin), ("fat", &fat_plugin)] {
             let expected = expected.map(Path::new);
             passes(&program, &[&[Path::new(way), code], expected.as_slice()].concat(), "every stream answered");
         }
     }
+}
+
+/// The build for embedders: libraries, programs and their tests, with the host if one is given.
+#[test]
+fn built_with_cmake() {
+    if Command::new("cmake").arg("--version").output().is_err() {
+        eprintln!("there is no cmake: CMakeLists.txt was not tried");
+        return;
+    }
+    let build = build::target("cmake");
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(here(".")).arg("-B").arg(&build).arg("-DDYNVM_CPP_HOST_TESTS=ON");
+    configure.arg(format!("-DDYNVM_LOADER_LIBRARY={}", build::LOADER.display()));
+    if let Some(host) = Host::given() {
+        let includes: Vec<_> = host.includes.iter().map(|dir| dir.display().to_string()).collect();
+        configure.arg(format!("-DDYNVM_CPP_HOST_INCLUDE={}", includes.join(";")));
+        configure.arg(format!("-DDYNVM_CPP_HOST_LIB={}", host.libraries.join(";")));
+    } else {
+        configure.args(["-UDYNVM_CPP_HOST_INCLUDE", "-UDYNVM_CPP_HOST_LIB"]);
+    }
+    run(&mut configure);
+    run(Command::new("cmake").arg("--build").arg(&build));
+    run(Command::new("ctest").arg("--test-dir").arg(&build).args(["--output-on-failure", "--no-tests=error"]));
+}
+
+/// What docs/cpp-host.md shows is what is compiled.
+#[test]
+fn the_snippet_of_the_documentation() {
+    let source = std::fs::read_to_string(here("tests/data/embedder.cc")).unwrap();
+    let (_, rest) = source.split_once("// The snippet of docs/cpp-host.md.\n").unwrap();
+    let (snippet, _) = rest.split_once("// The end of the snippet.").unwrap();
+    let page = std::fs::read_to_string(here("../docs/cpp-host.md")).unwrap();
+    assert!(
+        page.contains(snippet.trim_end()),
+        "docs/cpp-host.md does not have the lines of tests/data/embedder.cc:\n{snippet}"
+    );
+}
+
+#[test]
+fn an_embedder() {
+    let Some(host) = Host::given() else { return };
+    let program = Program {
+        name: "embedder",
+        sources: vec![here("tests/data/embedder.cc")],
+        includes: host.includes,
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        libraries: host.libraries,
+    };
+    passes(&program.build(), &[&C_PLUGIN], "the stream was answered");
 }

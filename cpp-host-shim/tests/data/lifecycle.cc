@@ -1,5 +1,5 @@
 // Streams on the host itself, the way a proxy takes them: createWasm (a base VM, a canary of each plugin), clones on eight threads, two plugins in each VM, a
-// crash of one VM in the middle. Arguments: how the code comes in (shared, path, fat), the code, the header that answers, its value for the stream n where
+// crash of one VM in the middle. Arguments: how the code comes in (shared, path, null, fat), the code, the header that answers, its value for the stream n where
 // `#` stands for n, and whether the plugin crashes on demand.
 
 #include <atomic>
@@ -16,6 +16,9 @@ constexpr int THREADS = 8;
 constexpr int STREAMS = 1000;
 
 std::atomic<int> alive{0};
+
+/// The host takes the VMs for NullVMs, and its own load() is used.
+bool as_null = false;
 
 struct Context : ContextBase {
   explicit Context(WasmBase *wasm) : ContextBase(wasm) {}
@@ -60,12 +63,19 @@ struct Wasm : dynvm::NativeWasm<WasmBase> {
   Wasm(std::unique_ptr<WasmVm> vm, std::string_view key) : NativeWasm(std::move(vm), "vm", "", key, std::unordered_map<std::string, std::string>(), AllowedCapabilitiesMap()) { alive++; }
   Wasm(const std::shared_ptr<WasmHandleBase> &base, const WasmVmFactory &factory) : NativeWasm(base, factory) { alive++; }
   ~Wasm() override { alive--; }
+  bool load(const std::string &code, bool allow_precompiled) override {
+    return as_null ? WasmBase::load(code, allow_precompiled) : NativeWasm::load(code, allow_precompiled);
+  }
   void error(std::string_view message) override { told.add("wasm: " + std::string(message)); }
   ContextBase *createVmContext() override { return new Context(this); }
   ContextBase *createRootContext(const std::shared_ptr<PluginBase> &plugin) override { return new Context(this, plugin); }
 };
 
-std::unique_ptr<WasmVm> make() { return vmOf(); }
+std::unique_ptr<WasmVm> make() {
+  dynvm::DynVmOptions options;
+  options.as_null = as_null;
+  return vmOf(options);
+}
 
 std::shared_ptr<WasmHandleBase> cloned(const std::shared_ptr<WasmHandleBase> &base) {
   return std::make_shared<WasmHandleBase>(std::make_shared<Wasm>(base, make));
@@ -184,6 +194,7 @@ int main(int argc, char **argv) {
   }
   const std::string way = argv[1];
   const std::string code = way == "path" ? argv[2] : test::bytesOf(argv[2]);
+  test::as_null = way == "null";
   test::run(code, way == "fat", {argv[3], argv[4], std::string_view(argv[5]) == "crashes"});
   proxy_wasm::clearWasmCachesForTesting();
   CHECK(test::alive == 0);

@@ -208,11 +208,10 @@ impl RawVm {
         // On the way of every event of every stream: what only calls within calls and restricted ones need is left out.
         if let Some(vm) = self.vm.get()
             && !restricted
-            && !vm.is_entered()
             && !self.cell.has_failed()
             && !self.slot.is_terminated()
+            && let Some(running) = self.slot.enter_raw()
         {
-            let running = self.slot.enter_raw();
             // SAFETY: the caller's promise.
             let returned = unsafe { vm.call(function.0, arguments) };
             drop(running);
@@ -221,8 +220,32 @@ impl RawVm {
                 Err(failure) => Err(self.failed(failure)),
             };
         }
+        // Each for itself: an array in memory would cost the calls above the stores.
+        let [a, b, c, d, e] = arguments;
         // SAFETY: the caller's promise.
-        self.enter(restricted, |vm| unsafe { vm.call_again(function.0, arguments) })
+        unsafe { self.call_within(function, restricted, a, b, c, d, e) }
+    }
+
+    /// A call within another, or a restricted one.
+    ///
+    /// # Safety
+    ///
+    /// As [`call`](RawVm::call).
+    #[cold]
+    #[inline(never)]
+    #[expect(clippy::too_many_arguments, reason = "the numbers are in registers")]
+    unsafe fn call_within(
+        &self,
+        function: Function,
+        restricted: bool,
+        a: u64,
+        b: u64,
+        c: u64,
+        d: u64,
+        e: u64,
+    ) -> Result<u64, Box<Failure>> {
+        // SAFETY: the caller's promise.
+        self.enter(restricted, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
     }
 
     /// Memory from the plugin's own allocator, which the plugin will free: `proxy_on_memory_allocate` or `malloc` of the image, else what its

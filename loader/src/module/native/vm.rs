@@ -311,12 +311,6 @@ impl NativeVm {
         unsafe { self.instance.call(function, arguments) }
     }
 
-    /// Whether a guarded call is under way.
-    #[inline(always)]
-    pub(crate) fn is_entered(&self) -> bool {
-        self.instance.frame.is_entered()
-    }
-
     /// Makes a guarded call, also from within a hostcall.
     ///
     /// # Safety

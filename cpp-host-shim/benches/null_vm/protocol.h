@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What host and plugin have agreed on: onRequestTrailers(hostcall) chooses, onRequestBody(times) makes it as often.
+
+#pragma once
+
+#include <cstdint>
+
+enum Hostcall : uint32_t {
+  GET_HEADER_HIT,
+  GET_HEADER_MISS,
+  REPLACE_HEADER,
+  GET_BUFFER_64,
+  GET_BUFFER_4096,
+  LOG_OFF,
+  CURRENT_TIME,
+};
+
+/// The number of headers of a stream whose headers and body are read; with any other nothing is.
+constexpr uint32_t STREAM_THAT_WORKS = 77;
