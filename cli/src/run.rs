@@ -69,7 +69,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let module = artifact::load(&loader, &path)?;
     spinner.finish_and_clear();
     let tracer = args.trace.then(|| Box::new(Print) as Box<dyn Tracer>);
-    let mut builder = scenario.host()?;
+    let mut builder = scenario.host();
     let observer = args.stats.map(|_| Observer::new());
     if let Some(observer) = &observer {
         builder = builder.observer(observer.clone());

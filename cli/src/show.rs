@@ -4,31 +4,17 @@ use std::fmt::Write as _;
 
 use dynvm::abi::types::{LogLevel, Status};
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
-use dynvm::memory::{MadeCall, Message, Outcome};
+use dynvm::memory::{MadeCall, Message, Outcome, StreamView};
 pub use dynvm::trace::escaped as bytes;
 use dynvm::trace::{Event, list};
 use owo_colors::OwoColorize as _;
 
 use crate::scenario::{Observation, Observed, Step};
 
-/// What was sent in a step, in a line.
-pub fn title(step: &Step) -> String {
-    match step {
-        Step::Request(request) => {
-            let body: usize = request.request().message.chunks.iter().map(Vec::len).sum();
-            let size = if body == 0 { String::new() } else { format!(" ({body} bytes)") };
-            let method = request.method.as_deref().unwrap_or("GET");
-            format!("{method} {}{size}", request.path.as_deref().unwrap_or("/"))
-        }
-        Step::Connection(connection) => format!("connection, {} chunks from downstream", connection.downstream.len()),
-        Step::Tick(milliseconds) => format!("{milliseconds} ms pass"),
-    }
-}
-
 /// A step and all that was seen of it.
 pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String, MetricValue)]) {
     match step {
-        Some(step) => anstream::println!("{}", title(step).bold()),
+        Some(step) => anstream::println!("{}", step.title().bold()),
         None => anstream::println!("{}", "start".bold()),
     }
     let mut line = Vec::new();
@@ -63,6 +49,14 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
                 other => anstream::println!("  {other:?}"),
             }
             message("response", &exchange.response.message);
+        }
+        Observation::Interleaved(ends) => {
+            for end in ends {
+                match &end.view {
+                    Some(view) => stream(end.stream, view),
+                    None => anstream::println!("  stream {}: {}", end.stream, "gone with its VM".red()),
+                }
+            }
         }
         Observation::Tcp(exchange) => {
             anstream::println!("  to upstream: {:?}", bytes(&exchange.to_upstream));
@@ -103,6 +97,22 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
             anstream::println!("  metric {name} = {}", metric(value));
         }
     }
+}
+
+/// What one of several streams had come to when it was closed.
+fn stream(number: u32, view: &StreamView) {
+    let state = match view {
+        _ if view.failed => "failed with the VM".red().to_string(),
+        _ if view.closed => "closed by the plugin".yellow().to_string(),
+        _ if view.local_reply.is_some() => "local response".yellow().to_string(),
+        _ if view.request_held => "request paused".yellow().to_string(),
+        _ if view.response_held => "response paused".yellow().to_string(),
+        _ if view.client.complete => "complete".to_owned(),
+        _ => "not complete".to_owned(),
+    };
+    anstream::println!("  stream {number}: {state}");
+    message("to upstream", &view.upstream.message);
+    message("response", &view.client.message);
 }
 
 /// A hint at a call that failed for want of an answer.

@@ -89,7 +89,7 @@ impl Plugin {
         Plugin::start_traced(module, vm_config, config, services, None)
     }
 
-    /// The same, with a tracer that sees the start too. It stays with this VM: one that replaces it has none.
+    /// The same, with a tracer that sees the start too. It goes on to a VM that replaces this one, unless that one cannot be started.
     ///
     /// # Errors
     ///
@@ -170,7 +170,8 @@ impl Plugin {
             self.observe(Reload::Backoff);
             return;
         }
-        match start(&self.module, &self.vm_config, &self.config, &self.services, None) {
+        let tracer = self.vm.take_tracer();
+        match start(&self.module, &self.vm_config, &self.config, &self.services, tracer) {
             Ok((vm, root)) => {
                 self.vm = vm;
                 self.root = root;

@@ -1,12 +1,20 @@
-//! Whether both builds do the same, by all that can be seen from outside.
+//! Whether both builds do the same, by all that passes between plugin and host; and where not, the least that shows it.
 
-use dynvm::host::{HeaderMap as _, Headers};
-use dynvm::memory::{MadeCall, Message};
+use std::path::{Path, PathBuf};
+
+use dynvm_compare::align::{Row, align};
+use dynvm_compare::campaign::{self, Campaign, Summary};
+use dynvm_compare::explain::{Explanation, explain};
+use dynvm_compare::generate::Generator;
+use dynvm_compare::lockstep::{self, Divergence, Pair};
+use dynvm_compare::rules::{AppliedRule, Rules};
+use dynvm_compare::shrink::{Limits, shrink};
 use serde::Serialize;
 
 use super::{Side, step_name};
-use crate::scenario::{Observation, Observed, Scenario, drive};
-use crate::show;
+use crate::exit::{load_failure, usage};
+use crate::scenario::Scenario;
+use crate::{progress, show};
 
 /// What comparing gave.
 pub struct Comparison {
@@ -16,6 +24,10 @@ pub struct Comparison {
     pub difference: Option<Difference>,
     /// How the VMs failed, if they did: native, wasm.
     pub failures: [Option<String>; 2],
+    /// What was passed over, by which rules.
+    pub rules: Vec<AppliedRule>,
+    /// What was generated, if anything.
+    pub generated: Option<Generated>,
 }
 
 /// What one build did and the other did not.
@@ -29,6 +41,58 @@ pub struct Difference {
     pub native: String,
     /// What the wasm build did.
     pub wasm: String,
+    /// Both traces around it.
+    pub trace: Vec<Row>,
+    /// What experiments showed.
+    pub explanation: Explanation,
+    /// The scenario that shows it.
+    pub scenario: Minimal,
+}
+
+/// The smallest scenario that shows a difference.
+#[derive(Clone, Debug, Serialize)]
+pub struct Minimal {
+    /// Where it was written, if anywhere.
+    pub file: Option<PathBuf>,
+    /// Its steps.
+    pub steps: usize,
+    /// Runs of both builds that it took to find it.
+    pub runs: u64,
+    /// Whether nothing more can be left out of it.
+    pub complete: bool,
+    /// How many of ten runs of it show the difference.
+    pub shows_in_ten: u32,
+}
+
+/// Generated traffic that was compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Generated {
+    /// The seed.
+    pub seed: u64,
+    /// Streams.
+    pub streams: u64,
+    /// Callbacks and hostcalls.
+    pub events: u64,
+    /// Pairs of VMs that were started.
+    pub vm_pairs: u64,
+    /// Pairs of VMs that failed alike.
+    pub failed_alike: u64,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Streams in a second, through both builds and compared.
+    pub streams_per_second: f64,
+}
+
+/// What to compare, and how.
+pub struct Options {
+    pub rules: Rules,
+    /// Streams to generate; 0: none.
+    pub generate: u64,
+    pub seed: u64,
+    pub streams_per_vm: u64,
+    pub threads: usize,
+    /// Where to write the smallest scenario that shows a difference.
+    pub minimal: Option<PathBuf>,
 }
 
 impl Comparison {
@@ -38,130 +102,98 @@ impl Comparison {
     }
 }
 
-pub fn compare(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Comparison> {
-    let mut seen: [Vec<Observed>; 2] = Default::default();
-    for (side, seen) in sides.iter().zip(&mut seen) {
-        drive(&mut side.host(scenario)?, scenario, |_, observed| seen.push(observed))?;
+pub fn compare(sides: &[Side; 2], scenario: &Scenario, options: &Options) -> anyhow::Result<Comparison> {
+    let pair = Pair { native: sides[0].module.clone(), wasm: sides[1].module.clone() };
+    let outcome = lockstep::run(&pair, scenario, options.rules).map_err(load_failure)?;
+    for upstream in &outcome.unanswered {
+        show::unanswered(upstream);
     }
-    let mut unanswered: Vec<String> = seen[0].iter().flat_map(|observed| observed.unanswered(scenario)).collect();
-    unanswered.sort();
-    unanswered.dedup();
-    for upstream in unanswered {
-        show::unanswered(&upstream);
+    let mut applied = outcome.applied;
+    let mut found = outcome.divergence.map(|divergence| (up_to(scenario, &divergence), divergence));
+    let mut generated = None;
+    if options.generate > 0 && found.is_none() {
+        let mut summary = generate(&pair, &sides[1].path, scenario, options)?;
+        found = summary.divergence.take();
+        applied.add(&summary.applied);
+        generated = Some(Generated::new(options.seed, &summary));
     }
-    let failure = |seen: &[Observed]| seen.iter().find_map(|observed| observed.failure.clone());
-    let failures = [failure(&seen[0]), failure(&seen[1])];
-    let [native, wasm] = &seen;
-    let difference = native.iter().zip(wasm).enumerate().find_map(|(index, (native, wasm))| {
-        let (aspect, native, wasm) = differ(native, wasm)?;
-        Some(Difference { step: step_name(index, scenario), aspect, native, wasm })
-    });
-    Ok(Comparison { steps: native.len(), difference, failures })
+    let difference =
+        found.map(|(scenario, divergence)| difference(&pair, scenario, divergence, options)).transpose()?;
+    let rules = applied.list();
+    Ok(Comparison { steps: outcome.steps, difference, failures: outcome.failures, rules, generated })
 }
 
-type Differing = (String, String, String);
-
-/// The first thing in which two observations of a step differ.
-fn differ(native: &Observed, wasm: &Observed) -> Option<Differing> {
-    let results = [&native.result, &wasm.result].map(lines_of_result);
-    first_difference("", &results[0], &results[1])
-        .or_else(|| {
-            let lines = |seen: &Observed| {
-                let line =
-                    |step: &dynvm::memory::Step| ("callback".to_owned(), format!("{} {}", step.callback, step.answer));
-                seen.callbacks.iter().map(line).collect::<Vec<_>>()
-            };
-            first_difference("", &lines(native), &lines(wasm))
-        })
-        .or_else(|| {
-            let lines = |seen: &Observed| seen.calls.iter().flat_map(lines_of_call).collect::<Vec<_>>();
-            first_difference("", &lines(native), &lines(wasm))
-        })
-        .or_else(|| {
-            let lines = |seen: &Observed| {
-                let log = seen.log.iter().filter(|(_, text)| !is_about_failure(text));
-                log.map(|(level, text)| ("log".to_owned(), format!("[{}] {text}", level.name().to_lowercase())))
-                    .collect::<Vec<_>>()
-            };
-            first_difference("", &lines(native), &lines(wasm))
-        })
-        .or_else(|| {
-            let lines = |seen: &Observed| {
-                seen.metrics
-                    .iter()
-                    .map(|(name, value)| (format!("metric {name}"), show::metric(value)))
-                    .collect::<Vec<_>>()
-            };
-            first_difference("", &lines(native), &lines(wasm))
-        })
-        .or_else(|| match (&native.failure, &wasm.failure) {
-            (None, None) | (Some(_), Some(_)) => None,
-            (native, wasm) => {
-                let text = |failure: &Option<String>| failure.clone().unwrap_or_else(|| "no failure".to_owned());
-                Some(("failure of the VM".to_owned(), text(native), text(wasm)))
-            }
-        })
+/// The scenario to the step in which the builds part.
+fn up_to(scenario: &Scenario, divergence: &Divergence) -> Scenario {
+    let steps = divergence.step.map_or(0, |index| index + 1);
+    Scenario { steps: scenario.steps[..steps].to_vec(), ..scenario.clone() }
 }
 
-/// The loader's own words on how a VM failed name a backend's means, which differ.
-fn is_about_failure(text: &str) -> bool {
-    text.starts_with("the plugin failed in ")
+fn generate(pair: &Pair, wasm: &Path, scenario: &Scenario, options: &Options) -> anyhow::Result<Summary> {
+    let module = std::fs::read(wasm).unwrap_or_default();
+    let generator = Generator::new(scenario, &module, options.seed);
+    let campaign =
+        Campaign { streams: options.generate, streams_per_vm: options.streams_per_vm, threads: options.threads };
+    let bar = progress::bar(options.generate, "comparing generated streams");
+    let summary = campaign::run(pair, &generator, options.rules, campaign, &|done| bar.set_position(done));
+    bar.finish_and_clear();
+    summary.map_err(load_failure)
 }
 
-type Line = (String, String);
+impl Generated {
+    fn new(seed: u64, summary: &Summary) -> Generated {
+        let seconds = summary.elapsed.as_secs_f64();
+        Generated {
+            seed,
+            streams: summary.streams,
+            events: summary.events,
+            vm_pairs: summary.vms,
+            failed_alike: summary.failed_alike,
+            seconds,
+            streams_per_second: summary.streams as f64 / seconds.max(1e-9),
+        }
+    }
+}
 
-fn first_difference(prefix: &str, native: &[Line], wasm: &[Line]) -> Option<Differing> {
-    let nothing = ("nothing".to_owned(), "nothing".to_owned());
-    let longest = native.len().max(wasm.len());
-    (0..longest).find_map(|index| {
-        let (a, b) = (native.get(index).unwrap_or(&nothing), wasm.get(index).unwrap_or(&nothing));
-        let aspect = if a.0 == "nothing" { &b.0 } else { &a.0 };
-        let text = |line: &Line| {
-            if line.0 == *aspect || line.0 == "nothing" { line.1.clone() } else { format!("{}: {}", line.0, line.1) }
-        };
-        (a != b).then(|| (format!("{prefix}{aspect}"), text(a), text(b)))
+/// Makes the scenario smaller and tells why the builds part.
+fn difference(
+    pair: &Pair,
+    scenario: Scenario,
+    divergence: Divergence,
+    options: &Options,
+) -> anyhow::Result<Difference> {
+    let runs_of = |scenario: &Scenario| lockstep::run(pair, scenario, options.rules).ok()?.divergence;
+    // What depends on chance does not show in each run: a candidate gets several.
+    let attempts = if (0..3).all(|_| runs_of(&scenario).is_some()) { 1 } else { 12 };
+    let spinner = progress::spinner("making the scenario smaller");
+    let shrunk = shrink(scenario, Limits::default(), |candidate| (0..attempts).any(|_| runs_of(candidate).is_some()));
+    let scenario = shrunk.scenario;
+    let mut shown = (0..10).filter_map(|_| runs_of(&scenario)).collect::<Vec<_>>();
+    let shows_in_ten = shown.len() as u32;
+    // Should chance have it that none shows, the first one that was seen is shown.
+    let divergence = shown.pop().unwrap_or(divergence);
+    let explanation = explain(pair, &scenario, &divergence);
+    spinner.finish_and_clear();
+    if let Some(path) = &options.minimal {
+        let written = scenario.write(path);
+        written.map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))?;
+    }
+    let [native, wasm] = divergence.found.values.clone();
+    let at = dynvm_compare::align::common_prefix(&native, &wasm);
+    let excerpt = |text: &str| dynvm_compare::align::excerpt(text, at);
+    Ok(Difference {
+        step: step_name(divergence.step.map_or(0, |index| index + 1), &scenario),
+        aspect: divergence.found.aspect.clone(),
+        native: excerpt(&native),
+        wasm: excerpt(&wasm),
+        trace: align(&divergence.lines[0], &divergence.lines[1]),
+        explanation,
+        scenario: Minimal {
+            file: options.minimal.clone(),
+            steps: scenario.steps.len(),
+            runs: shrunk.runs,
+            complete: shrunk.complete,
+            shows_in_ten,
+        },
     })
-}
-
-fn lines_of_result(result: &Observation) -> Vec<Line> {
-    let mut lines = Vec::new();
-    match result {
-        Observation::Start | Observation::Tick => {}
-        Observation::Http(exchange) => {
-            lines.push(("outcome".to_owned(), format!("{:?}", exchange.outcome)));
-            lines_of_message("response", &exchange.response.message, &mut lines);
-            match &exchange.upstream_request {
-                Some(request) => lines_of_message("request to upstream", request, &mut lines),
-                None => lines.push(("request to upstream".to_owned(), "none".to_owned())),
-            }
-        }
-        Observation::Tcp(exchange) => {
-            lines.push(("bytes to upstream".to_owned(), show::bytes(&exchange.to_upstream)));
-            lines.push(("bytes to downstream".to_owned(), show::bytes(&exchange.to_downstream)));
-            let end = format!("closed {}, failed {}, paused {}", exchange.closed, exchange.failed, exchange.paused);
-            lines.push(("end of the connection".to_owned(), end));
-        }
-    }
-    lines
-}
-
-fn lines_of_message(what: &str, message: &Message, lines: &mut Vec<Line>) {
-    lines_of_headers(&format!("{what} header"), &message.headers, lines);
-    for (index, chunk) in message.chunks.iter().enumerate() {
-        lines.push((format!("{what} body, chunk {}", index + 1), exact(chunk)));
-    }
-    lines_of_headers(&format!("{what} trailer"), &message.trailers, lines);
-}
-
-fn lines_of_headers(what: &str, headers: &Headers, lines: &mut Vec<Line>) {
-    headers.for_each(&mut |name, value| lines.push((format!("{what} {}", show::bytes(name)), exact(value))));
-}
-
-fn lines_of_call(call: &MadeCall) -> Vec<Line> {
-    vec![("call".to_owned(), format!("{call:?}"))]
-}
-
-/// Bytes as text, all of them, since they are compared.
-fn exact(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
 }

@@ -1,6 +1,8 @@
 //! `dynvm ab`: the same traffic through the native and the wasm build of a plugin. Do they behave the same, and what is gained?
 
 mod compare;
+mod differential;
+mod divergence;
 mod environment;
 mod gate;
 mod measure;
@@ -17,16 +19,17 @@ use dynvm::trust::TrustPolicy;
 use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure};
 use crate::policy::PolicyArg;
+use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
-use crate::{progress, show};
 use options::MeasureArgs;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
 ///
-/// First the traffic is taken through both once, and all that can be seen from outside is compared: responses, requests as they reach the
-/// upstream, callbacks and their answers, calls, logs, metrics. Then it is repeated, the two builds taking turns, and the time of each callback
-/// is taken; so are cold starts, memory, CPU time, and what more headers and more body cost. Without --request the traffic is that of
-/// scenario.json in the plugin's directory, else a few standard requests.
+/// First the traffic is taken through both, step by step, and all that passes between plugin and host is compared: callbacks and hostcalls
+/// with their values, logs, metrics, responses, requests as they reach the upstream. With --generate as many streams more are made up from
+/// the words of the plugin. Of a difference the smallest scenario that shows it is found. Then the traffic is repeated, the two builds taking
+/// turns, and the time of each callback is taken; so are cold starts, memory, CPU time, and what more headers and more body cost. Without
+/// --request the traffic is that of scenario.json in the plugin's directory, else a few standard requests.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,6 +38,9 @@ Examples:
   dynvm ab my-plugin --duration 10 --pin 3 --html report.html --json report.json
   dynvm ab my-plugin --fail-if 'ratio.traffic.p50 > 0.8' --fail-if 'native.memory > 4 MiB'
   dynvm ab my-plugin --fail-if 'native.p50 > 0.5 * wasm.p50 or native.on_request_headers.p99 > 20us'
+  dynvm ab my-plugin --generate 1000000 --duration 0     a million streams made up from a seed
+  dynvm ab my-plugin --traffic recorded.har              what a browser or a proxy recorded
+  dynvm ab my-plugin --scenario minimal.json             the smallest scenario that differed, again
 
 Gates (--fail-if) know: native, wasm and ratio of stream, traffic and callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory,
 size, cpu, instructions, headers.N, body.N. A name that is not known is answered with the list. Units are ns us ms s, B KiB MiB GiB, %.
@@ -49,6 +55,8 @@ pub struct AbArgs {
     plugins: Vec<PathBuf>,
     #[command(flatten)]
     measure: MeasureArgs,
+    #[command(flatten)]
+    differential: differential::DifferentialArgs,
     #[command(flatten)]
     policy: PolicyArg,
     #[command(flatten)]
@@ -70,7 +78,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
-    scenario.host()?;
+    let options = args.differential.options(args.traffic.traffic.is_some())?;
     let policy = args.policy.read()?;
     let pair = artifact::pair(&args.plugins)?;
 
@@ -80,7 +88,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let inspections = [inspect(&sides[0], Backend::Native)?, inspect(&sides[1], Backend::Wasm)?];
     spinner.finish_and_clear();
 
-    let comparison = compare::compare(&sides, &scenario)?;
+    let comparison = compare::compare(&sides, &scenario, &options)?;
     let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &gates, policy)?;
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
@@ -113,7 +121,7 @@ fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Insp
 impl Side {
     /// A host with a new VM of this side, the plugin started.
     fn host(&self, scenario: &Scenario) -> anyhow::Result<dynvm::memory::MemoryHost> {
-        scenario.host()?.start(&self.module).map_err(load_failure)
+        scenario.host().start(&self.module).map_err(load_failure)
     }
 }
 
@@ -121,6 +129,6 @@ impl Side {
 fn step_name(index: usize, scenario: &Scenario) -> String {
     match index.checked_sub(1) {
         None => "the start of the plugin".to_owned(),
-        Some(index) => format!("step {} ({})", index + 1, show::title(&scenario.steps[index])),
+        Some(index) => format!("step {} ({})", index + 1, scenario.steps[index].title()),
     }
 }

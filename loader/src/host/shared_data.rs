@@ -24,6 +24,7 @@ type Store = HashMap<String, HashMap<Vec<u8>, (Arc<[u8]>, u32)>>;
 #[derive(Default)]
 pub struct InProcessSharedData {
     store: RwLock<Store>,
+    last_cas: AtomicU32,
 }
 
 impl InProcessSharedData {
@@ -39,13 +40,15 @@ impl InProcessSharedData {
     }
 }
 
-/// One counter for all stores, as in proxy-wasm-cpp-host.
-fn next_cas() -> u32 {
-    static NEXT: AtomicU32 = AtomicU32::new(1);
-    loop {
-        let cas = NEXT.fetch_add(1, Ordering::Relaxed);
-        if cas != 0 {
-            return cas;
+impl InProcessSharedData {
+    /// One counter for all `vm_id`s, as in proxy-wasm-cpp-host. Plugins see it, so it belongs to the store and not to the process: what
+    /// one host does is not seen in another.
+    fn next_cas(&self) -> u32 {
+        loop {
+            let cas = self.last_cas.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if cas != 0 {
+                return cas;
+            }
         }
     }
 }
@@ -65,11 +68,11 @@ impl SharedData for InProcessSharedData {
         match values.get_mut(key) {
             Some((_, current)) if cas != 0 && cas != *current => Err(CasMismatch),
             Some(entry) => {
-                *entry = (value.into(), next_cas());
+                *entry = (value.into(), self.next_cas());
                 Ok(())
             }
             None => {
-                values.insert(key.to_owned(), (value.into(), next_cas()));
+                values.insert(key.to_owned(), (value.into(), self.next_cas()));
                 Ok(())
             }
         }
@@ -79,6 +82,16 @@ impl SharedData for InProcessSharedData {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stores_do_not_see_each_other() {
+        let cas = |data: &InProcessSharedData| {
+            data.set("vm", b"k", b"", 0).unwrap();
+            data.get("vm", b"k").unwrap().1
+        };
+        let (one, other) = (InProcessSharedData::default(), InProcessSharedData::default());
+        assert_eq!([cas(&one), cas(&one), cas(&other)], [1, 2, 1]);
+    }
 
     #[test]
     fn cas_guards_existing_values_only() {

@@ -68,6 +68,9 @@ pub struct Step {
     pub answer: &'static str,
 }
 
+/// How long a stream is waited for that the plugin holds back, on the clock of the host: then a proxy's timeout would end it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Takes the time of each callback.
 pub type OnTimed = Box<dyn FnMut(&'static str, Duration)>;
 
@@ -84,6 +87,7 @@ pub struct MemoryHostBuilder {
     /// `None`: of its own, also where the builder is cloned.
     shared: Option<Shared>,
     clock_at: Option<Duration>,
+    random_seed: u64,
     log_level: Option<LogLevel>,
     log: Option<Arc<MemoryLog>>,
     observer: Option<Arc<Observer>>,
@@ -148,6 +152,12 @@ impl MemoryHostBuilder {
         self
     }
 
+    /// Where the host's randomness starts from. Without it: 0.
+    pub fn random_seed(mut self, seed: u64) -> Self {
+        self.random_seed = seed;
+        self
+    }
+
     /// Shares clock, metrics, shared data and queues with another host, as two workers of one proxy do. Events are delivered by the host
     /// that is told to.
     pub fn sharing(mut self, host: &MemoryHost) -> Self {
@@ -202,7 +212,7 @@ impl MemoryHostBuilder {
         let services = Services {
             log: log.clone(),
             clock,
-            random: Arc::new(SeededRandom::new(0)),
+            random: Arc::new(SeededRandom::new(self.random_seed)),
             metrics: shared.metrics.clone(),
             shared_data: shared.data.clone(),
             shared_queues: shared.queues.clone(),
@@ -326,6 +336,12 @@ impl MemoryHost {
         self.deliver_due();
     }
 
+    /// The time to the next answer or tick that falls due; `None`: there is none to come.
+    pub fn next_event_in(&self) -> Option<Duration> {
+        let due = self.next_due()?;
+        Some(Duration::from_nanos(due.saturating_sub(self.shared.clock.monotonic_ns())))
+    }
+
     /// Ends the plugin: `proxy_on_done`, `proxy_on_delete` of the root.
     pub fn stop(&mut self) -> Result<crate::RootDone, CallFailed> {
         let root = self.plugin.root();
@@ -372,14 +388,19 @@ impl MemoryHost {
         }
     }
 
-    /// Delivers the next event, moving the clock to it if need be. False if there is none to come.
-    fn deliver_next(&mut self) -> bool {
+    /// Delivers the next event up to a time, moving the clock to it if need be. False if there is none to come by then.
+    fn deliver_next(&mut self, end: u64) -> bool {
         if self.deliver_due() {
             return true;
         }
-        let Some(due) = self.next_due() else { return false };
+        let Some(due) = self.next_due().filter(|due| *due <= end) else { return false };
         self.move_clock_to(due);
         self.deliver_due()
+    }
+
+    /// Until when a stream that the plugin holds back is waited for: ticks alone would go on for ever.
+    fn end_of_patience(&self) -> u64 {
+        self.shared.clock.monotonic_ns() + PATIENCE.as_nanos() as u64
     }
 
     fn next_due(&self) -> Option<u64> {

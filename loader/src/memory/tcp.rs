@@ -94,6 +94,7 @@ impl MemoryHost {
 
     /// Waits, if the plugin stopped, until it goes on. False when the connection is over.
     fn go_on(&mut self, id: ContextId, half: usize, status: FilterStatus, exchange: &mut TcpExchange) -> bool {
+        let end = self.end_of_patience();
         loop {
             if self.is_over(id, exchange) {
                 return false;
@@ -102,7 +103,7 @@ impl MemoryHost {
             if status == FilterStatus::Continue || resumed {
                 return true;
             }
-            if !self.deliver_next() {
+            if !self.deliver_next(end) {
                 exchange.paused = true;
                 return false;
             }

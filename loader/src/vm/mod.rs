@@ -93,6 +93,13 @@ impl Vm {
         self.cell.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
     }
 
+    /// Takes the tracer from a VM that is replaced.
+    pub(crate) fn take_tracer(&mut self) -> Option<Box<dyn Tracer>> {
+        let tracer = self.cell.tracer.borrow_mut().take();
+        self.cell.set_tracer(None);
+        tracer
+    }
+
     /// The embedder's stream behind a context, if it is of this type. It must be let go before the next call into the VM.
     pub fn stream<S: Stream>(&self, context: ContextId) -> Option<Ref<'_, S>> {
         Ref::filter_map(self.cell.contexts.borrow(), |contexts| {

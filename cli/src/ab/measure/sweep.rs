@@ -14,7 +14,6 @@ use super::traffic::TimedHost;
 use super::turns::Turns;
 use crate::ab::Side;
 use crate::scenario::{Scenario, Step};
-use crate::show;
 
 const BLOCKS: u32 = 12;
 const HEADERS: [usize; 3] = [5, 20, 100];
@@ -90,7 +89,7 @@ fn chosen(side: &Side, scenario: &Scenario) -> anyhow::Result<Option<(String, Re
         let mut request = step_request.request();
         let reached = host.send(request.clone())?.outcome == Outcome::Upstream;
         request.upstream.get_or_insert_with(|| Response::new(200));
-        let this = (show::title(step), request);
+        let this = (step.title(), request);
         if reached {
             return Ok(Some(this));
         }

@@ -13,7 +13,6 @@ use super::turns::Turns;
 use super::{forget, pass};
 use crate::ab::Side;
 use crate::scenario::{Observation, Scenario, Step, drive_step};
-use crate::show;
 
 /// Into how many blocks the time is cut.
 const BLOCKS: u32 = 60;
@@ -66,10 +65,10 @@ pub fn measure(
     )?;
     let after = outcomes(&mut hosts[0].host, scenario)?;
     let changed = before.iter().zip(&after).zip(&scenario.steps).filter(|((before, after), _)| before != after);
-    let changed = changed.map(|((before, after), step)| format!("{}: {before}, then {after}", show::title(step)));
+    let changed = changed.map(|((before, after), step)| format!("{}: {before}, then {after}", step.title()));
     let changed = changed.collect();
     let Times { pass, stream, steps, callbacks, .. } = times;
-    let steps = scenario.steps.iter().map(show::title).zip(steps).collect();
+    let steps = scenario.steps.iter().map(Step::title).zip(steps).collect();
     Ok(Traffic { passes, warm_up, pass, stream, steps, callbacks, changed })
 }
 

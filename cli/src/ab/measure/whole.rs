@@ -45,7 +45,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, time: Duration, bar: &Pro
     let mut subjects = [
         Subject::warm(sides[0].host(scenario)?, scenario)?,
         Subject::warm(sides[1].host(scenario)?, scenario)?,
-        Subject::warm(scenario.host()?.start(&empty).map_err(load_failure)?, scenario)?,
+        Subject::warm(scenario.host().start(&empty).map_err(load_failure)?, scenario)?,
     ];
     let mut counter = Instructions::open();
     let mut blocks: [Vec<Cost>; 3] = Default::default();

@@ -13,9 +13,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dynvm::inspect::Inspection;
+use dynvm_compare::rules::AppliedRule;
 use serde::Serialize;
 
-use super::compare::{Comparison, Difference};
+use super::compare::{Comparison, Difference, Generated};
 use super::environment::{Environment, rfc3339};
 use super::gate::Decision;
 use super::measure::Measured;
@@ -44,6 +45,10 @@ pub struct Report {
     pub difference: Option<Difference>,
     /// Steps that were compared, the start among them.
     pub steps: usize,
+    /// Generated traffic that was compared too.
+    pub generated: Option<Generated>,
+    /// What was passed over, by which rules.
+    pub rules: Vec<AppliedRule>,
     pub native: Build,
     pub wasm: Build,
     /// `None`: nothing was measured, for `not_measured`.
@@ -127,6 +132,8 @@ impl Report {
             passed: identical,
             difference: comparison.difference.clone(),
             steps: comparison.steps,
+            generated: comparison.generated.clone(),
+            rules: comparison.rules.clone(),
             native: Build::of(&sides[0], &inspections[0], comparison.failures[0].as_ref()),
             wasm: Build::of(&sides[1], &inspections[1], comparison.failures[1].as_ref()),
             warnings: numbers

@@ -5,12 +5,14 @@ use owo_colors::OwoColorize as _;
 
 use super::numbers::{Numbers, Row};
 use super::{Report, Verdict};
+use crate::ab::divergence;
 use crate::ab::gate::{self, Decision};
 use crate::ab::measure::statistics::Estimate;
 use crate::units;
 
 pub fn print(report: &Report) {
     verdict(report);
+    divergence::print(report);
     match &report.measured {
         Some(numbers) => {
             anstream::println!("{}\n", meaning(numbers, |ns| units::time(ns.round() as u64)).bold());

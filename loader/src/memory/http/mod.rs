@@ -28,7 +28,7 @@ pub enum Outcome {
     Closed,
     /// The VM failed and the failure policy is closed: status 503.
     Failed,
-    /// The plugin paused the stream and nothing is left that could resume it: a proxy would run into a timeout.
+    /// The plugin paused the stream, and nothing that came within a minute resumed it: a proxy would run into a timeout.
     Paused,
 }
 
@@ -107,14 +107,15 @@ impl MemoryHost {
         Exchange { outcome, response, upstream_request }
     }
 
-    /// Delivers what is to come until all of a direction has gone on, or nothing more can.
+    /// Delivers what is to come until all of a direction has gone on, or nothing more can, or a minute has passed on the host's clock.
     fn wait(&mut self, id: ContextId, direction: Direction) {
+        let end = self.end_of_patience();
         loop {
             let done = self.with(id, |stream| {
                 let flow = &stream.flows[direction as usize];
                 !flow.begun || flow.complete || stream.is_over(direction)
             });
-            if done || !self.deliver_next() {
+            if done || !self.deliver_next(end) {
                 return;
             }
         }

@@ -1,6 +1,7 @@
 //! The first difference, as the comparison gives it.
 
 use super::card;
+use crate::ab::compare::Difference;
 use crate::ab::report::Report;
 use crate::ab::report::html::markup::Markup;
 
@@ -24,12 +25,35 @@ pub fn write(main: &mut Markup, report: &Report) {
                     });
                 }
             });
+            traces(card, difference);
+            for sentence in &difference.explanation.says {
+                card.text_tag("p", &[], sentence);
+            }
         }
         for (name, build) in report.builds() {
             if let Some(failure) = &build.failure {
                 card.text_tag("p", &[], format!("The {name} VM failed:"));
                 card.text_tag("pre", &[], failure);
             }
+        }
+    });
+}
+
+/// Both traces around it, a row for each line.
+fn traces(card: &mut Markup, difference: &Difference) {
+    card.tag("table", &[], |table| {
+        table.tag("tr", &[], |row| {
+            for name in ["", "native", "wasm"] {
+                row.text_tag("th", &[], name);
+            }
+        });
+        for line in &difference.trace {
+            table.tag("tr", &[], |row| {
+                row.text_tag("td", &[], if line.same { "" } else { "\u{2260}" });
+                for text in [&line.native, &line.wasm] {
+                    row.tag("td", &[], |cell| cell.text_tag("code", &[], text.as_deref().unwrap_or_default()));
+                }
+            });
         }
     });
 }

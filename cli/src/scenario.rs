@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use dynvm_compare::scenario::{Body, Bytes, FILE_NAME, FileError, Lines, RequestStep, Text};
+pub use dynvm_compare::scenario::{Observation, Observed, Scenario, Step, drive, drive_step};
+use dynvm_compare::traffic;
 
-use super::{Body, FILE_NAME, RequestStep, Scenario, Step, Text};
 use crate::exit::usage;
 
 /// Which traffic, with which configuration.
@@ -19,12 +21,12 @@ pub struct TrafficArgs {
     pub header: Vec<String>,
     /// The body of the requests: the text itself, or @FILE.
     #[arg(long, short, value_name = "BODY", value_parser = bytes_or_file)]
-    pub body: Option<String>,
+    pub body: Option<std::vec::Vec<u8>>,
     /// The plugin's configuration: the text itself, or @FILE.
-    #[arg(long, short, value_name = "CONFIG", value_parser = bytes_or_file)]
+    #[arg(long, short, value_name = "CONFIG", value_parser = text_or_file)]
     pub config: Option<String>,
     /// The VM's configuration: the text itself, or @FILE.
-    #[arg(long, value_name = "CONFIG", value_parser = bytes_or_file)]
+    #[arg(long, value_name = "CONFIG", value_parser = text_or_file)]
     pub vm_config: Option<String>,
     /// The plugin's root id.
     #[arg(long, value_name = "ID")]
@@ -35,9 +37,21 @@ pub struct TrafficArgs {
     /// A file of configuration and traffic. By default scenario.json in the plugin's directory, if there is one.
     #[arg(long, short, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
+    /// A file of traffic, with the configuration of the scenario: requests as JSON Lines, or a HAR archive (.har) as browsers and
+    /// proxies record them.
+    #[arg(long, value_name = "FILE", conflicts_with = "request")]
+    pub traffic: Option<PathBuf>,
 }
 
-fn bytes_or_file(text: &str) -> Result<String, String> {
+// With the whole path clap takes it as one value, not as many bytes.
+fn bytes_or_file(text: &str) -> Result<std::vec::Vec<u8>, String> {
+    match text.strip_prefix('@') {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(path) => std::fs::read(path).map_err(|error| format!("{path} cannot be read: {error}")),
+    }
+}
+
+fn text_or_file(text: &str) -> Result<String, String> {
     match text.strip_prefix('@') {
         None => Ok(text.to_owned()),
         Some(path) => std::fs::read_to_string(path).map_err(|error| format!("{path} cannot be read: {error}")),
@@ -53,10 +67,13 @@ impl TrafficArgs {
     pub fn scenario(&self, dir: Option<&Path>) -> anyhow::Result<Scenario> {
         let in_dir = dir.map(|dir| dir.join(FILE_NAME)).filter(|path| path.is_file());
         let mut scenario = match (&self.scenario, in_dir) {
-            (Some(path), _) => Scenario::read(path)?,
-            (None, Some(path)) => Scenario::read(&path)?,
+            (Some(path), _) => Scenario::read(path).map_err(mistake)?,
+            (None, Some(path)) => Scenario::read(&path).map_err(mistake)?,
             (None, None) => Scenario::standard(),
         };
+        if let Some(path) = &self.traffic {
+            scenario.steps = traffic::read(path).map_err(mistake)?;
+        }
         if !self.request.is_empty() {
             scenario.steps = self.request.iter().map(|text| self.step(text)).collect::<anyhow::Result<_>>()?;
         } else if !self.header.is_empty() || self.body.is_some() {
@@ -86,26 +103,31 @@ impl TrafficArgs {
         if !path.starts_with('/') {
             return Err(usage(format!("--request {text:?}: a path begins with '/': write 'GET /path'")));
         }
-        let headers = self.header.iter().map(|line| header(line)).collect::<anyhow::Result<_>>()?;
+        let headers = Lines(self.header.iter().map(|line| header(line)).collect::<anyhow::Result<_>>()?);
         Ok(Step::Request(Box::new(RequestStep {
-            method: Some(method.to_owned()),
-            path: Some(path.to_owned()),
+            method: Some(method.into()),
+            path: Some(path.into()),
             headers,
-            body: self.body.clone().map_or_else(Body::default, Body::Whole),
+            body: self.body.clone().map_or_else(Body::default, |body| Body::Whole(Bytes(body))),
             ..RequestStep::default()
         })))
     }
 }
 
 /// A header line. A name may begin with a colon, as pseudo-headers do.
-fn header(line: &str) -> anyhow::Result<(String, String)> {
+fn header(line: &str) -> anyhow::Result<(Bytes, Bytes)> {
     let from = usize::from(line.starts_with(':'));
     let colon = line[from..]
         .find(':')
         .with_context(|| "no colon")
         .map_err(|_| usage(format!("--header {line:?}: write a header as 'name: value'")))?;
     let (name, value) = line.split_at(from + colon);
-    Ok((name.trim().to_owned(), value[1..].trim().to_owned()))
+    Ok((name.trim().into(), value[1..].trim().into()))
+}
+
+/// A file that is not what it should be is a mistake of usage.
+fn mistake(error: FileError) -> anyhow::Error {
+    usage(error.to_string())
 }
 
 #[cfg(test)]
@@ -121,19 +143,13 @@ mod tests {
         };
         let scenario = args.scenario(None).unwrap();
         let [Step::Request(first), Step::Request(second)] = scenario.steps.as_slice() else { panic!() };
-        assert_eq!((first.method.as_deref(), first.path.as_deref()), (Some("GET"), Some("/a?b=c")));
-        assert_eq!(second.path.as_deref(), Some("/d"));
-        let lines = [("x", "y: z"), (":authority", "host")].map(|(n, v)| (n.to_owned(), v.to_owned()));
-        assert_eq!(first.headers, lines);
+        assert_eq!((first.method.clone(), first.path.clone()), (Some("GET".into()), Some("/a?b=c".into())));
+        assert_eq!(second.path, Some("/d".into()));
+        let lines = [("x", "y: z"), (":authority", "host")].map(|(n, v)| (n.into(), v.into()));
+        assert_eq!(first.headers.0, lines);
         for bad in ["GET no-slash", "relative"] {
             let args = TrafficArgs { request: vec![bad.to_owned()], ..TrafficArgs::default() };
             assert!(args.scenario(None).is_err());
         }
-    }
-
-    #[test]
-    fn unknown_fields_of_a_scenario_are_refused() {
-        assert!(serde_json::from_str::<Scenario>(r#"{"stepz": []}"#).is_err());
-        assert!(serde_json::from_str::<Scenario>(r#"{"steps": [{"tick": 5}, {"request": {"path": "/"}}]}"#).is_ok());
     }
 }

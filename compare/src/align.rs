@@ -1,0 +1,145 @@
+//! Two traces side by side: the lines that both have, and those of one side at the height where they belong.
+
+use serde::Serialize;
+use similar::{Algorithm, DiffTag, capture_diff_slices};
+
+use crate::rules::{Applied, Rules};
+use crate::trace::{Line, Step, StepTrace, of_events};
+
+/// A row of two aligned traces. A side that has nothing at this height is `None`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Whether both sides are the same here, or pass by a rule.
+    pub same: bool,
+    /// What the native build did.
+    pub native: Option<String>,
+    /// What the wasm build did.
+    pub wasm: Option<String>,
+}
+
+/// Rows that are the same, shown before the first difference.
+const BEFORE: usize = 6;
+
+/// Rows shown from the first difference on.
+const AFTER: usize = 12;
+
+/// Makes the keys of lines the same where a rule passes over what differs, and leaves out what it lets one side have alone.
+pub(crate) fn pass_over(native: &StepTrace, wasm: &StepTrace, lines: &mut [Vec<Line>; 2], rules: &Rules) {
+    let [a, b] = lines;
+    let mut alone = Vec::new();
+    of_events(native, wasm, rules, &mut Applied::default(), |step| match step {
+        Step::Pair(at, beside) => b[beside].key.clone_from(&a[at].key),
+        Step::NativeOnly(at) => alone.push(at),
+    });
+    for at in alone.into_iter().rev() {
+        a.remove(at);
+    }
+}
+
+/// Aligns two traces and cuts out what is around the first difference. Without a difference there are no rows.
+pub fn align(native: &[Line], wasm: &[Line]) -> Vec<Row> {
+    let keys = |lines: &[Line]| lines.iter().map(|line| line.key.clone()).collect::<Vec<_>>();
+    let mut rows = Vec::new();
+    let text = |lines: &[Line], index: usize| lines.get(index).map(|line| line.text.clone());
+    for op in capture_diff_slices(Algorithm::Myers, &keys(native), &keys(wasm)) {
+        let (tag, old, new) = op.as_tag_tuple();
+        for index in 0..old.len().max(new.len()) {
+            let of = |range: &std::ops::Range<usize>, lines: &[Line]| {
+                (index < range.len()).then(|| text(lines, range.start + index)).flatten()
+            };
+            let same = tag == DiffTag::Equal;
+            rows.push(Row { same, native: of(&old, native), wasm: of(&new, wasm) });
+        }
+    }
+    let Some(first) = rows.iter().position(|row| !row.same) else { return Vec::new() };
+    let end = (first + AFTER).min(rows.len());
+    let mut rows: Vec<Row> = rows.drain(first.saturating_sub(BEFORE)..end).collect();
+    for row in &mut rows {
+        shorten(row);
+    }
+    rows
+}
+
+/// Cuts long lines around their first difference.
+fn shorten(row: &mut Row) {
+    let at = match (&row.native, &row.wasm) {
+        (Some(native), Some(wasm)) => common_prefix(native, wasm),
+        _ => 0,
+    };
+    for text in [&mut row.native, &mut row.wasm].into_iter().flatten() {
+        *text = excerpt(text, at);
+    }
+}
+
+/// Bytes that two texts have in common at their beginning, to a whole character.
+pub fn common_prefix(a: &str, b: &str) -> usize {
+    let pairs = a.char_indices().zip(b.chars());
+    pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, character), _)| at + character.len_utf8())
+}
+
+/// A text, cut to what is around a place if it is long.
+pub fn excerpt(text: &str, at: usize) -> String {
+    const MOST: usize = 300;
+    const AHEAD: usize = 120;
+    const AROUND: usize = 60;
+    if text.len() <= MOST {
+        return text.to_owned();
+    }
+    let floor = |index: usize| text.floor_char_boundary(index.min(text.len()));
+    let (from, to) = (floor(at.saturating_sub(AROUND)), floor(at + AHEAD));
+    if from <= AHEAD {
+        return format!("{}... ({} characters)", &text[..floor(from + 2 * AHEAD)], text.chars().count());
+    }
+    let end = if to < text.len() { "..." } else { "" };
+    format!("{}...{}{end} ({} characters)", &text[..floor(AROUND)], &text[from..to], text.chars().count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(texts: &[&str]) -> Vec<Line> {
+        texts.iter().map(|text| Line { text: (*text).to_owned(), key: (*text).to_owned() }).collect()
+    }
+
+    fn shape(rows: &[Row]) -> Vec<(Option<&str>, Option<&str>)> {
+        rows.iter().map(|row| (row.native.as_deref(), row.wasm.as_deref())).collect()
+    }
+
+    #[test]
+    fn what_only_one_has_stands_alone() {
+        let rows = align(&lines(&["a", "b", "c"]), &lines(&["a", "c"]));
+        assert_eq!(shape(&rows), [(Some("a"), Some("a")), (Some("b"), None), (Some("c"), Some("c"))]);
+        assert_eq!(rows.iter().map(|row| row.same).collect::<Vec<_>>(), [true, false, true]);
+    }
+
+    #[test]
+    fn what_differs_stands_beside_what_it_differs_from() {
+        let rows = align(&lines(&["a", "x: 1", "c"]), &lines(&["a", "x: 2", "c"]));
+        assert_eq!(shape(&rows)[1], (Some("x: 1"), Some("x: 2")));
+        assert!(align(&lines(&["a"]), &lines(&["a"])).is_empty());
+    }
+
+    #[test]
+    fn only_what_is_around_the_difference_is_shown() {
+        let many: Vec<String> = (0..100).map(|number| number.to_string()).collect();
+        let native: Vec<&str> = many.iter().map(String::as_str).collect();
+        let mut wasm = native.clone();
+        wasm[50] = "other";
+        let rows = align(&lines(&native), &lines(&wasm));
+        assert_eq!(rows.len(), BEFORE + AFTER);
+        assert_eq!(rows[0].native.as_deref(), Some("44"));
+        assert!(!rows[BEFORE].same);
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_difference() {
+        let long = "é".repeat(500);
+        let rows = align(&lines(&[&format!("{long}A{long}")]), &lines(&[&format!("{long}B{long}")]));
+        let (native, wasm) = (rows[0].native.as_deref().unwrap(), rows[0].wasm.as_deref().unwrap());
+        assert!(native.contains('A') && wasm.contains('B'), "{native}\n{wasm}");
+        assert!(native.len() < 400 && native.ends_with("(1001 characters)"), "{native}");
+        assert_eq!(excerpt("short", 3), "short");
+        assert_eq!(common_prefix("aéb", "aéc"), 3);
+    }
+}

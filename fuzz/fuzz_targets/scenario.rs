@@ -1,0 +1,15 @@
+//! Scenarios: no text makes reading panic, and what is written is read as it was.
+#![no_main]
+
+use dynvm_compare::scenario::Scenario;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(scenario) = Scenario::parse(text) {
+        let written = serde_json::to_string(&scenario).expect("a scenario can be written");
+        let again = Scenario::parse(&written).expect("what was written can be read");
+        // A number that is not one equals nothing.
+        assert_eq!(serde_json::to_string(&again).expect("again"), written);
+        let _ = scenario.host();
+    }
+});

@@ -1,0 +1,17 @@
+//! Traffic: no text makes reading JSON Lines or HAR archives panic, and each step that is read can be sent.
+#![no_main]
+
+use dynvm_compare::scenario::Step;
+use dynvm_compare::traffic::{parse_har, parse_json_lines};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    for steps in [parse_har(text), parse_json_lines(text)].into_iter().flatten() {
+        for step in steps {
+            let _ = step.title();
+            if let Step::Request(request) = step {
+                let _ = request.request();
+            }
+        }
+    }
+});
