@@ -33,7 +33,7 @@ impl Generator {
     pub fn scenario(&self, number: u64, streams: u64) -> Scenario {
         let mut random = Random::derive(self.seed, number);
         let mut scenario = self.base.clone();
-        scenario.random_seed = Some(random.next() >> 16);
+        scenario.random_seed = Some(random.number() >> 16);
         self.answers(&mut random, &mut scenario, streams);
         // Some SDKs end the VM at text that is not UTF-8: most runs have none, so that they come to other things too.
         let is_text = random.percent(70);

@@ -2,6 +2,7 @@
 
 use super::numbers::*;
 use super::*;
+use crate::ab::compare::Minimal;
 use crate::ab::gate::{self, Decision, Value};
 use crate::ab::measure::clock::Clock;
 use crate::ab::measure::samples::Pair;
