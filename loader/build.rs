@@ -58,6 +58,12 @@ mod import_library {
             ("long", "dvtm", vec!["void *"]),
             ("long", "dynvm_system_clock_now", vec![]),
             ("long", "dynvm_steady_clock_now", vec![]),
+            ("long", "dynvm_rnd", vec!["void *", "size_t", "unsigned"]),
+            ("int", "dynvm_entr", vec!["void *", "size_t"]),
+            ("long", "dvsyscl", vec!["long"; 7]),
+            ("void *", "dynvm_look_up", vec!["const char *"]),
+            ("char *", "dvgenv", vec!["const char *"]),
+            ("char *", "dynvm_sgetenv", vec!["const char *"]),
             ("void *", "dvmllc", vec!["size_t"]),
             ("void", "dvfr", vec!["void *"]),
             ("void", "dvfp", vec!["void *"]),
@@ -101,6 +107,17 @@ mod import_library {
         for (result, name, types) in shims {
             function(result, &[name.to_owned()], &types);
         }
-        code
+        code + DLSYM
     }
+
+    /// Answers for some names, and else jumps to the system's, so that this sees the plugin as who calls: it looks where that one may.
+    const DLSYM: &str = "
+extern void *dlsym(void *handle, const char *name);
+
+void *dvsym(void *handle, const char *name) {
+  void *own = handle == 0 ? dynvm_look_up(name) : 0;
+  if (own) return own;
+  return dlsym(handle, name);
+}
+";
 }

@@ -12,7 +12,7 @@ use crate::process;
 use crate::progress::Progress;
 use crate::source::Package;
 use crate::toolchain::{self, Library, Route};
-use crate::{Artifact, BuildOptions, sysroot};
+use crate::{Artifact, BuildOptions, hints, sysroot};
 
 /// Builds the shared object for this machine.
 pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
@@ -43,14 +43,24 @@ pub fn wasm(package: &Package, options: &BuildOptions, progress: &dyn Progress) 
         flags.extend([OsString::from("--sysroot"), dir.as_os_str().to_owned()]);
     }
     flags.extend(sysroot::wasi_flags(&route));
+    flags.extend(undefined_flag(&route.toolchain.version));
     configure(&mut command, &route, &flags);
     build(&mut command, package, options);
     command.args(["--target", route.target.triple()]);
     let output = process::run(&mut command, progress)?
         .success()
+        .map_err(|error| anyhow!("{error}{}", hints::after_failure(&route, &error.to_string())))
         .with_context(|| format!("the wasm module of {} was not built", package.name))?;
     let path = find(&output.stdout, package, "wasm")?;
     Ok(Artifact { path, by: format!("cargo, {}", route.describe()) })
+}
+
+/// The option that makes imports of functions which nobody defines. Versions of rustc before 1.96 pass it themselves, and Rust SDKs before
+/// 0.2.5 rely on it: they do not say from which module the hostcalls are. What is no hostcall is noticed when the module is loaded.
+fn undefined_flag(version: &str) -> Option<OsString> {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let passes_it = matches!((numbers.next(), numbers.next()), (Some(Ok(1)), Some(Ok(..96))));
+    (!passes_it).then(|| "-Clink-arg=--allow-undefined".into())
 }
 
 /// Finds a way to build wasm and makes it ready.
@@ -215,6 +225,16 @@ mod tests {
             "filenames": files, "fresh": true,
         })
         .to_string()
+    }
+
+    #[test]
+    fn imports_of_functions_that_nobody_defines_are_asked_for_where_rustc_does_not() {
+        for old in ["1.85.0", "1.95.0"] {
+            assert_eq!(undefined_flag(old), None, "{old}");
+        }
+        for new in ["1.96.0", "1.97.0-nightly", "2.0.0"] {
+            assert!(undefined_flag(new).is_some(), "{new}");
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod cargo;
 mod cc;
 mod error;
 mod facts;
+mod hints;
 mod options;
 mod process;
 mod progress;

@@ -39,6 +39,8 @@ pub struct Route {
     pub linker: Option<PathBuf>,
     /// The directory of libc that has to be named; none where rustc brings it along.
     pub wasi_libc: Option<PathBuf>,
+    /// The toolchain that the plugin selects, where it is another: it does not build for this target.
+    pub instead_of: Option<Box<Toolchain>>,
 }
 
 /// Where the standard library for wasm comes from.
@@ -89,7 +91,9 @@ fn route(facts: &Facts, toolchain: &Toolchain, target: WasmTarget, library: Libr
         WasmTarget::Wasip1 if !brings_libc => Some(facts.wasi_libc.clone()?),
         _ => None,
     };
-    possible.then(|| Route { toolchain: toolchain.clone(), target, library, linker, wasi_libc })
+    let selected = facts.toolchains.first().filter(|selected| selected.sysroot != toolchain.sysroot);
+    let instead_of = selected.cloned().map(Box::new);
+    possible.then(|| Route { toolchain: toolchain.clone(), target, library, linker, wasi_libc, instead_of })
 }
 
 impl Route {

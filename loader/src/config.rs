@@ -13,7 +13,7 @@ pub struct VmConfig {
     pub vm_id: String,
     /// What the plugin reads as VM configuration.
     pub configuration: Vec<u8>,
-    /// Environment variables that a wasm plugin sees: these and no others. Native plugins see the process' environment
+    /// Environment variables that a wasm plugin sees: these and no others. A native plugin sees these first, then the process's
     /// (`docs/differences.md`).
     pub environment: BTreeMap<String, String>,
     /// Which functions the plugin may call and which of its own are called (Envoy: `capability_restriction_config`).

@@ -148,3 +148,62 @@ fn the_systems_clock() {
         assert!((since(before)..=since(after)).contains(&wall), "{line}");
     }
 }
+
+/// Random bytes are the host's, in whichever way a plugin asks the C library for them.
+#[test]
+fn randomness() {
+    use dynvm::host::{Random, SeededRandom};
+    let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
+    let mut parts = parts();
+    parts.services.random = std::sync::Arc::new(SeededRandom::new(7));
+    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    let expected = SeededRandom::new(7);
+    let ways = ["getrandom", "getentropy", "syscall", "dlsym"].map(|way| {
+        let mut bytes = [0; 8];
+        expected.fill(&mut bytes);
+        format!("{way} {:016x}", u64::from_le_bytes(bytes))
+    });
+    assert_eq!(rig.log()[..4], ways);
+    // What is none of that is the system's, and is looked for from where the plugin is.
+    assert_eq!(rig.log()[4..6], ["getpid as ever", "a symbol of its own"]);
+}
+
+/// Of a source that has none there are errors, as the C library knows them.
+#[test]
+fn randomness_of_a_source_that_fails() {
+    struct Nothing;
+    impl dynvm::host::Random for Nothing {
+        fn fill(&self, _: &mut [u8]) -> bool {
+            false
+        }
+    }
+    let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
+    let mut parts = parts();
+    parts.services.random = std::sync::Arc::new(Nothing);
+    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    assert_eq!(rig.log()[..4], ["getrandom failed", "getentropy failed", "syscall failed", "dlsym failed"]);
+    assert!(!rig.vm.has_failed());
+}
+
+/// Environment variables are the VM's, then the process's.
+#[test]
+fn environment() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
+    let mut config = VmConfig::default();
+    // PATH is what every process has.
+    config.environment.insert("DYNVM_OF_THE_VM".to_owned(), "its value".to_owned());
+    let mut rig = Rig::of(&module, config, "");
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    let path = std::env::var("PATH").unwrap();
+    assert_eq!(rig.log()[6..], ["its value".to_owned(), path.clone(), "unset".to_owned()]);
+
+    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    let id = rig.stream(TestStream::default());
+    rig.vm.on_request_headers(id, 0, true);
+    assert_eq!(rig.log()[6..], ["unset".to_owned(), path, "unset".to_owned()]);
+}

@@ -51,6 +51,8 @@ pub unsafe extern "C" fn dynvm_options_set_edits(options: *mut Options, edits: u
         &mut wanted.output,
         &mut wanted.unique_symbols,
         &mut wanted.clock,
+        &mut wanted.random,
+        &mut wanted.environment,
     ];
     for (bit, field) in fields.into_iter().enumerate() {
         *field = edits >> bit & 1 != 0;

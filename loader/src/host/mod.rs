@@ -55,7 +55,7 @@ pub struct Services {
     pub log: Arc<dyn Log>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
-    /// Randomness for `random_get`.
+    /// Random bytes, of WASI's `random_get` and of the C library's functions.
     pub random: Arc<dyn Random>,
     /// Metrics that plugins define.
     pub metrics: Arc<dyn Metrics>,

@@ -1,4 +1,4 @@
-//! Randomness for wasm plugins (`random_get`). Native plugins ask the system themselves (see `docs/differences.md`).
+//! Randomness: `random_get` of WASI, and what native plugins ask the C library for (see `docs/differences.md`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,6 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub trait Random: Send + Sync {
     /// Fills the buffer; false when the source failed.
     fn fill(&self, target: &mut [u8]) -> bool;
+
+    /// Whether this is the system's source: then native plugins go on asking the C library.
+    fn is_system(&self) -> bool {
+        false
+    }
 }
 
 /// The system's source.
@@ -14,6 +19,10 @@ pub struct OsRandom;
 impl Random for OsRandom {
     fn fill(&self, target: &mut [u8]) -> bool {
         getrandom::fill(target).is_ok()
+    }
+
+    fn is_system(&self) -> bool {
+        true
     }
 }
 

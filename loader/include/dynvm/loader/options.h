@@ -36,8 +36,12 @@ enum {
   DYNVM_EDIT_UNIQUE_SYMBOLS = 1 << 5,
   /** The time that the image asks the C library or libstdc++ for is the host's. */
   DYNVM_EDIT_CLOCK = 1 << 6,
+  /** The random bytes that the image asks the C library for are the host's. */
+  DYNVM_EDIT_RANDOM = 1 << 7,
+  /** The environment variables that the image asks the C library for are first the VM's. */
+  DYNVM_EDIT_ENVIRONMENT = 1 << 8,
   /** All of them. */
-  DYNVM_EDIT_ALL = (1 << 7) - 1
+  DYNVM_EDIT_ALL = (1 << 9) - 1
 };
 
 /** Options with their defaults: guard and heap on, all edits, no trust policy. [any-thread] */

@@ -22,6 +22,10 @@ pub(crate) struct Edits {
     pub(crate) output: bool,
     /// The time is that of the host's clock.
     pub(crate) clock: bool,
+    /// Random bytes are those of the host.
+    pub(crate) random: bool,
+    /// Environment variables are first those of the VM.
+    pub(crate) environment: bool,
     /// Memory comes from the loader's heap.
     pub(crate) heap: bool,
 }
@@ -51,6 +55,16 @@ const CLOCK: &[(&str, &str)] = &[
     ("_ZNSt6chrono3_V212system_clock3nowEv", "dynvm_system_clock_now"),
     ("_ZNSt6chrono3_V212steady_clock3nowEv", "dynvm_steady_clock_now"),
 ];
+
+/// The functions, and the ways around them.
+const RANDOM: &[(&str, &str)] =
+    &[("getrandom", "dynvm_rnd"), ("getentropy", "dynvm_entr"), ("syscall", "dvsyscl"), ("dlsym", "dvsym")];
+
+const ENVIRONMENT: &[(&str, &str)] = &[("getenv", "dvgenv"), ("secure_getenv", "dynvm_sgetenv")];
+
+/// An image with one of these changes the process's environment, and would not find there what it put.
+const ENVIRONMENT_CONFLICTS: &[&str] =
+    &["setenv", "unsetenv", "putenv", "clearenv", "environ", "__environ", "_environ"];
 
 const HEAP: &[(&str, &str)] = &[
     ("malloc", "dvmllc"),
@@ -141,20 +155,15 @@ fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
     let heap = options.heap
         && cfg!(feature = "heap")
         && !elf.exports.contains_key("malloc")
-        && !elf.imports.iter().any(|import| HEAP_CONFLICTS.contains(&import.as_str()));
-    let guarded = options.guard && super::guard::AVAILABLE;
-    let mut exits = false;
-    for exit in EXITS.iter().filter(|_| guarded && wanted.exits) {
-        exits |= names.rename_all(&[*exit]);
-    }
-    let mut output = false;
-    for function in OUTPUT.iter().filter(|_| wanted.output) {
-        output |= names.rename_all(&[*function]);
-    }
-    let mut clock = false;
-    for function in CLOCK.iter().filter(|_| wanted.clock) {
-        clock |= names.rename_all(&[*function]);
-    }
+        && !imports_any(elf, HEAP_CONFLICTS);
+    let mut each = |functions: &[(&str, &str)], wanted: bool| {
+        functions.iter().filter(|_| wanted).fold(false, |made, function| names.rename_all(&[*function]) | made)
+    };
+    let exits = each(EXITS, wanted.exits && options.guard && super::guard::AVAILABLE);
+    let output = each(OUTPUT, wanted.output);
+    let clock = each(CLOCK, wanted.clock);
+    let random = each(RANDOM, wanted.random);
+    let environment = each(ENVIRONMENT, wanted.environment && !imports_any(elf, ENVIRONMENT_CONFLICTS));
     Edits {
         exits,
         thread_destructors: wanted.thread_destructors && names.rename_all(THREAD_DESTRUCTORS),
@@ -162,8 +171,14 @@ fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
         constructors,
         output,
         clock,
+        random,
+        environment,
         heap: heap && names.rename_all(&[HEAP, if frees_only_its_own(elf) { FREE } else { FREE_ANY }].concat()),
     }
+}
+
+fn imports_any(elf: &Facts, functions: &[&str]) -> bool {
+    functions.iter().any(|function| elf.imports.contains(*function))
 }
 
 /// So that the loader's hostcalls are bound even where the process exports others of the same name.
@@ -220,6 +235,7 @@ mod tests {
             int __cxa_atexit(void (*)(void *), void *, void *);
             int __cxa_thread_atexit_impl(void (*)(void *), void *, void *);
             long write(int, const void *, unsigned long); long time(long *); int clock_gettime(int, void *);
+            long getrandom(void *, unsigned long, unsigned); char *getenv(const char *);
             unsigned proxy_log(unsigned, const void *, unsigned long);
             static void end(void *object) { free(object); }
             __attribute__((constructor)) static void begin(void) { __cxa_atexit(end, malloc(1), 0); }
@@ -227,7 +243,7 @@ mod tests {
             void proxy_abi_version_0_2_1(void) {}
             void proxy_on_tick(unsigned id) {
                 __cxa_thread_atexit_impl(end, malloc(id), 0);
-                if (proxy_log(2, 0, 0) || time(0) || clock_gettime(0, 0)) abort();
+                if (proxy_log(2, 0, 0) || time(0) || clock_gettime(0, 0) || getrandom(0, 0, 0) || getenv(0)) abort();
                 exit(1);
             }";
         let dir = tempfile::tempdir().unwrap();
@@ -258,12 +274,23 @@ mod tests {
                 constructors: true,
                 output: true,
                 clock: true,
+                random: true,
+                environment: true,
                 heap: cfg!(feature = "heap"),
             };
             assert_eq!(edits, expected, "{target}");
             let after = Facts::read_for_any_machine(&edited).unwrap();
             assert!(after.hooks.init_array.is_empty() && after.hooks.fini_array.is_empty());
-            for name in ["__cxa_atexit", "__cxa_thread_atexit_impl", "write", "time", "clock_gettime", "proxy_log"] {
+            for name in [
+                "__cxa_atexit",
+                "__cxa_thread_atexit_impl",
+                "write",
+                "time",
+                "clock_gettime",
+                "getrandom",
+                "getenv",
+                "proxy_log",
+            ] {
                 assert!(!after.imports.contains(name), "{target}: {name}");
             }
             assert!(after.imports.contains("dynvm_log"), "{target}");

@@ -17,7 +17,7 @@ use super::crash::Cause;
 use super::foreign::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{clock, current, destructors, exits, heap, output};
+use super::{clock, current, destructors, environment, exits, heap, output, random};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::vm::VmCell;
@@ -130,7 +130,7 @@ macro_rules! entry_points {
         pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 29] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 35] = [
             $(Entry($name as *const c_void),)*
             Entry(exits::abort as *const c_void),
             Entry(exits::exit as *const c_void),
@@ -148,6 +148,12 @@ macro_rules! entry_points {
             Entry(clock::time as *const c_void),
             Entry(clock::system_clock_now as *const c_void),
             Entry(clock::steady_clock_now as *const c_void),
+            Entry(random::getrandom as *const c_void),
+            Entry(random::getentropy as *const c_void),
+            Entry(random::syscall as *const c_void),
+            Entry(random::look_up as *const c_void),
+            Entry(environment::getenv as *const c_void),
+            Entry(environment::getenv as *const c_void),
             Entry(heap::malloc as *const c_void),
             Entry(heap::free_any as *const c_void),
             Entry(heap::free as *const c_void),
@@ -160,7 +166,7 @@ macro_rules! entry_points {
             Entry(heap::usable_size as *const c_void),
             Entry(heap::realpath as *const c_void),
             Entry(heap::getcwd as *const c_void),
-            Entry(random_get as *const c_void),
+            Entry(random::random_get as *const c_void),
         ];
     };
 }
@@ -217,20 +223,4 @@ fn leave(instance: &Instance, status: u32) -> u32 {
 #[cold]
 fn without_vm(id: HostcallId) -> Status {
     if id == HostcallId::proxy_log { Status::Ok } else { Status::InternalFailure }
-}
-
-/// `__wasi_random_get(uint8_t *, unsigned long)`, which the C++ SDK's `getentropy` calls, also natively. Returns a WASI errno.
-extern "C" fn random_get(target: *mut u8, len: std::ffi::c_ulong) -> u16 {
-    const IO: u16 = 29;
-    if target.is_null() {
-        return if len == 0 { 0 } else { 21 };
-    }
-    // SAFETY: the plugin passes a buffer of this length.
-    let target = unsafe { std::slice::from_raw_parts_mut(target, len as usize) };
-    // SAFETY: an instance lives for as long as it is current on this thread.
-    let filled = match unsafe { current::get().as_ref() } {
-        Some(instance) => instance.cell().services.random.fill(target),
-        None => getrandom::fill(target).is_ok(),
-    };
-    if filled { 0 } else { IO }
 }

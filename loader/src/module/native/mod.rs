@@ -16,6 +16,7 @@
 //!   heap     the allocator of images, a heap for each VM
 //!   constructors, destructors  what runs at the beginning and at the end
 //!   output   standard output and error, to the log
+//!   clock, random, environment  what the C library would say of the time, of chance, and of the process
 //!   vm       a running instance: callbacks down, memory access up
 //! ```
 
@@ -28,6 +29,7 @@ mod dependencies;
 mod destructors;
 mod edit;
 pub(crate) mod elf;
+mod environment;
 mod exception;
 mod exits;
 pub(crate) mod foreign;
@@ -39,6 +41,7 @@ mod imports;
 mod names;
 mod output;
 mod probe;
+mod random;
 mod signals;
 mod system;
 mod vm;
@@ -92,6 +95,12 @@ pub struct ImageEdits {
     /// Where the image itself asks the C library or libstdc++ for the time, it is that of the host's [`Clock`](crate::host::Clock). Else the
     /// system's.
     pub clock: bool,
+    /// Where the image itself asks the C library for random bytes, they are those of the host's [`Random`](crate::host::Random). Else the
+    /// system's.
+    pub random: bool,
+    /// Where the image itself asks the C library for an environment variable, that of [`VmConfig::environment`](crate::VmConfig) comes
+    /// first. Else the process's alone.
+    pub environment: bool,
     /// Unique symbols of C++ (`STB_GNU_UNIQUE`) are the image's own. Else all images share them, and none can be unloaded.
     pub unique_symbols: bool,
 }
@@ -106,6 +115,8 @@ impl Default for ImageEdits {
             constructors: true,
             output: true,
             clock: true,
+            random: true,
+            environment: true,
             unique_symbols: true,
         }
     }
@@ -121,6 +132,8 @@ impl ImageEdits {
             constructors: false,
             output: false,
             clock: false,
+            random: false,
+            environment: false,
             unique_symbols: false,
         }
     }

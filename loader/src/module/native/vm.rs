@@ -9,6 +9,7 @@ use super::crash::{Cause, Crash};
 use super::destructors::Destructor;
 use super::edit::Edits;
 use super::elf::Facts;
+use super::environment::Environment;
 use super::foreign::Foreign;
 use super::guard::{self, Frame};
 use super::heap::Heap;
@@ -35,6 +36,7 @@ pub(super) struct Instance {
     pub(super) walking: Cell<Option<Cause>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
+    pub(super) environment: Environment,
     pub(super) thread_destructors: RefCell<Vec<Destructor>>,
     pub(super) static_destructors: RefCell<Vec<Destructor>>,
     /// `None`: the image allocates from the C library.
@@ -236,6 +238,7 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
+            environment: Environment::new(&cell.config.environment),
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
             heap: module.edits.heap.then(|| Heap::new(cell.config.memory_limit)).flatten(),
