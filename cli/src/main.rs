@@ -11,6 +11,7 @@ mod progress;
 mod run;
 mod scenario;
 mod show;
+mod start;
 mod stats;
 mod test;
 mod units;

@@ -7,9 +7,10 @@ use dynvm::observe::Observer;
 use dynvm::trace::{Event, Tracer};
 
 use crate::artifact::{self, Backend};
-use crate::exit::{DIFFERS, load_failure, usage};
+use crate::exit::{DIFFERS, usage};
 use crate::policy::PolicyArg;
 use crate::scenario::{TrafficArgs, drive};
+use crate::start::start;
 use crate::stats::{self, StatsFormat};
 use crate::{progress, show};
 
@@ -74,10 +75,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if let Some(observer) = &observer {
         builder = builder.observer(observer.clone());
     }
-    let mut host = match builder.start_traced(&module, tracer) {
-        Ok(host) => host,
-        Err(error) => return Err(load_failure(error)),
-    };
+    let mut host = start(builder, &module, tracer)?;
     let mut metrics = Vec::new();
     let mut failed = false;
     drive(&mut host, &scenario, |step, seen| {

@@ -21,6 +21,7 @@ use crate::exit::{DIFFERS, load_failure};
 use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
+use crate::start::start;
 use options::MeasureArgs;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
@@ -121,7 +122,7 @@ fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Insp
 impl Side {
     /// A host with a new VM of this side, the plugin started.
     fn host(&self, scenario: &Scenario) -> anyhow::Result<dynvm::memory::MemoryHost> {
-        scenario.host().start(&self.module).map_err(load_failure)
+        start(scenario.host(), &self.module, None)
     }
 }
 
