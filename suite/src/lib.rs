@@ -35,7 +35,7 @@
 //! | `http1`, `input`, `header_map` | what goes into a call |
 //! | `host` | what plugins find around them |
 //! | `run`, `matcher`, `re2` | a test: its steps, and what is expected of them |
-//! | [`bench`] | what is measured |
+//! | [`mod@bench`] | what is measured |
 //! | [`junit`] | results for machines |
 
 pub mod bench;
