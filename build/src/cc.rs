@@ -129,7 +129,8 @@ fn build(
     let headers = write_headers(&dir)?;
     for (index, file) in files.files.iter().enumerate() {
         let Some(language) = language(file) else { continue };
-        let object = dir.join(format!("{index}.o"));
+        // Other plugins may lie in the same folder, and be built at the same time.
+        let object = dir.join(format!("{}-{index}.o", files.name));
         let mut command = compile(language);
         command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
         command.arg("-I").arg(&headers);

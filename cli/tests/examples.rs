@@ -20,12 +20,16 @@ fn dynvm(arguments: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn both_builds_of_each_example_behave_the_same() {
     let plugins = examples();
+    let dir = tempfile::tempdir().unwrap();
+    let minimal = dir.path().join("minimal.json");
     assert!(plugins.len() >= 9, "at least eight Rust plugins and one in C: {plugins:?}");
     for plugin in plugins {
-        let (code, out, err) = dynvm(&["ab", plugin.to_str().unwrap(), "--duration", "0", "--format", "json"]);
+        let arguments = ["ab", plugin.to_str().unwrap(), "--duration", "0", "--format", "json", "--generate", "3000"];
+        let (code, out, err) = dynvm(&[&arguments[..], &["--minimal", minimal.to_str().unwrap()]].concat());
         assert_eq!(code, Some(0), "{}:\n{out}\n{err}", plugin.display());
         let report: serde_json::Value = serde_json::from_str(&out).unwrap();
         assert_eq!(report["verdict"], "identical");
+        assert_eq!(report["generated"]["streams"], 3000, "{}", plugin.display());
         assert!(report["steps"].as_u64().unwrap() > 3, "{}: a scenario of some steps", plugin.display());
     }
 }
@@ -111,6 +115,10 @@ fn mistakes_are_named() {
         (&["run", "/bin/sh"], 3, "this is a program, not a shared object"),
         (&["run", "/bin/sh", "--request", "GET nowhere"], 2, "a path begins with '/'"),
         (&["run", "/bin/sh", "--scenario", "/nowhere.json"], 2, "/nowhere.json cannot be read"),
+        (&["run", "/bin/sh", "--traffic", "/nowhere.har"], 2, "/nowhere.har cannot be read"),
+        (&["run", "/bin/sh", "--traffic", "/etc/hostname"], 2, "/etc/hostname is not JSON Lines: line 1"),
+        (&["ab", "/bin/sh", "/bin/sh", "--allow", "everything"], 2, "size-width"),
+        (&["ab", "/bin/sh", "/bin/sh", "--streams-per-vm", "0"], 2, "--streams-per-vm"),
         (&["frobnicate"], 2, "unrecognized subcommand"),
         (&["ab", "/bin/sh", "/bin/sh", "--duration=-1"], 2, "--duration"),
     ];
@@ -118,5 +126,29 @@ fn mistakes_are_named() {
         let (code, out, err) = dynvm(arguments);
         assert_eq!(code, Some(*expected), "{arguments:?}:\n{out}\n{err}");
         assert!(err.contains(message), "{message:?} is in:\n{err}");
+    }
+}
+
+#[test]
+fn recorded_traffic_is_compared() {
+    let plugin = examples().into_iter().find(|path| path.ends_with("c-headers")).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |path: &str| {
+        format!(
+            r#"{{"request": {{"method": "POST", "url": "https://example.com{path}", "headers": [],
+            "postData": {{"text": "/wA=", "encoding": "base64"}}}}, "response": {{"status": 404, "headers": []}}}}"#
+        )
+    };
+    let archive = format!(r#"{{"log": {{"entries": [{}, {}]}}}}"#, entry("/a"), entry("/b?c"));
+    let lines = "{\"path\": \"/a\"}\n{\"tick\": 5}\n{\"headers\": {\"x\": [{\"base64\": \"/w==\"}, \"\"]}}\n";
+    for (name, text, steps) in [("traffic.har", archive.as_str(), 3), ("traffic.jsonl", lines, 4)] {
+        let file = dir.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        let arguments =
+            ["ab", plugin.to_str().unwrap(), "--duration", "0", "--format", "json", "--strict", "--traffic"];
+        let (code, out, err) = dynvm(&[&arguments[..], &[file.to_str().unwrap()]].concat());
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!((&report["verdict"], &report["steps"]), (&"identical".into(), &steps.into()), "{name}");
     }
 }

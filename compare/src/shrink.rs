@@ -148,9 +148,14 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// A single stream of an interleaved step as a request of its own, which is easier to read.
+    /// A single stream of an interleaved step as a request of its own, or nothing but time as such: easier to read.
     fn alone(&mut self, index: usize) {
         let Step::Interleaved(events) = &self.best.steps[index] else { return };
+        if events.iter().all(|event| event.stream().is_none()) {
+            let passed = parts::ticks(&mut self.best.steps[index].clone()).into_iter().map(|tick| *tick).sum();
+            self.edit(|scenario| scenario.steps[index] = Step::Tick(passed));
+            return;
+        }
         for request in parts::requests(events) {
             if self.edit(|scenario| scenario.steps[index] = Step::Request(Box::new(request))) {
                 return;

@@ -164,7 +164,7 @@ fn of_values(call: &str, native: &[Named], wasm: &[Named], rules: &Rules, applie
             continue;
         }
         let of = native.iter().find_map(|(key, value)| match value {
-            Value::Bytes(bytes) if matches!(*key, "key" | "name") && key != name => Some(bytes.escape_ascii()),
+            Value::Bytes(bytes) if matches!(*key, "key" | "name") && key != name => Some(line::exact(bytes)),
             _ => None,
         });
         let of = of.map(|bytes| format!(" of \"{bytes}\"")).unwrap_or_default();
@@ -176,7 +176,7 @@ fn of_values(call: &str, native: &[Named], wasm: &[Named], rules: &Rules, applie
 /// A value without quotes.
 fn bare(name: &'static str, value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => bytes.escape_ascii().to_string(),
+        Value::Bytes(bytes) => line::exact(bytes),
         other => line::value(name, other),
     }
 }

@@ -73,10 +73,15 @@ fn values(values: &[Named]) -> String {
 /// One value, all of it.
 pub(super) fn value(name: &'static str, value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+        Value::Bytes(bytes) => format!("\"{}\"", exact(bytes)),
         other => {
             let named = list(&[(name, other.clone())]);
             named.split_once(": ").map_or(named.clone(), |(_, text)| text.to_owned())
         }
     }
+}
+
+/// Bytes as text, all of them, since they are compared.
+pub(super) fn exact(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace("\\'", "'")
 }

@@ -3,6 +3,7 @@
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
 use dynvm::memory::{Message, StreamView};
 
+use super::line::exact;
 use crate::scenario::Observation;
 
 pub(super) type Aspect = (String, String);
@@ -75,12 +76,7 @@ fn message(what: &str, message: &Message, lines: &mut Vec<Aspect>) {
 }
 
 fn headers(what: &str, headers: &Headers, lines: &mut Vec<Aspect>) {
-    headers.for_each(&mut |name, value| lines.push((format!("{what} {}", name.escape_ascii()), exact(value))));
-}
-
-/// Bytes as text, all of them, since they are compared.
-fn exact(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string()
+    headers.for_each(&mut |name, value| lines.push((format!("{what} {}", exact(name)), exact(value))));
 }
 
 /// A metric's value.
