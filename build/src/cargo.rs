@@ -264,6 +264,7 @@ mod tests {
             library: Library::Cached,
             linker: Some("/opt/my tools/wasm-ld".into()),
             wasi_libc: Some("/usr/lib/wasm32-wasi".into()),
+            instead_of: None,
         };
         let mut command = Command::new("cargo");
         configure(&mut command, &route, &sysroot::wasi_flags(&route));
