@@ -1,7 +1,7 @@
 //! The first difference, as the comparison gives it.
 
 use super::card;
-use crate::ab::compare::Difference;
+use crate::ab::compare::{Difference, Minimal};
 use crate::ab::report::Report;
 use crate::ab::report::html::markup::Markup;
 
@@ -29,6 +29,7 @@ pub fn write(main: &mut Markup, report: &Report) {
             for sentence in &difference.explanation.says {
                 card.text_tag("p", &[], sentence);
             }
+            minimal(card, &difference.scenario);
         }
         for (name, build) in report.builds() {
             if let Some(failure) = &build.failure {
@@ -39,21 +40,45 @@ pub fn write(main: &mut Markup, report: &Report) {
     });
 }
 
-/// Both traces around it, a row for each line.
+/// Both traces around it, a row for each line; what is the same on both sides is written once.
 fn traces(card: &mut Markup, difference: &Difference) {
-    card.tag("table", &[], |table| {
-        table.tag("tr", &[], |row| {
-            for name in ["", "native", "wasm"] {
-                row.text_tag("th", &[], name);
+    if difference.trace.is_empty() {
+        return;
+    }
+    card.text_tag("h3", &[], "What passed between plugin and host");
+    card.tag("table", &[("class", &"trace")], |table| {
+        table.tag("thead", &[], |thead| {
+            thead.tag("tr", &[], |row| {
+                row.text_tag("th", &[("scope", &"col"), ("class", &"native")], "native");
+                row.text_tag("th", &[("scope", &"col"), ("class", &"wasm")], "wasm");
+            });
+        });
+        table.tag("tbody", &[], |tbody| {
+            for line in &difference.trace {
+                if line.same {
+                    let text = line.native.as_deref().unwrap_or_default();
+                    tbody.tag("tr", &[], |row| row.text_tag("td", &[("colspan", &2)], text));
+                } else {
+                    tbody.tag("tr", &[("class", &"differs")], |row| {
+                        for (class, text) in [("native", &line.native), ("wasm", &line.wasm)] {
+                            row.text_tag("td", &[("class", &class)], text.as_deref().unwrap_or("(nothing)"));
+                        }
+                    });
+                }
             }
         });
-        for line in &difference.trace {
-            table.tag("tr", &[], |row| {
-                row.text_tag("td", &[], if line.same { "" } else { "\u{2260}" });
-                for text in [&line.native, &line.wasm] {
-                    row.tag("td", &[], |cell| cell.text_tag("code", &[], text.as_deref().unwrap_or_default()));
-                }
-            });
+    });
+}
+
+/// The least that shows it.
+fn minimal(card: &mut Markup, minimal: &Minimal) {
+    let steps = if minimal.steps == 1 { "one step".to_owned() } else { format!("{} steps", minimal.steps) };
+    card.tag("p", &[("class", &"soft")], |p| {
+        p.text(format!("A scenario of {steps} shows it in {} of 10 runs", minimal.shows_in_ten));
+        if let Some(file) = &minimal.file {
+            p.text(": ");
+            p.text_tag("code", &[], file.display());
         }
+        p.text(".");
     });
 }
