@@ -165,9 +165,10 @@ fn randomness() {
         expected.fill(&mut bytes);
         format!("{way} {:016x}", u64::from_le_bytes(bytes))
     });
-    assert_eq!(rig.log()[..4], ways);
+    let log = rig.log();
+    assert_eq!(log[..4], ways);
     // What is none of that is the system's, and is looked for from where the plugin is.
-    assert_eq!(rig.log()[4..6], ["getpid as ever", "a symbol of its own"]);
+    assert_eq!(log[4..6], ["getpid as ever", "a symbol of its own"]);
 }
 
 /// Of a source that has none there are errors, as the C library knows them.
