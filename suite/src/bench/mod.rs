@@ -105,3 +105,39 @@ pub fn run(runners: &[Runner<'_>], filter: &Filter, time: Duration, mut done: im
         }
     }
 }
+
+#[cfg(all(test, feature = "wasm"))]
+mod tests {
+    use super::*;
+    use crate::{Format, Suite};
+
+    /// Traps unless the stream ends with the chunk of one byte, and only with it.
+    const ENDS_WITH_ONE_BYTE: &[u8] = br#"(module
+        (func (export "proxy_abi_version_0_2_1"))
+        (func $check (export "proxy_on_request_body") (export "proxy_on_response_body") (param i32 i32 i32) (result i32)
+            (if (i32.ne (local.get 2) (i32.eq (local.get 1) (i32.const 1))) (then unreachable))
+            (i32.const 0)))"#;
+
+    #[test]
+    fn the_stream_ends_with_the_last_chunk_of_all_parts() {
+        let suite = |last: &str| {
+            let part =
+                |direction: &str, content: &str| format!("{direction}_body {{ input {{ content: '{content}' }} }}");
+            let body = |direction: &str| part(direction, "aa") + &part(direction, last);
+            let text = format!(
+                "env {{ num_additional_streams: 2 }} test {{ name: 't' benchmark: true {} {} }}",
+                body("request"),
+                body("response")
+            );
+            Suite::parse(&text, Format::TextProto, "suite").unwrap()
+        };
+        for (last, works) in [("b", true), ("bb", false)] {
+            let suite = suite(last);
+            let module = dynvm::Loader::new().unwrap().load_bytes("plugin", ENDS_WITH_ONE_BYTE).unwrap();
+            let runner = Runner::new(&suite, module).unwrap();
+            let mut done = Vec::new();
+            run(&[runner], &Filter::new("t"), Duration::ZERO, |bench| done.push(bench));
+            assert_eq!(done[0].sides[0].result.is_ok(), works, "{:?}", done[0].sides);
+        }
+    }
+}
