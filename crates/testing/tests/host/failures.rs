@@ -9,7 +9,7 @@ use crate::{panics, plugin};
 
 /// The plugin on the Rust SDK that panics as its configuration says.
 fn rust_plugin() -> Plugin {
-    Plugin::in_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/plugins/sdk-crash"))
+    Plugin::in_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plugins/sdk-crash"))
 }
 
 #[test]

@@ -70,5 +70,5 @@ macro_rules! this_crate {
 
 /// The page's examples, which are compiled with the documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/testing.md")]
+#[doc = include_str!("../../../docs/testing.md")]
 struct Page;
