@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::ptr;
 
 use dynvm::abi::types::{BufferType, MapType, Status};
-use dynvm::codec::pairs;
+use dynvm::header_pairs;
 use dynvm::host::{HeaderMap, Stream as _};
 
 use crate::Subject;

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use dynvm::call_trace::{Event, Tracer};
 use dynvm::observe::Observer;
-use dynvm::trace::{Event, Tracer};
 
 use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, usage};

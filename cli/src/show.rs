@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use dynvm::abi::types::{LogLevel, Status};
+pub use dynvm::call_trace::escaped as bytes;
+use dynvm::call_trace::{Event, list};
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
-use dynvm::memory::{MadeCall, Message, Outcome, StreamView};
-pub use dynvm::trace::escaped as bytes;
-use dynvm::trace::{Event, list};
+use dynvm::sim::{MadeCall, Message, Outcome, StreamView};
 use owo_colors::OwoColorize as _;
 
 use crate::scenario::{Observation, Observed, Step};

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use dynvm::Module;
 use dynvm::abi::types::LogLevel;
+use dynvm::call_trace::Tracer;
 use dynvm::host::MemoryLog;
-use dynvm::memory::{MemoryHost, MemoryHostBuilder};
-use dynvm::trace::Tracer;
+use dynvm::sim::{SimProxy, SimProxyBuilder};
 
 use crate::exit::load_failure;
 
@@ -15,11 +15,7 @@ use crate::exit::load_failure;
 /// # Errors
 ///
 /// It did not start: the error has what it logged, as that mostly says why.
-pub fn start(
-    builder: MemoryHostBuilder,
-    module: &Module,
-    tracer: Option<Box<dyn Tracer>>,
-) -> anyhow::Result<MemoryHost> {
+pub fn start(builder: SimProxyBuilder, module: &Module, tracer: Option<Box<dyn Tracer>>) -> anyhow::Result<SimProxy> {
     let log = Arc::new(MemoryLog::with_level(LogLevel::Trace));
     builder
         .log_to(log.clone())

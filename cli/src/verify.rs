@@ -148,7 +148,7 @@ impl Verified {
 }
 
 fn lines(verdict: &Verdict) -> Vec<RuleLine> {
-    let line = |finding: &dynvm::trust::Finding| RuleLine {
+    let line = |finding: &dynvm::trust::Violation| RuleLine {
         rule: finding.rule.key(),
         outcome: match finding.outcome {
             Outcome::Holds => "holds",

@@ -1,7 +1,7 @@
 //! The codec of header maps: no bytes make it panic, and what it writes it reads back.
 #![no_main]
 
-use dynvm::codec::pairs;
+use dynvm::header_pairs;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

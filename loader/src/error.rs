@@ -50,7 +50,7 @@ pub enum LoadError {
         /// The artifact.
         name: String,
         /// Each rule that refuses it: what is the case, and what would satisfy the rule.
-        failures: Vec<crate::trust::Finding>,
+        failures: Vec<crate::trust::Violation>,
     },
     /// The binary is damaged or not of a form that can be loaded here.
     #[error("{name}: {what}")]
@@ -167,7 +167,7 @@ pub enum StartError {
 /// A call that could not be made, or that failed the VM.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CallFailed {
+pub enum CallError {
     /// The VM failed, now or before. It serves no more calls: start another one.
     #[error("the VM has failed: {0}")]
     Vm(Failure),

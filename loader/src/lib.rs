@@ -36,37 +36,42 @@ pub use dynvm_abi as abi;
 
 #[cfg(feature = "bundle")]
 pub mod bundle;
-pub mod codec;
+pub mod call_trace;
 pub mod deploy;
+pub mod header_pairs;
 pub mod host;
-pub mod inspect;
-pub mod memory;
-pub mod observe;
 #[cfg(feature = "native")]
-pub mod raw;
+pub mod image;
+pub mod inspect;
+pub mod observe;
 pub mod rollout;
-pub mod trace;
+pub mod sim;
 #[cfg(feature = "trust")]
 pub mod trust;
 
+mod artifact;
 mod config;
 mod error;
-mod events;
 mod hostcalls;
+mod id;
+mod instance;
 mod module;
 mod plugin;
 mod profile;
+mod telemetry;
 mod vm;
 
+pub use artifact::{ArtifactKind, BackendKind, ModuleInfo};
+#[cfg(feature = "bundle")]
+pub use artifact::{BackendPreference, Choice};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
-pub use error::{CallFailed, Failure, FailureKind, LoadError, StartError};
+pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
+pub use id::ContextId;
 #[cfg(feature = "native")]
 pub use module::native::{ImageEdits, NativeOptions};
 #[cfg(feature = "wasm")]
 pub use module::wasm::{CpuLimit, WasmOptions};
-pub use module::{ArtifactKind, BackendKind, Loader, LoaderOptions, Module, ModuleInfo};
-#[cfg(feature = "bundle")]
-pub use module::{BackendPreference, Choice};
+pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;
-pub use vm::{ContextId, RootDone, Vm};
+pub use vm::{RootDone, Vm};

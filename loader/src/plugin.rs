@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::call_trace::Tracer;
 use crate::error::StartError;
-use crate::events;
 use crate::host::Services;
 use crate::observe::Reload;
-use crate::trace::Tracer;
+use crate::telemetry;
 use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// How long to wait between replacements of a VM that fails again and again (Envoy: `ReloadConfig.backoff`).
@@ -52,7 +52,7 @@ pub struct PluginStats {
 /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
 /// let config = PluginConfig::named("auth").failure_policy(FailurePolicy::Reload);
 /// let mut plugin = Plugin::start(&module, VmConfig::default(), config, Services::default())?;
-/// let (vm, root) = plugin.for_new_stream();
+/// let (vm, root) = plugin.vm_for_new_stream();
 /// assert!(!vm.has_failed());
 /// # let _ = root;
 /// # Ok(())
@@ -125,7 +125,7 @@ impl Plugin {
 
     /// The VM and the root context for a new stream. A failed VM is replaced first if the policy is to reload; then nothing of the
     /// old one is left, and streams that it still had are gone.
-    pub fn for_new_stream(&mut self) -> (&mut Vm, ContextId) {
+    pub fn vm_for_new_stream(&mut self) -> (&mut Vm, ContextId) {
         if self.vm.has_failed() {
             self.count_failure();
             if self.config.failure_policy == FailurePolicy::Reload {
@@ -194,7 +194,7 @@ impl Plugin {
     }
 
     fn observe(&self, reload: Reload) {
-        events::reloaded(&self.vm_config.vm_id, &self.config.name, reload);
+        telemetry::reloaded(&self.vm_config.vm_id, &self.config.name, reload);
         if let Some(observer) = &self.services.observer {
             observer.count_reload(&self.config.name, self.module.backend(), reload);
         }

@@ -122,6 +122,14 @@ pub fn hostcall(name: &str) -> Option<&'static Hostcall> {
     HOSTCALLS.iter().find(|h| h.name == name)
 }
 
+/// Describes an import that a host does not provide: a hostcall of another ABI version is named with the versions that have it.
+pub fn describe_unknown_import(name: &str) -> String {
+    match hostcall(name) {
+        Some(hostcall) => format!("{name} (only in {})", hostcall.versions),
+        None => name.to_owned(),
+    }
+}
+
 /// Finds a callback by name.
 pub fn callback(name: &str) -> Option<&'static Callback> {
     CALLBACKS.iter().find(|c| c.name == name)

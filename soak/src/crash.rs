@@ -123,7 +123,7 @@ fn serve(module: &Module, args: &CrashArgs, counts: &Counts, first: u64) -> Resu
 
 /// Takes one stream through, and says whether it failed; an error if the answer does not fit.
 fn stream(plugin: &mut Plugin, how: &str) -> Result<bool> {
-    let (vm, root) = plugin.for_new_stream();
+    let (vm, root) = plugin.vm_for_new_stream();
     let mut headers = Headers::from([(":path", "/")]);
     if !how.is_empty() {
         headers.add(b"x-crash", how.as_bytes());

@@ -1,6 +1,6 @@
 //! Checklist 19, 45-47, 60: calls to others, and from them.
 
-use dynvm::CallFailed;
+use dynvm::CallError;
 use dynvm::host::{Headers, HttpCallResponse};
 
 use super::backend;
@@ -46,7 +46,7 @@ fn http_answers() {
         "proxy_get_header_map_size = 0 1",
     ];
     assert_eq!(rig.log(), expected);
-    assert!(matches!(rig.vm.on_http_call_response(4, response), Err(CallFailed::UnknownToken(4))), "once");
+    assert!(matches!(rig.vm.on_http_call_response(4, response), Err(CallError::UnknownToken(4))), "once");
     rig.vm.on_tick(rig.root);
     assert_eq!(
         rig.log()[1..],

@@ -1,7 +1,7 @@
 //! Checklist 11, 27, 28: VMs that fail.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
-use dynvm::{CallFailed, FailurePolicy, Plugin, PluginConfig, VmConfig};
+use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, VmConfig};
 
 use super::backend;
 use crate::rig::{Rig, TestStream, in_headers, parts, probe, script};
@@ -27,7 +27,7 @@ fn a_failed_vm_is_closed() {
         assert!(rig.vm.delete_stream(id).is_some());
         rig.vm.on_tick(rig.root);
         rig.vm.on_queue_ready(rig.root, 1);
-        assert!(matches!(rig.vm.on_foreign_function(rig.root, 1, Vec::new()), Err(CallFailed::Vm(_))));
+        assert!(matches!(rig.vm.on_foreign_function(rig.root, 1, Vec::new()), Err(CallError::Vm(_))));
         assert!(rig.vm.start_plugin(PluginConfig::default()).is_err());
         assert!(rig.log().is_empty(), "{how}");
         // 28: a new VM of the same module serves on the same thread.
@@ -54,7 +54,7 @@ fn failure_policies_over_several_streams() {
         let config = PluginConfig::named("p").failure_policy(policy).configuration(in_headers(&["trap_at 2"]));
         let mut plugin = Plugin::start(&probe(backend(), &[]), VmConfig::default(), config, parts().services).unwrap();
         let mut serve = || {
-            let (vm, root) = plugin.for_new_stream();
+            let (vm, root) = plugin.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
             let status = vm.on_request_headers(id, 0, true);
             vm.delete_stream(id);
@@ -76,7 +76,7 @@ fn failure_policies_over_several_streams() {
 /// The tracer sees callbacks and hostcalls, decoded.
 #[test]
 fn tracing() {
-    use dynvm::trace::{Event, Value};
+    use dynvm::call_trace::{Event, Value};
     let events = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
     let mut rig = Rig::new(backend(), &in_headers(&["proxy_get_header_map_value 0 k", "return 1"]));
     let id = rig.stream(TestStream::with_headers([("k", "v")]));

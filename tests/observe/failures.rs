@@ -107,7 +107,7 @@ fn replacements_are_counted() {
         (backoff.base, backoff.max) = (Duration::from_secs(600), Duration::from_secs(600));
         let mut running = started.unwrap().with_backoff(backoff);
         for _ in 0..8 {
-            let (vm, root) = running.for_new_stream();
+            let (vm, root) = running.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
             vm.on_request_headers(id, 0, true);
             vm.delete_stream(id);

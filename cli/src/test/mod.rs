@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
-use dynvm::trace::{Event, Tracer};
+use dynvm::call_trace::{Event, Tracer};
 use dynvm_suite::bench::{self, Bench};
 use dynvm_suite::{Filter, Format as SuiteFormat, Runner, Suite, TestResult, junit};
 

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use dynvm::memory::{MadeCall, MemoryHost};
+use dynvm::sim::{MadeCall, SimProxy};
 use dynvm::{Module, StartError};
 
+use crate::call_trace::{Found, Line, Recorder, StepTrace, first_difference, lines};
 use crate::rules::{Applied, Rules};
 use crate::scenario::{Observation, Scenario, Step, drive_step};
-use crate::trace::{Found, Line, Recorder, StepTrace, first_difference, lines};
 
 /// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ pub enum CompareError {
     Start(#[from] StartError),
     /// The plugin has been stopped.
     #[error("{0}")]
-    Call(#[from] dynvm::CallFailed),
+    Call(#[from] dynvm::CallError),
 }
 
 /// Where two builds part.
@@ -43,7 +43,7 @@ pub struct Divergence {
 
 /// One of the two.
 struct Side {
-    host: MemoryHost,
+    host: SimProxy,
     recorder: Recorder,
     trace: StepTrace,
     failed: bool,

@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn each_rule_has_a_row_in_the_documentation() {
         let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/differences.md")).unwrap();
-        let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/differential.md")).unwrap();
+        let guide =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/differential.md")).unwrap();
         for rule in Rule::ALL {
             assert!(page.contains(&format!("\n| {} |", rule.row())), "{} has no row {:?}", rule.name(), rule.row());
             assert!(guide.contains(&format!("\n| `{}` |", rule.name())), "{} is not described", rule.name());

@@ -40,7 +40,7 @@ pub enum ReadError {
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mistake {
+pub(crate) struct ParseError {
     pub(crate) line: Option<usize>,
     pub(crate) message: String,
 }
@@ -75,7 +75,7 @@ impl Suite {
         };
         match message {
             Ok(message) => Ok(Suite { path, ..decode::suite(&message) }),
-            Err(Mistake { line, message }) => Err(ReadError::Invalid { path, line, message }),
+            Err(ParseError { line, message }) => Err(ReadError::Invalid { path, line, message }),
         }
     }
 }

@@ -3,14 +3,14 @@
 use miette::Diagnostic as _;
 use prost_reflect::DynamicMessage;
 
-use crate::read::{Mistake, line_at};
+use crate::read::{ParseError, line_at};
 use crate::schema;
 
 /// Reads a text. A field that there is not, or that is given twice, is a mistake of all of it.
-pub(crate) fn parse(text: &str) -> Result<DynamicMessage, Mistake> {
+pub(crate) fn parse(text: &str) -> Result<DynamicMessage, ParseError> {
     DynamicMessage::parse_text_format(schema::suite(), text).map_err(|error| {
         let label = error.labels().and_then(|mut labels| labels.next());
-        Mistake { line: label.map(|label| line_at(text.as_bytes(), label.offset())), message: reason(&error) }
+        ParseError { line: label.map(|label| line_at(text.as_bytes(), label.offset())), message: reason(&error) }
     })
 }
 

@@ -1,7 +1,7 @@
 //! Calls of the plugin that a test answers by hand.
 
 use dynvm::host::{GrpcCall, Headers, HttpCall, HttpCallResponse};
-use dynvm::memory::{GrpcEvent, MadeCall, Response};
+use dynvm::sim::{GrpcEvent, MadeCall, Response};
 
 use crate::{Seen, TestHost};
 
@@ -57,11 +57,11 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm::memory::MemoryHost) -> Result<(), dynvm::CallFailed>) {
+    fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm::sim::SimProxy) -> Result<(), dynvm::CallError>) {
         self.transcript.note(what);
         match self.drive(act) {
             // What `drive` lets pass is what the plugin may do.
-            Ok(()) | Err(dynvm::CallFailed::Vm(_)) => {}
+            Ok(()) | Err(dynvm::CallError::Vm(_)) => {}
             Err(error) => panic!("{what}: {error}"),
         }
     }
@@ -83,7 +83,7 @@ impl PendingHttpCall<'_> {
     pub fn request(&self) -> Seen {
         let (headers, trailers) = (self.call.headers.clone(), self.call.trailers.clone());
         let chunks = if self.call.body.is_empty() { Vec::new() } else { vec![self.call.body.clone()] };
-        Seen::new("the plugin's HTTP call", dynvm::memory::Message { headers, chunks, trailers })
+        Seen::new("the plugin's HTTP call", dynvm::sim::Message { headers, chunks, trailers })
     }
 
     /// Answers it.

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
-use dynvm::memory::{Connection, MadeCall, MemoryHost, MemoryHostBuilder, Request, TcpExchange};
-use dynvm::trace::Event;
-use dynvm::{BackendKind, CallFailed, Failure, RootDone};
+use dynvm::call_trace::Event;
+use dynvm::sim::{Connection, MadeCall, Request, SimProxy, SimProxyBuilder, TcpExchange};
+use dynvm::{BackendKind, CallError, Failure, RootDone};
 
 use crate::transcript::Transcript;
 use crate::{Exchange, TestStream};
@@ -16,7 +16,7 @@ use crate::{Exchange, TestStream};
 ///
 /// Dropped while a test panics, it prints what the plugin did and logged.
 pub struct TestHost {
-    host: RefCell<MemoryHost>,
+    host: RefCell<SimProxy>,
     name: String,
     backend: BackendKind,
     pub(crate) transcript: Transcript,
@@ -28,7 +28,7 @@ pub struct TestHost {
 
 impl TestHost {
     pub(crate) fn new(
-        host: MemoryHost,
+        host: SimProxy,
         name: &str,
         backend: BackendKind,
         transcript: Transcript,
@@ -51,11 +51,11 @@ impl TestHost {
         self.backend
     }
 
-    pub(crate) fn share_with(&self, builder: MemoryHostBuilder) -> MemoryHostBuilder {
+    pub(crate) fn share_with(&self, builder: SimProxyBuilder) -> SimProxyBuilder {
         builder.sharing(&self.host.borrow())
     }
 
-    pub(crate) fn memory(&self) -> RefMut<'_, MemoryHost> {
+    pub(crate) fn memory(&self) -> RefMut<'_, SimProxy> {
         self.host.borrow_mut()
     }
 }
@@ -90,7 +90,7 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn open_with(&self, properties: &[(String, Vec<u8>)]) -> dynvm::memory::HttpStream {
+    fn open_with(&self, properties: &[(String, Vec<u8>)]) -> dynvm::sim::HttpStream {
         self.transcript.note("a stream is opened");
         let opened = self.drive(|host| host.open(properties));
         self.follow_reload();
@@ -116,13 +116,13 @@ impl TestHost {
     #[track_caller]
     pub fn stop(&self) -> RootDone {
         self.transcript.note("the plugin is stopped");
-        let stopped = self.drive(MemoryHost::stop);
+        let stopped = self.drive(SimProxy::stop);
         self.started(stopped)
     }
 
     /// Does something with the host, and fails the test if the plugin failed.
     #[track_caller]
-    pub(crate) fn drive<R>(&self, act: impl FnOnce(&mut MemoryHost) -> R) -> R {
+    pub(crate) fn drive<R>(&self, act: impl FnOnce(&mut SimProxy) -> R) -> R {
         let (done, failure) = {
             let mut host = self.host.borrow_mut();
             let done = act(&mut host);
@@ -137,7 +137,7 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn started<R>(&self, result: Result<R, CallFailed>) -> R {
+    fn started<R>(&self, result: Result<R, CallError>) -> R {
         match result {
             Ok(result) => result,
             Err(error) => panic!("the plugin has been stopped: {error}"),

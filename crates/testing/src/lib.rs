@@ -49,7 +49,7 @@ pub use calls::{PendingGrpcCall, PendingHttpCall};
 pub use dynvm::BackendKind as Backend;
 pub use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus, LogLevel};
 pub use dynvm::host::{ForeignError, Headers, MetricValue};
-pub use dynvm::memory::{
+pub use dynvm::sim::{
     Connection, GrpcAnswer, GrpcEvent, HttpAnswer, MadeCall, Message, Outcome, PropertyValue, Request, Response,
     StreamView, TcpExchange,
 };

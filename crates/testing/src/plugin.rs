@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{ForeignError, HttpCallResponse, MemoryLog};
-use dynvm::memory::{GrpcAnswer, HttpAnswer, MemoryHost, MemoryHostBuilder, PropertyValue, Response};
+use dynvm::sim::{GrpcAnswer, HttpAnswer, PropertyValue, Response, SimProxy, SimProxyBuilder};
 use dynvm::{BackendKind, FailurePolicy, PluginConfig, StartError, VmConfig};
 
 use crate::artifact::{self, From};
@@ -22,7 +22,7 @@ pub struct Plugin {
     name: String,
     vm: VmConfig,
     config: PluginConfig,
-    host: MemoryHostBuilder,
+    host: SimProxyBuilder,
     foreign: Functions,
     may_fail: bool,
     plain: bool,
@@ -58,7 +58,7 @@ impl Plugin {
             name: name.to_owned(),
             vm: VmConfig::default(),
             config: PluginConfig::named(name),
-            host: MemoryHost::builder(),
+            host: SimProxy::builder(),
             foreign: Functions::default(),
             may_fail: false,
             plain: false,

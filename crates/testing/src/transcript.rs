@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-use dynvm::trace::{Event, Tracer};
+use dynvm::call_trace::{Event, Tracer};
 
 /// Most lines that are printed of a transcript; the latest are.
 const SHOWN: usize = 200;

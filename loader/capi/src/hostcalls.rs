@@ -1,6 +1,6 @@
 use std::ffi::{CStr, c_char, c_void};
 
-use dynvm::raw::Hostcalls as Table;
+use dynvm::image::Hostcalls as Table;
 use dynvm_abi::table::HostcallId;
 
 use crate::error::{Code, Error, attempt};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{Log, LogSource};
-use dynvm::raw::{Function, Hostcalls as Table, RawConfig, RawVm, Terminator};
+use dynvm::image::{Function, Hostcalls as Table, ImageConfig, NativeImage, Terminator};
 use dynvm::{CallbackBudget, StartError};
 
 use crate::error::{Code, Error, attempt};
@@ -27,7 +27,7 @@ pub struct Config {
 
 /// `dynvm_vm_t`.
 pub struct Vm {
-    raw: RawVm,
+    raw: NativeImage,
     _module: Module,
 }
 
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
     attempt(|| {
         // SAFETY: the caller's promise.
         let (module, config) = unsafe { (object(module), object(config)) };
-        let mut raw = RawConfig::new(config.hostcalls.clone());
+        let mut raw = ImageConfig::new(config.hostcalls.clone());
         raw.name.clone_from(&config.name);
         raw.memory_limit = config.memory_limit;
         raw.budget = config.budget;
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
             // SAFETY: the host's function, with the data that it wants.
             raw.may_call = Some(Box::new(move |id| unsafe { may_call(data, id as usize) }));
         }
-        let raw = RawVm::new(module.module(), raw).map_err(|error| match error {
+        let raw = NativeImage::new(module.module(), raw).map_err(|error| match error {
             StartError::Image { .. } => Error::new(Code::UnknownImport, error.to_string()),
             error => error.into(),
         })?;
@@ -169,7 +169,7 @@ pub struct Returned {
 ///
 /// # Safety
 ///
-/// That of `RawVm::call`.
+/// That of `NativeImage::call`.
 #[inline(always)]
 unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bool) -> Returned {
     // SAFETY: the caller's promise.
@@ -264,12 +264,12 @@ pub unsafe extern "C" fn dynvm_vm_memory_size(vm: *const Vm) -> u64 {
 
 #[unsafe(no_mangle)]
 pub extern "C" fn dynvm_is_readable(address: u64, size: u64) -> bool {
-    dynvm::raw::is_readable(address, size)
+    dynvm::image::is_readable(address, size)
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn dynvm_is_writable(address: u64, size: u64) -> bool {
-    dynvm::raw::is_writable(address, size)
+    dynvm::image::is_writable(address, size)
 }
 
 #[unsafe(no_mangle)]

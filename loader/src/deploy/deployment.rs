@@ -222,7 +222,7 @@ impl Deployment {
     #[cfg(feature = "watch")]
     pub(super) fn reload_if_changed(&self, path: &std::path::Path) -> Result<Option<u64>, DeployError> {
         // What is read here is only compared. A file that cannot be read fails below, in the way of all reloads.
-        let digest = std::fs::read(path).ok().map(|bytes| crate::module::sha256(&bytes));
+        let digest = std::fs::read(path).ok().map(|bytes| crate::artifact::sha256(&bytes));
         if digest.as_ref() == Some(&self.current().module.info().sha256) {
             return Ok(None);
         }

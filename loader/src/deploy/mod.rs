@@ -56,19 +56,19 @@
 mod config;
 mod deployment;
 mod error;
+#[cfg(feature = "watch")]
+mod file_watch;
 mod serving;
 mod source;
 mod status;
 mod version;
-#[cfg(feature = "watch")]
-mod watch;
 mod worker;
 
 pub use config::{CanaryServices, DeploymentConfig, isolated_services};
 pub use deployment::Deployment;
 pub use error::DeployError;
+#[cfg(feature = "watch")]
+pub use file_watch::Watch;
 pub use source::Source;
 pub use status::{DeploymentStatus, FailedAttempt, VersionStatus};
-#[cfg(feature = "watch")]
-pub use watch::Watch;
 pub use worker::{StreamRef, Worker, WorkerStats};

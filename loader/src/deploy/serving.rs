@@ -7,7 +7,7 @@ use dynvm_abi::types::LogLevel;
 
 use super::version::{Version, VmUse};
 use super::{DeploymentConfig, StreamRef};
-use crate::error::{CallFailed, StartError};
+use crate::error::{CallError, StartError};
 use crate::host::{Services, Stream};
 use crate::{ContextId, Plugin, RootDone, Vm};
 
@@ -59,9 +59,9 @@ impl Serving {
     /// `create`: makes the context in the VM, below the root.
     pub(super) fn create_stream(
         &mut self,
-        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallFailed>,
-    ) -> Result<StreamRef, CallFailed> {
-        let (vm, root) = self.plugin.for_new_stream();
+        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallError>,
+    ) -> Result<StreamRef, CallError> {
+        let (vm, root) = self.plugin.vm_for_new_stream();
         let context = create(vm, root)?;
         self.count_streams();
         Ok(StreamRef { version: self.version.number, incarnation: self.plugin.incarnation(), context })

@@ -6,7 +6,7 @@ use dynvm_abi::types::LogLevel;
 
 use super::Deployment;
 use super::serving::{Drained, Serving};
-use crate::error::{CallFailed, StartError};
+use crate::error::{CallError, StartError};
 use crate::host::{Services, Stream};
 use crate::{ContextId, PluginStats, Vm};
 
@@ -89,7 +89,7 @@ impl Worker {
     ///
     /// As [`Vm::create_stream`].
     #[inline]
-    pub fn create_stream(&mut self, stream: Box<dyn Stream>) -> Result<StreamRef, CallFailed> {
+    pub fn create_stream(&mut self, stream: Box<dyn Stream>) -> Result<StreamRef, CallError> {
         self.create_stream_by(|vm, root| vm.create_stream(root, stream))
     }
 
@@ -97,8 +97,8 @@ impl Worker {
     #[inline]
     pub(crate) fn create_stream_by(
         &mut self,
-        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallFailed>,
-    ) -> Result<StreamRef, CallFailed> {
+        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallError>,
+    ) -> Result<StreamRef, CallError> {
         self.follow();
         self.current.create_stream(create)
     }

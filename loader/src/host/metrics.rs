@@ -59,7 +59,7 @@ enum Cell {
 
 struct Metric {
     name: Vec<u8>,
-    cell: Cell,
+    state: Cell,
 }
 
 /// The metrics of this process, in memory.
@@ -82,7 +82,7 @@ impl InProcessMetrics {
         let mut values: Vec<_> = metrics
             .iter()
             .map(|metric| {
-                let value = match &metric.cell {
+                let value = match &metric.state {
                     Cell::Counter(value) => MetricValue::Counter(value.load(Ordering::Relaxed)),
                     Cell::Gauge(value) => MetricValue::Gauge(value.load(Ordering::Relaxed)),
                     Cell::Histogram { count, sum } => MetricValue::Histogram {
@@ -101,7 +101,7 @@ impl InProcessMetrics {
         let metrics = self.metrics.read().unwrap_or_else(|e| e.into_inner());
         let index = (id as usize >> 2).checked_sub(1).ok_or(MetricError::NotFound)?;
         let metric = metrics.get(index).ok_or(MetricError::NotFound)?;
-        let kind = match metric.cell {
+        let kind = match metric.state {
             Cell::Counter(_) => MetricType::Counter,
             Cell::Gauge(_) => MetricType::Gauge,
             Cell::Histogram { .. } => MetricType::Histogram,
@@ -109,7 +109,7 @@ impl InProcessMetrics {
         if id & 3 != kind as u32 {
             return Err(MetricError::NotFound);
         }
-        f(&metric.cell)
+        f(&metric.state)
     }
 }
 
@@ -120,19 +120,19 @@ impl Metrics for InProcessMetrics {
             return *id;
         }
         let mut metrics = self.metrics.write().unwrap_or_else(|e| e.into_inner());
-        let cell = match kind {
+        let state = match kind {
             MetricType::Gauge => Cell::Gauge(AtomicI64::new(0)),
             MetricType::Histogram => Cell::Histogram { count: AtomicU64::new(0), sum: AtomicU64::new(0) },
             _ => Cell::Counter(AtomicU64::new(0)),
         };
-        metrics.push(Arc::new(Metric { name: name.to_owned(), cell }));
+        metrics.push(Arc::new(Metric { name: name.to_owned(), state }));
         let id = (metrics.len() as MetricId) << 2 | kind as MetricId;
         ids.insert((kind, name.to_owned()), id);
         id
     }
 
     fn increment(&self, metric: MetricId, offset: i64) -> Result<(), MetricError> {
-        self.find(metric, |cell| match cell {
+        self.find(metric, |state| match state {
             Cell::Counter(value) => {
                 let offset = u64::try_from(offset).map_err(|_| MetricError::BadArgument)?;
                 value.fetch_add(offset, Ordering::Relaxed);
@@ -147,8 +147,8 @@ impl Metrics for InProcessMetrics {
     }
 
     fn record(&self, metric: MetricId, value: u64) -> Result<(), MetricError> {
-        self.find(metric, |cell| {
-            match cell {
+        self.find(metric, |state| {
+            match state {
                 Cell::Counter(counter) => {
                     counter.fetch_add(value, Ordering::Relaxed);
                 }
@@ -163,7 +163,7 @@ impl Metrics for InProcessMetrics {
     }
 
     fn get(&self, metric: MetricId) -> Result<u64, MetricError> {
-        self.find(metric, |cell| match cell {
+        self.find(metric, |state| match state {
             Cell::Counter(value) => Ok(value.load(Ordering::Relaxed)),
             Cell::Gauge(value) => Ok(value.load(Ordering::Relaxed) as u64),
             Cell::Histogram { .. } => Err(MetricError::BadArgument),

@@ -5,11 +5,11 @@ use dynvm_abi::types::{BufferType, Status};
 
 use super::Answer;
 use crate::host::Buffer;
-use crate::vm::{Addr, DeliveryKind, Guest, Out, VmCell, return_bytes, return_with};
+use crate::instance::{Addr, DeliveryKind, Guest, InstanceState, Out, return_bytes, return_with};
 
 pub(super) fn proxy_get_buffer_bytes<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     buffer_type: u32,
     start: u32,
     max_size: u32,
@@ -18,16 +18,16 @@ pub(super) fn proxy_get_buffer_bytes<G: Guest>(
 ) -> Answer {
     let buffer_type = BufferType::from_u32(buffer_type).ok_or(Status::BadArgument)?;
     let out = Out { data, size };
-    with_buffer(cell, buffer_type, |buffer| {
+    with_buffer(state, buffer_type, |buffer| {
         let start = (start as usize).min(buffer.len());
         let length = (max_size as usize).min(buffer.len() - start);
-        return_with(guest, cell, out, length, |target| buffer.copy_to(start, target))
+        return_with(guest, state, out, length, |target| buffer.copy_to(start, target))
     })
 }
 
 pub(super) fn proxy_set_buffer_bytes<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     buffer_type: u32,
     start: u32,
     size: u32,
@@ -36,11 +36,11 @@ pub(super) fn proxy_set_buffer_bytes<G: Guest>(
 ) -> Answer {
     let buffer_type = BufferType::from_u32(buffer_type).ok_or(Status::BadArgument)?;
     if is_read_only(buffer_type) {
-        return with_buffer(cell, buffer_type, |_| Err(Status::BadArgument));
+        return with_buffer(state, buffer_type, |_| Err(Status::BadArgument));
     }
-    let mut contexts = cell.contexts.borrow_mut();
+    let mut contexts = state.contexts.borrow_mut();
     let buffer = contexts
-        .stream_mut(cell.effective.get())
+        .stream_mut(state.effective.get())
         .and_then(|stream| stream.stream.buffer_mut(buffer_type))
         .ok_or(Status::NotFound)?;
     let data = guest.read(data, data_size)?;
@@ -52,26 +52,31 @@ pub(super) fn proxy_set_buffer_bytes<G: Guest>(
 
 pub(super) fn proxy_get_buffer_status<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     buffer_type: u32,
     size: Addr,
     flags: Addr,
 ) -> Answer {
     let buffer_type = BufferType::from_u32(buffer_type).ok_or(Status::BadArgument)?;
-    with_buffer(cell, buffer_type, |buffer| {
+    with_buffer(state, buffer_type, |buffer| {
         guest.write_size(size, buffer.len() as u64)?;
         guest.write_u32(flags, 0)
     })
 }
 
 /// ABI 0.1.0: the VM's configuration inside of `proxy_on_vm_start`, else the plugin's.
-pub(super) fn proxy_get_configuration<G: Guest>(guest: &mut G, cell: &VmCell, data: Addr, size: Addr) -> Answer {
+pub(super) fn proxy_get_configuration<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    data: Addr,
+    size: Addr,
+) -> Answer {
     let out = Out { data, size };
-    if cell.callback.get() == Some(CallbackId::proxy_on_vm_start) {
-        return return_bytes(guest, cell, out, &cell.config.configuration);
+    if state.callback.get() == Some(CallbackId::proxy_on_vm_start) {
+        return return_bytes(guest, state, out, &state.config.configuration);
     }
-    with_buffer(cell, BufferType::PluginConfiguration, |buffer| {
-        return_with(guest, cell, out, buffer.len(), |target| buffer.copy_to(0, target))
+    with_buffer(state, BufferType::PluginConfiguration, |buffer| {
+        return_with(guest, state, out, buffer.len(), |target| buffer.copy_to(0, target))
     })
 }
 
@@ -82,27 +87,27 @@ fn is_read_only(buffer_type: BufferType) -> bool {
 }
 
 /// Finds a buffer to read.
-fn with_buffer(cell: &VmCell, buffer_type: BufferType, f: impl FnOnce(&dyn Buffer) -> Answer) -> Answer {
-    let delivered = |kind| cell.delivery.borrow().kind == Some(kind);
+fn with_buffer(state: &InstanceState, buffer_type: BufferType, f: impl FnOnce(&dyn Buffer) -> Answer) -> Answer {
+    let delivered = |kind| state.delivery.borrow().kind == Some(kind);
     match buffer_type {
-        BufferType::VmConfiguration if cell.config.host.no_vm_configuration => Err(Status::NotFound),
-        BufferType::VmConfiguration => f(&cell.config.configuration),
+        BufferType::VmConfiguration if state.config.host.no_vm_configuration => Err(Status::NotFound),
+        BufferType::VmConfiguration => f(&state.config.configuration),
         BufferType::PluginConfiguration => {
             let config = {
-                let contexts = cell.contexts.borrow();
-                let (_, root) = contexts.root_of(cell.effective.get()).ok_or(Status::NotFound)?;
+                let contexts = state.contexts.borrow();
+                let (_, root) = contexts.root_of(state.effective.get()).ok_or(Status::NotFound)?;
                 root.config.clone()
             };
             f(&config.configuration)
         }
-        BufferType::HttpCallResponseBody if delivered(DeliveryKind::HttpCall) => f(&cell.delivery.borrow().http_body),
+        BufferType::HttpCallResponseBody if delivered(DeliveryKind::HttpCall) => f(&state.delivery.borrow().http_body),
         BufferType::GrpcReceiveBuffer if delivered(DeliveryKind::GrpcMessage) => {
-            f(&cell.delivery.borrow().grpc_message)
+            f(&state.delivery.borrow().grpc_message)
         }
-        BufferType::CallData if delivered(DeliveryKind::ForeignCall) => f(&cell.delivery.borrow().call_data),
+        BufferType::CallData if delivered(DeliveryKind::ForeignCall) => f(&state.delivery.borrow().call_data),
         _ => {
-            let contexts = cell.contexts.borrow();
-            let stream = contexts.stream(cell.effective.get()).ok_or(Status::NotFound)?;
+            let contexts = state.contexts.borrow();
+            let stream = contexts.stream(state.effective.get()).ok_or(Status::NotFound)?;
             f(stream.stream.buffer(buffer_type).ok_or(Status::NotFound)?)
         }
     }

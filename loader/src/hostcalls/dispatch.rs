@@ -3,8 +3,8 @@
 use dynvm_abi::table::HostcallId;
 use dynvm_abi::types::Status;
 
-use super::gate;
-use crate::vm::{Addr, Guest, VmCell};
+use super::slow_path;
+use crate::instance::{Addr, Guest, InstanceState};
 
 /// An argument as it comes, widened to 64 bits, to the type that the hostcall takes. What an ABI leaves undefined is cut off here.
 macro_rules! argument {
@@ -46,13 +46,13 @@ macro_rules! dispatchers {
         $(
             #[inline]
             #[allow(clippy::too_many_arguments, reason = "the ABI's")]
-            pub(crate) fn $name<G: Guest>(guest: &mut G, cell: &VmCell, $($param: u64),*) -> Status {
+            pub(crate) fn $name<G: Guest>(guest: &mut G, state: &InstanceState, $($param: u64),*) -> Status {
                 let id = HostcallId::$name;
-                let answer = |guest: &mut G| match implementation::$name(guest, cell, $(argument!($ty, $param)),*) {
+                let answer = |guest: &mut G| match implementation::$name(guest, state, $(argument!($ty, $param)),*) {
                     Ok(()) => Status::Ok,
                     Err(status) => status,
                 };
-                if cell.is_fast(id) { answer(guest) } else { gate::pass(guest, cell, id, &[$($param),*], answer) }
+                if state.is_fast(id) { answer(guest) } else { slow_path::pass(guest, state, id, &[$($param),*], answer) }
             }
         )*
     };

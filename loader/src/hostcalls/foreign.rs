@@ -4,7 +4,7 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::host::ForeignError;
-use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 impl From<ForeignError> for Status {
     fn from(error: ForeignError) -> Status {
@@ -21,7 +21,7 @@ impl From<ForeignError> for Status {
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 pub(super) fn proxy_call_foreign_function<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     name: Addr,
     name_size: u64,
     arguments: Addr,
@@ -31,18 +31,18 @@ pub(super) fn proxy_call_foreign_function<G: Guest>(
 ) -> Answer {
     let result = {
         let (name, arguments) = (guest.read(name, name_size)?, guest.read(arguments, arguments_size)?);
-        let of_stream = cell
+        let of_stream = state
             .contexts
             .borrow_mut()
-            .stream_mut(cell.effective.get())
+            .stream_mut(state.effective.get())
             .and_then(|stream| stream.stream.call_foreign_function(name, arguments));
         match of_stream {
             Some(result) => result?,
-            None => cell.services.foreign.call(name, arguments)?,
+            None => state.services.foreign.call(name, arguments)?,
         }
     };
     if data == Addr(0) || size == Addr(0) {
         return Ok(());
     }
-    return_bytes(guest, cell, Out { data, size }, &result)
+    return_bytes(guest, state, Out { data, size }, &result)
 }

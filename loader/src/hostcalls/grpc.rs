@@ -5,14 +5,15 @@ use std::time::Duration;
 use dynvm_abi::types::Status;
 
 use super::Answer;
-use crate::codec::pairs;
+use crate::header_pairs;
 use crate::host::{CallError, GrpcCall, GrpcSendError, GrpcTarget};
-use crate::vm::{Addr, CallKind, ContextId, Guest, Out, VmCell, return_bytes};
+use crate::id::ContextId;
+use crate::instance::{Addr, CallKind, Guest, InstanceState, Out, return_bytes};
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 pub(super) fn proxy_grpc_call<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     upstream: Addr,
     upstream_size: u64,
     service: Addr,
@@ -30,17 +31,17 @@ pub(super) fn proxy_grpc_call<G: Guest>(
         upstream: guest.read(upstream, upstream_size)?.to_vec(),
         service: guest.read(service, service_size)?.to_vec(),
         method: guest.read(method, method_size)?.to_vec(),
-        initial_metadata: pairs::decode(guest.read(metadata, metadata_size)?).unwrap_or_default(),
+        initial_metadata: header_pairs::decode(guest.read(metadata, metadata_size)?).unwrap_or_default(),
     };
     let message = guest.read(message, message_size)?.to_vec();
     let timeout = Duration::from_millis(timeout.into());
-    open(guest, cell, CallKind::GrpcCall, target, Some(message), timeout, token_out)
+    open(guest, state, CallKind::GrpcCall, target, Some(message), timeout, token_out)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 pub(super) fn proxy_grpc_stream<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     upstream: Addr,
     upstream_size: u64,
     service: Addr,
@@ -55,27 +56,27 @@ pub(super) fn proxy_grpc_stream<G: Guest>(
         upstream: guest.read(upstream, upstream_size)?.to_vec(),
         service: guest.read(service, service_size)?.to_vec(),
         method: guest.read(method, method_size)?.to_vec(),
-        initial_metadata: pairs::decode(guest.read(metadata, metadata_size)?).unwrap_or_default(),
+        initial_metadata: header_pairs::decode(guest.read(metadata, metadata_size)?).unwrap_or_default(),
     };
-    open(guest, cell, CallKind::GrpcStream, target, None, Duration::ZERO, token_out)
+    open(guest, state, CallKind::GrpcStream, target, None, Duration::ZERO, token_out)
 }
 
 fn open<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     kind: CallKind,
     target: GrpcTarget,
     message: Option<Vec<u8>>,
     timeout: Duration,
     token_out: Addr,
 ) -> Answer {
-    let root = cell.effective_root().ok_or(Status::InternalFailure)?;
+    let root = state.effective_root().ok_or(Status::InternalFailure)?;
     // Checked before the call is made; the plugin's value stays as it was unless the call is.
     guest.slice_mut(token_out, 4)?;
-    let token = cell.calls.borrow_mut().begin(kind, root);
+    let token = state.calls.borrow_mut().begin(kind, root);
     let call = GrpcCall { token, root: ContextId(root), target, message, timeout };
-    if let Err(error) = cell.services.grpc_calls.open(call) {
-        cell.calls.borrow_mut().end(token);
+    if let Err(error) = state.services.grpc_calls.open(call) {
+        state.calls.borrow_mut().end(token);
         return Err(match error {
             CallError::BadArgument => Status::ParseFailure,
             CallError::Internal => Status::InternalFailure,
@@ -86,51 +87,57 @@ fn open<G: Guest>(
 
 pub(super) fn proxy_grpc_send<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     token: u32,
     message: Addr,
     message_size: u64,
     end_stream: bool,
 ) -> Answer {
-    match cell.calls.borrow().find(token).map(|call| call.kind) {
+    match state.calls.borrow().find(token).map(|call| call.kind) {
         Some(CallKind::GrpcStream) => {}
         Some(_) => return Err(Status::BadArgument),
         None => return Err(Status::NotFound),
     }
     let message = guest.read(message, message_size)?;
-    cell.services.grpc_calls.send(token, message, end_stream).map_err(|error| match error {
+    state.services.grpc_calls.send(token, message, end_stream).map_err(|error| match error {
         GrpcSendError::BadArgument => Status::BadArgument,
         GrpcSendError::NotFound => Status::NotFound,
     })
 }
 
-pub(super) fn proxy_grpc_cancel<G: Guest>(_: &mut G, cell: &VmCell, token: u32) -> Answer {
-    is_grpc(cell, token)?;
-    cell.calls.borrow_mut().end(token);
-    cell.services.grpc_calls.cancel(token);
+pub(super) fn proxy_grpc_cancel<G: Guest>(_: &mut G, state: &InstanceState, token: u32) -> Answer {
+    is_grpc(state, token)?;
+    state.calls.borrow_mut().end(token);
+    state.services.grpc_calls.cancel(token);
     Ok(())
 }
 
 /// Ends a unary call as a cancel does; of a stream only the plugin's side ends, the rest may still come.
-pub(super) fn proxy_grpc_close<G: Guest>(_: &mut G, cell: &VmCell, token: u32) -> Answer {
-    if is_grpc(cell, token)? == CallKind::GrpcCall {
-        cell.calls.borrow_mut().end(token);
-        cell.services.grpc_calls.cancel(token);
+pub(super) fn proxy_grpc_close<G: Guest>(_: &mut G, state: &InstanceState, token: u32) -> Answer {
+    if is_grpc(state, token)? == CallKind::GrpcCall {
+        state.calls.borrow_mut().end(token);
+        state.services.grpc_calls.cancel(token);
     } else {
-        cell.services.grpc_calls.close(token);
+        state.services.grpc_calls.close(token);
     }
     Ok(())
 }
 
-fn is_grpc(cell: &VmCell, token: u32) -> Result<CallKind, Status> {
-    match cell.calls.borrow().find(token).map(|call| call.kind) {
+fn is_grpc(state: &InstanceState, token: u32) -> Result<CallKind, Status> {
+    match state.calls.borrow().find(token).map(|call| call.kind) {
         Some(kind @ (CallKind::GrpcCall | CallKind::GrpcStream)) => Ok(kind),
         _ => Err(Status::NotFound),
     }
 }
 
-pub(super) fn proxy_get_status<G: Guest>(guest: &mut G, cell: &VmCell, code: Addr, data: Addr, size: Addr) -> Answer {
-    let status = cell.call_status.borrow();
+pub(super) fn proxy_get_status<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    code: Addr,
+    data: Addr,
+    size: Addr,
+) -> Answer {
+    let status = state.call_status.borrow();
     guest.write_u32(code, status.code)?;
-    return_bytes(guest, cell, Out { data, size }, &status.message)
+    return_bytes(guest, state, Out { data, size }, &status.message)
 }

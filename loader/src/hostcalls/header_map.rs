@@ -8,39 +8,44 @@ use dynvm_abi::types::{MapType, Status};
 use dynvm_abi::version::AbiVersion;
 
 use super::Answer;
-use crate::codec::pairs;
+use crate::header_pairs;
 use crate::host::{HeaderMap, Headers};
-use crate::vm::{Addr, DeliveryKind, Guest, Out, VmCell, return_bytes, return_with};
+use crate::instance::{Addr, DeliveryKind, Guest, InstanceState, Out, return_bytes, return_with};
 
-pub(super) fn proxy_get_header_map_size<G: Guest>(guest: &mut G, cell: &VmCell, map_type: u32, size: Addr) -> Answer {
-    read(cell, map_type, |map| guest.write_size(size, map.len() as u64))
+pub(super) fn proxy_get_header_map_size<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    map_type: u32,
+    size: Addr,
+) -> Answer {
+    read(state, map_type, |map| guest.write_size(size, map.len() as u64))
 }
 
 pub(super) fn proxy_get_header_map_pairs<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     data: Addr,
     size: Addr,
 ) -> Answer {
-    read(cell, map_type, |map| {
+    read(state, map_type, |map| {
         let out = Out { data, size };
         if map.is_empty() {
-            return return_bytes(guest, cell, out, &[]);
+            return return_bytes(guest, state, out, &[]);
         }
-        return_with(guest, cell, out, pairs::encoded_len(map), |target| pairs::encode_into(map, target))
+        return_with(guest, state, out, header_pairs::encoded_len(map), |target| header_pairs::encode_into(map, target))
     })
 }
 
 pub(super) fn proxy_set_header_map_pairs<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     data: Addr,
     size: u64,
 ) -> Answer {
-    write(cell, map_type, |map| {
-        let lines = pairs::decode(guest.read(data, size)?).unwrap_or_default();
+    write(state, map_type, |map| {
+        let lines = header_pairs::decode(guest.read(data, size)?).unwrap_or_default();
         map.clear();
         for (name, value) in lines.iter() {
             map.add(name, value);
@@ -51,19 +56,19 @@ pub(super) fn proxy_set_header_map_pairs<G: Guest>(
 
 pub(super) fn proxy_get_header_map_value<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     key: Addr,
     key_size: u64,
     data: Addr,
     size: Addr,
 ) -> Answer {
-    read(cell, map_type, |map| {
+    read(state, map_type, |map| {
         let out = Out { data, size };
         match map.get(guest.read(key, key_size)?) {
-            Some(value) => return_bytes(guest, cell, out, value),
+            Some(value) => return_bytes(guest, state, out, value),
             // 0.1.0 has no status for an absent header.
-            None if cell.abi_version() == AbiVersion::V0_1_0 => return_bytes(guest, cell, out, &[]),
+            None if state.abi_version() == AbiVersion::V0_1_0 => return_bytes(guest, state, out, &[]),
             None => Err(Status::NotFound),
         }
     })
@@ -71,14 +76,14 @@ pub(super) fn proxy_get_header_map_value<G: Guest>(
 
 pub(super) fn proxy_add_header_map_value<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     key: Addr,
     key_size: u64,
     value: Addr,
     value_size: u64,
 ) -> Answer {
-    write(cell, map_type, |map| {
+    write(state, map_type, |map| {
         map.add(guest.read(key, key_size)?, guest.read(value, value_size)?);
         Ok(())
     })
@@ -86,14 +91,14 @@ pub(super) fn proxy_add_header_map_value<G: Guest>(
 
 pub(super) fn proxy_replace_header_map_value<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     key: Addr,
     key_size: u64,
     value: Addr,
     value_size: u64,
 ) -> Answer {
-    write(cell, map_type, |map| {
+    write(state, map_type, |map| {
         map.replace(guest.read(key, key_size)?, guest.read(value, value_size)?);
         Ok(())
     })
@@ -101,22 +106,22 @@ pub(super) fn proxy_replace_header_map_value<G: Guest>(
 
 pub(super) fn proxy_remove_header_map_value<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     map_type: u32,
     key: Addr,
     key_size: u64,
 ) -> Answer {
-    write(cell, map_type, |map| {
+    write(state, map_type, |map| {
         map.remove(guest.read(key, key_size)?);
         Ok(())
     })
 }
 
 /// Finds a map to read.
-fn read(cell: &VmCell, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) -> Answer {
+fn read(state: &InstanceState, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     if is_delivered(map_type) {
-        let delivery = cell.delivery.borrow();
+        let delivery = state.delivery.borrow();
         return match (map_type, delivery.kind) {
             (MapType::HttpCallResponseHeaders, Some(DeliveryKind::HttpCall)) => f(&delivery.http_headers),
             (MapType::HttpCallResponseTrailers, Some(DeliveryKind::HttpCall)) => f(&delivery.http_trailers),
@@ -124,31 +129,31 @@ fn read(cell: &VmCell, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) 
             | (MapType::GrpcReceiveTrailingMetadata, Some(DeliveryKind::GrpcTrailingMetadata)) => {
                 f(&delivery.grpc_metadata)
             }
-            _ => absent(cell).and_then(|none| f(&none)),
+            _ => absent(state).and_then(|none| f(&none)),
         };
     }
-    let contexts = cell.contexts.borrow();
-    match contexts.stream(cell.effective.get()).and_then(|stream| stream.stream.header_map(map_type)) {
+    let contexts = state.contexts.borrow();
+    match contexts.stream(state.effective.get()).and_then(|stream| stream.stream.header_map(map_type)) {
         Some(map) => f(map),
-        None => absent(cell).and_then(|none| f(&none)),
+        None => absent(state).and_then(|none| f(&none)),
     }
 }
 
 /// What is read where there is no map.
-fn absent(cell: &VmCell) -> Result<Headers, Status> {
-    if !cell.config.host.strict_header_maps {
+fn absent(state: &InstanceState) -> Result<Headers, Status> {
+    if !state.config.host.strict_header_maps {
         return Ok(Headers::new());
     }
-    let is_stream = cell.contexts.borrow().stream(cell.effective.get()).is_some();
+    let is_stream = state.contexts.borrow().stream(state.effective.get()).is_some();
     Err(if is_stream { Status::BadArgument } else { Status::Unimplemented })
 }
 
 /// Finds a map to change: only those of a stream can be.
-fn write(cell: &VmCell, map_type: u32, f: impl FnOnce(&mut dyn HeaderMap) -> Answer) -> Answer {
+fn write(state: &InstanceState, map_type: u32, f: impl FnOnce(&mut dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
-    let mut contexts = cell.contexts.borrow_mut();
-    let Some(stream) = contexts.stream_mut(cell.effective.get()) else {
-        return Err(if cell.config.host.strict_header_maps { Status::Unimplemented } else { Status::BadArgument });
+    let mut contexts = state.contexts.borrow_mut();
+    let Some(stream) = contexts.stream_mut(state.effective.get()) else {
+        return Err(if state.config.host.strict_header_maps { Status::Unimplemented } else { Status::BadArgument });
     };
     f(stream.stream.header_map_mut(map_type).ok_or(Status::BadArgument)?)
 }

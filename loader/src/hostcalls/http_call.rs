@@ -5,14 +5,15 @@ use std::time::Duration;
 use dynvm_abi::types::Status;
 
 use super::Answer;
-use crate::codec::pairs;
+use crate::header_pairs;
 use crate::host::{CallError, HttpCall};
-use crate::vm::{Addr, CallKind, ContextId, Guest, VmCell};
+use crate::id::ContextId;
+use crate::instance::{Addr, CallKind, Guest, InstanceState};
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 pub(super) fn proxy_http_call<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     upstream: Addr,
     upstream_size: u64,
     headers: Addr,
@@ -24,23 +25,23 @@ pub(super) fn proxy_http_call<G: Guest>(
     timeout: u32,
     token_out: Addr,
 ) -> Answer {
-    let root = cell.effective_root().ok_or(Status::InternalFailure)?;
+    let root = state.effective_root().ok_or(Status::InternalFailure)?;
     let mut call = HttpCall {
         token: 0,
         root: ContextId(root),
         upstream: guest.read(upstream, upstream_size)?.to_vec(),
-        headers: pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default(),
+        headers: header_pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default(),
         body: guest.read(body, body_size)?.to_vec(),
-        trailers: pairs::decode(guest.read(trailers, trailers_size)?).unwrap_or_default(),
+        trailers: header_pairs::decode(guest.read(trailers, trailers_size)?).unwrap_or_default(),
         timeout: Duration::from_millis(timeout.into()),
     };
     // Written before the call is made, so that none is under way whose token the plugin cannot have.
     guest.write_u32(token_out, 0)?;
-    call.token = cell.calls.borrow_mut().begin(CallKind::Http, root);
+    call.token = state.calls.borrow_mut().begin(CallKind::Http, root);
     let token = call.token;
     guest.write_u32(token_out, token)?;
-    cell.services.http_calls.dispatch(call).map_err(|error| {
-        cell.calls.borrow_mut().end(token);
+    state.services.http_calls.dispatch(call).map_err(|error| {
+        state.calls.borrow_mut().end(token);
         match error {
             CallError::BadArgument => Status::BadArgument,
             CallError::Internal => Status::InternalFailure,

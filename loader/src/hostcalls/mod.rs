@@ -1,6 +1,6 @@
 //! The hostcalls: each written once, for every backend.
 //!
-//! A hostcall is a function of the plugin's memory ([`Guest`](crate::vm::Guest)), the VM's state ([`VmCell`](crate::vm::VmCell)) and its
+//! A hostcall is a function of the plugin's memory ([`Guest`](crate::instance::Guest)), the VM's state ([`InstanceState`](crate::instance::InstanceState)) and its
 //! arguments. The backends call them through [`dispatch`], which is generated from the table of the ABI: on the fast path one test of a
 //! bit and the hostcall itself, else with the checks of [`gate`] around it.
 
@@ -8,7 +8,6 @@ mod buffer;
 mod context;
 pub(crate) mod dispatch;
 mod foreign;
-mod gate;
 mod grpc;
 mod header_map;
 mod http_call;
@@ -17,6 +16,7 @@ mod metric;
 mod property;
 mod shared_data;
 mod shared_queue;
+mod slow_path;
 mod stream;
 mod timer;
 #[cfg(feature = "wasm")]

@@ -4,7 +4,7 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::host::{PropertyError, PropertyPath};
-use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 impl From<PropertyError> for Status {
     fn from(error: PropertyError) -> Status {
@@ -20,41 +20,41 @@ impl From<PropertyError> for Status {
 /// The plugin's own properties first, then the stream's, then the host's; or one context's alone, if the host is of that kind.
 pub(super) fn proxy_get_property<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     path: Addr,
     path_size: u64,
     data: Addr,
     size: Addr,
 ) -> Answer {
     let out = Out { data, size };
-    let contexts = cell.contexts.borrow();
+    let contexts = state.contexts.borrow();
     let path = PropertyPath::new(guest.read(path, path_size)?);
-    let separate = cell.config.host.separate_properties;
-    let root = contexts.root_of(cell.effective.get()).map(|(_, root)| root);
+    let separate = state.config.host.separate_properties;
+    let root = contexts.root_of(state.effective.get()).map(|(_, root)| root);
     let own = match path.as_bytes() {
         _ if separate => None,
         b"plugin_name" => root.map(|root| root.config.name.as_str()),
         b"plugin_root_id" => Some(root.map_or("", |root| &root.config.root_id)),
-        b"plugin_vm_id" => Some(cell.config.vm_id.as_str()),
+        b"plugin_vm_id" => Some(state.config.vm_id.as_str()),
         _ => None,
     };
     if let Some(own) = own {
-        return return_bytes(guest, cell, out, own.as_bytes());
+        return return_bytes(guest, state, out, own.as_bytes());
     }
-    if let Some(stream) = contexts.stream(cell.effective.get()) {
+    if let Some(stream) = contexts.stream(state.effective.get()) {
         match stream.stream.property(path) {
-            Ok(value) => return return_bytes(guest, cell, out, &value),
+            Ok(value) => return return_bytes(guest, state, out, &value),
             Err(PropertyError::NotFound) if !separate => {}
             Err(error) => return Err(error.into()),
         }
     }
-    let value = cell.services.properties.property(path)?;
-    return_bytes(guest, cell, out, &value)
+    let value = state.services.properties.property(path)?;
+    return_bytes(guest, state, out, &value)
 }
 
 pub(super) fn proxy_set_property<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     path: Addr,
     path_size: u64,
     value: Addr,
@@ -62,10 +62,10 @@ pub(super) fn proxy_set_property<G: Guest>(
 ) -> Answer {
     let path = PropertyPath::new(guest.read(path, path_size)?);
     let value = guest.read(value, value_size)?;
-    let mut contexts = cell.contexts.borrow_mut();
-    let set = match contexts.stream_mut(cell.effective.get()) {
+    let mut contexts = state.contexts.borrow_mut();
+    let set = match contexts.stream_mut(state.effective.get()) {
         Some(stream) => stream.stream.set_property(path, value),
-        None => cell.services.properties.set_property(path, value),
+        None => state.services.properties.set_property(path, value),
     };
     set.map_err(Status::from)
 }

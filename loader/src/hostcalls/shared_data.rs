@@ -3,11 +3,11 @@
 use dynvm_abi::types::Status;
 
 use super::Answer;
-use crate::vm::{Addr, Guest, Out, VmCell, return_bytes};
+use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 pub(super) fn proxy_get_shared_data<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     key: Addr,
     key_size: u64,
     data: Addr,
@@ -15,14 +15,14 @@ pub(super) fn proxy_get_shared_data<G: Guest>(
     cas_out: Addr,
 ) -> Answer {
     let key = guest.read(key, key_size)?;
-    let (value, cas) = cell.services.shared_data.get(&cell.config.vm_id, key).ok_or(Status::NotFound)?;
-    return_bytes(guest, cell, Out { data, size }, &value)?;
+    let (value, cas) = state.services.shared_data.get(&state.config.vm_id, key).ok_or(Status::NotFound)?;
+    return_bytes(guest, state, Out { data, size }, &value)?;
     guest.write_u32(cas_out, cas)
 }
 
 pub(super) fn proxy_set_shared_data<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     key: Addr,
     key_size: u64,
     value: Addr,
@@ -30,5 +30,5 @@ pub(super) fn proxy_set_shared_data<G: Guest>(
     cas: u32,
 ) -> Answer {
     let (key, value) = (guest.read(key, key_size)?, guest.read(value, value_size)?);
-    cell.services.shared_data.set(&cell.config.vm_id, key, value, cas).map_err(|_| Status::CasMismatch)
+    state.services.shared_data.set(&state.config.vm_id, key, value, cas).map_err(|_| Status::CasMismatch)
 }

@@ -4,25 +4,26 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::host::{Consumer, DequeueError};
-use crate::vm::{Addr, ContextId, Guest, Out, VmCell, return_bytes};
+use crate::id::ContextId;
+use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 pub(super) fn proxy_register_shared_queue<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     name: Addr,
     name_size: u64,
     queue_out: Addr,
 ) -> Answer {
-    let root = ContextId(cell.effective_root().unwrap_or(0));
-    let consumer = Consumer { root, waker: cell.services.queue_waker.clone() };
+    let root = ContextId(state.effective_root().unwrap_or(0));
+    let consumer = Consumer { root, waker: state.services.queue_waker.clone() };
     let name = guest.read(name, name_size)?;
-    let queue = cell.services.shared_queues.register(&cell.config.vm_id, name, consumer);
+    let queue = state.services.shared_queues.register(&state.config.vm_id, name, consumer);
     guest.write_u32(queue_out, queue)
 }
 
 pub(super) fn proxy_resolve_shared_queue<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     vm_id: Addr,
     vm_id_size: u64,
     name: Addr,
@@ -30,33 +31,33 @@ pub(super) fn proxy_resolve_shared_queue<G: Guest>(
     queue_out: Addr,
 ) -> Answer {
     let vm_id = String::from_utf8_lossy(guest.read(vm_id, vm_id_size)?);
-    let vm_id = if vm_id.is_empty() { cell.config.vm_id.as_str() } else { &vm_id };
+    let vm_id = if vm_id.is_empty() { state.config.vm_id.as_str() } else { &vm_id };
     let name = guest.read(name, name_size)?;
-    let queue = cell.services.shared_queues.resolve(vm_id, name).ok_or(Status::NotFound)?;
+    let queue = state.services.shared_queues.resolve(vm_id, name).ok_or(Status::NotFound)?;
     guest.write_u32(queue_out, queue)
 }
 
 pub(super) fn proxy_enqueue_shared_queue<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     queue: u32,
     value: Addr,
     value_size: u64,
 ) -> Answer {
     let value = guest.read(value, value_size)?;
-    cell.services.shared_queues.enqueue(queue, value).map_err(|_| Status::NotFound)
+    state.services.shared_queues.enqueue(queue, value).map_err(|_| Status::NotFound)
 }
 
 pub(super) fn proxy_dequeue_shared_queue<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     queue: u32,
     data: Addr,
     size: Addr,
 ) -> Answer {
-    let value = cell.services.shared_queues.dequeue(queue).map_err(|error| match error {
+    let value = state.services.shared_queues.dequeue(queue).map_err(|error| match error {
         DequeueError::Empty => Status::Empty,
         DequeueError::UnknownQueue => Status::NotFound,
     })?;
-    return_bytes(guest, cell, Out { data, size }, &value)
+    return_bytes(guest, state, Out { data, size }, &value)
 }

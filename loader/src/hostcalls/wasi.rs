@@ -5,7 +5,7 @@
 
 use dynvm_abi::types::{LogLevel, Status};
 
-use crate::vm::{Addr, Guest, Phase, VmCell};
+use crate::instance::{Addr, Guest, InstanceState, Phase};
 
 pub(crate) const SUCCESS: u32 = 0;
 const BADF: u32 = 8;
@@ -82,22 +82,22 @@ pub(crate) const INERT: &[(&str, &str, Inert)] = &[
     ("sock_shutdown", "ii", Inert::Always(NOTSUP)),
 ];
 
-/// Whether a function may be called now; else what to answer, or a failure of the VM that is noted in the cell.
-pub(crate) fn permit(cell: &VmCell, name: &str) -> Answer {
-    if cell.phase() == Phase::Allocating
+/// Whether a function may be called now; else what to answer, or a failure of the VM that is noted in the state.
+pub(crate) fn permit(state: &InstanceState, name: &str) -> Answer {
+    if state.phase() == Phase::Allocating
         && !matches!(name, "fd_write" | "clock_time_get" | "poll_oneoff" | "sched_yield")
     {
-        cell.fail_with(
+        state.fail_with(
             crate::FailureKind::Restricted,
             format!("the plugin called {name} from its allocator, where only proxy_log, fd_write and clock_time_get are allowed"),
         );
         return Err(NOTCAPABLE);
     }
-    if cell.config.capabilities.allows(name) {
+    if state.config.capabilities.allows(name) {
         return Ok(());
     }
     let text = format!("the plugin called {name}, which its capability restriction does not allow");
-    cell.log(LogLevel::Error, text.as_bytes());
+    state.log(LogLevel::Error, text.as_bytes());
     Err(NOTCAPABLE)
 }
 
@@ -111,7 +111,14 @@ fn read_u32<G: Guest>(guest: &G, addr: u64) -> Result<u32, u32> {
 }
 
 /// Standard output to the log: 1 as info, 2 as error, without one newline at the end.
-pub(crate) fn fd_write<G: Guest>(guest: &mut G, cell: &VmCell, fd: u32, iovs: u32, count: u32, written: u32) -> Answer {
+pub(crate) fn fd_write<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    fd: u32,
+    iovs: u32,
+    count: u32,
+    written: u32,
+) -> Answer {
     let level = match fd {
         STDOUT => LogLevel::Info,
         STDERR => LogLevel::Error,
@@ -128,13 +135,13 @@ pub(crate) fn fd_write<G: Guest>(guest: &mut G, cell: &VmCell, fd: u32, iovs: u3
         text.pop();
     }
     if len > 0 {
-        cell.log(level, &text);
+        state.log(level, &text);
     }
     guest.write_u32(Addr(written.into()), len).map_err(fault)
 }
 
 /// Standard output and error are character devices that may be written.
-pub(crate) fn fd_fdstat_get<G: Guest>(guest: &mut G, _: &VmCell, fd: u32, stat: u32) -> Answer {
+pub(crate) fn fd_fdstat_get<G: Guest>(guest: &mut G, _: &InstanceState, fd: u32, stat: u32) -> Answer {
     const FILETYPE_CHARACTER_DEVICE: u8 = 2;
     const RIGHTS_FD_WRITE: u64 = 64;
     if !matches!(fd, STDOUT | STDERR) {
@@ -147,9 +154,9 @@ pub(crate) fn fd_fdstat_get<G: Guest>(guest: &mut G, _: &VmCell, fd: u32, stat: 
     Ok(())
 }
 
-pub(crate) fn environ_get<G: Guest>(guest: &mut G, cell: &VmCell, pointers: u32, strings: u32) -> Answer {
+pub(crate) fn environ_get<G: Guest>(guest: &mut G, state: &InstanceState, pointers: u32, strings: u32) -> Answer {
     let (mut pointer, mut at) = (u64::from(pointers), u64::from(strings));
-    for (name, value) in &cell.config.environment {
+    for (name, value) in &state.config.environment {
         guest.write_u32(Addr(pointer), at as u32).map_err(fault)?;
         let entry = format!("{name}={value}\0");
         guest.slice_mut(Addr(at), entry.len()).map_err(fault)?.copy_from_slice(entry.as_bytes());
@@ -159,35 +166,41 @@ pub(crate) fn environ_get<G: Guest>(guest: &mut G, cell: &VmCell, pointers: u32,
     Ok(())
 }
 
-pub(crate) fn environ_sizes_get<G: Guest>(guest: &mut G, cell: &VmCell, count: u32, size: u32) -> Answer {
-    let environment = &cell.config.environment;
+pub(crate) fn environ_sizes_get<G: Guest>(guest: &mut G, state: &InstanceState, count: u32, size: u32) -> Answer {
+    let environment = &state.config.environment;
     let bytes: usize = environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     guest.write_u32(Addr(count.into()), environment.len() as u32).map_err(fault)?;
     guest.write_u32(Addr(size.into()), bytes as u32).map_err(fault)
 }
 
-pub(crate) fn args_sizes_get<G: Guest>(guest: &mut G, _: &VmCell, count: u32, size: u32) -> Answer {
+pub(crate) fn args_sizes_get<G: Guest>(guest: &mut G, _: &InstanceState, count: u32, size: u32) -> Answer {
     guest.write_u32(Addr(count.into()), 0).map_err(fault)?;
     guest.write_u32(Addr(size.into()), 0).map_err(fault)
 }
 
-pub(crate) fn clock_time_get<G: Guest>(guest: &mut G, cell: &VmCell, clock: u32, _precision: u64, time: u32) -> Answer {
+pub(crate) fn clock_time_get<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    clock: u32,
+    _precision: u64,
+    time: u32,
+) -> Answer {
     let now = match clock {
-        0 => cell.services.clock.realtime_ns(),
-        1 => cell.services.clock.monotonic_ns(),
+        0 => state.services.clock.realtime_ns(),
+        1 => state.services.clock.monotonic_ns(),
         _ => return Err(NOTSUP),
     };
     guest.write_u64(Addr(time.into()), now).map_err(fault)
 }
 
-pub(crate) fn clock_res_get<G: Guest>(guest: &mut G, _: &VmCell, clock: u32, resolution: u32) -> Answer {
+pub(crate) fn clock_res_get<G: Guest>(guest: &mut G, _: &InstanceState, clock: u32, resolution: u32) -> Answer {
     if clock > 1 {
         return Err(NOTSUP);
     }
     guest.write_u64(Addr(resolution.into()), 1).map_err(fault)
 }
 
-pub(crate) fn random_get<G: Guest>(guest: &mut G, cell: &VmCell, target: u32, len: u32) -> Answer {
+pub(crate) fn random_get<G: Guest>(guest: &mut G, state: &InstanceState, target: u32, len: u32) -> Answer {
     if u64::from(len) > MAX_RANDOM {
         return Err(INVAL);
     }
@@ -195,13 +208,13 @@ pub(crate) fn random_get<G: Guest>(guest: &mut G, cell: &VmCell, target: u32, le
         return Ok(());
     }
     let target = guest.slice_mut(Addr(target.into()), len as usize).map_err(fault)?;
-    if cell.services.random.fill(target) { Ok(()) } else { Err(NOSYS) }
+    if state.services.random.fill(target) { Ok(()) } else { Err(NOSYS) }
 }
 
 /// Nothing is ever ready, and nobody waits.
 pub(crate) fn poll_oneoff<G: Guest>(
     guest: &mut G,
-    _: &VmCell,
+    _: &InstanceState,
     _in: u32,
     _out: u32,
     _count: u32,

@@ -2,30 +2,10 @@
 
 use dynvm_abi::version::AbiVersion;
 
-use super::{ArtifactKind, Code, Loader, Module, ModuleInfo, OfFile};
+use super::{Code, Loader, Module, OfFile};
+use crate::artifact::{ArtifactKind, BackendPreference, Choice, ModuleInfo};
 use crate::bundle::{Bundle, Image, this_machine};
 use crate::error::LoadError;
-
-/// Which part of a fat plugin runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BackendPreference {
-    /// The native image for this machine, where there is one, it is allowed, and it loads; else the wasm module.
-    #[default]
-    Native,
-    /// The wasm module, always. Shared objects by themselves are not affected.
-    Wasm,
-}
-
-/// The part of a fat plugin that was taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Choice {
-    /// [`ArtifactKind::Native`] or [`ArtifactKind::Wasm`].
-    pub part: ArtifactKind,
-    /// Why, for people: `native image for x86_64`, or why the wasm module runs instead: `native plugins are not allowed`.
-    pub reason: String,
-}
 
 /// Takes an artifact apart; `None`: it is not a fat plugin.
 pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>, LoadError> {

@@ -2,7 +2,6 @@
 
 #[cfg(feature = "bundle")]
 pub(crate) mod fat;
-mod kind;
 #[cfg(feature = "native")]
 pub(crate) mod native;
 #[cfg(feature = "trust")]
@@ -16,17 +15,15 @@ use std::sync::Arc;
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
-use sha2::{Digest as _, Sha256};
 
 #[cfg(feature = "bundle")]
-pub use fat::{BackendPreference, Choice};
-pub use kind::{ArtifactKind, BackendKind};
-
+use crate::artifact::BackendPreference;
+use crate::artifact::{ArtifactKind, BackendKind, ModuleInfo};
 use crate::error::{LoadError, StartError};
-use crate::events;
+use crate::instance::{Backend, InstanceState};
+use crate::telemetry;
 #[cfg(feature = "trust")]
 use crate::trust::TrustPolicy;
-use crate::vm::{Backend, VmCell};
 
 /// What a trust policy knows of the file that an artifact comes from.
 #[cfg(feature = "trust")]
@@ -138,9 +135,9 @@ impl Loader {
 
     /// Loads what has been checked, or need not be.
     fn load_trusted(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
-        let _loading = events::loading(name);
+        let _loading = telemetry::loading(name);
         let loaded = self.load(name, bytes, file);
-        events::loaded(name, &loaded);
+        telemetry::loaded(name, &loaded);
         loaded
     }
 
@@ -206,39 +203,6 @@ enum Code {
     Wasm(wasm::WasmModule),
 }
 
-/// What is known of a module.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ModuleInfo {
-    /// The file, or the name it was loaded by.
-    pub name: String,
-    /// What runs. Of a fat plugin, the part that was chosen.
-    pub kind: ArtifactKind,
-    /// Size of the artifact in bytes. Of a fat plugin, all of it.
-    pub size: usize,
-    /// SHA-256 of the artifact, in hexadecimal.
-    pub sha256: String,
-    /// The ABI version that it was built for.
-    pub abi_version: AbiVersion,
-    /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
-    #[cfg(feature = "bundle")]
-    pub chosen: Option<Choice>,
-}
-
-impl ModuleInfo {
-    fn new(name: &str, kind: ArtifactKind, artifact: &[u8], abi_version: AbiVersion) -> ModuleInfo {
-        ModuleInfo {
-            name: name.to_owned(),
-            kind,
-            size: artifact.len(),
-            sha256: sha256(artifact),
-            abi_version,
-            #[cfg(feature = "bundle")]
-            chosen: None,
-        }
-    }
-}
-
 impl Module {
     fn new(info: ModuleInfo, code: Code) -> Module {
         Module { inner: Arc::new(Inner { info, code }) }
@@ -283,12 +247,12 @@ impl Module {
         }
     }
 
-    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<Box<dyn Backend>, StartError> {
+    pub(crate) fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Backend>, StartError> {
         match &self.inner.code {
             #[cfg(feature = "native")]
-            Code::Native(module) => Ok(Box::new(module.instantiate(cell)?)),
+            Code::Native(module) => Ok(Box::new(module.instantiate(state)?)),
             #[cfg(feature = "wasm")]
-            Code::Wasm(module) => Ok(Box::new(module.instantiate(cell)?)),
+            Code::Wasm(module) => Ok(Box::new(module.instantiate(state)?)),
         }
     }
 }
@@ -296,18 +260,5 @@ impl Module {
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.inner.info.fmt(f)
-    }
-}
-
-/// SHA-256 in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The remark on an import that the host does not have: of another version, misspelled, or not of this ABI at all.
-pub(crate) fn import_remark(name: &str) -> String {
-    match dynvm_abi::table::hostcall(name) {
-        Some(hostcall) => format!("{name} (only in {})", hostcall.versions),
-        None => name.to_owned(),
     }
 }

@@ -29,9 +29,9 @@
 //! # fn main() {}
 //! ```
 
+mod counters;
 mod histogram;
 pub mod prometheus;
-mod slots;
 mod snapshot;
 mod state;
 mod vm;
@@ -43,7 +43,7 @@ pub use histogram::Distribution;
 pub use snapshot::{CallbackSnapshot, ModuleSnapshot, ModuleVersion, PluginSnapshot, PluginStarts, Reloads, Snapshot};
 pub(crate) use vm::{PluginObserved, VmObserved};
 
-use crate::module::BackendKind;
+use crate::artifact::BackendKind;
 use state::State;
 
 /// Counts what the VMs do that it is given to, in any number of threads.

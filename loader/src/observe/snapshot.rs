@@ -4,8 +4,8 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use super::histogram::{Distribution, Histogram};
+use crate::artifact::BackendKind;
 use crate::error::FailureKind;
-use crate::module::BackendKind;
 use crate::rollout::RolloutSnapshot;
 
 /// All that an [`Observer`](super::Observer) has seen.

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::slots::{PluginSlots, VmSlots};
+use super::counters::{PluginSlots, VmSlots};
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::Module;
-use crate::module::BackendKind;
+use crate::artifact::BackendKind;
 use crate::rollout::Counters;
 
 /// A name, and what runs it.

@@ -8,10 +8,10 @@ use std::time::Duration;
 use dynvm_abi::table::CallbackId;
 
 use super::Observer;
-use super::slots::{PluginSlots, VmSlots};
+use super::counters::{PluginSlots, VmSlots};
 use crate::Module;
+use crate::artifact::BackendKind;
 use crate::error::{FailureKind, StartError};
-use crate::module::BackendKind;
 
 /// Callbacks between two readings of a VM's memory.
 const MEMORY_PERIOD: u32 = 64;

@@ -2,8 +2,8 @@
 
 use super::recording::Step;
 use super::view::{BUFFERS, Change, MAPS, View};
+use crate::call_trace::{Event, Named, escaped, list};
 use crate::host::Headers;
-use crate::trace::{Event, Named, escaped, list};
 
 /// In what two plugins may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -7,9 +7,9 @@ use dynvm_abi::types::{LogLevel, PeerType, Status};
 
 use super::Arm;
 use super::view::{Change, View};
+use crate::call_trace::{Event, Named, Value};
 use crate::deploy::StreamRef;
 use crate::host::HttpCallResponse;
-use crate::trace::{Event, Named, Value};
 use crate::{BackendKind, ContextId, Vm};
 
 /// A stream, from its context to its end.
@@ -144,7 +144,7 @@ impl Recording {
     }
 
     fn look(&mut self, vm: &Vm, context: Option<ContextId>) -> Vec<Change> {
-        let view = context.and_then(|context| vm.look_at_stream(context, View::of));
+        let view = context.and_then(|context| vm.with_stream(context, View::of));
         view.map(|view| self.view.become_view(view)).unwrap_or_default()
     }
 

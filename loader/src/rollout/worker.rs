@@ -12,7 +12,7 @@ use super::recording::Recording;
 use super::share::{Points, point_of};
 use super::{Arm, Rollout};
 use crate::deploy::{StreamRef, Worker};
-use crate::error::{CallFailed, StartError};
+use crate::error::{CallError, StartError};
 use crate::host::{HttpCallResponse, Services, Stream};
 use crate::{ContextId, Vm};
 
@@ -96,7 +96,7 @@ impl RolloutWorker {
     /// # Errors
     ///
     /// As [`Vm::create_stream`].
-    pub fn create_stream(&mut self, key: Option<&[u8]>, stream: Box<dyn Stream>) -> Result<RolloutStream, CallFailed> {
+    pub fn create_stream(&mut self, key: Option<&[u8]>, stream: Box<dyn Stream>) -> Result<RolloutStream, CallError> {
         let (split, shadow) = (self.rollout.split(), self.rollout.shadow());
         let points = &mut self.points;
         let mut point = |salt| key.map_or_else(|| points.next(), |key| point_of(key, salt));
@@ -111,7 +111,7 @@ impl RolloutWorker {
         self.create_recorded(arm, stream)
     }
 
-    fn create_recorded(&mut self, arm: Arm, stream: Box<dyn Stream>) -> Result<RolloutStream, CallFailed> {
+    fn create_recorded(&mut self, arm: Arm, stream: Box<dyn Stream>) -> Result<RolloutStream, CallError> {
         let shared = self.rollout.shared.clone();
         let number = shared.counters.next_recording();
         let (max, version) = (shared.config.max_recording, self.arm(arm).version());
@@ -164,7 +164,7 @@ impl RolloutWorker {
         version: u64,
         token: u32,
         response: HttpCallResponse,
-    ) -> Result<(), CallFailed> {
+    ) -> Result<(), CallError> {
         let is_its = |recording: &&mut Recording| {
             recording.arm == arm && recording.version == version && recording.tokens.contains(&token)
         };
@@ -173,7 +173,7 @@ impl RolloutWorker {
             Arm::Stable => Some(&mut self.stable),
             Arm::Candidate => self.candidate.as_mut(),
         };
-        let (vm, _) = worker.and_then(|worker| worker.vm(version)).ok_or(CallFailed::UnknownToken(token))?;
+        let (vm, _) = worker.and_then(|worker| worker.vm(version)).ok_or(CallError::UnknownToken(token))?;
         match recording {
             None => vm.on_http_call_response(token, response),
             Some(recording) => {

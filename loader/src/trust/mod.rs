@@ -41,7 +41,7 @@ pub use file::{Artifact, FileFacts};
 #[cfg(feature = "policy-file")]
 pub use policy_file::PolicyError;
 pub use signature::{KeyId, PublicKey, SignatureError, verify_signature};
-pub use verdict::{Finding, Outcome, Rule, Verdict};
+pub use verdict::{Outcome, Rule, Verdict, Violation};
 
 use crate::{ArtifactKind, LoadError};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::file::{FileFacts, Node};
 use super::signature::{PublicKey, SignatureError, verify_signature};
-use super::verdict::{Finding, Rule, Verdict};
+use super::verdict::{Rule, Verdict, Violation};
 use super::{Evidence, Require, Rules, Sha256Digest};
 use crate::ArtifactKind;
 
@@ -17,7 +17,7 @@ pub(super) fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
         let list = &mut findings;
         list.extend(rules.sha256.as_ref().map(|allowed| sha256(allowed, evidence.bytes, section)));
         list.extend(rules.keys.as_ref().map(|keys| signature(keys, evidence, section)));
-        let mut of_file = |rule: Rule, apply: &dyn Fn(&FileFacts) -> Finding| {
+        let mut of_file = |rule: Rule, apply: &dyn Fn(&FileFacts) -> Violation| {
             list.push(evidence.file.map_or_else(|| no_file(rule, section), apply));
         };
         if let Some(owners) = &rules.owners {
@@ -33,10 +33,10 @@ pub(super) fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
     Verdict::new(findings, rules.require == Require::Any)
 }
 
-fn allow(allowed: bool, section: &str) -> Finding {
+fn allow(allowed: bool, section: &str) -> Violation {
     let kind = if section == "[native]" { "native code" } else { "wasm" };
     if allowed {
-        return Finding::holds(Rule::Allow, format!("{kind} is allowed"));
+        return Violation::holds(Rule::Allow, format!("{kind} is allowed"));
     }
     let remedy = if section == "[native]" {
         "native code runs with all rights of the process: set allow = true under [native], with rules for what is trusted, or load the \
@@ -44,29 +44,29 @@ fn allow(allowed: bool, section: &str) -> Finding {
     } else {
         "set allow = true under [wasm], or leave it out"
     };
-    Finding::fails(Rule::Allow, format!("{kind} is not allowed"), remedy)
+    Violation::fails(Rule::Allow, format!("{kind} is not allowed"), remedy)
 }
 
-fn sha256(allowed: &[Sha256Digest], bytes: &[u8], section: &str) -> Finding {
+fn sha256(allowed: &[Sha256Digest], bytes: &[u8], section: &str) -> Violation {
     let digest = Sha256Digest::of(bytes);
     if allowed.contains(&digest) {
-        return Finding::holds(Rule::Sha256, format!("{digest} is listed"));
+        return Violation::holds(Rule::Sha256, format!("{digest} is listed"));
     }
     let remedy = format!("if this is the artifact that you want, add that to sha256 under {section}");
-    Finding::fails(Rule::Sha256, format!("{digest} is not listed"), remedy)
+    Violation::fails(Rule::Sha256, format!("{digest} is not listed"), remedy)
 }
 
-fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Finding {
+fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Violation {
     let ids = list(keys.iter().map(PublicKey::id));
     let Some(text) = evidence.signature else {
         let remedy = format!(
             "sign it with one of the keys under {section} ({ids}): minisign -Sm {} writes the .minisig beside it",
             evidence.name
         );
-        return Finding::fails(Rule::Signature, "there is no signature", remedy);
+        return Violation::fails(Rule::Signature, "there is no signature", remedy);
     };
     match verify_signature(keys, evidence.signed.unwrap_or(evidence.bytes), text) {
-        Ok(id) => Finding::holds(Rule::Signature, format!("signed with the key {id}")),
+        Ok(id) => Violation::holds(Rule::Signature, format!("signed with the key {id}")),
         Err(error) => {
             let remedy = match error {
                 SignatureError::Malformed => "take the signature from where the artifact comes from".to_owned(),
@@ -80,18 +80,18 @@ fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Find
                         .to_owned()
                 }
             };
-            Finding::fails(Rule::Signature, error.to_string(), remedy)
+            Violation::fails(Rule::Signature, error.to_string(), remedy)
         }
     }
 }
 
 /// A rule about files, of bytes that come from memory: it cannot hold.
-fn no_file(rule: Rule, section: &str) -> Finding {
+fn no_file(rule: Rule, section: &str) -> Violation {
     let remedy = format!("load it from a file, or leave {rule} out of {section}");
-    Finding::fails(rule, "the artifact comes from memory, not from a file", remedy)
+    Violation::fails(rule, "the artifact comes from memory, not from a file", remedy)
 }
 
-fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Finding {
+fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Violation {
     let others = |node: &&Node, root_may: bool| {
         node.access.is_none_or(|access| !(owners.contains(&access.uid) || root_may && access.uid == 0))
     };
@@ -101,19 +101,19 @@ fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Finding {
     let uid =
         |node: &Node| node.access.map_or_else(|| "nobody known".to_owned(), |access| format!("uid {}", access.uid));
     if wrong.is_empty() {
-        return Finding::holds(Rule::Owner, format!("the file belongs to {}", uid(&facts.file)));
+        return Violation::holds(Rule::Owner, format!("the file belongs to {}", uid(&facts.file)));
     }
     let belongs = wrong.iter().map(|node| format!("{} belongs to {}", node.path.display(), uid(node)));
     let remedy = format!("chown to one of the owners under {section} (uid {}), or add that user", list(owners));
-    Finding::fails(Rule::Owner, list(belongs), remedy)
+    Violation::fails(Rule::Owner, list(belongs), remedy)
 }
 
-fn mode(facts: &FileFacts, section: &str) -> Finding {
+fn mode(facts: &FileFacts, section: &str) -> Violation {
     let wrong: Vec<&Node> = (Some(&facts.file).filter(|file| file.access.is_none_or(|a| a.others_write())).into_iter())
         .chain(facts.folders.iter().filter(|folder| folder.access.is_none_or(|a| a.others_replace())))
         .collect();
     if wrong.is_empty() {
-        return Finding::holds(Rule::Mode, "only their owners can write the file and the folders above it");
+        return Violation::holds(Rule::Mode, "only their owners can write the file and the folders above it");
     }
     let modes = wrong.iter().map(|node| match node.access {
         Some(access) => format!("{} (mode {:04o})", node.path.display(), access.mode),
@@ -121,21 +121,21 @@ fn mode(facts: &FileFacts, section: &str) -> Finding {
     });
     let paths = wrong.iter().map(|node| node.path.display().to_string()).collect::<Vec<_>>().join(" ");
     let remedy = format!("chmod go-w {paths}, or leave only_owner_writes out of {section}");
-    Finding::fails(Rule::Mode, format!("others than the owner can write {}", list(modes)), remedy)
+    Violation::fails(Rule::Mode, format!("others than the owner can write {}", list(modes)), remedy)
 }
 
-fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &str) -> Finding {
+fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &str) -> Violation {
     // Each time: what a link of the operator's points to may change with a deploy.
     let inside = |directory: &&Path| directory.canonicalize().is_ok_and(|real| facts.path().starts_with(real));
     if let Some(directory) = directories.iter().map(AsRef::as_ref).find(inside) {
-        return Finding::holds(Rule::Directory, format!("{} is in {}", facts.path().display(), directory.display()));
+        return Violation::holds(Rule::Directory, format!("{} is in {}", facts.path().display(), directory.display()));
     }
     let named = list(directories.iter().map(|directory| match directory.canonicalize() {
         Ok(_) => directory.display().to_string(),
         Err(error) => format!("{} ({error})", directory.display()),
     }));
     let remedy = format!("install it there, or add its folder to directories under {section}");
-    Finding::fails(Rule::Directory, format!("{} is not in {named}", facts.path().display()), remedy)
+    Violation::fails(Rule::Directory, format!("{} is not in {named}", facts.path().display()), remedy)
 }
 
 fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {

@@ -34,7 +34,7 @@ pub enum Outcome {
 /// What was found for one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Finding {
+pub struct Violation {
     /// The rule.
     pub rule: Rule,
     /// Whether it holds.
@@ -48,7 +48,7 @@ pub struct Finding {
 /// The findings for one artifact, in the order of [`Rule`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    findings: Vec<Finding>,
+    findings: Vec<Violation>,
 }
 
 impl Rule {
@@ -71,17 +71,17 @@ impl fmt::Display for Rule {
     }
 }
 
-impl Finding {
-    pub(super) fn holds(rule: Rule, fact: impl Into<String>) -> Finding {
-        Finding { rule, outcome: Outcome::Holds, fact: fact.into(), remedy: String::new() }
+impl Violation {
+    pub(super) fn holds(rule: Rule, fact: impl Into<String>) -> Violation {
+        Violation { rule, outcome: Outcome::Holds, fact: fact.into(), remedy: String::new() }
     }
 
-    pub(super) fn fails(rule: Rule, fact: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { rule, outcome: Outcome::Fails, fact: fact.into(), remedy: remedy.into() }
+    pub(super) fn fails(rule: Rule, fact: impl Into<String>, remedy: impl Into<String>) -> Violation {
+        Violation { rule, outcome: Outcome::Fails, fact: fact.into(), remedy: remedy.into() }
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "rule `{}`: {}", self.rule, self.fact)?;
         if self.remedy.is_empty() { Ok(()) } else { write!(f, " ({})", self.remedy) }
@@ -90,8 +90,8 @@ impl fmt::Display for Finding {
 
 impl Verdict {
     /// Of all findings; with `any`, one of the identity rules that holds makes the others needless.
-    pub(super) fn new(mut findings: Vec<Finding>, any: bool) -> Verdict {
-        let identity = |finding: &&mut Finding| matches!(finding.rule, Rule::Sha256 | Rule::Signature);
+    pub(super) fn new(mut findings: Vec<Violation>, any: bool) -> Verdict {
+        let identity = |finding: &&mut Violation| matches!(finding.rule, Rule::Sha256 | Rule::Signature);
         let (held, failed): (Vec<_>, Vec<_>) =
             findings.iter_mut().filter(identity).partition(|finding| finding.outcome == Outcome::Holds);
         if any && !held.is_empty() {
@@ -108,12 +108,12 @@ impl Verdict {
     }
 
     /// One finding for each rule that is set.
-    pub fn findings(&self) -> &[Finding] {
+    pub fn findings(&self) -> &[Violation] {
         &self.findings
     }
 
     /// Those that refuse the artifact.
-    pub fn failures(&self) -> impl Iterator<Item = &Finding> {
+    pub fn failures(&self) -> impl Iterator<Item = &Violation> {
         self.findings.iter().filter(|finding| finding.outcome == Outcome::Fails)
     }
 }

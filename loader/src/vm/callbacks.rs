@@ -5,11 +5,11 @@ use dynvm_abi::types::{
     FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType, StreamType,
 };
 
-use super::cell::{Call, CallKind, Delivery, DeliveryKind};
 use super::{Called, ContextId, Vm};
 use crate::config::FailurePolicy;
-use crate::error::CallFailed;
+use crate::error::CallError;
 use crate::host::{Headers, HttpCallResponse, QueueId};
+use crate::instance::{Call, CallKind, Delivery, DeliveryKind};
 
 /// Streams. Each answers with what the embedder's filter chain does next. With a failed VM the answer follows the failure policy; the
 /// stream in whose callback it failed is told through [`Stream::fail`](crate::host::Stream::fail).
@@ -191,7 +191,7 @@ impl Vm {
         }
         match called.value.map(Status::from_u32) {
             None => Status::Continue,
-            Some(Some(Status::StopIteration)) if !self.cell.config.allow_on_headers_stop_iteration => {
+            Some(Some(Status::StopIteration)) if !self.state.config.allow_on_headers_stop_iteration => {
                 Status::StopAllIterationAndWatermark
             }
             Some(status) => status.unwrap_or(Status::StopAllIterationAndWatermark),
@@ -243,9 +243,9 @@ impl Vm {
     /// The failure policy's answer for a stream of a failed VM. The stream in whose callback it failed fails under every policy.
     #[cold]
     fn on_failed_stream(&mut self, id: u32, directions: [StreamType; 2]) -> Continue {
-        let mut contexts = self.cell.contexts.borrow_mut();
+        let mut contexts = self.state.contexts.borrow_mut();
         let policy = contexts.root_of(id).map(|(_, root)| root.config.failure_policy).unwrap_or_default();
-        let failed_now = self.cell.take_failed_in(id);
+        let failed_now = self.state.take_failed_in(id);
         let Some(state) = contexts.stream_mut(id) else { return Continue::No };
         if policy == FailurePolicy::Open && !failed_now && !state.failed {
             return Continue::Yes;
@@ -270,7 +270,7 @@ impl Vm {
     /// A tick is due.
     pub fn on_tick(&mut self, root: ContextId) {
         let id = root.0;
-        if self.cell.contexts.borrow().get(id).is_some() {
+        if self.state.contexts.borrow().get(id).is_some() {
             self.call(id, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
         }
     }
@@ -278,7 +278,7 @@ impl Vm {
     /// A queue that this root registered has an element.
     pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
         let id = root.0;
-        if self.cell.contexts.borrow().get(id).is_some() {
+        if self.state.contexts.borrow().get(id).is_some() {
             self.call(
                 id,
                 CallbackId::proxy_on_queue_ready,
@@ -294,10 +294,10 @@ impl Vm {
         root: ContextId,
         function_id: u32,
         arguments: Vec<u8>,
-    ) -> Result<(), CallFailed> {
+    ) -> Result<(), CallError> {
         let (id, size) = (root.0, arguments.len());
-        if self.cell.contexts.borrow().get(id).is_none() {
-            return Err(CallFailed::UnknownContext(id));
+        if self.state.contexts.borrow().get(id).is_none() {
+            return Err(CallError::UnknownContext(id));
         }
         let delivery = Delivery { call_data: arguments, kind: Some(DeliveryKind::ForeignCall), ..Delivery::default() };
         self.deliver(delivery, |vm| {
@@ -315,7 +315,7 @@ impl Vm {
     /// # Errors
     ///
     /// There is no such call: it has been answered, or its root is gone.
-    pub fn on_http_call_response(&mut self, token: u32, response: HttpCallResponse) -> Result<(), CallFailed> {
+    pub fn on_http_call_response(&mut self, token: u32, response: HttpCallResponse) -> Result<(), CallError> {
         let call = self.end_call(token, CallKind::Http)?;
         let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));
         let delivery = Delivery {
@@ -338,7 +338,7 @@ impl Vm {
     }
 
     /// Initial metadata of a gRPC stream.
-    pub fn on_grpc_receive_initial_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallFailed> {
+    pub fn on_grpc_receive_initial_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallError> {
         let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcInitialMetadata), ..Delivery::default() };
@@ -354,10 +354,10 @@ impl Vm {
     }
 
     /// A message of a gRPC call or stream. It ends a unary call, of which nothing else is delivered.
-    pub fn on_grpc_receive(&mut self, token: u32, message: Vec<u8>) -> Result<(), CallFailed> {
+    pub fn on_grpc_receive(&mut self, token: u32, message: Vec<u8>) -> Result<(), CallError> {
         let call = self.find_grpc(token)?;
         if call.kind == CallKind::GrpcCall {
-            self.cell.calls.borrow_mut().end(token);
+            self.state.calls.borrow_mut().end(token);
             self.set_status(0, Vec::new());
         }
         let (id, size) = (call.root, message.len());
@@ -373,7 +373,7 @@ impl Vm {
     }
 
     /// Trailing metadata of a gRPC stream.
-    pub fn on_grpc_receive_trailing_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallFailed> {
+    pub fn on_grpc_receive_trailing_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallError> {
         let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcTrailingMetadata), ..Delivery::default() };
@@ -389,9 +389,9 @@ impl Vm {
     }
 
     /// A gRPC stream is over, or a unary call failed, with a status and a message that the plugin may read. Ends the call.
-    pub fn on_grpc_close(&mut self, token: u32, status: u32, message: Vec<u8>) -> Result<(), CallFailed> {
+    pub fn on_grpc_close(&mut self, token: u32, status: u32, message: Vec<u8>) -> Result<(), CallError> {
         let id = self.find_grpc(token)?.root;
-        self.cell.calls.borrow_mut().end(token);
+        self.state.calls.borrow_mut().end(token);
         self.set_status(status, message);
         self.deliver(Delivery::default(), |vm| {
             vm.call(
@@ -404,43 +404,43 @@ impl Vm {
     }
 
     /// Makes what a call brought readable while its callback runs.
-    fn deliver(&mut self, delivery: Delivery, call: impl FnOnce(&mut Vm) -> Option<Called>) -> Result<(), CallFailed> {
-        *self.cell.delivery.borrow_mut() = delivery;
+    fn deliver(&mut self, delivery: Delivery, call: impl FnOnce(&mut Vm) -> Option<Called>) -> Result<(), CallError> {
+        *self.state.delivery.borrow_mut() = delivery;
         let called = call(self);
-        *self.cell.delivery.borrow_mut() = Delivery::default();
+        *self.state.delivery.borrow_mut() = Delivery::default();
         match (called, self.failure()) {
-            (None, Some(failure)) => Err(CallFailed::Vm(failure)),
+            (None, Some(failure)) => Err(CallError::Vm(failure)),
             _ => Ok(()),
         }
     }
 
     fn set_status(&mut self, code: u32, message: Vec<u8>) {
-        let mut status = self.cell.call_status.borrow_mut();
+        let mut status = self.state.call_status.borrow_mut();
         status.code = code;
         status.message = message;
     }
 
-    fn end_call(&mut self, token: u32, kind: CallKind) -> Result<Call, CallFailed> {
-        let mut calls = self.cell.calls.borrow_mut();
+    fn end_call(&mut self, token: u32, kind: CallKind) -> Result<Call, CallError> {
+        let mut calls = self.state.calls.borrow_mut();
         match calls.find(token) {
             Some(call) if call.kind == kind => {
                 calls.end(token);
                 Ok(call)
             }
-            _ => Err(CallFailed::UnknownToken(token)),
+            _ => Err(CallError::UnknownToken(token)),
         }
     }
 
-    fn find_grpc(&self, token: u32) -> Result<Call, CallFailed> {
-        match self.cell.calls.borrow().find(token) {
+    fn find_grpc(&self, token: u32) -> Result<Call, CallError> {
+        match self.state.calls.borrow().find(token) {
             Some(call) if call.kind != CallKind::Http => Ok(call),
-            _ => Err(CallFailed::UnknownToken(token)),
+            _ => Err(CallError::UnknownToken(token)),
         }
     }
 
     /// Writes a message of the host's about this VM to its log.
     pub fn log(&self, level: LogLevel, message: &str) {
-        self.cell.log(level, message.as_bytes());
+        self.state.log(level, message.as_bytes());
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
-use super::cell::{Phase, VmCell};
-use super::contexts::{Context, DoneState, Ended, Root, StreamState};
 use super::{ContextId, Vm};
-use crate::error::{CallFailed, Failure, StartError};
-use crate::events;
+use crate::call_trace::Tracer;
+use crate::error::{CallError, Failure, StartError};
 use crate::host::{Services, Stream};
-use crate::trace::Tracer;
+use crate::instance::contexts::{Context, DoneState, Ended, Root, StreamState};
+use crate::instance::{InstanceState, Phase};
+use crate::telemetry;
 use crate::{Module, PluginConfig, VmConfig};
 
 /// Whether a root context has come to its end.
@@ -45,41 +45,41 @@ impl Vm {
         services: Services,
         tracer: Option<Box<dyn Tracer>>,
     ) -> Result<Vm, StartError> {
-        let cell = VmCell::new(config, services, module.info().abi_version);
-        cell.set_tracer(tracer);
-        let observer = cell.services.observer.clone();
+        let state = InstanceState::new(config, services, module.info().abi_version);
+        state.set_tracer(tracer);
+        let observer = state.services.observer.clone();
         let started = Instant::now();
-        let _starting = events::vm_starting(module, &cell.config.vm_id);
-        let vm = Vm::make(module, cell);
+        let _starting = telemetry::vm_starting(module, &state.config.vm_id);
+        let vm = Vm::make(module, state);
         if let Some(observer) = observer {
             observer.vm_started(module, vm.is_ok(), started.elapsed());
         }
-        events::vm_started(&vm);
+        telemetry::vm_started(&vm);
         vm
     }
 
-    fn make(module: &Module, cell: Rc<VmCell>) -> Result<Vm, StartError> {
-        let backend = module.instantiate(&cell)?;
-        if let Some(observer) = &cell.services.observer {
-            cell.set_observed(observer.vm_created(module));
+    fn make(module: &Module, state: Rc<InstanceState>) -> Result<Vm, StartError> {
+        let backend = module.instantiate(&state)?;
+        if let Some(observer) = &state.services.observer {
+            state.set_observed(observer.vm_created(module));
         }
-        let mut vm = Vm { backend, cell, module: module.clone(), _not_send: std::marker::PhantomData };
+        let mut vm = Vm { backend, state, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;
         vm.observe_memory();
         Ok(vm)
     }
 
     fn observe_memory(&self) {
-        if let Some(observed) = self.cell.observed() {
+        if let Some(observed) = self.state.observed() {
             observed.set_memory(self.backend.memory_size());
         }
     }
 
     fn initialize(&mut self) -> Result<(), StartError> {
-        let _starting = self.cell.enter_phase(Phase::Starting);
-        let _running = self.cell.slot().map(|slot| slot.enter(None, 0));
+        let _starting = self.state.enter_phase(Phase::Starting);
+        let _running = self.state.slot().map(|slot| slot.enter(None, 0));
         self.backend.initialize().map_err(|failure| {
-            self.cell.fail(failure.clone());
+            self.state.fail(failure.clone());
             StartError::Failed {
                 module: self.module.name().to_owned(),
                 function: "its start function",
@@ -97,32 +97,32 @@ impl Vm {
     /// The plugin returns false from one of the two, or fails. The context is gone then, and a plugin that only returned false leaves
     /// the VM usable for others.
     pub fn start_plugin(&mut self, config: PluginConfig) -> Result<ContextId, StartError> {
-        if let Some(failure) = self.cell.failure() {
+        if let Some(failure) = self.state.failure() {
             return Err(StartError::VmFailed(failure));
         }
         let config = Rc::new(config);
-        let _starting = events::plugin_starting(&self.cell.config.vm_id, &config.name);
-        let observed = self.cell.observed().map(|vm| vm.plugin_created(&config.name));
+        let _starting = telemetry::plugin_starting(&self.state.config.vm_id, &config.name);
+        let observed = self.state.observed().map(|vm| vm.plugin_created(&config.name));
         let root = Root { config: config.clone(), done: DoneState::Running, streams: 0, observed };
-        let id = self.cell.contexts.borrow_mut().insert(Context::Root(root));
-        if let Some(slot) = self.cell.slot() {
+        let id = self.state.contexts.borrow_mut().insert(Context::Root(root));
+        if let Some(slot) = self.state.slot() {
             slot.set_plugin(&config.name);
         }
         let started = self.start_root(id, &config);
-        if let Some(observed) = self.cell.observed() {
+        if let Some(observed) = self.state.observed() {
             observed.plugin_started(&config.name, &started);
         }
         self.observe_memory();
-        events::plugin_started(&self.cell.config.vm_id, &config.name, id, &started);
+        telemetry::plugin_started(&self.state.config.vm_id, &config.name, id, &started);
         if started.is_err() {
-            self.cell.contexts.borrow_mut().remove(id);
-            self.cell.services.timers.set_tick_period(ContextId(id), None);
+            self.state.contexts.borrow_mut().remove(id);
+            self.state.services.timers.set_tick_period(ContextId(id), None);
         }
         started.map(|()| ContextId(id))
     }
 
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
-        let vm_size = self.cell.config.configuration.len();
+        let vm_size = self.state.config.configuration.len();
         let size = config.configuration.len();
         self.call(id, CallbackId::proxy_on_context_create, || [id.into(), 0], |b| b.proxy_on_context_create(id, 0))
             .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;
@@ -147,7 +147,7 @@ impl Vm {
     }
 
     fn start_failed(&self, function: &'static str) -> StartError {
-        let failure = self.cell.failure().unwrap_or_else(|| Failure {
+        let failure = self.state.failure().unwrap_or_else(|| Failure {
             kind: crate::FailureKind::Host,
             message: "the VM failed without saying how".to_owned(),
         });
@@ -163,7 +163,7 @@ impl Vm {
     /// does not say.
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
         let id = root.0;
-        let size = self.cell.contexts.borrow().root_of(id)?.1.config.configuration.len();
+        let size = self.state.contexts.borrow().root_of(id)?.1.config.configuration.len();
         let called = self.call(
             id,
             CallbackId::proxy_validate_configuration,
@@ -180,10 +180,10 @@ impl Vm {
     /// # Errors
     ///
     /// The root context does not exist.
-    pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallFailed> {
+    pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallError> {
         let id = {
-            let mut contexts = self.cell.contexts.borrow_mut();
-            let state = contexts.root_mut(root.0).ok_or(CallFailed::UnknownContext(root.0))?;
+            let mut contexts = self.state.contexts.borrow_mut();
+            let state = contexts.root_mut(root.0).ok_or(CallError::UnknownContext(root.0))?;
             state.streams += 1;
             contexts.insert(Context::Stream(StreamState {
                 root: root.0,
@@ -206,7 +206,7 @@ impl Vm {
     pub fn on_done(&mut self, stream: ContextId) -> bool {
         let id = stream.0;
         {
-            let mut contexts = self.cell.contexts.borrow_mut();
+            let mut contexts = self.state.contexts.borrow_mut();
             let Some(state) = contexts.stream_mut(id) else { return true };
             if std::mem::replace(&mut state.ended.done, true) {
                 return true;
@@ -220,7 +220,7 @@ impl Vm {
     pub fn on_log(&mut self, stream: ContextId) {
         let id = stream.0;
         {
-            let mut contexts = self.cell.contexts.borrow_mut();
+            let mut contexts = self.state.contexts.borrow_mut();
             let Some(state) = contexts.stream_mut(id) else { return };
             if std::mem::replace(&mut state.ended.log, true) {
                 return;
@@ -234,11 +234,11 @@ impl Vm {
     /// What has not been called of `on_done` and `on_log` is called first.
     pub fn delete_stream(&mut self, stream: ContextId) -> Option<Box<dyn Stream>> {
         let id = stream.0;
-        self.cell.contexts.borrow().stream(id)?;
+        self.state.contexts.borrow().stream(id)?;
         self.on_done(stream);
         self.on_log(stream);
         self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
-        let mut contexts = self.cell.contexts.borrow_mut();
+        let mut contexts = self.state.contexts.borrow_mut();
         let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
         if let Some(root) = contexts.root_mut(state.root) {
             root.streams -= 1;
@@ -253,12 +253,12 @@ impl Vm {
     /// # Errors
     ///
     /// The root context does not exist.
-    pub fn stop_plugin(&mut self, root: ContextId) -> Result<RootDone, CallFailed> {
+    pub fn stop_plugin(&mut self, root: ContextId) -> Result<RootDone, CallError> {
         let id = root.0;
         {
-            let contexts = self.cell.contexts.borrow();
+            let contexts = self.state.contexts.borrow();
             let Some(Context::Root(state)) = contexts.get(id) else {
-                return Err(CallFailed::UnknownContext(id));
+                return Err(CallError::UnknownContext(id));
             };
             if state.done == DoneState::Pending {
                 return Ok(RootDone::Pending);
@@ -268,7 +268,7 @@ impl Vm {
         self.set_done_state(id, DoneState::Pending);
         let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
         if called.and_then(|called| called.value) == Some(0) {
-            let gone = self.cell.contexts.borrow().get(id).is_none();
+            let gone = self.state.contexts.borrow().get(id).is_none();
             return Ok(if gone { RootDone::Deleted } else { RootDone::Pending });
         }
         self.delete_root(id);
@@ -283,29 +283,29 @@ impl Vm {
     /// Streams that a plugin has; 0 if there is no such root context.
     #[inline]
     pub fn stream_count(&self, root: ContextId) -> usize {
-        match self.cell.contexts.borrow().get(root.0) {
+        match self.state.contexts.borrow().get(root.0) {
             Some(Context::Root(root)) => root.streams,
             _ => 0,
         }
     }
 
     fn set_done_state(&mut self, id: u32, state: DoneState) {
-        if let Some(root) = self.cell.contexts.borrow_mut().root_mut(id) {
+        if let Some(root) = self.state.contexts.borrow_mut().root_mut(id) {
             root.done = state;
         }
     }
 
     /// Calls `proxy_on_delete` and forgets a root. Does nothing when it is gone.
     pub(super) fn delete_root(&mut self, id: u32) {
-        if self.cell.contexts.borrow().get(id).is_none() {
+        if self.state.contexts.borrow().get(id).is_none() {
             return;
         }
         self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
-        self.cell.services.timers.set_tick_period(ContextId(id), None);
-        self.cell.services.http_calls.cancel_all(ContextId(id));
-        self.cell.calls.borrow_mut().under_way.retain(|call| call.root != id);
-        if let Some(Context::Root(root)) = self.cell.contexts.borrow_mut().remove(id) {
-            events::plugin_stopped(&self.cell.config.vm_id, &root.config.name, id);
+        self.state.services.timers.set_tick_period(ContextId(id), None);
+        self.state.services.http_calls.cancel_all(ContextId(id));
+        self.state.calls.borrow_mut().under_way.retain(|call| call.root != id);
+        if let Some(Context::Root(root)) = self.state.contexts.borrow_mut().remove(id) {
+            telemetry::plugin_stopped(&self.state.config.vm_id, &root.config.name, id);
         }
     }
 }

@@ -1,14 +1,9 @@
 //! A running instance of a module: its contexts, its callbacks, its end.
 
-mod backend;
-pub(crate) mod budget;
 mod callbacks;
-mod cell;
-mod contexts;
 mod deferred;
-mod guest;
+mod instrument;
 mod lifecycle;
-mod watch;
 
 use std::cell::{Ref, RefMut};
 use std::marker::PhantomData;
@@ -16,16 +11,13 @@ use std::rc::Rc;
 
 use dynvm_abi::table::CallbackId;
 
-pub(crate) use backend::{Backend, Returned};
-pub(crate) use cell::{CallKind, Deferred, DeliveryKind, Phase, VmCell};
-pub use contexts::ContextId;
-pub(crate) use contexts::DoneState;
-pub(crate) use guest::{Addr, Guest, Out, return_bytes, return_with};
 pub use lifecycle::RootDone;
 
-use crate::error::{CallFailed, Failure};
+use crate::call_trace::Tracer;
+use crate::error::{CallError, Failure};
 use crate::host::{Services, Stream};
-use crate::trace::Tracer;
+use crate::id::ContextId;
+use crate::instance::{Backend, InstanceState, Returned};
 use crate::{Module, StartError};
 
 /// A running instance of a [`Module`] on one thread (Proxy-Wasm's "Wasm VM").
@@ -35,9 +27,9 @@ use crate::{Module, StartError};
 /// Once the plugin has failed (a trap, a crash, a limit), the VM runs no more of its code: callbacks give what the failure policy says,
 /// and [`failure`](Vm::failure) tells what happened. [`Plugin`](crate::Plugin) replaces failed VMs.
 pub struct Vm {
-    // Before the cell: the backend may run destructors of the plugin, which make hostcalls.
+    // Before the state: the backend may run destructors of the plugin, which make hostcalls.
     backend: Box<dyn Backend>,
-    cell: Rc<VmCell>,
+    state: Rc<InstanceState>,
     module: Module,
     _not_send: PhantomData<*const ()>,
 }
@@ -50,12 +42,12 @@ impl Vm {
 
     /// How the plugin failed, if it did.
     pub fn failure(&self) -> Option<Failure> {
-        self.cell.failure()
+        self.state.failure()
     }
 
     /// Whether the plugin has failed.
     pub fn has_failed(&self) -> bool {
-        self.cell.has_failed()
+        self.state.has_failed()
     }
 
     /// Whether the plugin exports a callback, and may have it called. Calling one that it does not export does nothing.
@@ -70,39 +62,39 @@ impl Vm {
 
     /// Hands every callback and hostcall to a tracer from now on, or to none.
     pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
-        self.cell.set_tracer(tracer);
+        self.state.set_tracer(tracer);
     }
 
     /// What the host provides to it.
     pub(crate) fn services(&self) -> &Services {
-        &self.cell.services
+        &self.state.services
     }
 
     /// Has the next stream and the next HTTP call get these numbers, if they are free.
-    pub(crate) fn number_next(&mut self, context: Option<ContextId>, token: Option<u32>) {
+    pub(crate) fn reserve_ids(&mut self, context: Option<ContextId>, token: Option<u32>) {
         if let Some(context) = context {
-            self.cell.contexts.borrow_mut().number_next(context.0);
+            self.state.contexts.borrow_mut().reserve_ids(context.0);
         }
         if let Some(token) = token {
-            self.cell.calls.borrow_mut().number_next(token);
+            self.state.calls.borrow_mut().reserve_ids(token);
         }
     }
 
     /// Looks at the embedder's stream behind a context, of whatever type it is.
-    pub(crate) fn look_at_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
-        self.cell.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
+    pub(crate) fn with_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
+        self.state.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
     }
 
     /// Takes the tracer from a VM that is replaced.
     pub(crate) fn take_tracer(&mut self) -> Option<Box<dyn Tracer>> {
-        let tracer = self.cell.tracer.borrow_mut().take();
-        self.cell.set_tracer(None);
+        let tracer = self.state.tracer.borrow_mut().take();
+        self.state.set_tracer(None);
         tracer
     }
 
     /// The embedder's stream behind a context, if it is of this type. It must be let go before the next call into the VM.
     pub fn stream<S: Stream>(&self, context: ContextId) -> Option<Ref<'_, S>> {
-        Ref::filter_map(self.cell.contexts.borrow(), |contexts| {
+        Ref::filter_map(self.state.contexts.borrow(), |contexts| {
             (contexts.stream(context.0)?.stream.as_ref() as &dyn std::any::Any).downcast_ref()
         })
         .ok()
@@ -110,7 +102,7 @@ impl Vm {
 
     /// The same, to change it.
     pub fn stream_mut<S: Stream>(&mut self, context: ContextId) -> Option<RefMut<'_, S>> {
-        RefMut::filter_map(self.cell.contexts.borrow_mut(), |contexts| {
+        RefMut::filter_map(self.state.contexts.borrow_mut(), |contexts| {
             (contexts.stream_mut(context.0)?.stream.as_mut() as &mut dyn std::any::Any).downcast_mut()
         })
         .ok()
@@ -128,7 +120,7 @@ impl Vm {
         callback: impl FnOnce(&mut dyn Backend) -> Returned,
     ) -> Option<Called> {
         let called = self.enter(context, id, arguments, callback);
-        if self.cell.has_deferred() {
+        if self.state.has_deferred() {
             self.carry_out_deferred();
         }
         called
@@ -142,23 +134,23 @@ impl Vm {
         arguments: impl FnOnce() -> [u64; COUNT],
         callback: impl FnOnce(&mut dyn Backend) -> Returned,
     ) -> Option<Called> {
-        let cell = &*self.cell;
-        if cell.has_failed() {
+        let state = &*self.state;
+        if state.has_failed() {
             return None;
         }
-        cell.current.set(context);
-        cell.effective.set(context);
-        cell.callback.set(Some(id));
-        cell.local_response_sent.set(false);
-        let returned = if cell.is_watched() {
-            watch::watched(cell, self.backend.as_mut(), context, id, arguments, callback)
+        state.current.set(context);
+        state.effective.set(context);
+        state.callback.set(Some(id));
+        state.local_response_sent.set(false);
+        let returned = if state.is_instrumented() {
+            instrument::instrumented(state, self.backend.as_mut(), context, id, arguments, callback)
         } else {
             callback(self.backend.as_mut())
         };
-        cell.current.set(0);
-        cell.effective.set(0);
+        state.current.set(0);
+        state.effective.set(0);
         match returned {
-            Ok(value) => Some(Called { value, local_response_sent: cell.local_response_sent.get() }),
+            Ok(value) => Some(Called { value, local_response_sent: state.local_response_sent.get() }),
             Err(failure) => {
                 self.failed(id, context, failure);
                 None
@@ -169,11 +161,11 @@ impl Vm {
     #[cold]
     fn failed(&self, id: CallbackId, context: u32, failure: Box<Failure>) {
         let text = format!("the plugin failed in {}: {failure}", id.describe().name);
-        self.cell.effective.set(context);
-        self.cell.log(dynvm_abi::types::LogLevel::Critical, text.as_bytes());
-        self.cell.effective.set(0);
-        self.cell.set_failed_in(context);
-        self.cell.fail(failure);
+        self.state.effective.set(context);
+        self.state.log(dynvm_abi::types::LogLevel::Critical, text.as_bytes());
+        self.state.effective.set(0);
+        self.state.set_failed_in(context);
+        self.state.fail(failure);
     }
 }
 
@@ -185,9 +177,9 @@ struct Called {
     local_response_sent: bool,
 }
 
-impl From<&Vm> for Option<CallFailed> {
+impl From<&Vm> for Option<CallError> {
     fn from(vm: &Vm) -> Self {
-        vm.failure().map(CallFailed::Vm)
+        vm.failure().map(CallError::Vm)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Memory of one more VM.
 
-use dynvm::memory::MemoryHost;
+use dynvm::sim::SimProxy;
 
 use super::pass;
 use super::statistics::Estimate;
@@ -22,7 +22,7 @@ pub fn of_one_more_vm(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<
     Ok([growth(&sides[0], scenario, &mut hosts)?, growth(&sides[1], scenario, &mut hosts)?])
 }
 
-fn growth(side: &Side, scenario: &Scenario, hosts: &mut Vec<MemoryHost>) -> anyhow::Result<Option<Estimate>> {
+fn growth(side: &Side, scenario: &Scenario, hosts: &mut Vec<SimProxy>) -> anyhow::Result<Option<Estimate>> {
     let mut start = |many: usize| -> anyhow::Result<()> {
         for _ in 0..many {
             let mut host = side.host(scenario)?;

@@ -19,7 +19,7 @@ pub mod whole;
 
 use std::time::{Duration, Instant};
 
-use dynvm::memory::MemoryHost;
+use dynvm::sim::SimProxy;
 use dynvm::trust::TrustPolicy;
 
 use super::Side;
@@ -108,7 +108,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::R
 }
 
 /// Takes a host through all steps once, saying after each that it is done.
-fn pass(host: &mut MemoryHost, scenario: &Scenario, done: &mut dyn FnMut(usize, &Step)) -> anyhow::Result<()> {
+fn pass(host: &mut SimProxy, scenario: &Scenario, done: &mut dyn FnMut(usize, &Step)) -> anyhow::Result<()> {
     for (index, step) in scenario.steps.iter().enumerate() {
         drive_step(host, step)?;
         done(index, step);
@@ -118,7 +118,7 @@ fn pass(host: &mut MemoryHost, scenario: &Scenario, done: &mut dyn FnMut(usize, 
 }
 
 /// What the host keeps for those who look must not grow.
-fn forget(host: &MemoryHost) {
+fn forget(host: &SimProxy) {
     host.take_log();
     host.take_calls();
     host.take_steps();

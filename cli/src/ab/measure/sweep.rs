@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynvm::host::HeaderMap as _;
-use dynvm::memory::{Exchange, MemoryHost, Outcome, Request, Response};
+use dynvm::sim::{Exchange, Outcome, Request, Response, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;
@@ -176,7 +176,7 @@ fn point(
 }
 
 /// In what two exchanges differ, in a few words.
-fn difference(seen: &[Exchange; 2], hosts: &mut [&mut MemoryHost; 2]) -> Option<String> {
+fn difference(seen: &[Exchange; 2], hosts: &mut [&mut SimProxy; 2]) -> Option<String> {
     let failures = hosts.each_mut().map(|host| host.failure().map(|failure| failure.message));
     match &failures {
         [Some(native), None] => return Some(format!("the native VM failed: {native}")),

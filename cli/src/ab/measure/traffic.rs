@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dynvm::memory::{MemoryHost, Outcome};
+use dynvm::sim::{Outcome, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;
@@ -77,7 +77,7 @@ pub type Recorded = Vec<(&'static str, u64)>;
 
 /// A host that notes how long each callback took.
 pub struct TimedHost {
-    pub host: MemoryHost,
+    pub host: SimProxy,
     pub recorder: Rc<RefCell<Recorded>>,
 }
 
@@ -170,7 +170,7 @@ impl<'a> Times<'a> {
 }
 
 /// How each step ends, in a word or two.
-fn outcomes(host: &mut MemoryHost, scenario: &Scenario) -> anyhow::Result<Vec<String>> {
+fn outcomes(host: &mut SimProxy, scenario: &Scenario) -> anyhow::Result<Vec<String>> {
     let mut outcomes = Vec::new();
     for step in &scenario.steps {
         let outcome = match drive_step(host, step)? {

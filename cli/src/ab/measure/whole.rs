@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use dynvm::memory::MemoryHost;
+use dynvm::sim::SimProxy;
 use dynvm::{Loader, Module};
 use indicatif::ProgressBar;
 
@@ -125,14 +125,14 @@ fn ratio(blocks: &[Vec<Cost>; 3], of: fn(&Cost) -> f64) -> Option<Estimate> {
 }
 
 struct Subject {
-    host: MemoryHost,
+    host: SimProxy,
     /// How many passes a batch has.
     passes: u64,
 }
 
 impl Subject {
     /// Warms a host up, and sees how long a pass takes.
-    fn warm(mut host: MemoryHost, scenario: &Scenario) -> anyhow::Result<Subject> {
+    fn warm(mut host: SimProxy, scenario: &Scenario) -> anyhow::Result<Subject> {
         const PASSES: u32 = 5;
         pass(&mut host, scenario, &mut |_, _| ())?;
         let start = Instant::now();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use dynvm::CallFailed;
+use dynvm::CallError;
 use dynvm::abi::types::LogLevel;
 use dynvm::host::MetricValue;
-use dynvm::memory::{Exchange, HttpStream, MadeCall, MemoryHost, Step as Callback, StepError, StreamView, TcpExchange};
+use dynvm::sim::{Exchange, HttpStream, MadeCall, SimProxy, Step as Callback, StepError, StreamView, TcpExchange};
 
 use super::step::headers;
 use super::{Event, Scenario, Step};
@@ -71,7 +71,7 @@ impl Observed {
 /// # Errors
 ///
 /// The plugin has been stopped.
-pub fn drive_step(host: &mut MemoryHost, step: &Step) -> Result<Observation, CallFailed> {
+pub fn drive_step(host: &mut SimProxy, step: &Step) -> Result<Observation, CallError> {
     Ok(match step {
         Step::Request(request) => Observation::Http(Box::new(host.send(request.request())?)),
         Step::Connection(connection) => Observation::Tcp(host.connect(connection.connection())?),
@@ -83,7 +83,7 @@ pub fn drive_step(host: &mut MemoryHost, step: &Step) -> Result<Observation, Cal
     })
 }
 
-fn interleave(host: &mut MemoryHost, events: &[Event]) -> Result<Vec<StreamEnd>, CallFailed> {
+fn interleave(host: &mut SimProxy, events: &[Event]) -> Result<Vec<StreamEnd>, CallError> {
     let mut open: BTreeMap<u32, HttpStream> = BTreeMap::new();
     let mut ends = Vec::new();
     for event in events {
@@ -114,7 +114,7 @@ fn interleave(host: &mut MemoryHost, events: &[Event]) -> Result<Vec<StreamEnd>,
     Ok(ends)
 }
 
-fn arrive(host: &mut MemoryHost, stream: HttpStream, event: &Event) -> Result<(), StepError> {
+fn arrive(host: &mut SimProxy, stream: HttpStream, event: &Event) -> Result<(), StepError> {
     match event {
         Event::Headers { direction, headers: lines, end, .. } => {
             host.headers(stream, (*direction).into(), headers(lines), *end)?;
@@ -130,7 +130,7 @@ fn arrive(host: &mut MemoryHost, stream: HttpStream, event: &Event) -> Result<()
     Ok(())
 }
 
-fn end(host: &mut MemoryHost, number: u32, stream: HttpStream) -> StreamEnd {
+fn end(host: &mut SimProxy, number: u32, stream: HttpStream) -> StreamEnd {
     StreamEnd { stream: number, view: host.close(stream).ok().map(Box::new) }
 }
 
@@ -140,10 +140,10 @@ fn end(host: &mut MemoryHost, number: u32, stream: HttpStream) -> StreamEnd {
 ///
 /// The plugin has been stopped.
 pub fn drive(
-    host: &mut MemoryHost,
+    host: &mut SimProxy,
     scenario: &Scenario,
     mut see: impl FnMut(Option<&Step>, Observed),
-) -> Result<(), CallFailed> {
+) -> Result<(), CallError> {
     see(None, observe(host, Observation::Start));
     for step in &scenario.steps {
         let result = drive_step(host, step)?;
@@ -153,7 +153,7 @@ pub fn drive(
     Ok(())
 }
 
-fn observe(host: &mut MemoryHost, result: Observation) -> Observed {
+fn observe(host: &mut SimProxy, result: Observation) -> Observed {
     Observed {
         result,
         callbacks: host.take_steps(),

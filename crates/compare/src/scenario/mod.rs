@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynvm::memory::{MemoryHost, MemoryHostBuilder};
+use dynvm::sim::{SimProxy, SimProxyBuilder};
 use dynvm::{FailurePolicy, PluginConfig, VmConfig};
 use serde::{Deserialize, Serialize};
 
@@ -213,7 +213,7 @@ impl Scenario {
     }
 
     /// A host configured as the scenario says.
-    pub fn host(&self) -> MemoryHostBuilder {
+    pub fn host(&self) -> SimProxyBuilder {
         let plugin = &self.plugin;
         let mut vm = VmConfig::with_id(&plugin.vm_id);
         vm.configuration = plugin.vm_configuration.bytes();
@@ -224,7 +224,7 @@ impl Scenario {
             .root_id(&plugin.root_id)
             .configuration(plugin.configuration.bytes())
             .failure_policy(policy);
-        let mut host = MemoryHost::builder().vm_config(vm).plugin_config(config);
+        let mut host = SimProxy::builder().vm_config(vm).plugin_config(config);
         host = host.random_seed(self.random_seed.unwrap_or_default());
         if let Some(start) = self.start_time_ms {
             host = host.clock_at(Duration::from_millis(start));

@@ -1,8 +1,8 @@
 //! The first thing in which what was seen on both sides differs, but for what rules pass over.
 
 use dynvm::abi::table::{Type, hostcall};
+use dynvm::call_trace::{Event, Named, Value};
 use dynvm::host::MetricValue;
-use dynvm::trace::{Event, Named, Value};
 
 use super::{StepTrace, line, logged, output, result};
 use crate::rules::{Applied, Rule, Rules};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dynvm::abi::types::Status;
-use dynvm::trace::{Event, Named, Value, list};
+use dynvm::call_trace::{Event, Named, Value, list};
 
 use super::{StepTrace, result};
 

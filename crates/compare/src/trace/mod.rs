@@ -9,8 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dynvm::abi::types::{LogLevel, Status};
+use dynvm::call_trace::{Event, Tracer, Value};
 use dynvm::host::MetricValue;
-use dynvm::trace::{Event, Tracer, Value};
 
 pub use difference::{Found, first_difference};
 pub(crate) use difference::{Step, of_events};

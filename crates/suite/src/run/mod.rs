@@ -6,7 +6,7 @@ mod driver;
 use std::path::Path;
 use std::time::Instant;
 
-use dynvm::trace::Tracer;
+use dynvm::call_trace::Tracer;
 use dynvm::{BackendKind, Module};
 
 use crate::files;

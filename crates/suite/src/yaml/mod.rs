@@ -5,7 +5,7 @@ mod scalar;
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value};
 
-use crate::read::Mistake;
+use crate::read::ParseError;
 use crate::schema;
 use node::{Content, Node};
 
@@ -13,7 +13,7 @@ use node::{Content, Node};
 const MOST_NODES: usize = 1_000_000;
 
 /// Reads the first document of a text. An empty one is an empty suite.
-pub(crate) fn parse(text: &str) -> Result<DynamicMessage, Mistake> {
+pub(crate) fn parse(text: &str) -> Result<DynamicMessage, ParseError> {
     let empty = DynamicMessage::new(schema::suite());
     match node::load(text)? {
         None => Ok(empty),
@@ -27,14 +27,14 @@ struct Converter {
 }
 
 impl Converter {
-    fn message(&mut self, node: &Node, descriptor: MessageDescriptor) -> Result<DynamicMessage, Mistake> {
+    fn message(&mut self, node: &Node, descriptor: MessageDescriptor) -> Result<DynamicMessage, ParseError> {
         let mut message = DynamicMessage::new(descriptor);
         self.merge(node, &mut message)?;
         Ok(message)
     }
 
     /// Sets the fields that a mapping names. Of a field named twice the second wins, or adds to the first if it can.
-    fn merge(&mut self, node: &Node, message: &mut DynamicMessage) -> Result<(), Mistake> {
+    fn merge(&mut self, node: &Node, message: &mut DynamicMessage) -> Result<(), ParseError> {
         self.count(node)?;
         let descriptor = message.descriptor();
         let Content::Mapping(entries) = &node.content else {
@@ -52,7 +52,7 @@ impl Converter {
         Ok(())
     }
 
-    fn field(&mut self, node: &Node, field: &FieldDescriptor, message: &mut DynamicMessage) -> Result<(), Mistake> {
+    fn field(&mut self, node: &Node, field: &FieldDescriptor, message: &mut DynamicMessage) -> Result<(), ParseError> {
         if field.is_list() {
             self.count(node)?;
             let Content::Sequence(items) = &node.content else {
@@ -77,7 +77,7 @@ impl Converter {
         Ok(())
     }
 
-    fn value(&mut self, node: &Node, field: &FieldDescriptor) -> Result<Value, Mistake> {
+    fn value(&mut self, node: &Node, field: &FieldDescriptor) -> Result<Value, ParseError> {
         if let Kind::Message(descriptor) = field.kind() {
             return self.message(node, descriptor).map(Value::Message);
         }
@@ -89,7 +89,7 @@ impl Converter {
             .ok_or_else(|| node.mistake(format!("{text:?} is no value of {}", field.name())))
     }
 
-    fn count(&mut self, node: &Node) -> Result<(), Mistake> {
+    fn count(&mut self, node: &Node) -> Result<(), ParseError> {
         self.left = self.left.checked_sub(1).ok_or_else(|| node.mistake("aliases make this too large"))?;
         Ok(())
     }

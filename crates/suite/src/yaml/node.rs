@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use crate::read::Mistake;
+use crate::read::ParseError;
 
 /// Most levels of a document. A suite has fewer than ten.
 const MOST_LEVELS: usize = 64;
@@ -23,8 +23,8 @@ pub(super) enum Content {
 }
 
 impl Node {
-    pub(super) fn mistake(&self, message: impl Into<String>) -> Mistake {
-        Mistake { line: Some(self.line), message: message.into() }
+    pub(super) fn mistake(&self, message: impl Into<String>) -> ParseError {
+        ParseError { line: Some(self.line), message: message.into() }
     }
 
     /// In words.
@@ -47,13 +47,13 @@ struct Open {
 }
 
 /// The first document of a text, if there is one.
-pub(super) fn load(text: &str) -> Result<Option<Rc<Node>>, Mistake> {
+pub(super) fn load(text: &str) -> Result<Option<Rc<Node>>, ParseError> {
     let mut open: Vec<Open> = Vec::new();
     // By the parser's number of the anchor; 0 is none.
     let mut anchors: HashMap<usize, Rc<Node>> = HashMap::new();
     for event in Parser::new_from_str(text) {
-        let (event, span) =
-            event.map_err(|error| Mistake { line: Some(error.marker().line()), message: error.info().to_owned() })?;
+        let (event, span) = event
+            .map_err(|error| ParseError { line: Some(error.marker().line()), message: error.info().to_owned() })?;
         let line = span.start.line();
         let (node, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -63,12 +63,13 @@ pub(super) fn load(text: &str) -> Result<Option<Rc<Node>>, Mistake> {
             }
             Event::Alias(anchor) => {
                 let node = anchors.get(&anchor).cloned();
-                let unknown = || Mistake { line: Some(line), message: "an alias inside of what it names".to_owned() };
+                let unknown =
+                    || ParseError { line: Some(line), message: "an alias inside of what it names".to_owned() };
                 (node.ok_or_else(unknown)?, 0)
             }
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
                 if open.len() == MOST_LEVELS {
-                    return Err(Mistake { line: Some(line), message: "this is nested too deeply".to_owned() });
+                    return Err(ParseError { line: Some(line), message: "this is nested too deeply".to_owned() });
                 }
                 let is_mapping = matches!(event, Event::MappingStart(..));
                 open.push(Open { children: Vec::new(), is_mapping, anchor, line });

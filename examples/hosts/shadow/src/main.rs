@@ -92,7 +92,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
 }
 
 /// One request of a client, who always gets the same build while the share stays what it is.
-fn serve(worker: &mut RolloutWorker, client: u32) -> Result<(), dynvm::CallFailed> {
+fn serve(worker: &mut RolloutWorker, client: u32) -> Result<(), dynvm::CallError> {
     let headers = Headers::from([(":method", "GET"), (":path", "/"), (":authority", "example.com")]);
     let stream = worker.create_stream(Some(&client.to_le_bytes()), Box::new(Request(headers)))?;
     worker.call(stream, |vm, context| vm.on_request_headers(context, 3, true));

@@ -80,7 +80,7 @@ fn worker(module: &Module) -> Result<(u64, PluginStats), dynvm::StartError> {
         let response = Headers::from([(":status", "200"), ("content-type", "text/plain")]);
         let (requests, responses) = (request.len(), response.len());
 
-        let (vm, root) = plugin.for_new_stream();
+        let (vm, root) = plugin.vm_for_new_stream();
         let Ok(stream) = vm.create_stream(root, Box::new(Exchange { request, response })) else { continue };
         // A real proxy sends the request upstream here if the plugin lets it, and answers what the plugin told it to if not.
         if vm.on_request_headers(stream, requests, true) == FilterHeadersStatus::Continue {

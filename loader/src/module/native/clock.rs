@@ -5,7 +5,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
-use super::current;
+use super::current_instance;
 use crate::host::Clock;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -78,7 +78,7 @@ pub(super) extern "C" fn steady_clock_now() -> i64 {
 /// The clock of the VM that runs on this thread, unless it is the system's.
 fn host_clock() -> Option<Arc<dyn Clock>> {
     // SAFETY: an instance lives for as long as it is current on this thread.
-    let clock = unsafe { &current::get().as_ref()?.cell().services.clock };
+    let clock = unsafe { &current_instance::get().as_ref()?.state().services.clock };
     (!clock.is_system()).then(|| clock.clone())
 }
 

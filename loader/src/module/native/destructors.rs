@@ -6,7 +6,7 @@
 
 use std::ffi::c_void;
 
-use super::current;
+use super::current_instance;
 
 /// A destructor and what it destroys.
 #[derive(Clone, Copy)]
@@ -22,7 +22,7 @@ pub(super) struct Destructor {
 /// As the C library's: `function` may be called with `object` once.
 pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
-    match unsafe { current::get().as_ref() } {
+    match unsafe { current_instance::get().as_ref() } {
         Some(instance) => {
             instance
                 .thread_destructors
@@ -43,7 +43,7 @@ pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *m
 /// As the C library's: `function` may be called with `object` once.
 pub(super) unsafe extern "C" fn at_exit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
-    match unsafe { current::get().as_ref() } {
+    match unsafe { current_instance::get().as_ref() } {
         Some(instance) => {
             instance
                 .static_destructors

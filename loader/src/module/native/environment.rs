@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 
-use super::current;
+use super::current_instance;
 
 /// The variables of a VM, as C has them.
 pub(super) struct Environment(BTreeMap<CString, CString>);
@@ -24,7 +24,7 @@ impl Environment {
 pub(super) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
     // SAFETY: the caller's promise; an instance lives for as long as it is current on this thread.
     unsafe {
-        if let Some(instance) = current::get().as_ref()
+        if let Some(instance) = current_instance::get().as_ref()
             && !instance.environment.0.is_empty()
             && !name.is_null()
             && let Some(value) = instance.environment.0.get(CStr::from_ptr(name))

@@ -5,8 +5,8 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
-use super::crash::Cause;
-use super::{current, exits};
+use super::crash_cause::Cause;
+use super::{current_instance, process_exit};
 
 /// The personality routine of guarded calls.
 ///
@@ -27,14 +27,14 @@ pub(super) unsafe extern "C" fn personality(
         return CONTINUE_UNWIND;
     }
     // SAFETY: an instance lives for as long as it is current on this thread.
-    if let Some(instance) = unsafe { current::get().as_ref() }
+    if let Some(instance) = unsafe { current_instance::get().as_ref() }
         && instance.frame.is_entered()
     {
         // SAFETY: the unwinder passes the exception of this class.
         *instance.detail.borrow_mut() = unsafe { type_name(class, exception) };
         // SAFETY: between the guarded call, whose frame was reached, and here are the plugin's frames and the unwinder's, which holds
         // no lock while it asks.
-        unsafe { exits::leave(instance, Cause::Exception) }
+        unsafe { process_exit::leave(instance, Cause::Exception) }
     }
     CONTINUE_UNWIND
 }

@@ -3,8 +3,8 @@
 use dynvm_abi::types::Status;
 
 use super::vm::Instance;
-use super::{heap, probe};
-use crate::vm::{Addr, Guest};
+use super::{address_check, heap};
+use crate::instance::{Addr, Guest};
 
 /// The memory of a native plugin: the process's.
 pub(super) struct NativeGuest<'a> {
@@ -25,7 +25,7 @@ impl Guest for NativeGuest<'_> {
         if len == 0 {
             return Ok(&[]);
         }
-        if len > isize::MAX as u64 || !probe::readable(addr.0, len) {
+        if len > isize::MAX as u64 || !address_check::readable(addr.0, len) {
             return Err(Status::InvalidMemoryAccess);
         }
         // SAFETY: it can be read; a trusted plugin passes memory of its own, which it does not change before the hostcall returns.
@@ -34,7 +34,7 @@ impl Guest for NativeGuest<'_> {
 
     #[inline]
     fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
-        if !probe::writable(addr.0, len as u64) {
+        if !address_check::writable(addr.0, len as u64) {
             return Err(Status::InvalidMemoryAccess);
         }
         // SAFETY: it can be written to; a trusted plugin passes a place of its own, or it is what its allocator gave.
@@ -48,7 +48,7 @@ impl Guest for NativeGuest<'_> {
         let address = match instance.allocator {
             // SAFETY: the plugin exports this function, which takes a size.
             Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
-                instance.cell().fail(failure);
+                instance.state().fail(failure);
                 Status::InternalFailure
             })?,
             None => {

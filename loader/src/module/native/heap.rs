@@ -16,8 +16,8 @@ mod functions {
 
     use libmimalloc_sys as mi;
 
-    use super::super::crash::Cause;
-    use super::super::{current, exits};
+    use super::super::crash_cause::Cause;
+    use super::super::{current_instance, process_exit};
     use crate::error::FailureKind;
 
     /// The heap of one VM. Freed whole when dropped: at once on its own thread, which alone may, else when that thread next makes one.
@@ -140,7 +140,7 @@ mod functions {
         common: impl FnOnce() -> *mut c_void,
     ) -> *mut c_void {
         // SAFETY: an instance lives for as long as it is current on this thread.
-        let Some(instance) = (unsafe { current::get().as_ref() }) else { return common() };
+        let Some(instance) = (unsafe { current_instance::get().as_ref() }) else { return common() };
         let Some(heap) = &instance.heap else { return common() };
         if heap.has_room(size) { from(heap.heap) } else { refuse() }
     }
@@ -149,12 +149,12 @@ mod functions {
     #[cold]
     fn refuse() -> *mut c_void {
         // SAFETY: an instance lives for as long as it is current on this thread.
-        if let Some(instance) = unsafe { current::get().as_ref() } {
+        if let Some(instance) = unsafe { current_instance::get().as_ref() } {
             if instance.frame.is_entered() && !instance.in_host.get() {
                 // SAFETY: the plugin called; there is nothing here to drop.
-                unsafe { exits::leave(instance, Cause::MemoryLimit) }
+                unsafe { process_exit::leave(instance, Cause::MemoryLimit) }
             }
-            instance.cell().fail_with(FailureKind::Limit, Cause::MemoryLimit.describe());
+            instance.state().fail_with(FailureKind::Limit, Cause::MemoryLimit.describe());
         }
         ptr::null_mut()
     }
@@ -178,7 +178,7 @@ mod functions {
     pub(in super::super) unsafe extern "C" fn realloc(address: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: an instance lives for as long as it is current on this thread; the plugin resizes what it got from here.
         unsafe {
-            let heap = current::get().as_ref().and_then(|instance| instance.heap.as_ref());
+            let heap = current_instance::get().as_ref().and_then(|instance| instance.heap.as_ref());
             let Some(heap) = heap else { return mi::mi_realloc(address, size) };
             if heap.has_room(size) { mi::mi_heap_realloc(heap.heap, address, size) } else { refuse() }
         }

@@ -13,14 +13,14 @@ use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
-use super::crash::Cause;
-use super::foreign::take;
+use super::crash_cause::Cause;
+use super::custom_hostcalls::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{clock, current, destructors, environment, exits, heap, output, random};
+use super::{clock, current_instance, destructors, environment, heap, process_exit, random, stdio};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
-use crate::vm::VmCell;
+use crate::instance::InstanceState;
 
 /// The library, as `build.rs` made it.
 static LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/dynvm_imports.so"));
@@ -109,7 +109,7 @@ macro_rules! entry_points {
                 hostcall(
                     HostcallId::$name,
                     [$(widen!($ty, $param)),*],
-                    |guest, cell, [$($param),*]| dispatch::$name(guest, cell, $($param),*),
+                    |guest, state, [$($param),*]| dispatch::$name(guest, state, $($param),*),
                     |_arguments| {
                         let mut _index = 0;
                         true $(&& {
@@ -132,17 +132,17 @@ macro_rules! entry_points {
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
         static FUNCTIONS: [Entry; HOSTCALLS.len() + 35] = [
             $(Entry($name as *const c_void),)*
-            Entry(exits::abort as *const c_void),
-            Entry(exits::exit as *const c_void),
-            Entry(exits::exit as *const c_void),
-            Entry(exits::exit as *const c_void),
-            Entry(exits::assert_fail as *const c_void),
-            Entry(exits::stack_chk_fail as *const c_void),
+            Entry(process_exit::abort as *const c_void),
+            Entry(process_exit::exit as *const c_void),
+            Entry(process_exit::exit as *const c_void),
+            Entry(process_exit::exit as *const c_void),
+            Entry(process_exit::assert_fail as *const c_void),
+            Entry(process_exit::stack_chk_fail as *const c_void),
             Entry(destructors::at_thread_exit as *const c_void),
             Entry(destructors::at_thread_exit as *const c_void),
             Entry(destructors::at_exit as *const c_void),
-            Entry(output::write as *const c_void),
-            Entry(output::writev as *const c_void),
+            Entry(stdio::write as *const c_void),
+            Entry(stdio::writev as *const c_void),
             Entry(clock::clock_gettime as *const c_void),
             Entry(clock::gettimeofday as *const c_void),
             Entry(clock::time as *const c_void),
@@ -179,28 +179,28 @@ dynvm_abi::hostcalls!(entry_points);
 fn hostcall<const COUNT: usize>(
     id: HostcallId,
     arguments: [u64; COUNT],
-    own: impl FnOnce(&mut NativeGuest<'_>, &VmCell, [u64; COUNT]) -> Status,
+    own: impl FnOnce(&mut NativeGuest<'_>, &InstanceState, [u64; COUNT]) -> Status,
     take: impl FnOnce(&mut [u64; COUNT]) -> bool,
     foreign: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
 ) -> u32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
-    let Some(instance) = (unsafe { current::get().as_ref() }) else {
+    let Some(instance) = (unsafe { current_instance::get().as_ref() }) else {
         return without_vm(id) as u32;
     };
-    let cell = instance.cell();
+    let state = instance.state();
     instance.in_host.set(true);
     let status = match &instance.foreign {
         // A panic of the host's must not unwind into the plugin.
-        None => catch_unwind(AssertUnwindSafe(|| own(&mut NativeGuest::new(instance), cell, arguments) as u32)),
-        Some(table) => Ok(table.call(cell, id, arguments, take, foreign)),
+        None => catch_unwind(AssertUnwindSafe(|| own(&mut NativeGuest::new(instance), state, arguments) as u32)),
+        Some(table) => Ok(table.call(state, id, arguments, take, foreign)),
     };
     instance.in_host.set(false);
     match status {
         Ok(OK) => OK,
-        Ok(status) if !cell.has_failed() => status,
+        Ok(status) if !state.has_failed() => status,
         Ok(status) => leave(instance, status),
         Err(_) => {
-            cell.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
+            state.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
             leave(instance, Status::InternalFailure as u32)
         }
     }
@@ -213,7 +213,7 @@ const OK: u32 = Status::Ok as u32;
 fn leave(instance: &Instance, status: u32) -> u32 {
     if instance.frame.is_entered() {
         // SAFETY: the plugin called; between here and its guarded call are only its frames and that of its hostcall.
-        unsafe { exits::leave(instance, Cause::Hostcall) }
+        unsafe { process_exit::leave(instance, Cause::Hostcall) }
     }
     status
 }

@@ -2,48 +2,48 @@
 //!
 //! ```text
 //!   elf      what is in the file, read before any of it runs
-//!   edit     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
-//!   system   whether this system has what the file needs
+//!   patch     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
+//!   glibc   whether this system has what the file needs
 //!   image    one private mapping: written to a file of its own, opened, closed
 //!   dependencies  libraries that the file needs, opened before it
 //!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
-//!   foreign  hostcalls that the embedder brings
+//!   custom_hostcalls  hostcalls that the embedder brings
 //!   guest    the plugin's memory, as hostcalls reach it
-//!   current  which VM runs on this thread
+//!   current_instance  which VM runs on this thread
 //!   guard    calls that survive a crash of what they call: faults (signals), exceptions (exception), ends of the process (exits)
-//!   crash    what happened, and where (backtrace)
-//!   probe    memory that a plugin names, touched before the host relies on it
+//!   crash_cause    what happened, and where (backtrace)
+//!   address_check    memory that a plugin names, touched before the host relies on it
 //!   heap     the allocator of images, a heap for each VM
 //!   constructors, destructors  what runs at the beginning and at the end
-//!   output   standard output and error, to the log
+//!   stdio   standard output and error, to the log
 //!   clock, random, environment  what the C library would say of the time, of chance, and of the process
 //!   vm       a running instance: callbacks down, memory access up
 //! ```
 
+mod address_check;
 mod backtrace;
 mod clock;
 mod constructors;
-mod crash;
-mod current;
+mod crash_cause;
+mod current_instance;
+pub(crate) mod custom_hostcalls;
 mod dependencies;
 mod destructors;
-mod edit;
 pub(crate) mod elf;
 mod environment;
 mod exception;
-mod exits;
-pub(crate) mod foreign;
+mod glibc;
 mod guard;
 mod guest;
 mod heap;
 mod image;
 mod imports;
-mod names;
-mod output;
-mod probe;
+mod patch;
+mod process_exit;
 mod random;
 mod signals;
-mod system;
+mod stdio;
+mod string_table;
 mod vm;
 
 use std::path::PathBuf;
@@ -54,8 +54,8 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use crate::error::{LoadError, StartError};
-use crate::vm::VmCell;
-pub(crate) use probe::{readable, writable};
+use crate::instance::InstanceState;
+pub(crate) use address_check::{readable, writable};
 pub(crate) use vm::NativeVm;
 
 /// How native plugins run.
@@ -158,7 +158,7 @@ pub(crate) struct NativeModule {
     elf: Arc<elf::Facts>,
     /// What is written to private files.
     bytes: Arc<[u8]>,
-    edits: edit::Edits,
+    edits: patch::Edits,
     options: NativeOptions,
 }
 
@@ -166,23 +166,23 @@ impl NativeModule {
     pub(crate) fn new(name: &str, bytes: &[u8], options: NativeOptions) -> Result<NativeModule, LoadError> {
         let malformed = |what| LoadError::Malformed { name: name.to_owned(), what };
         let elf = elf::Facts::read(bytes).map_err(malformed)?;
-        system::check(bytes).map_err(malformed)?;
+        glibc::check(bytes).map_err(malformed)?;
         let version = elf.abi_version.ok_or_else(|| LoadError::NoAbiVersion { name: name.to_owned() })?;
         let unknown: Vec<String> = elf
             .imports
             .iter()
             .filter(|import| import.starts_with("proxy_"))
             .filter(|import| !dynvm_abi::table::hostcall(import).is_some_and(|hostcall| hostcall.in_version(version)))
-            .map(|import| super::import_remark(import))
+            .map(|import| dynvm_abi::table::describe_unknown_import(import))
             .collect();
         if !unknown.is_empty() {
             return Err(LoadError::UnknownImports { name: name.to_owned(), version, functions: unknown });
         }
         let mut mapped = bytes.to_vec();
         if !options.keep_images {
-            edit::cut(&mut mapped, &elf);
+            patch::cut(&mut mapped, &elf);
         }
-        let (bytes, edits) = edit::edit(&mapped, &elf, &options);
+        let (bytes, edits) = patch::edit(&mapped, &elf, &options);
         Ok(NativeModule { name: name.to_owned(), elf: Arc::new(elf), bytes: bytes.into(), edits, options })
     }
 
@@ -194,17 +194,17 @@ impl NativeModule {
         self.elf.exports.contains_key(callback.describe().name)
     }
 
-    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<NativeVm, StartError> {
-        NativeVm::new(self, cell.clone(), None)
+    pub(crate) fn instantiate(&self, state: &Rc<InstanceState>) -> Result<NativeVm, StartError> {
+        NativeVm::new(self, state.clone(), None)
     }
 
     /// An instance that makes hostcalls of the embedder's.
-    pub(crate) fn instantiate_foreign(
+    pub(crate) fn instantiate_custom(
         &self,
-        cell: &Rc<VmCell>,
-        foreign: foreign::Foreign,
+        state: &Rc<InstanceState>,
+        foreign: custom_hostcalls::CustomHostcalls,
     ) -> Result<NativeVm, StartError> {
-        NativeVm::new(self, cell.clone(), Some(foreign))
+        NativeVm::new(self, state.clone(), Some(foreign))
     }
 
     /// The hostcalls that it imports by name.

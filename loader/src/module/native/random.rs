@@ -6,9 +6,9 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::current;
+use super::current_instance;
 use crate::error::FailureKind;
-use crate::vm::VmCell;
+use crate::instance::InstanceState;
 
 /// What `getentropy` gives at most.
 const MAX_ENTROPY: usize = 256;
@@ -105,15 +105,15 @@ pub(super) extern "C" fn random_get(target: *mut u8, len: c_ulong) -> u16 {
 /// The buffer can be written.
 unsafe fn from_host(target: *mut u8, len: usize) -> Option<bool> {
     // SAFETY: an instance lives for as long as it is current on this thread.
-    let cell = unsafe { current::get().as_ref() }?.cell();
-    if cell.services.random.is_system() {
+    let state = unsafe { current_instance::get().as_ref() }?.state();
+    if state.services.random.is_system() {
         return None;
     }
     // By way of a buffer of the host's own: where the plugin's is none, it is here that it crashes, and not while the source is at work.
     let mut bytes = [0; MAX_ENTROPY];
     for at in (0..len).step_by(MAX_ENTROPY) {
         let bytes = &mut bytes[..MAX_ENTROPY.min(len - at)];
-        if !fill(cell, bytes) {
+        if !fill(state, bytes) {
             return Some(false);
         }
         // SAFETY: the caller's promise.
@@ -123,9 +123,9 @@ unsafe fn from_host(target: *mut u8, len: usize) -> Option<bool> {
 }
 
 /// A panic of the host's must not unwind into the plugin.
-fn fill(cell: &VmCell, bytes: &mut [u8]) -> bool {
-    catch_unwind(AssertUnwindSafe(|| cell.services.random.fill(bytes))).unwrap_or_else(|_| {
-        cell.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
+fn fill(state: &InstanceState, bytes: &mut [u8]) -> bool {
+    catch_unwind(AssertUnwindSafe(|| state.services.random.fill(bytes))).unwrap_or_else(|_| {
+        state.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
         false
     })
 }

@@ -21,10 +21,10 @@ mod platform {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::backtrace::Backtrace;
-    use super::super::crash::{Cause, Crash, Place};
+    use super::super::crash_cause::{Cause, Crash, Place};
     use super::super::vm::Instance;
-    use super::super::{current, guard, probe};
-    use crate::vm::budget::request;
+    use super::super::{address_check, current_instance, guard};
+    use crate::instance::budget::request;
 
     const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
 
@@ -60,11 +60,11 @@ mod platform {
         unsafe {
             let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
             let instruction = registers[libc::REG_RIP as usize] as usize;
-            if let Some(landing) = probe::landing(instruction) {
+            if let Some(landing) = address_check::landing(instruction) {
                 registers[libc::REG_RIP as usize] = landing as i64;
                 return;
             }
-            if let Some(instance) = current::get().as_ref()
+            if let Some(instance) = current_instance::get().as_ref()
                 && instance.frame.is_entered()
                 && let Some(crash) = crash(
                     instance,
@@ -116,7 +116,8 @@ mod platform {
         instance.walking.set(Some(cause));
         let mut backtrace = Backtrace::capture(&instance.span, instance.frame.address());
         instance.walking.set(None);
-        if place == Place::Nowhere && backtrace.frames().is_empty() && probe::readable(stack_pointer as u64, 8) {
+        if place == Place::Nowhere && backtrace.frames().is_empty() && address_check::readable(stack_pointer as u64, 8)
+        {
             // From where no code is, nobody knows the way back; but who called left its address on the stack.
             // SAFETY: it can be read.
             let caller = unsafe { (stack_pointer as *const usize).read() };
@@ -213,8 +214,9 @@ mod platform {
         unsafe {
             let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
             let instruction = registers[libc::REG_RIP as usize] as usize;
-            let instance = current::get().as_ref();
-            let Some((instance, slot)) = instance.and_then(|instance| Some((instance, instance.cell().slot()?))) else {
+            let instance = current_instance::get().as_ref();
+            let Some((instance, slot)) = instance.and_then(|instance| Some((instance, instance.state().slot()?)))
+            else {
                 return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
             };
             let wanted = slot.request.load(Ordering::Acquire);

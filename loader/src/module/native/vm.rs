@@ -5,26 +5,26 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::crash::{Cause, Crash};
+use super::crash_cause::{Cause, Crash};
+use super::custom_hostcalls::CustomHostcalls;
 use super::destructors::Destructor;
-use super::edit::Edits;
 use super::elf::Facts;
 use super::environment::Environment;
-use super::foreign::Foreign;
 use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
-use super::{NativeModule, constructors, current, dependencies, exits, heap, imports, signals};
+use super::patch::Edits;
+use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
 use crate::error::{Failure, FailureKind, StartError};
-use crate::vm::budget::TERMINATED;
-use crate::vm::{Backend, Returned, VmCell};
+use crate::instance::budget::TERMINATED;
+use crate::instance::{Backend, InstanceState, Returned};
 use dynvm_abi::table::CallbackId;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
 pub(super) struct Instance {
-    cell: Rc<VmCell>,
+    state: Rc<InstanceState>,
     /// The embedder's hostcalls; `None`: the loader's own.
-    pub(super) foreign: Option<Foreign>,
+    pub(super) foreign: Option<CustomHostcalls>,
     pub(super) frame: Frame,
     /// The addresses that the image takes.
     pub(super) span: Range<usize>,
@@ -48,8 +48,8 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) fn cell(&self) -> &VmCell {
-        &self.cell
+    pub(super) fn state(&self) -> &InstanceState {
+        &self.state
     }
 
     /// Calls a function of the image, guarded.
@@ -80,10 +80,10 @@ impl Instance {
         let Some(Crash { cause, backtrace }) = self.crash.take() else {
             return Failure::new(FailureKind::Host, "the plugin's call was left without a reason");
         };
-        let (kind, message) = match (cause, self.cell.failure()) {
+        let (kind, message) = match (cause, self.state.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
             (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
-            (Cause::Overrun, _) if self.cell.slot().is_some_and(|slot| slot.is_terminated()) => {
+            (Cause::Overrun, _) if self.state.slot().is_some_and(|slot| slot.is_terminated()) => {
                 (FailureKind::Limit, TERMINATED.to_owned())
             }
             (Cause::MemoryLimit | Cause::Overrun, _) => (FailureKind::Limit, cause.describe()),
@@ -178,7 +178,7 @@ macro_rules! native_callbacks {
                 #[inline]
                 fn $name(&mut self, $($param: argument_type!($ty)),*) -> Returned {
                     let Some(function) = self.callbacks.$name else { return Ok(None) };
-                    let _entered = current::enter(&self.instance);
+                    let _entered = current_instance::enter(&self.instance);
                     // SAFETY: the plugin exports this function, whose parameters are those of the ABI: integers, five at most.
                     let value = unsafe { self.instance.call(function, arguments([$(widen!($param)),*]))? };
                     Ok(Some(narrow!($ret, value)))
@@ -200,8 +200,8 @@ fn arguments<const COUNT: usize>(given: [u64; COUNT]) -> [u64; 5] {
 impl NativeVm {
     pub(super) fn new(
         module: &NativeModule,
-        cell: Rc<VmCell>,
-        foreign: Option<Foreign>,
+        state: Rc<InstanceState>,
+        foreign: Option<CustomHostcalls>,
     ) -> Result<NativeVm, StartError> {
         let failed = |message| StartError::Image { module: module.name.clone(), message };
         let options = &module.options;
@@ -221,9 +221,9 @@ impl NativeVm {
         let image = image.map_err(failed)?;
         let address = |name: &str| elf.exports.get(name).map(|offset| image.address(*offset));
         if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++")) {
-            exits::watch_terminate(image.library());
+            process_exit::watch_terminate(image.library());
         }
-        let callbacks = Callbacks::find(|name| cell.config.capabilities.allows(name).then(|| address(name)).flatten());
+        let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
             set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
             initialize: address("_initialize"),
@@ -238,16 +238,16 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
-            environment: Environment::new(&cell.config.environment),
+            environment: Environment::new(&state.config.environment),
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
-            heap: module.edits.heap.then(|| Heap::new(cell.config.memory_limit)).flatten(),
+            heap: module.edits.heap.then(|| Heap::new(state.config.memory_limit)).flatten(),
             elf: elf.clone(),
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
             guarded,
-            cell,
+            state,
         };
-        if let (true, Some(slot)) = (guarded, instance.cell.slot()) {
+        if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
             let facts = elf.clone();
             slot.set_native(signals::interrupter(), Box::new(move |frames| facts.functions.describe(frames)));
@@ -265,7 +265,7 @@ impl NativeVm {
 
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
     pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
-        let _entered = current::enter(&self.instance);
+        let _entered = current_instance::enter(&self.instance);
         if let (true, Some(image)) = (self.edits.constructors, &self.image) {
             for function in constructors::at_open(&self.module.hooks, image.base()) {
                 // SAFETY: a constructor of the image, with what constructors are passed.
@@ -280,7 +280,7 @@ impl NativeVm {
     }
 
     fn run_start_functions(&self) -> Result<(), Box<Failure>> {
-        let _entered = current::enter(&self.instance);
+        let _entered = current_instance::enter(&self.instance);
         let functions = match self.start.initialize {
             Some(initialize) => [Some(initialize), self.start.main],
             None => [self.start.start, None],
@@ -293,7 +293,7 @@ impl NativeVm {
     }
 
     /// The embedder's hostcalls, if it brought them.
-    pub(crate) fn foreign(&self) -> Option<&Foreign> {
+    pub(crate) fn foreign(&self) -> Option<&CustomHostcalls> {
         self.instance.foreign.as_ref()
     }
 
@@ -309,7 +309,7 @@ impl NativeVm {
     /// The function takes at most five integers or pointers.
     #[inline(always)]
     pub(crate) unsafe fn call(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
-        let _entered = current::enter(&self.instance);
+        let _entered = current_instance::enter(&self.instance);
         // SAFETY: the caller's promise.
         unsafe { self.instance.call(function, arguments) }
     }
@@ -320,7 +320,7 @@ impl NativeVm {
     ///
     /// As [`call`](NativeVm::call).
     pub(crate) unsafe fn call_again(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
-        let _entered = current::enter(&self.instance);
+        let _entered = current_instance::enter(&self.instance);
         let in_host = self.instance.in_host.replace(false);
         // SAFETY: the caller's promise.
         let returned = unsafe { self.instance.call(function, arguments) };
@@ -334,7 +334,7 @@ impl NativeVm {
             // SAFETY: the plugin exports this function, which takes a size.
             Some(function) => unsafe { self.call_again(function, [len as u64, 0, 0, 0, 0]) },
             None => {
-                let _entered = current::enter(&self.instance);
+                let _entered = current_instance::enter(&self.instance);
                 let in_host = self.instance.in_host.replace(true);
                 let address = heap::allocate(self.instance.heap.is_some(), len);
                 self.instance.in_host.set(in_host);
@@ -346,7 +346,7 @@ impl NativeVm {
     /// Runs the destructors of the plugin's variables: thread-local ones, then statics, each last registered first, then what the image
     /// has for its end.
     fn run_destructors(&self) -> Result<(), Box<Failure>> {
-        let _entered = current::enter(&self.instance);
+        let _entered = current_instance::enter(&self.instance);
         for list in [&self.instance.thread_destructors, &self.instance.static_destructors] {
             // One may register more.
             loop {
@@ -393,17 +393,17 @@ impl Drop for NativeVm {
             foreign.end();
         }
         if is_own
-            && !self.instance.cell.has_failed()
+            && !self.instance.state.has_failed()
             && let Err(failure) = self.run_destructors()
         {
             let text = format!("the plugin failed in a destructor: {failure}");
-            self.instance.cell.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
-            self.instance.cell.fail(failure);
+            self.instance.state.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
+            self.instance.state.fail(failure);
         }
         let Some(image) = self.image.take() else { return };
-        if self.can_close(!is_own || self.instance.cell.has_failed()) {
+        if self.can_close(!is_own || self.instance.state.has_failed()) {
             // With this VM current: destructors that are not the loader's to run may log.
-            let _entered = current::enter(&self.instance);
+            let _entered = current_instance::enter(&self.instance);
             drop(image);
         } else {
             image.leak();

@@ -27,7 +27,7 @@ pub(super) fn check(name: &str, module: &Module) -> Result<AbiVersion, LoadError
         let expected = match hostcall {
             Some(hostcall) if hostcall.in_version(version) => Types::of_hostcall(hostcall.params),
             Some(_) => {
-                unknown.push(crate::module::import_remark(function));
+                unknown.push(dynvm_abi::table::describe_unknown_import(function));
                 continue;
             }
             None => match linker::other_function(from, function) {

@@ -7,7 +7,7 @@ use super::vm::{Data, WasmGuest, failed};
 use crate::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::hostcalls::wasi::{self, INERT};
-use crate::vm::VmCell;
+use crate::instance::InstanceState;
 
 /// Names under which modules import WASI.
 const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
@@ -64,7 +64,7 @@ macro_rules! define_hostcalls {
                     "env",
                     stringify!($name),
                     |caller: Caller<'_, Data>, $($param: wasm_type!($ty)),*| -> Result<u32> {
-                        hostcall(caller, |guest, cell| dispatch::$name(guest, cell, $(u64::from($param)),*))
+                        hostcall(caller, |guest, state| dispatch::$name(guest, state, $(u64::from($param)),*))
                     },
                 )?;
             )*
@@ -86,20 +86,20 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Data>> {
         "env",
         "abort",
         |caller: Caller<'_, Data>, _message: u32, _file: u32, line: u32, column: u32| -> Result<()> {
-            let cell = caller.data().cell.clone();
-            cell.fail_with(FailureKind::Exit, format!("the plugin aborted at line {line}, column {column}"));
-            Err(failed(&cell))
+            let state = caller.data().state.clone();
+            state.fail_with(FailureKind::Exit, format!("the plugin aborted at line {line}, column {column}"));
+            Err(failed(&state))
         },
     )?;
     Ok(linker)
 }
 
 #[inline]
-fn hostcall(caller: Caller<'_, Data>, call: impl FnOnce(&mut WasmGuest<'_>, &VmCell) -> Status) -> Result<u32> {
-    let cell = caller.data().cell.clone();
-    let status = call(&mut WasmGuest::new(caller), &cell);
-    if status != Status::Ok && cell.has_failed() {
-        return Err(failed(&cell));
+fn hostcall(caller: Caller<'_, Data>, call: impl FnOnce(&mut WasmGuest<'_>, &InstanceState) -> Status) -> Result<u32> {
+    let state = caller.data().state.clone();
+    let status = call(&mut WasmGuest::new(caller), &state);
+    if status != Status::Ok && state.has_failed() {
+        return Err(failed(&state));
     }
     Ok(status as u32)
 }
@@ -108,12 +108,12 @@ fn hostcall(caller: Caller<'_, Data>, call: impl FnOnce(&mut WasmGuest<'_>, &VmC
 fn wasi_call(
     caller: Caller<'_, Data>,
     name: &str,
-    call: impl FnOnce(&mut WasmGuest<'_>, &VmCell) -> Result<(), u32>,
+    call: impl FnOnce(&mut WasmGuest<'_>, &InstanceState) -> Result<(), u32>,
 ) -> Result<u32> {
-    let cell = caller.data().cell.clone();
-    let answer = wasi::permit(&cell, name).and_then(|()| call(&mut WasmGuest::new(caller), &cell));
-    if cell.has_failed() {
-        return Err(failed(&cell));
+    let state = caller.data().state.clone();
+    let answer = wasi::permit(&state, name).and_then(|()| call(&mut WasmGuest::new(caller), &state));
+    if state.has_failed() {
+        return Err(failed(&state));
     }
     Ok(answer.err().unwrap_or(wasi::SUCCESS))
 }
@@ -122,7 +122,7 @@ fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Resu
     macro_rules! define {
         ($($name:ident($($param:ident: $ty:ty),*);)*) => {
             $(linker.func_wrap(module, stringify!($name), |caller: Caller<'_, Data>, $($param: $ty),*| {
-                wasi_call(caller, stringify!($name), |guest, cell| wasi::$name(guest, cell, $($param),*))
+                wasi_call(caller, stringify!($name), |guest, state| wasi::$name(guest, state, $($param),*))
             })?;)*
         };
     }
@@ -138,9 +138,9 @@ fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Resu
         random_get(target: u32, len: u32);
     }
     linker.func_wrap(module, "proc_exit", |caller: Caller<'_, Data>, code: u32| -> Result<()> {
-        let cell = caller.data().cell.clone();
-        if wasi::permit(&cell, "proc_exit").is_ok() {
-            cell.log(LogLevel::Debug, format!("the plugin called proc_exit({code})").as_bytes());
+        let state = caller.data().state.clone();
+        if wasi::permit(&state, "proc_exit").is_ok() {
+            state.log(LogLevel::Debug, format!("the plugin called proc_exit({code})").as_bytes());
         }
         Err(wasmtime::Error::new(Exit(code)))
     })?;

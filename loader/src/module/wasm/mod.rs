@@ -23,7 +23,7 @@ pub(crate) use engine::WasmEngine;
 pub use engine::{CpuLimit, WasmOptions};
 
 use crate::error::{LoadError, StartError};
-use crate::vm::VmCell;
+use crate::instance::InstanceState;
 
 /// A wasm artifact, compiled and linked.
 pub(crate) struct WasmModule {
@@ -50,7 +50,7 @@ impl WasmModule {
         self.module.get_export(callback.describe().name).is_some()
     }
 
-    pub(crate) fn instantiate(&self, cell: &Rc<VmCell>) -> Result<vm::WasmVm, StartError> {
-        vm::WasmVm::new(self, cell.clone())
+    pub(crate) fn instantiate(&self, state: &Rc<InstanceState>) -> Result<vm::WasmVm, StartError> {
+        vm::WasmVm::new(self, state.clone())
     }
 }

@@ -12,11 +12,11 @@ use wasmtime::{
 use super::linker::Exit;
 use super::{CpuLimit, WasmModule};
 use crate::error::{Failure, FailureKind, StartError};
-use crate::vm::{Addr, Backend, Guest, Returned, VmCell};
+use crate::instance::{Addr, Backend, Guest, InstanceState, Returned};
 
 /// What hostcalls find in the store.
 pub(super) struct Data {
-    pub(super) cell: Rc<VmCell>,
+    pub(super) state: Rc<InstanceState>,
     memory: Option<Memory>,
     allocator: Option<TypedFunc<u32, u32>>,
     limits: StoreLimits,
@@ -127,7 +127,7 @@ macro_rules! wasm_callbacks {
                     prepare(&mut self.store, self.fuel, self.deadline);
                     match function.call(&mut self.store, ($($param as u32,)*)) {
                         Ok(value) => Ok(Some(result_value!($ret, value))),
-                        Err(error) => Err(describe(&self.store.data().cell, &error)),
+                        Err(error) => Err(describe(&self.store.data().state, &error)),
                     }
                 }
             )*
@@ -143,7 +143,7 @@ fn find<P: WasmParams, R: WasmResults>(
     instance: &Instance,
     name: &str,
 ) -> Option<TypedFunc<P, R>> {
-    if !store.data().cell.config.capabilities.allows(name) {
+    if !store.data().state.config.capabilities.allows(name) {
         return None;
     }
     instance.get_typed_func(store, name).ok()
@@ -161,25 +161,25 @@ fn prepare(store: &mut Store<Data>, fuel: Option<u64>, deadline: Option<u64>) {
 }
 
 impl WasmVm {
-    pub(super) fn new(module: &WasmModule, cell: Rc<VmCell>) -> Result<WasmVm, StartError> {
+    pub(super) fn new(module: &WasmModule, state: Rc<InstanceState>) -> Result<WasmVm, StartError> {
         let options = &module.engine.options;
         let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
-        if let Some(bytes) = options.memory_limit.into_iter().chain(cell.config.memory_limit).min() {
+        if let Some(bytes) = options.memory_limit.into_iter().chain(state.config.memory_limit).min() {
             limits = limits.memory_size(bytes);
         }
-        let data = Data { cell: cell.clone(), memory: None, allocator: None, limits: limits.build() };
+        let data = Data { state: state.clone(), memory: None, allocator: None, limits: limits.build() };
         let mut store = Store::new(&module.engine.engine, data);
         store.limiter(|data| &mut data.limits);
         let fuel = match options.cpu_limit {
             CpuLimit::Fuel(fuel) => Some(fuel),
             _ => None,
         };
-        let budget = cell.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
+        let budget = state.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
         let deadline = module.engine.deadline(budget);
         prepare(&mut store, fuel, deadline);
         let instance = module.linked.instantiate(&mut store).map_err(|error| StartError::Instantiate {
             module: module.name.clone(),
-            message: describe(&cell, &error).message,
+            message: describe(&state, &error).message,
         })?;
 
         let memory = instance.get_memory(&mut store, "memory");
@@ -206,7 +206,7 @@ impl WasmVm {
                 Ok(()) => {}
                 // A command ends so when it is done.
                 Err(error) if matches!((&function, error.downcast_ref()), (Start::Command(_), Some(Exit(0)))) => {}
-                Err(error) => return Err(describe(&self.store.data().cell, &error)),
+                Err(error) => return Err(describe(&self.store.data().state, &error)),
             }
         }
         Ok(())
@@ -224,7 +224,7 @@ impl WasmVm {
         prepare(&mut self.store, self.fuel, self.deadline);
         match function.call(&mut self.store, (arguments[0], arguments[1])) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => Err(describe(&self.store.data().cell, &error)),
+            Err(error) => Err(describe(&self.store.data().state, &error)),
         }
     }
 }
@@ -247,9 +247,9 @@ fn start_functions(store: &mut Store<Data>, instance: &Instance) -> Vec<Start> {
 
 /// What went wrong in a call.
 #[cold]
-fn describe(cell: &VmCell, error: &Error) -> Box<Failure> {
+fn describe(state: &InstanceState, error: &Error) -> Box<Failure> {
     // A failure that a hostcall noted is what ended the call.
-    if let Some(failure) = cell.failure() {
+    if let Some(failure) = state.failure() {
         return Box::new(failure);
     }
     let kind = match error.downcast_ref::<Trap>() {
@@ -272,8 +272,8 @@ fn describe(cell: &VmCell, error: &Error) -> Box<Failure> {
 
 /// The error that ends a call whose VM has failed inside of a hostcall.
 #[cold]
-pub(super) fn failed(cell: &VmCell) -> Error {
-    match cell.failure() {
+pub(super) fn failed(state: &InstanceState) -> Error {
+    match state.failure() {
         Some(failure) => Error::new(failure),
         None => Error::msg("the VM failed"),
     }
@@ -315,8 +315,8 @@ impl Guest for WasmGuest<'_> {
         let allocator = self.caller.data().allocator.clone().ok_or(Status::InvalidMemoryAccess)?;
         let size = u32::try_from(len).map_err(|_| Status::InvalidMemoryAccess)?;
         let address = allocator.call(self.caller.as_context_mut(), size).map_err(|error| {
-            let cell = &self.caller.data().cell;
-            cell.fail(describe(cell, &error));
+            let state = &self.caller.data().state;
+            state.fail(describe(state, &error));
             Status::InternalFailure
         })?;
         if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address.into())) }

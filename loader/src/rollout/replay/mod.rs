@@ -17,9 +17,9 @@ use super::compare::{Done, compare};
 use super::recording::{Collector, Recording, Step};
 use super::view::View;
 use super::{Arm, Counters};
+use crate::call_trace::Event;
 use crate::config::CallbackBudget;
 use crate::deploy::Deployment;
-use crate::trace::Event;
 use crate::{ContextId, Plugin, Vm};
 use replayed::Replayed;
 use stream::ShadowStream;
@@ -55,7 +55,7 @@ impl Replayer {
             counters.not_started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return;
         };
-        let (vm, root) = running.plugin.for_new_stream();
+        let (vm, root) = running.plugin.vm_for_new_stream();
         if vm.has_failed() {
             counters.not_started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return;
@@ -126,14 +126,14 @@ impl Replay<'_> {
         self.replayed.begin(recording, step);
         self.arrive(step);
         // Plugins log their contexts' and calls' numbers, so they should be the same.
-        self.vm.number_next(recording.context(), step.first_token());
+        self.vm.reserve_ids(recording.context(), step.first_token());
         let collector = Collector::default();
         collector.attach(self.vm);
         self.call(step);
         let events = collector.detach(self.vm);
         let unanswered = self.replayed.end();
         let (hostcalls, returned) = done(events);
-        let view = self.context.and_then(|context| self.vm.look_at_stream(context, View::of));
+        let view = self.context.and_then(|context| self.vm.with_stream(context, View::of));
         let changed = view.map(|view| self.view.become_view(view)).unwrap_or_default();
         step.changed.iter().for_each(|change| self.answered.apply(change));
         let failure = self.vm.failure().map(|failure| failure.message);

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard};
 
 use dynvm_abi::types::{LogLevel, Status};
 
+use crate::call_trace::{Event, Named, Value, escaped};
 use crate::rollout::recording::{Recording, Step, number};
-use crate::trace::{Event, Named, Value, escaped};
 
 /// The answers of the callback under way, on the thread of the shadow. Behind a lock since services are shared between threads in
 /// general; here nobody ever waits for it.

@@ -4,13 +4,13 @@ use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStat
 
 use super::flow::Flow;
 use super::{Direction, LocalReply};
-use crate::error::CallFailed;
+use crate::error::CallError;
 use crate::host::Headers;
-use crate::memory::stream::MemoryStream;
-use crate::memory::{MemoryHost, Message};
+use crate::sim::stream::SimStream;
+use crate::sim::{Message, SimProxy};
 use crate::{ContextId, Vm};
 
-/// An open HTTP stream of a [`MemoryHost`].
+/// An open HTTP stream of a [`SimProxy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HttpStream {
     pub(super) context: ContextId,
@@ -73,7 +73,7 @@ pub struct Passed {
     pub complete: bool,
 }
 
-impl MemoryHost {
+impl SimProxy {
     /// Opens a stream (`proxy_on_context_create`), with properties of its own by their paths with dots. Nothing arrives on it by itself.
     ///
     /// A failed VM is replaced first if the failure policy says so; its streams are gone then.
@@ -81,13 +81,13 @@ impl MemoryHost {
     /// # Errors
     ///
     /// The root context is gone: the plugin has been stopped.
-    pub fn open(&mut self, properties: &[(String, Vec<u8>)]) -> Result<HttpStream, CallFailed> {
+    pub fn open(&mut self, properties: &[(String, Vec<u8>)]) -> Result<HttpStream, CallError> {
         let before = self.plugin.incarnation();
-        let (_, root) = self.plugin.for_new_stream();
+        let (_, root) = self.plugin.vm_for_new_stream();
         if self.plugin.incarnation() != before {
             self.open.clear();
         }
-        let mut stream = MemoryStream::default();
+        let mut stream = SimStream::default();
         for (path, value) in properties {
             stream.properties.insert(path.replace('.', "\0").into_bytes(), value.clone());
         }
@@ -134,11 +134,11 @@ impl MemoryHost {
         Ok(self.arrive_body(stream.context, direction, chunk.into(), end_of_stream))
     }
 
-    /// Trailers arrive, which end the direction. `None`: as for [`MemoryHost::body`].
+    /// Trailers arrive, which end the direction. `None`: as for [`SimProxy::body`].
     ///
     /// # Errors
     ///
-    /// As for [`MemoryHost::body`].
+    /// As for [`SimProxy::body`].
     pub fn trailers(
         &mut self,
         stream: HttpStream,
@@ -214,7 +214,7 @@ fn in_order(direction: Direction, is: bool, what: &'static str) -> Result<(), St
     if is { Ok(()) } else { Err(StepError::OutOfOrder { direction, what }) }
 }
 
-impl MemoryStream {
+impl SimStream {
     pub(super) fn view(&self) -> StreamView {
         let passed = |direction: Direction| {
             let flow = &self.flows[direction as usize];

@@ -1,4 +1,4 @@
-//! Hostcalls that the embedder brings ([`raw`](crate::raw)): where a plugin's calls go instead of to the loader's own.
+//! Hostcalls that the embedder brings ([`raw`](crate::image)): where a plugin's calls go instead of to the loader's own.
 
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -6,15 +6,15 @@ use std::ffi::c_void;
 use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::{LogLevel, Status};
 
-use super::probe;
+use super::address_check;
 use crate::error::FailureKind;
-use crate::vm::VmCell;
+use crate::instance::InstanceState;
 
 /// Decides whether a hostcall may be made while the plugin is restricted.
 pub(crate) type MayCall = Box<dyn Fn(HostcallId) -> bool>;
 
 /// The embedder's functions, one for each hostcall.
-pub(crate) struct Foreign {
+pub(crate) struct CustomHostcalls {
     functions: [*const c_void; HOSTCALLS.len()],
     may_call: Option<MayCall>,
     state: Cell<State>,
@@ -31,10 +31,10 @@ enum State {
     Ending,
 }
 
-impl Foreign {
+impl CustomHostcalls {
     /// Functions of the type that `Hostcalls::bind` asks for; null for one that the plugin does not call.
-    pub(crate) fn new(functions: [*const c_void; HOSTCALLS.len()], may_call: Option<MayCall>) -> Foreign {
-        Foreign { functions, may_call, state: Cell::new(State::Open) }
+    pub(crate) fn new(functions: [*const c_void; HOSTCALLS.len()], may_call: Option<MayCall>) -> CustomHostcalls {
+        CustomHostcalls { functions, may_call, state: Cell::new(State::Open) }
     }
 
     /// Restricts the plugin, or not. Returns what was before.
@@ -57,7 +57,7 @@ impl Foreign {
     #[inline]
     pub(super) fn call<const COUNT: usize>(
         &self,
-        cell: &VmCell,
+        state: &InstanceState,
         id: HostcallId,
         mut arguments: [u64; COUNT],
         take: impl FnOnce(&mut [u64; COUNT]) -> bool,
@@ -72,7 +72,7 @@ impl Foreign {
             return Status::InvalidMemoryAccess as u32;
         }
         if self.state.get() != State::Open
-            && let Some(status) = self.answer(cell, id, &arguments)
+            && let Some(status) = self.answer(state, id, &arguments)
         {
             return status;
         }
@@ -81,7 +81,7 @@ impl Foreign {
 
     /// The status of a hostcall that is not made.
     #[cold]
-    fn answer(&self, cell: &VmCell, id: HostcallId, arguments: &[u64]) -> Option<u32> {
+    fn answer(&self, state: &InstanceState, id: HostcallId, arguments: &[u64]) -> Option<u32> {
         match (self.state.get(), arguments) {
             (State::Ending, &[level, message, size]) if id == HostcallId::proxy_log => {
                 let bytes: &[u8] = match size {
@@ -89,14 +89,15 @@ impl Foreign {
                     // SAFETY: it was looked at: these bytes can be read.
                     _ => unsafe { std::slice::from_raw_parts(message as *const u8, size as usize) },
                 };
-                cell.log(LogLevel::from_u32(level as u32).unwrap_or(LogLevel::Critical), bytes);
+                state.log(LogLevel::from_u32(level as u32).unwrap_or(LogLevel::Critical), bytes);
                 Some(Status::Ok as u32)
             }
             (State::Ending, _) => Some(Status::InternalFailure as u32),
             _ if self.may_call.as_ref().is_none_or(|may_call| may_call(id)) => None,
             _ => {
                 let name = id.describe().name;
-                cell.fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
+                state
+                    .fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
                 Some(Status::InternalFailure as u32)
             }
         }
@@ -106,7 +107,7 @@ impl Foreign {
 /// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of
 /// what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
 pub(super) mod take {
-    use super::probe;
+    use super::address_check;
 
     macro_rules! low_half {
         ($($name:ident)*) => {
@@ -136,7 +137,7 @@ pub(super) mod take {
             $(
                 #[inline(always)]
                 pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    probe::writable(arguments[index], $bytes)
+                    address_check::writable(arguments[index], $bytes)
                 }
             )*
         };
@@ -156,7 +157,7 @@ pub(super) mod take {
     #[inline(always)]
     pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
         let size = arguments[index + 1];
-        size == 0 || probe::readable(arguments[index], size)
+        size == 0 || address_check::readable(arguments[index], size)
     }
 }
 

@@ -4,18 +4,18 @@
 //! resuming, local replies; TCP connections; canned answers to calls, or answers by hand; ticks and queues on a clock that moves only when
 //! told to. Everything is deterministic, so two backends can be compared by their results.
 //!
-//! [`MemoryHost::send`] takes a whole exchange through the plugin. [`MemoryHost::open`] opens a stream on which things arrive one by one:
-//! [`headers`](MemoryHost::headers), [`body`](MemoryHost::body), [`trailers`](MemoryHost::trailers), [`close`](MemoryHost::close).
+//! [`SimProxy::send`] takes a whole exchange through the plugin. [`SimProxy::open`] opens a stream on which things arrive one by one:
+//! [`headers`](SimProxy::headers), [`body`](SimProxy::body), [`trailers`](SimProxy::trailers), [`close`](SimProxy::close).
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use dynvm::Loader;
-//! use dynvm::memory::{MemoryHost, Request};
+//! use dynvm::sim::{SimProxy, Request};
 //!
 //! let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
 //! let module = Loader::new()?.load_bytes("noop.wat", text)?;
-//! let mut host = MemoryHost::builder().start(&module)?;
+//! let mut host = SimProxy::builder().start(&module)?;
 //! let exchange = host.send(Request::get("/hello"))?;
 //! assert_eq!(exchange.response.status(), Some(200));
 //! # Ok(())
@@ -48,13 +48,13 @@ pub use message::{Message, Request, Response};
 pub use property::PropertyValue;
 pub use tcp::{Connection, TcpExchange};
 
-use crate::error::{CallFailed, Failure, StartError};
+use crate::call_trace::Tracer;
+use crate::error::{CallError, Failure, StartError};
 use crate::host::{
     Clock as _, ForeignFunctions, InProcessMetrics, InProcessSharedData, InProcessSharedQueues, ManualClock, MemoryLog,
     MetricValue, NoForeignFunctions, SeededRandom, Services, SharedData as _,
 };
 use crate::observe::Observer;
-use crate::trace::Tracer;
 use crate::{ContextId, Module, Plugin, PluginConfig, Vm, VmConfig};
 use calls::CannedCalls;
 use events::{QueueEvents, StaticProperties, VirtualTimers};
@@ -74,9 +74,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Takes the time of each callback.
 pub type OnTimed = Box<dyn FnMut(&'static str, Duration)>;
 
-/// Configures a [`MemoryHost`].
+/// Configures a [`SimProxy`].
 #[derive(Clone, Default)]
-pub struct MemoryHostBuilder {
+pub struct SimProxyBuilder {
     vm_config: VmConfig,
     plugin_config: PluginConfig,
     properties: BTreeMap<String, Vec<u8>>,
@@ -102,7 +102,7 @@ struct Shared {
     queues: Arc<InProcessSharedQueues>,
 }
 
-impl MemoryHostBuilder {
+impl SimProxyBuilder {
     /// The VM's configuration.
     pub fn vm_config(mut self, config: VmConfig) -> Self {
         self.vm_config = config;
@@ -133,8 +133,8 @@ impl MemoryHostBuilder {
         self
     }
 
-    /// An upstream whose calls, HTTP and gRPC, wait until they are answered by [`MemoryHost::answer_http`] and
-    /// [`MemoryHost::answer_grpc`], or their timeout has come.
+    /// An upstream whose calls, HTTP and gRPC, wait until they are answered by [`SimProxy::answer_http`] and
+    /// [`SimProxy::answer_grpc`], or their timeout has come.
     pub fn by_hand(mut self, upstream: impl Into<String>) -> Self {
         self.by_hand.insert(upstream.into());
         self
@@ -160,7 +160,7 @@ impl MemoryHostBuilder {
 
     /// Shares clock, metrics, shared data and queues with another host, as two workers of one proxy do. Events are delivered by the host
     /// that is told to.
-    pub fn sharing(mut self, host: &MemoryHost) -> Self {
+    pub fn sharing(mut self, host: &SimProxy) -> Self {
         self.shared = Some(host.shared.clone());
         self
     }
@@ -172,7 +172,7 @@ impl MemoryHostBuilder {
     }
 
     /// Keeps the log of this host somewhere else, where it is to be had even if the plugin does not start.
-    /// [`MemoryHost::take_log`] takes from there.
+    /// [`SimProxy::take_log`] takes from there.
     pub fn log_to(mut self, log: Arc<MemoryLog>) -> Self {
         self.log = Some(log);
         self
@@ -189,7 +189,7 @@ impl MemoryHostBuilder {
     /// # Errors
     ///
     /// As [`Plugin::start`].
-    pub fn start(self, module: &Module) -> Result<MemoryHost, StartError> {
+    pub fn start(self, module: &Module) -> Result<SimProxy, StartError> {
         self.start_traced(module, None)
     }
 
@@ -198,7 +198,7 @@ impl MemoryHostBuilder {
     /// # Errors
     ///
     /// As [`Plugin::start`].
-    pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<MemoryHost, StartError> {
+    pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<SimProxy, StartError> {
         let level = self.log_level.unwrap_or(LogLevel::Trace);
         let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::with_level(level)));
         let shared = self.shared.unwrap_or_else(|| Shared {
@@ -228,12 +228,12 @@ impl MemoryHostBuilder {
         let vm_id = self.vm_config.vm_id.clone();
         let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;
         let (on_timed, steps) = (None, RefCell::default());
-        Ok(MemoryHost { plugin, vm_id, log, shared, queues, timers, calls, open: Vec::new(), on_timed, steps })
+        Ok(SimProxy { plugin, vm_id, log, shared, queues, timers, calls, open: Vec::new(), on_timed, steps })
     }
 }
 
 /// A proxy in memory with one plugin.
-pub struct MemoryHost {
+pub struct SimProxy {
     plugin: Plugin,
     vm_id: String,
     log: Arc<MemoryLog>,
@@ -247,10 +247,10 @@ pub struct MemoryHost {
     steps: RefCell<Vec<Step>>,
 }
 
-impl MemoryHost {
+impl SimProxy {
     /// A host to be configured.
-    pub fn builder() -> MemoryHostBuilder {
-        MemoryHostBuilder::default()
+    pub fn builder() -> SimProxyBuilder {
+        SimProxyBuilder::default()
     }
 
     /// The plugin.
@@ -293,7 +293,7 @@ impl MemoryHost {
         &self.vm_id
     }
 
-    /// The clock, which stands still but for [`MemoryHost::advance`].
+    /// The clock, which stands still but for [`SimProxy::advance`].
     pub fn clock(&self) -> &ManualClock {
         &self.shared.clock
     }
@@ -343,7 +343,7 @@ impl MemoryHost {
     }
 
     /// Ends the plugin: `proxy_on_done`, `proxy_on_delete` of the root.
-    pub fn stop(&mut self) -> Result<crate::RootDone, CallFailed> {
+    pub fn stop(&mut self) -> Result<crate::RootDone, CallError> {
         let root = self.plugin.root();
         self.callback("proxy_on_done", |vm| vm.stop_plugin(root), |_| "")
     }

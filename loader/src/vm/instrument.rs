@@ -4,42 +4,42 @@ use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
-use super::{Backend, Returned, VmCell};
-use crate::trace::{Event, Value};
+use super::{Backend, InstanceState, Returned};
+use crate::call_trace::{Event, Value};
 
 /// Makes a callback for those who watch.
 #[cold]
-pub(super) fn watched<const COUNT: usize>(
-    cell: &VmCell,
+pub(super) fn instrumented<const COUNT: usize>(
+    state: &InstanceState,
     backend: &mut dyn Backend,
     context: u32,
     id: CallbackId,
     arguments: impl FnOnce() -> [u64; COUNT],
     callback: impl FnOnce(&mut dyn Backend) -> Returned,
 ) -> Returned {
-    let _running = cell.slot().map(|slot| slot.enter(Some(id), context));
-    if cell.is_traced() {
-        traced(cell, id, &arguments(), || observed(cell, backend, context, id, callback))
+    let _running = state.slot().map(|slot| slot.enter(Some(id), context));
+    if state.is_traced() {
+        traced(state, id, &arguments(), || observed(state, backend, context, id, callback))
     } else {
-        observed(cell, backend, context, id, callback)
+        observed(state, backend, context, id, callback)
     }
 }
 
 /// Takes the time of a callback, if there is an observer. One that the plugin does not export is none.
 #[inline]
 fn observed(
-    cell: &VmCell,
+    state: &InstanceState,
     backend: &mut dyn Backend,
     context: u32,
     id: CallbackId,
     callback: impl FnOnce(&mut dyn Backend) -> Returned,
 ) -> Returned {
-    let Some(observed) = cell.observed() else { return callback(backend) };
+    let Some(observed) = state.observed() else { return callback(backend) };
     let started = Instant::now();
     let returned = callback(backend);
     let time = started.elapsed();
     if !matches!(returned, Ok(None)) {
-        if let Some(plugin) = cell.contexts.borrow().root_of(context).and_then(|(_, root)| root.observed.as_ref()) {
+        if let Some(plugin) = state.contexts.borrow().root_of(context).and_then(|(_, root)| root.observed.as_ref()) {
             plugin.record(id, time);
         }
         if observed.is_memory_due() {
@@ -49,10 +49,10 @@ fn observed(
     returned
 }
 
-fn traced(cell: &VmCell, id: CallbackId, arguments: &[u64], call: impl FnOnce() -> Returned) -> Returned {
+fn traced(state: &InstanceState, id: CallbackId, arguments: &[u64], call: impl FnOnce() -> Returned) -> Returned {
     let row = id.describe();
     let event = |event| {
-        if let Some(tracer) = cell.tracer.borrow_mut().as_mut() {
+        if let Some(tracer) = state.tracer.borrow_mut().as_mut() {
             tracer.event(event);
         }
     };

@@ -4,7 +4,7 @@
 //! bind to the loader. A name that cannot be changed safely stays, and with it the plain behaviour.
 
 use super::elf::Facts;
-use super::names::Names;
+use super::string_table::Names;
 use super::{NativeOptions, constructors};
 
 /// What was changed.

@@ -8,14 +8,14 @@ use dynvm_abi::table::{CallbackId, HOSTCALLS, HostcallId};
 use dynvm_abi::types::{LogLevel, StreamType};
 use dynvm_abi::version::AbiVersion;
 
-use super::budget::Slot;
+use super::budget::WatchdogEntry;
 use super::contexts::{Contexts, Root};
 use crate::VmConfig;
+use crate::call_trace::Tracer;
 use crate::error::{Failure, FailureKind};
-use crate::events;
 use crate::host::{Headers, LocalResponse, LogSource, Services};
 use crate::observe::VmObserved;
-use crate::trace::Tracer;
+use crate::telemetry;
 
 /// What the plugin is doing, which decides what it may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl Calls {
     }
 
     /// Has the next call get this token, if it is free and a token of its kind.
-    pub(crate) fn number_next(&mut self, token: u32) {
+    pub(crate) fn reserve_ids(&mut self, token: u32) {
         self.count = (token >> 2).saturating_sub(1);
     }
 
@@ -135,7 +135,7 @@ impl Calls {
     }
 }
 
-pub(crate) struct VmCell {
+pub(crate) struct InstanceState {
     pub(crate) services: Services,
     pub(crate) config: VmConfig,
     abi_version: AbiVersion,
@@ -148,10 +148,10 @@ pub(crate) struct VmCell {
     phase: Cell<Phase>,
     traced: Cell<bool>,
     /// Traced, observed, or with a budget: callbacks have more to do than to run.
-    watched: Cell<bool>,
+    instrumented: Cell<bool>,
     observed: OnceCell<VmObserved>,
     /// Where the watchdog looks, if callbacks have a budget.
-    slot: Option<Arc<Slot>>,
+    slot: Option<Arc<WatchdogEntry>>,
     pub(crate) tracer: RefCell<Option<Box<dyn Tracer>>>,
     /// The context whose callback runs; 0: the VM's own.
     pub(crate) current: Cell<u32>,
@@ -177,21 +177,21 @@ fn hostcalls(condition: impl Fn(&str) -> bool) -> HostcallSet {
     names.fold(0, |set, (index, _)| set | 1 << index)
 }
 
-impl VmCell {
-    pub(crate) fn new(config: VmConfig, services: Services, abi_version: AbiVersion) -> Rc<VmCell> {
-        let slot = config.callback_budget.map(|budget| Slot::new(budget, services.log.clone(), &config.vm_id));
-        VmCell::with_slot(config, services, abi_version, slot)
+impl InstanceState {
+    pub(crate) fn new(config: VmConfig, services: Services, abi_version: AbiVersion) -> Rc<InstanceState> {
+        let slot = config.callback_budget.map(|budget| WatchdogEntry::new(budget, services.log.clone(), &config.vm_id));
+        InstanceState::with_slot(config, services, abi_version, slot)
     }
 
     pub(crate) fn with_slot(
         config: VmConfig,
         services: Services,
         abi_version: AbiVersion,
-        slot: Option<Arc<Slot>>,
-    ) -> Rc<VmCell> {
+        slot: Option<Arc<WatchdogEntry>>,
+    ) -> Rc<InstanceState> {
         let capable = hostcalls(|name| config.capabilities.allows(name));
         let implemented = hostcalls(|name| !config.host.unimplemented.contains(name));
-        let cell = VmCell {
+        let state = InstanceState {
             services,
             config,
             abi_version,
@@ -200,7 +200,7 @@ impl VmCell {
             implemented,
             phase: Cell::new(Phase::Running),
             traced: Cell::new(false),
-            watched: Cell::new(slot.is_some()),
+            instrumented: Cell::new(slot.is_some()),
             observed: OnceCell::new(),
             slot,
             tracer: RefCell::default(),
@@ -218,8 +218,8 @@ impl VmCell {
             failed_in: Cell::new(0),
             failure: RefCell::default(),
         };
-        cell.update_fast();
-        Rc::new(cell)
+        state.update_fast();
+        Rc::new(state)
     }
 
     fn update_fast(&self) {
@@ -252,7 +252,7 @@ impl VmCell {
     /// Enters a phase until the guard is dropped.
     #[inline]
     pub(crate) fn enter_phase(&self, phase: Phase) -> PhaseGuard<'_> {
-        let guard = PhaseGuard { cell: self, phase: self.phase.get(), fast: self.fast.get() };
+        let guard = PhaseGuard { state: self, phase: self.phase.get(), fast: self.fast.get() };
         self.phase.set(phase);
         self.fast.set(self.fast.get() & phase.allowed());
         guard
@@ -260,7 +260,7 @@ impl VmCell {
 
     pub(crate) fn set_tracer(&self, tracer: Option<Box<dyn Tracer>>) {
         self.traced.set(tracer.is_some());
-        self.watched.set(tracer.is_some() || self.observed.get().is_some() || self.slot.is_some());
+        self.instrumented.set(tracer.is_some() || self.observed.get().is_some() || self.slot.is_some());
         *self.tracer.borrow_mut() = tracer;
         self.update_fast();
     }
@@ -272,7 +272,7 @@ impl VmCell {
 
     /// Has the VM observed from now on.
     pub(crate) fn set_observed(&self, observed: VmObserved) {
-        self.watched.set(true);
+        self.instrumented.set(true);
         // A second one is dropped, which counts its VM as ended: there is never a second one.
         let _ = self.observed.set(observed);
     }
@@ -282,14 +282,14 @@ impl VmCell {
     }
 
     /// Where the watchdog looks.
-    pub(crate) fn slot(&self) -> Option<&Arc<Slot>> {
+    pub(crate) fn slot(&self) -> Option<&Arc<WatchdogEntry>> {
         self.slot.as_ref()
     }
 
     /// Whether the VM is traced, observed or has a budget.
     #[inline]
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.get()
+    pub(crate) fn is_instrumented(&self) -> bool {
+        self.instrumented.get()
     }
 
     /// Fails the VM. The first failure is the one that is reported.
@@ -308,7 +308,7 @@ impl VmCell {
         let contexts = self.contexts.try_borrow();
         let plugin = contexts.as_ref().ok().and_then(|contexts| contexts.root_of(context));
         let plugin = plugin.map(|(_, root)| root.config.name.as_str());
-        events::vm_failed(&self.config.vm_id, plugin.unwrap_or_default(), context, failure);
+        telemetry::vm_failed(&self.config.vm_id, plugin.unwrap_or_default(), context, failure);
         if let Some(observed) = self.observed() {
             observed.failed(plugin, failure.kind);
         }
@@ -384,7 +384,7 @@ impl VmCell {
 
 /// Leaves a phase when dropped.
 pub(crate) struct PhaseGuard<'a> {
-    cell: &'a VmCell,
+    state: &'a InstanceState,
     phase: Phase,
     fast: HostcallSet,
 }
@@ -392,8 +392,8 @@ pub(crate) struct PhaseGuard<'a> {
 impl Drop for PhaseGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.cell.phase.set(self.phase);
-        self.cell.fast.set(self.fast);
+        self.state.phase.set(self.phase);
+        self.state.fast.set(self.fast);
     }
 }
 

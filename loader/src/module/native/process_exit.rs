@@ -7,14 +7,14 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 use dynvm_abi::types::LogLevel;
 
 use super::backtrace::Backtrace;
-use super::crash::{Cause, Crash};
+use super::crash_cause::{Cause, Crash};
 use super::vm::Instance;
-use super::{current, guard};
+use super::{current_instance, guard};
 
 /// The instance whose code calls, if a guarded call can be left: none while the host runs on this thread.
 fn guarded() -> Option<&'static Instance> {
     // SAFETY: an instance lives for as long as it is current on this thread; the reference is not kept beyond the call.
-    let instance = unsafe { current::get().as_ref() }?;
+    let instance = unsafe { current_instance::get().as_ref() }?;
     (instance.frame.is_entered() && !instance.in_host.get()).then_some(instance)
 }
 
@@ -77,7 +77,7 @@ pub(super) unsafe extern "C" fn assert_fail(
     };
     let message = format!("{}:{line}: {}: assertion failed: {}", text(file), text(function), text(assertion));
     if let Some(instance) = guarded() {
-        instance.cell().log(LogLevel::Critical, message.as_bytes());
+        instance.state().log(LogLevel::Critical, message.as_bytes());
         drop(message);
         // SAFETY: the plugin called, and nothing here is left to drop.
         unsafe { leave(instance, Cause::Assertion) }

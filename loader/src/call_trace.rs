@@ -112,7 +112,7 @@ fn named(name: &str, value: &Value) -> String {
 /// Bytes, which are header maps where the ABI has one.
 fn named_bytes(name: &str, bytes: &[u8]) -> String {
     let is_map = matches!(name, "headers" | "trailers" | "initial_metadata" | "map");
-    match crate::codec::pairs::decode(bytes).filter(|_| is_map) {
+    match crate::header_pairs::decode(bytes).filter(|_| is_map) {
         Some(map) => {
             let lines: Vec<String> = map.iter().map(|(n, v)| format!("{}: {}", escaped(n), escaped(v))).collect();
             format!("{{{}}}", lines.join(", "))

@@ -1,28 +1,10 @@
 //! The contexts of one VM: roots and streams, by id.
 
-use std::fmt;
 use std::rc::Rc;
 
 use crate::PluginConfig;
 use crate::host::Stream;
 use crate::observe::PluginObserved;
-
-/// A context of a VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its context lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ContextId(pub(crate) u32);
-
-impl ContextId {
-    /// The number that the plugin sees.
-    pub fn get(self) -> u32 {
-        self.0
-    }
-}
-
-impl fmt::Display for ContextId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What a context is.
 pub(crate) enum Context {
@@ -96,7 +78,7 @@ impl Contexts {
     }
 
     /// Has the next context get this id, if it is free.
-    pub(crate) fn number_next(&mut self, id: u32) {
+    pub(crate) fn reserve_ids(&mut self, id: u32) {
         self.next = id.max(1);
     }
 

@@ -4,13 +4,13 @@ use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStat
 
 use super::{Direction, LocalReply};
 use crate::host::{HeaderMap as _, Headers, LocalResponse};
-use crate::memory::stream::MemoryStream;
-use crate::memory::{MemoryHost, Message};
+use crate::sim::stream::SimStream;
+use crate::sim::{Message, SimProxy};
 use crate::{ContextId, Vm};
 
 /// How far a direction has come.
 #[derive(Default)]
-pub(in crate::memory) struct Flow {
+pub(in crate::sim) struct Flow {
     pub(super) begun: bool,
     /// The end has been shown to the plugin, or the plugin made it.
     pub(super) ended: bool,
@@ -44,7 +44,7 @@ impl Flow {
     }
 }
 
-impl MemoryStream {
+impl SimStream {
     /// Whether nothing more happens in a direction: the plugin or its failure ended it.
     pub(super) fn is_over(&self, direction: Direction) -> bool {
         let replied = self.local.as_ref().is_some_and(|local| direction == Direction::Request || !local.passes);
@@ -53,7 +53,7 @@ impl MemoryStream {
 }
 
 /// Arrivals. `None`: not shown to the plugin now, or never.
-impl MemoryHost {
+impl SimProxy {
     pub(super) fn arrive_headers(
         &mut self,
         id: ContextId,
@@ -189,11 +189,11 @@ impl MemoryHost {
 }
 
 /// What follows from what the plugin asked for.
-impl MemoryHost {
+impl SimProxy {
     /// Carries on every open stream that the plugin has asked to.
-    pub(in crate::memory) fn settle_all(&mut self) {
+    pub(in crate::sim) fn settle_all(&mut self) {
         for id in self.open.clone() {
-            if self.plugin.vm().stream::<MemoryStream>(id).is_some() {
+            if self.plugin.vm().stream::<SimStream>(id).is_some() {
                 self.settle(id);
             }
         }
@@ -273,14 +273,14 @@ impl MemoryHost {
         }
     }
 
-    pub(super) fn with<R>(&mut self, id: ContextId, f: impl FnOnce(&mut MemoryStream) -> R) -> R {
+    pub(super) fn with<R>(&mut self, id: ContextId, f: impl FnOnce(&mut SimStream) -> R) -> R {
         let mut stream = self.plugin.vm().stream_mut(id).expect("the stream lives until its exchange is over");
         f(&mut stream)
     }
 }
 
 /// What goes on.
-impl MemoryStream {
+impl SimStream {
     fn after_body(&mut self, direction: Direction, status: FilterDataStatus) {
         use FilterDataStatus as Status;
         let flow = &mut self.flows[direction as usize];

@@ -21,7 +21,7 @@ pub(super) struct Half {
 
 /// A stream: HTTP request and response, or the two directions of a connection.
 #[derive(Default)]
-pub(super) struct MemoryStream {
+pub(super) struct SimStream {
     pub(super) halves: [Half; 2],
     /// How far the directions of an HTTP stream have come.
     pub(super) flows: [Flow; 2],
@@ -44,7 +44,7 @@ fn half_of_map(map: MapType) -> Option<(usize, bool)> {
     }
 }
 
-impl MemoryStream {
+impl SimStream {
     fn half_of_buffer(&self, buffer: BufferType) -> Option<usize> {
         match (buffer, self.is_tcp) {
             (BufferType::HttpRequestBody, false) | (BufferType::DownstreamData, true) => Some(0),
@@ -62,7 +62,7 @@ impl MemoryStream {
     }
 }
 
-impl Stream for MemoryStream {
+impl Stream for SimStream {
     fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
         let (half, trailers) = half_of_map(map)?;
         let half = &self.halves[half];

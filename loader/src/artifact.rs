@@ -1,6 +1,9 @@
-//! Kinds of artifacts, told by their content.
+//! Artifacts: their kind, detected by content, and the facts of a loaded one.
 
 use std::fmt;
+
+use dynvm_abi::version::AbiVersion;
+use sha2::{Digest as _, Sha256};
 
 /// What an artifact is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -104,6 +107,67 @@ fn is_wasm_text(mut text: &str) -> bool {
             return text.starts_with("(module");
         }
     }
+}
+
+/// What is known of a module.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModuleInfo {
+    /// The file, or the name it was loaded by.
+    pub name: String,
+    /// What runs. Of a fat plugin, the part that was chosen.
+    pub kind: ArtifactKind,
+    /// Size of the artifact in bytes. Of a fat plugin, all of it.
+    pub size: usize,
+    /// SHA-256 of the artifact, in hexadecimal.
+    pub sha256: String,
+    /// The ABI version that it was built for.
+    pub abi_version: AbiVersion,
+    /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
+    #[cfg(feature = "bundle")]
+    pub chosen: Option<Choice>,
+}
+
+impl ModuleInfo {
+    pub(crate) fn new(name: &str, kind: ArtifactKind, artifact: &[u8], abi_version: AbiVersion) -> ModuleInfo {
+        ModuleInfo {
+            name: name.to_owned(),
+            kind,
+            size: artifact.len(),
+            sha256: sha256(artifact),
+            abi_version,
+            #[cfg(feature = "bundle")]
+            chosen: None,
+        }
+    }
+}
+
+#[cfg(feature = "bundle")]
+/// Which part of a fat plugin runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BackendPreference {
+    /// The native image for this machine, where there is one, it is allowed, and it loads; else the wasm module.
+    #[default]
+    Native,
+    /// The wasm module, always. Shared objects by themselves are not affected.
+    Wasm,
+}
+
+#[cfg(feature = "bundle")]
+/// The part of a fat plugin that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// [`ArtifactKind::Native`] or [`ArtifactKind::Wasm`].
+    pub part: ArtifactKind,
+    /// Why, for people: `native image for x86_64`, or why the wasm module runs instead: `native plugins are not allowed`.
+    pub reason: String,
+}
+
+/// SHA-256 in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Native plugins for hosts that bring their own hostcalls.
 //!
 //! A [`Vm`](crate::Vm) is a whole Proxy-Wasm host. A host that already is one, such as proxy-wasm-cpp-host, needs less: a private image of
-//! the plugin, calls of its functions that survive a crash, and the plugin's hostcalls bound to functions of its own. That is a [`RawVm`].
+//! the plugin, calls of its functions that survive a crash, and the plugin's hostcalls bound to functions of its own. That is a [`NativeImage`].
 //! The loader's C API (`loader/capi`) is this module in C.
 //!
 //! ```no_run
-//! use dynvm::raw::{Hostcalls, RawConfig, RawVm};
+//! use dynvm::image::{Hostcalls, ImageConfig, NativeImage};
 //! use dynvm::{Loader, LoaderOptions};
 //!
 //! extern "C" fn log(level: u64, message: u64, size: u64) -> u64 {
@@ -21,7 +21,7 @@
 //! let mut hostcalls = Hostcalls::default();
 //! // SAFETY: this is proxy_log's type, every parameter in 64 bits.
 //! unsafe { hostcalls.bind("proxy_log", log as *const _)? };
-//! let vm = RawVm::new(&module, RawConfig::new(hostcalls))?;
+//! let vm = NativeImage::new(&module, ImageConfig::new(hostcalls))?;
 //! vm.open()?;
 //! let on_context_create = vm.function("proxy_on_context_create").ok_or("not exported")?;
 //! // SAFETY: the function takes two numbers.
@@ -45,15 +45,15 @@ pub use hostcalls::{Hostcalls, UnknownHostcall};
 use crate::config::CallbackBudget;
 use crate::error::{Failure, FailureKind, StartError};
 use crate::host::{Log, Services, StderrLog};
-use crate::module::native::foreign::{Foreign, MayCall};
+use crate::instance::InstanceState;
+use crate::instance::budget::{TERMINATED, WatchdogEntry};
+use crate::module::native::custom_hostcalls::{CustomHostcalls, MayCall};
 use crate::module::native::{NativeModule, NativeVm};
-use crate::vm::VmCell;
-use crate::vm::budget::{Slot, TERMINATED};
 use crate::{Module, VmConfig};
 
-/// How a [`RawVm`] runs.
+/// How a [`NativeImage`] runs.
 #[non_exhaustive]
-pub struct RawConfig {
+pub struct ImageConfig {
     /// Where the plugin's hostcalls go.
     pub hostcalls: Hostcalls,
     /// A name for messages.
@@ -69,10 +69,10 @@ pub struct RawConfig {
     pub may_call: Option<MayCall>,
 }
 
-impl RawConfig {
+impl ImageConfig {
     /// With these hostcalls, messages to standard error, and no limits.
-    pub fn new(hostcalls: Hostcalls) -> RawConfig {
-        RawConfig {
+    pub fn new(hostcalls: Hostcalls) -> ImageConfig {
+        ImageConfig {
             hostcalls,
             name: String::new(),
             log: Arc::new(StderrLog::default()),
@@ -108,23 +108,23 @@ impl Function {
 /// A private image of a native plugin on one thread, whose hostcalls are the embedder's.
 ///
 /// It belongs to the thread that opened it. Once the plugin has failed, it runs no more of its code.
-pub struct RawVm {
-    // Before the cell: closing the image may run destructors of the plugin, which make hostcalls.
+pub struct NativeImage {
+    // Before the state: closing the image may run destructors of the plugin, which make hostcalls.
     vm: OnceCell<NativeVm>,
-    foreign: std::cell::Cell<Option<Foreign>>,
-    cell: Rc<VmCell>,
-    slot: Arc<Slot>,
+    foreign: std::cell::Cell<Option<CustomHostcalls>>,
+    state: Rc<InstanceState>,
+    slot: Arc<WatchdogEntry>,
     module: Module,
     _not_send: PhantomData<*const ()>,
 }
 
-impl RawVm {
+impl NativeImage {
     /// A VM whose image is not open yet: nothing of the plugin runs.
     ///
     /// # Errors
     ///
     /// The module is not native, or it imports hostcalls that are not bound: [`StartError::Image`] names them.
-    pub fn new(module: &Module, config: RawConfig) -> Result<RawVm, StartError> {
+    pub fn new(module: &Module, config: ImageConfig) -> Result<NativeImage, StartError> {
         let native = native(module)?;
         let unbound: Vec<&str> = native.imports().filter(|name| !config.hostcalls.has(name)).collect();
         if !unbound.is_empty() {
@@ -137,15 +137,15 @@ impl RawVm {
         vm_config.memory_limit = config.memory_limit;
         let services = Services { log: config.log.clone(), ..Services::default() };
         let slot = match config.budget {
-            Some(budget) => Slot::new(budget, config.log, &vm_config.vm_id),
-            None => Slot::unwatched(CallbackBudget::fail(Duration::MAX), config.log, &vm_config.vm_id),
+            Some(budget) => WatchdogEntry::new(budget, config.log, &vm_config.vm_id),
+            None => WatchdogEntry::unwatched(CallbackBudget::fail(Duration::MAX), config.log, &vm_config.vm_id),
         };
-        let cell = VmCell::with_slot(vm_config, services, module.info().abi_version, Some(slot.clone()));
-        let foreign = Foreign::new(config.hostcalls.into_functions(), config.may_call);
-        Ok(RawVm {
+        let state = InstanceState::with_slot(vm_config, services, module.info().abi_version, Some(slot.clone()));
+        let foreign = CustomHostcalls::new(config.hostcalls.into_functions(), config.may_call);
+        Ok(NativeImage {
             vm: OnceCell::new(),
             foreign: std::cell::Cell::new(Some(foreign)),
-            cell,
+            state,
             slot,
             module: module.clone(),
             _not_send: PhantomData,
@@ -162,7 +162,7 @@ impl RawVm {
         let Some(foreign) = self.foreign.take() else {
             return Err(image_error(&self.module, "this VM was opened before".to_owned()));
         };
-        let vm = native(&self.module)?.instantiate_foreign(&self.cell, foreign)?;
+        let vm = native(&self.module)?.instantiate_custom(&self.state, foreign)?;
         let vm = self.vm.get_or_init(|| vm);
         let _running = self.slot.enter(None, 0);
         let restricted = vm.foreign().map(|foreign| foreign.restrict(true));
@@ -171,7 +171,7 @@ impl RawVm {
             foreign.restrict(restricted);
         }
         done.map_err(|failure| {
-            self.cell.fail(failure.clone());
+            self.state.fail(failure.clone());
             StartError::Failed {
                 module: self.module.name().to_owned(),
                 function: "its constructors",
@@ -193,7 +193,7 @@ impl RawVm {
     /// Calls a function, guarded: from outside of any call, or from within a hostcall. Where it does not take five arguments, the rest are
     /// ignored. Of the result, which may have 64 bits, only those that the function's type has are defined.
     ///
-    /// During a `restricted` call each hostcall is asked about first (`RawConfig::may_call`).
+    /// During a `restricted` call each hostcall is asked about first (`ImageConfig::may_call`).
     ///
     /// # Errors
     ///
@@ -208,7 +208,7 @@ impl RawVm {
         // On the way of every event of every stream: what only calls within calls and restricted ones need is left out.
         if let Some(vm) = self.vm.get()
             && !restricted
-            && !self.cell.has_failed()
+            && !self.state.has_failed()
             && !self.slot.is_terminated()
             && let Some(running) = self.slot.enter_raw()
         {
@@ -230,7 +230,7 @@ impl RawVm {
     ///
     /// # Safety
     ///
-    /// As [`call`](RawVm::call).
+    /// As [`call`](NativeImage::call).
     #[cold]
     #[inline(never)]
     #[expect(clippy::too_many_arguments, reason = "the numbers are in registers")]
@@ -253,7 +253,7 @@ impl RawVm {
     ///
     /// # Errors
     ///
-    /// As [`call`](RawVm::call); and if there is no memory.
+    /// As [`call`](NativeImage::call); and if there is no memory.
     #[inline]
     pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Box<Failure>> {
         let address = self.enter(restricted, |vm| vm.allocate(len))?;
@@ -270,7 +270,7 @@ impl RawVm {
         call: impl FnOnce(&NativeVm) -> Result<u64, Box<Failure>>,
     ) -> Result<u64, Box<Failure>> {
         let vm = match self.vm.get() {
-            Some(vm) if !self.cell.has_failed() && !self.slot.is_terminated() => vm,
+            Some(vm) if !self.state.has_failed() && !self.slot.is_terminated() => vm,
             _ => return Err(self.cannot_run()),
         };
         let running = self.slot.enter_raw();
@@ -289,42 +289,42 @@ impl RawVm {
 
     #[cold]
     fn failed(&self, failure: Box<Failure>) -> Box<Failure> {
-        self.cell.fail(failure.clone());
+        self.state.fail(failure.clone());
         failure
     }
 
     #[cold]
     fn cannot_run(&self) -> Box<Failure> {
-        if let Some(failure) = self.cell.failure() {
+        if let Some(failure) = self.state.failure() {
             return Box::new(failure);
         }
         let failure = match self.vm.get() {
             Some(_) => Failure::new(FailureKind::Limit, TERMINATED),
             None => return Failure::new(FailureKind::Host, "the VM was not opened"),
         };
-        self.cell.fail(failure.clone());
+        self.state.fail(failure.clone());
         failure
     }
 
     /// How the plugin failed, if it did.
     pub fn failure(&self) -> Option<Failure> {
-        self.cell.failure()
+        self.state.failure()
     }
 
     /// Whether the plugin has failed.
     #[inline]
     pub fn has_failed(&self) -> bool {
-        self.cell.has_failed()
+        self.state.has_failed()
     }
 
     /// Fails the VM for a reason of the embedder's. A hostcall that does so is not returned from: the call of the plugin ends with it.
     pub fn fail(&self, message: &str) {
-        self.cell.fail_with(FailureKind::Host, message);
+        self.state.fail_with(FailureKind::Host, message);
     }
 
     /// Bytes of the plugin's heap, where it has one of its own.
     pub fn memory_size(&self) -> Option<u64> {
-        use crate::vm::Backend as _;
+        use crate::instance::Backend as _;
         self.vm.get()?.memory_size()
     }
 
@@ -349,7 +349,7 @@ pub fn is_writable(address: u64, len: u64) -> bool {
 /// Ends a plugin from any thread.
 #[derive(Clone)]
 pub struct Terminator {
-    slot: Arc<Slot>,
+    slot: Arc<WatchdogEntry>,
 }
 
 impl Terminator {

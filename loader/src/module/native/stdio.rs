@@ -5,7 +5,7 @@ use std::ffi::{c_int, c_void};
 
 use dynvm_abi::types::LogLevel;
 
-use super::current;
+use super::current_instance;
 
 /// `ssize_t write(int fd, const void *buffer, size_t count)`
 ///
@@ -50,7 +50,7 @@ pub(super) unsafe extern "C" fn writev(fd: c_int, vectors: *const libc::iovec, c
 
 /// The level of what is written, if it is a plugin's: as on wasm, standard output is information, standard error is an error.
 fn level(fd: c_int) -> Option<LogLevel> {
-    if current::get().is_null() {
+    if current_instance::get().is_null() {
         return None;
     }
     match fd {
@@ -63,9 +63,9 @@ fn level(fd: c_int) -> Option<LogLevel> {
 fn log(level: LogLevel, text: &[u8]) {
     let line = text.strip_suffix(b"\n").unwrap_or(text);
     // SAFETY: an instance lives for as long as it is current on this thread.
-    if let Some(instance) = unsafe { current::get().as_ref() }
+    if let Some(instance) = unsafe { current_instance::get().as_ref() }
         && !text.is_empty()
     {
-        instance.cell().log(level, line);
+        instance.state().log(level, line);
     }
 }

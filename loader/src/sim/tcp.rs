@@ -2,9 +2,9 @@
 
 use dynvm_abi::types::{FilterStatus, PeerType};
 
-use super::MemoryHost;
-use super::stream::MemoryStream;
-use crate::error::CallFailed;
+use super::SimProxy;
+use super::stream::SimStream;
+use crate::error::CallError;
 use crate::{ContextId, Vm};
 
 /// A connection: the bytes that both sides send, in chunks.
@@ -31,15 +31,15 @@ pub struct TcpExchange {
     pub paused: bool,
 }
 
-impl MemoryHost {
+impl SimProxy {
     /// Takes a connection through the plugin: the client's bytes, then the upstream's, then the ends of both.
     ///
     /// # Errors
     ///
     /// The root context is gone: the plugin has been stopped.
-    pub fn connect(&mut self, connection: Connection) -> Result<TcpExchange, CallFailed> {
-        let (_, root) = self.plugin.for_new_stream();
-        let stream = MemoryStream { is_tcp: true, ..MemoryStream::default() };
+    pub fn connect(&mut self, connection: Connection) -> Result<TcpExchange, CallError> {
+        let (_, root) = self.plugin.vm_for_new_stream();
+        let stream = SimStream { is_tcp: true, ..SimStream::default() };
         let create = |vm: &mut Vm| vm.create_stream(root, Box::new(stream));
         let id = self.callback("proxy_on_context_create", create, |_| "")?;
         let mut exchange = TcpExchange::default();
@@ -115,7 +115,7 @@ impl MemoryHost {
         exchange.closed || exchange.failed
     }
 
-    fn tcp<R>(&mut self, id: ContextId, f: impl FnOnce(&mut MemoryStream) -> R) -> R {
+    fn tcp<R>(&mut self, id: ContextId, f: impl FnOnce(&mut SimStream) -> R) -> R {
         let mut stream = self.plugin.vm().stream_mut(id).expect("the stream lives until its exchange is over");
         f(&mut stream)
     }

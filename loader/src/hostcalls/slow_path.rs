@@ -3,35 +3,35 @@
 use dynvm_abi::table::{HostcallId, Param, Type};
 use dynvm_abi::types::{LogLevel, Status};
 
+use crate::call_trace::{Event, Named, Value};
 use crate::error::FailureKind;
-use crate::trace::{Event, Named, Value};
-use crate::vm::{Addr, Guest, Phase, VmCell};
+use crate::instance::{Addr, Guest, InstanceState, Phase};
 
 /// Makes a hostcall if the plugin may, and tells the tracer.
 #[cold]
 pub(super) fn pass<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     id: HostcallId,
     raw: &[u64],
     call: impl FnOnce(&mut G) -> Status,
 ) -> Status {
     let hostcall = id.describe();
-    if !cell.allows_in_phase(id) {
-        let phase = if cell.phase() == Phase::Starting { "before it was started" } else { "from its allocator" };
-        cell.fail_with(
+    if !state.allows_in_phase(id) {
+        let phase = if state.phase() == Phase::Starting { "before it was started" } else { "from its allocator" };
+        state.fail_with(
             FailureKind::Restricted,
             format!("the plugin called {} {phase}, where only proxy_log is allowed", hostcall.name),
         );
         return Status::InternalFailure;
     }
-    if !cell.is_traced() {
-        return checked(guest, cell, id, call);
+    if !state.is_traced() {
+        return checked(guest, state, id, call);
     }
     let arguments = decode_arguments(guest, hostcall.params, raw);
-    let status = checked(guest, cell, id, call);
+    let status = checked(guest, state, id, call);
     let results = if status == Status::Ok { decode_results(guest, hostcall.params, raw) } else { Vec::new() };
-    if let Ok(mut tracer) = cell.tracer.try_borrow_mut()
+    if let Ok(mut tracer) = state.tracer.try_borrow_mut()
         && let Some(tracer) = tracer.as_mut()
     {
         tracer.event(Event::Hostcall { name: hostcall.name, arguments, status, results });
@@ -39,12 +39,17 @@ pub(super) fn pass<G: Guest>(
     status
 }
 
-fn checked<G: Guest>(guest: &mut G, cell: &VmCell, id: HostcallId, call: impl FnOnce(&mut G) -> Status) -> Status {
-    if cell.is_capable(id) {
-        return if cell.is_implemented(id) { call(guest) } else { Status::Unimplemented };
+fn checked<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    id: HostcallId,
+    call: impl FnOnce(&mut G) -> Status,
+) -> Status {
+    if state.is_capable(id) {
+        return if state.is_implemented(id) { call(guest) } else { Status::Unimplemented };
     }
     let name = id.describe().name;
-    cell.log(
+    state.log(
         LogLevel::Error,
         format!("the plugin called {name}, which its capability restriction does not allow").as_bytes(),
     );

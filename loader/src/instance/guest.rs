@@ -2,7 +2,7 @@
 
 use dynvm_abi::types::Status;
 
-use super::cell::{Phase, VmCell};
+use super::state::{InstanceState, Phase};
 
 /// An address in the plugin's memory: an offset in linear memory, or a pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) trait Guest {
 
     /// Memory from the plugin's own allocator, never null.
     ///
-    /// Runs code of the plugin. If that fails the VM, the cell has the failure and the caller returns to the plugin's caller at once.
+    /// Runs code of the plugin. If that fails the VM, the state has the failure and the caller returns to the plugin's caller at once.
     fn allocate(&mut self, len: usize) -> Result<Addr, Status>;
 
     /// Whether pointers and sizes in memory take 8 bytes, not 4.
@@ -50,14 +50,19 @@ pub(crate) struct Out {
 }
 
 /// Returns bytes to the plugin, in memory that it then owns. Nothing is allocated for an empty value: pointer null, size 0.
-pub(crate) fn return_bytes<G: Guest>(guest: &mut G, cell: &VmCell, out: Out, value: &[u8]) -> Result<(), Status> {
-    return_with(guest, cell, out, value.len(), |target| target.copy_from_slice(value))
+pub(crate) fn return_bytes<G: Guest>(
+    guest: &mut G,
+    state: &InstanceState,
+    out: Out,
+    value: &[u8],
+) -> Result<(), Status> {
+    return_with(guest, state, out, value.len(), |target| target.copy_from_slice(value))
 }
 
 /// The same for a value that is written in place.
 pub(crate) fn return_with<G: Guest>(
     guest: &mut G,
-    cell: &VmCell,
+    state: &InstanceState,
     out: Out,
     len: usize,
     fill: impl FnOnce(&mut [u8]),
@@ -68,7 +73,7 @@ pub(crate) fn return_with<G: Guest>(
         return guest.write_size(out.size, 0);
     }
     let addr = {
-        let _allocating = cell.enter_phase(Phase::Allocating);
+        let _allocating = state.enter_phase(Phase::Allocating);
         guest.allocate(len)?
     };
     fill(guest.slice_mut(addr, len)?);

@@ -6,9 +6,9 @@ mod open;
 pub(super) use flow::Flow;
 pub use open::{HttpStream, Passed, StepError, StreamView};
 
-use super::{MemoryHost, Message, Request, Response};
+use super::{Message, Request, Response, SimProxy};
 use crate::ContextId;
-use crate::error::CallFailed;
+use crate::error::CallError;
 use crate::host::HeaderMap as _;
 
 /// A stream's end.
@@ -69,14 +69,14 @@ pub struct LocalReply {
     pub(super) passes: bool,
 }
 
-impl MemoryHost {
+impl SimProxy {
     /// Takes a request through the plugin to the upstream and the response back. What falls due meanwhile, and all that a paused
     /// stream waits for, is delivered on the way.
     ///
     /// # Errors
     ///
     /// The root context is gone: the plugin has been stopped.
-    pub fn send(&mut self, request: Request) -> Result<Exchange, CallFailed> {
+    pub fn send(&mut self, request: Request) -> Result<Exchange, CallError> {
         let stream = self.open(&request.properties)?;
         Ok(self.send_on(stream, request))
     }

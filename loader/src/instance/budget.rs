@@ -31,7 +31,7 @@ type Describe = Box<dyn Fn(&[u64]) -> String + Send + Sync>;
 type Interrupt = Box<dyn Fn() + Send + Sync>;
 
 /// What one VM is doing.
-pub(crate) struct Slot {
+pub(crate) struct WatchdogEntry {
     budget: CallbackBudget,
     log: Arc<dyn Log>,
     vm_id: String,
@@ -54,17 +54,17 @@ pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 /// Stands for the functions before any callback.
 const STARTING: u8 = u8::MAX;
 
-impl Slot {
+impl WatchdogEntry {
     /// A slot that the watchdog looks at for as long as it lives.
-    pub(crate) fn new(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<Slot> {
-        let slot = Slot::unwatched(budget, log, vm_id);
+    pub(crate) fn new(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
+        let slot = WatchdogEntry::unwatched(budget, log, vm_id);
         Watchdog::add(&slot);
         slot
     }
 
     /// A slot that the watchdog does not look at.
-    pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<Slot> {
-        Arc::new(Slot {
+    pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
+        Arc::new(WatchdogEntry {
             budget,
             log,
             vm_id: vm_id.to_owned(),
@@ -187,7 +187,7 @@ impl Slot {
 }
 
 /// A callback under way.
-pub(crate) struct Running<'a>(&'a Slot);
+pub(crate) struct Running<'a>(&'a WatchdogEntry);
 
 impl Drop for Running<'_> {
     #[inline]
@@ -208,7 +208,7 @@ struct Watchdog {
 
 /// What the watchdog knows of a slot.
 struct Seen {
-    slot: Weak<Slot>,
+    slot: Weak<WatchdogEntry>,
     serial: u64,
     since: Instant,
     reported: bool,
@@ -217,7 +217,7 @@ struct Seen {
 static WATCHDOG: Watchdog = Watchdog { slots: Mutex::new(Vec::new()), added: Condvar::new() };
 
 impl Watchdog {
-    fn add(slot: &Arc<Slot>) {
+    fn add(slot: &Arc<WatchdogEntry>) {
         static START: std::sync::Once = std::sync::Once::new();
         START.call_once(|| {
             let thread = std::thread::Builder::new().name("dynvm-watchdog".to_owned());
@@ -253,7 +253,7 @@ impl Watchdog {
 }
 
 impl Seen {
-    fn look(&mut self, slot: &Slot) {
+    fn look(&mut self, slot: &WatchdogEntry) {
         let serial = slot.serial.load(Ordering::Acquire);
         let now = Instant::now();
         if serial != self.serial || serial.is_multiple_of(2) {

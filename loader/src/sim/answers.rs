@@ -1,9 +1,9 @@
 //! Answers to calls: those that were prepared, as they fall due, and those by hand.
 
-use super::MemoryHost;
+use super::SimProxy;
 use super::calls::{Answer, GrpcAnswer, MadeCall};
 use crate::Vm;
-use crate::error::CallFailed;
+use crate::error::CallError;
 use crate::host::{Headers, HttpCallResponse};
 
 /// What comes of a gRPC call that is answered by hand.
@@ -26,14 +26,14 @@ pub enum GrpcEvent {
 }
 
 /// Answers by hand.
-impl MemoryHost {
+impl SimProxy {
     /// Answers an HTTP call, `None`: by its failure. Answers by hand go to calls to the upstreams of
-    /// [`MemoryHostBuilder::by_hand`](super::MemoryHostBuilder::by_hand).
+    /// [`SimProxyBuilder::by_hand`](super::SimProxyBuilder::by_hand).
     ///
     /// # Errors
     ///
     /// The VM has failed, or no such call is under way.
-    pub fn answer_http(&mut self, token: u32, response: Option<HttpCallResponse>) -> Result<(), CallFailed> {
+    pub fn answer_http(&mut self, token: u32, response: Option<HttpCallResponse>) -> Result<(), CallError> {
         self.calls.forget(token);
         let response = response.unwrap_or_default();
         let answered =
@@ -47,7 +47,7 @@ impl MemoryHost {
     /// # Errors
     ///
     /// The VM has failed, or no such call is under way.
-    pub fn answer_grpc(&mut self, token: u32, event: GrpcEvent) -> Result<(), CallFailed> {
+    pub fn answer_grpc(&mut self, token: u32, event: GrpcEvent) -> Result<(), CallError> {
         let is_unary = |call: &MadeCall| matches!(call, MadeCall::Grpc(call) if call.message.is_some());
         let unary = self.calls.waiting().iter().any(|call| call.token() == token && is_unary(call));
         let delivered = match event {
@@ -75,7 +75,7 @@ impl MemoryHost {
     }
 }
 
-impl MemoryHost {
+impl SimProxy {
     /// Delivers an answer. One whose call the plugin has ended meanwhile is dropped, as are the rest of a stream that it cancels.
     pub(super) fn deliver_answer(&mut self, answer: Answer) {
         match answer {

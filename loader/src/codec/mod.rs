@@ -1,3 +1,0 @@
-//! Encodings of the ABI.
-
-pub mod pairs;
