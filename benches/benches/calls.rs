@@ -18,7 +18,7 @@ fn calls(criterion: &mut Criterion) {
     for (name, guard, path) in
         [("native, no guard", false, &plugin.native), ("native", true, &plugin.native), ("wasm", true, &plugin.wasm)]
     {
-        let loader = loader(|options| native(options).guard = guard).expect("both backends run here");
+        let loader = loader(|options| native(options).contain_crashes = guard).expect("both backends run here");
         let mut plugin = Dynamic::load(&loader, path, "").expect("the plugin starts");
         let (vm, root) = plugin.vm();
         group.bench_function(name, |bencher| bencher.iter(|| vm.on_tick(root)));

@@ -10,7 +10,7 @@ use dynvm_benches::{BODIES, Subject, WORKLOADS};
 fn streams(criterion: &mut Criterion) {
     let suite = Artifacts::suite().expect("the plugin builds");
     let guarded = loader(|_| {}).expect("both backends run here");
-    let unguarded = loader(|options| native(options).guard = false).expect("both backends run here");
+    let unguarded = loader(|options| native(options).contain_crashes = false).expect("both backends run here");
     let modules = [
         ("native-no-guard", unguarded.load_file(&suite.native)),
         ("native", guarded.load_file(&suite.native)),

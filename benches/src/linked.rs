@@ -159,7 +159,7 @@ hostcalls! {
     fn proxy_get_header_map_pairs(kind: u32, data: *mut *mut u8, size: *mut usize) {
         let Some(map) = map(kind) else { return Status::BadArgument };
         // SAFETY: see above.
-        unsafe { give(&pairs::encode(map), data, size) }
+        unsafe { give(&header_pairs::encode(map), data, size) }
     }
     fn proxy_get_buffer_bytes(kind: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) {
         const PLUGIN_CONFIGURATION: u32 = 7;

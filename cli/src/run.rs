@@ -50,7 +50,7 @@ struct Print;
 
 impl Tracer for Print {
     fn event(&mut self, event: Event) {
-        anstream::println!("  {}", show::event(&event));
+        anstream::println!("  {}", print::event(&event));
     }
 }
 
@@ -80,10 +80,10 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut failed = false;
     drive(&mut host, &scenario, |step, seen| {
         if !quiet {
-            show::observed(step, &seen, &metrics);
+            print::observed(step, &seen, &metrics);
         }
         for upstream in seen.unanswered(&scenario) {
-            show::unanswered(&upstream);
+            print::unanswered(&upstream);
         }
         failed |= seen.failure.is_some();
         metrics = seen.metrics;

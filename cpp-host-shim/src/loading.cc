@@ -11,7 +11,7 @@ constexpr std::string_view ELF = "\x7f"
 constexpr std::string_view WASM("\0asm", 4);
 
 std::string configure(dynvm_options_t *to, const DynVmOptions &from) {
-  dynvm_options_set_guard(to, from.guard);
+  dynvm_options_set_contain_crashes(to, from.contain_crashes);
   dynvm_options_set_heap(to, from.heap);
   dynvm_options_set_keep_images(to, from.keep_images);
   std::string error;

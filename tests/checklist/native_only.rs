@@ -21,7 +21,7 @@ fn false_is_a_byte() {
 fn plain_loading() {
     let loader = loader_with(|options| {
         let mut native = NativeOptions::default();
-        native.guard = false;
+        native.contain_crashes = false;
         native.heap = false;
         native.keep_images = true;
         options.native = Some(native);

@@ -106,7 +106,7 @@ pub fn compare(sides: &[Side; 2], scenario: &Scenario, options: &Options) -> any
     let pair = Pair { native: sides[0].module.clone(), wasm: sides[1].module.clone() };
     let outcome = lockstep::run(&pair, scenario, options.rules).map_err(load_failure)?;
     for upstream in &outcome.unanswered {
-        show::unanswered(upstream);
+        print::unanswered(upstream);
     }
     let mut applied = outcome.applied;
     let mut found = outcome.divergence.map(|divergence| (up_to(scenario, &divergence), divergence));

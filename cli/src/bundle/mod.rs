@@ -10,9 +10,9 @@
 
 mod extract;
 mod file;
+mod matching;
 mod pack;
 mod sign;
-mod twins;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -78,7 +78,7 @@ fn check(module: &Path, wasm: &[u8], images: &[Named<'_>]) -> Result<()> {
         if let Some(refusal) = part.refusal.as_ref().filter(|_| image.machine == this_machine()) {
             return Err(crate::exit::load_failure(refusal));
         }
-        if let Some(what) = twins::difference(&wasm, part).or_else(|| twins::unknown_imports(part)) {
+        if let Some(what) = matching::difference(&wasm, part).or_else(|| matching::unknown_imports(part)) {
             return Err(fault_of(&image.path, what));
         }
     }

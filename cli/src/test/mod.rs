@@ -245,7 +245,7 @@ struct Print {
 
 impl Tracer for Print {
     fn event(&mut self, event: Event) {
-        let line = show::event(&event);
+        let line = print::event(&event);
         if self.to_stderr { anstream::eprintln!("  {line}") } else { anstream::println!("  {line}") }
     }
 }

@@ -80,7 +80,7 @@ std::vector<Case> cases() {
 
 void run(int rounds, const std::string &plugin, const std::string &symbolic) {
   dynvm::DynVmOptions unguarded;
-  unguarded.guard = false;
+  unguarded.contain_crashes = false;
   const auto shim = [] { return dynvm::createDynVm(); };
   const auto unguarded_shim = [&] { return dynvm::createDynVm(unguarded); };
   Engine engines[] = {

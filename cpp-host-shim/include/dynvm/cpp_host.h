@@ -27,7 +27,7 @@ struct DynVmOptions {
   /// A trust policy file; empty: whatever the host hands in is loaded.
   std::string trust_policy_file;
   /// Contain crashes of plugins.
-  bool guard = true;
+  bool contain_crashes = true;
   /// Give each VM a heap of its own.
   bool heap = true;
   /// Most bytes of that heap; 0: no limit.

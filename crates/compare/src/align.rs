@@ -3,8 +3,8 @@
 use serde::Serialize;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
-use crate::call_trace::{Line, Step, StepTrace, of_events};
 use crate::rules::{Applied, Rules};
+use crate::trace::{Line, Step, StepTrace, of_events};
 
 /// A row of two aligned traces. A side that has nothing at this height is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use dynvm::sim::{MadeCall, SimProxy};
 use dynvm::{Module, StartError};
 
-use crate::call_trace::{Found, Line, Recorder, StepTrace, first_difference, lines};
 use crate::rules::{Applied, Rules};
 use crate::scenario::{Observation, Scenario, Step, drive_step};
+use crate::trace::{Found, Line, Recorder, StepTrace, first_difference, lines};
 
 /// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
 #[derive(Clone)]

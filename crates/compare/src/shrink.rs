@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scenario::{Body, Bytes, Scenario, Step, parts};
+use crate::scenario::{Body, Bytes, Scenario, Step, fields};
 
 /// How much may be spent on making a scenario smaller.
 #[derive(Clone, Copy, Debug)]
@@ -122,22 +122,22 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
             _ => None,
         });
         self.request(index);
-        for number in 0..parts::lists(&mut self.best.steps[index]).len() {
-            self.fewer(|scenario| parts::lists(&mut scenario.steps[index]).into_iter().nth(number));
+        for number in 0..fields::lists(&mut self.best.steps[index]).len() {
+            self.fewer(|scenario| fields::lists(&mut scenario.steps[index]).into_iter().nth(number));
         }
-        for number in 0..parts::bodies(&mut self.best.steps[index]).len() {
-            self.body(|scenario| parts::bodies(&mut scenario.steps[index]).into_iter().nth(number));
+        for number in 0..fields::bodies(&mut self.best.steps[index]).len() {
+            self.body(|scenario| fields::bodies(&mut scenario.steps[index]).into_iter().nth(number));
         }
-        for number in 0..parts::chunk_lists(&mut self.best.steps[index]).len() {
-            self.fewer(|scenario| parts::chunk_lists(&mut scenario.steps[index]).into_iter().nth(number));
+        for number in 0..fields::chunk_lists(&mut self.best.steps[index]).len() {
+            self.fewer(|scenario| fields::chunk_lists(&mut scenario.steps[index]).into_iter().nth(number));
         }
-        for number in 0..parts::strings(&mut self.best.steps[index]).len() {
-            self.bytes(|scenario| parts::strings(&mut scenario.steps[index]).into_iter().nth(number));
+        for number in 0..fields::strings(&mut self.best.steps[index]).len() {
+            self.bytes(|scenario| fields::strings(&mut scenario.steps[index]).into_iter().nth(number));
         }
-        for number in 0..parts::ticks(&mut self.best.steps[index]).len() {
+        for number in 0..fields::ticks(&mut self.best.steps[index]).len() {
             for smaller in [0, 1, 1_000] {
                 let shorter = |scenario: &mut Scenario| {
-                    if let Some(tick) = parts::ticks(&mut scenario.steps[index]).into_iter().nth(number) {
+                    if let Some(tick) = fields::ticks(&mut scenario.steps[index]).into_iter().nth(number) {
                         *tick = smaller.min(*tick);
                     }
                 };
@@ -152,11 +152,11 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
     fn alone(&mut self, index: usize) {
         let Step::Interleaved(events) = &self.best.steps[index] else { return };
         if events.iter().all(|event| event.stream().is_none()) {
-            let passed = parts::ticks(&mut self.best.steps[index].clone()).into_iter().map(|tick| *tick).sum();
+            let passed = fields::ticks(&mut self.best.steps[index].clone()).into_iter().map(|tick| *tick).sum();
             self.edit(|scenario| scenario.steps[index] = Step::Tick(passed));
             return;
         }
-        for request in parts::requests(events) {
+        for request in fields::requests(events) {
             if self.edit(|scenario| scenario.steps[index] = Step::Request(Box::new(request))) {
                 return;
             }
@@ -204,8 +204,8 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         self.fewer(|scenario| scenario.http_calls.get_mut(index).map(|call| &mut call.headers.0));
         self.fewer(|scenario| scenario.http_calls.get_mut(index).map(|call| &mut call.trailers.0));
         self.body(|scenario| scenario.http_calls.get_mut(index).map(|call| &mut call.body));
-        for number in 0..parts::strings_of_answer(&mut self.best.http_calls[index]).len() {
-            self.bytes(|scenario| parts::strings_of_answer(&mut scenario.http_calls[index]).into_iter().nth(number));
+        for number in 0..fields::strings_of_answer(&mut self.best.http_calls[index]).len() {
+            self.bytes(|scenario| fields::strings_of_answer(&mut scenario.http_calls[index]).into_iter().nth(number));
         }
     }
 

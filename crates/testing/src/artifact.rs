@@ -68,7 +68,7 @@ fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     // Debuggers and profilers look for symbols in the file that was mapped.
     native.keep_images = true;
     if plain {
-        (native.guard, native.heap, native.edits) = (false, false, ImageEdits::none());
+        (native.contain_crashes, native.heap, native.edits) = (false, false, ImageEdits::none());
     }
     let mut options = LoaderOptions::default();
     options.native = Some(native);

@@ -3,7 +3,7 @@
 use dynvm::host::{GrpcCall, Headers, HttpCall, HttpCallResponse};
 use dynvm::sim::{GrpcEvent, MadeCall, Response};
 
-use crate::{Seen, TestHost};
+use crate::{ReceivedMessage, TestHost};
 
 /// Calls.
 impl TestHost {
@@ -80,10 +80,10 @@ impl PendingHttpCall<'_> {
     }
 
     /// Its request.
-    pub fn request(&self) -> Seen {
+    pub fn request(&self) -> ReceivedMessage {
         let (headers, trailers) = (self.call.headers.clone(), self.call.trailers.clone());
         let chunks = if self.call.body.is_empty() { Vec::new() } else { vec![self.call.body.clone()] };
-        Seen::new("the plugin's HTTP call", dynvm::sim::Message { headers, chunks, trailers })
+        ReceivedMessage::new("the plugin's HTTP call", dynvm::sim::Message { headers, chunks, trailers })
     }
 
     /// Answers it.

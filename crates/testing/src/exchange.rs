@@ -2,7 +2,7 @@
 
 use dynvm::sim::{Exchange as Memory, Outcome};
 
-use crate::Seen;
+use crate::ReceivedMessage;
 
 /// What became of a request that was taken through the plugin as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,16 +10,18 @@ pub struct Exchange {
     /// How it ended.
     pub outcome: Outcome,
     /// What the client got.
-    pub response: Seen,
-    upstream: Option<Seen>,
+    pub response: ReceivedMessage,
+    upstream: Option<ReceivedMessage>,
 }
 
 impl Exchange {
     pub(crate) fn new(exchange: Memory) -> Exchange {
         Exchange {
             outcome: exchange.outcome,
-            response: Seen::new("the response to the client", exchange.response.message),
-            upstream: exchange.upstream_request.map(|request| Seen::new("the request to the upstream", request)),
+            response: ReceivedMessage::new("the response to the client", exchange.response.message),
+            upstream: exchange
+                .upstream_request
+                .map(|request| ReceivedMessage::new("the request to the upstream", request)),
         }
     }
 
@@ -29,13 +31,13 @@ impl Exchange {
     }
 
     /// The request as the upstream got it; `None`: it did not.
-    pub fn upstream(&self) -> Option<&Seen> {
+    pub fn upstream(&self) -> Option<&ReceivedMessage> {
         self.upstream.as_ref()
     }
 
     /// Asserts that the request went on to the upstream, and returns what the upstream got.
     #[track_caller]
-    pub fn assert_forwarded(&self) -> &Seen {
+    pub fn assert_forwarded(&self) -> &ReceivedMessage {
         match &self.upstream {
             Some(request) => request,
             None => {
@@ -55,7 +57,7 @@ impl Exchange {
 
     /// Asserts that the plugin answered itself, with this status, and returns the response.
     #[track_caller]
-    pub fn assert_local_reply(&self, status: u32) -> &Seen {
+    pub fn assert_local_reply(&self, status: u32) -> &ReceivedMessage {
         let local = matches!(self.outcome, Outcome::LocalResponse { .. });
         assert!(local, "the plugin did not answer itself: {:?}. The client got:\n{}", self.outcome, self.response);
         self.response.assert_status(status)
@@ -63,7 +65,7 @@ impl Exchange {
 
     /// Asserts that the client got the upstream's response, and returns it as the plugin left it.
     #[track_caller]
-    pub fn assert_answered(&self) -> &Seen {
+    pub fn assert_answered(&self) -> &ReceivedMessage {
         let upstream = self.outcome == Outcome::Upstream;
         assert!(
             upstream,

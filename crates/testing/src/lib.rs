@@ -24,7 +24,7 @@
 //! | [`Plugin`] | a plugin and its configuration; starts hosts |
 //! | [`TestHost`] | a proxy in memory with that plugin: traffic, time, what it logged, counted, stored |
 //! | [`TestStream`] | an HTTP stream on which things arrive one by one |
-//! | [`Exchange`], [`Seen`] | what became of a request; a message, with assertions |
+//! | [`Exchange`], [`ReceivedMessage`] | what became of a request; a message, with assertions |
 //! | [`PendingHttpCall`], [`PendingGrpcCall`] | calls of the plugin that a test answers by hand |
 //!
 //! Whatever fails, an assertion of this crate or one of the test's own, the host prints every callback and hostcall that there was, and the
@@ -39,7 +39,7 @@ mod exchange;
 mod foreign;
 mod host;
 mod plugin;
-mod seen;
+mod received;
 mod state;
 mod stream;
 mod transcript;
@@ -57,7 +57,7 @@ pub use dynvm::{FailurePolicy, VmConfig};
 pub use exchange::Exchange;
 pub use host::TestHost;
 pub use plugin::{NotStarted, Plugin};
-pub use seen::Seen;
+pub use received::ReceivedMessage;
 pub use stream::TestStream;
 
 /// The plugin of the crate whose test this stands in.

@@ -7,7 +7,7 @@ use dynvm::call_trace::escaped;
 use dynvm::host::{HeaderMap as _, Headers};
 use dynvm::sim::{Direction, HttpStream, Message, Request, Response, StepError, StreamView};
 
-use crate::{Seen, TestHost};
+use crate::{ReceivedMessage, TestHost};
 
 /// An HTTP stream on which things arrive when the test says so.
 ///
@@ -100,14 +100,14 @@ impl TestStream<'_> {
 
     /// What has gone on to the upstream so far.
     #[track_caller]
-    pub fn upstream(&self) -> Seen {
-        Seen::new("the request to the upstream, so far", self.view().upstream.message)
+    pub fn upstream(&self) -> ReceivedMessage {
+        ReceivedMessage::new("the request to the upstream, so far", self.view().upstream.message)
     }
 
     /// What has gone on to the client so far.
     #[track_caller]
-    pub fn client(&self) -> Seen {
-        Seen::new("the response to the client, so far", self.view().client.message)
+    pub fn client(&self) -> ReceivedMessage {
+        ReceivedMessage::new("the response to the client, so far", self.view().client.message)
     }
 
     /// Whether the plugin holds the request back.
@@ -124,7 +124,7 @@ impl TestStream<'_> {
 
     /// Asserts that the plugin answered itself, with this status, and returns what the client has got of that.
     #[track_caller]
-    pub fn assert_local_reply(&self, status: u32) -> Seen {
+    pub fn assert_local_reply(&self, status: u32) -> ReceivedMessage {
         let view = self.view();
         assert!(view.local_reply.is_some(), "the plugin has not answered itself: {view:#?}");
         let seen = self.client();

@@ -29,9 +29,9 @@ pub unsafe extern "C" fn dynvm_options_free(options: *mut Options) {
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_options_set_guard(options: *mut Options, guard: bool) {
+pub unsafe extern "C" fn dynvm_options_set_contain_crashes(options: *mut Options, contain_crashes: bool) {
     // SAFETY: the caller's promise.
-    unsafe { object_mut(options) }.native.guard = guard;
+    unsafe { object_mut(options) }.native.contain_crashes = contain_crashes;
 }
 
 #[unsafe(no_mangle)]

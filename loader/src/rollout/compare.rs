@@ -1,7 +1,7 @@
 //! What two plugins did in one callback, side by side.
 
 use super::recording::Step;
-use super::view::{BUFFERS, Change, MAPS, View};
+use super::snapshot::{BUFFERS, Change, MAPS, View};
 use crate::call_trace::{Event, Named, escaped, list};
 use crate::host::Headers;
 

@@ -41,21 +41,21 @@
 //! # fn main() {}
 //! ```
 
-mod arms;
 mod compare;
 mod config;
 mod counters;
+mod deployments;
 mod queue;
 mod recording;
 mod replay;
 mod share;
-mod view;
+mod snapshot;
 mod worker;
 
-pub use arms::{Arm, Rollout};
 pub use compare::Aspect;
 pub use config::RolloutConfig;
 pub(crate) use counters::Counters;
 pub use counters::{Divergence, DivergenceCount, RolloutSnapshot, ShadowStats};
+pub use deployments::{Arm, Rollout};
 pub use share::Share;
 pub use worker::{RolloutStream, RolloutWorker};

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use dynvm_abi::types::{LogLevel, PeerType, Status};
 
 use super::Arm;
-use super::view::{Change, View};
+use super::snapshot::{Change, View};
 use crate::call_trace::{Event, Named, Value};
 use crate::deploy::StreamRef;
 use crate::host::HttpCallResponse;

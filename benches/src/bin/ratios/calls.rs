@@ -22,7 +22,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
     // SAFETY: it has this signature.
     let tick = *unsafe { library.get::<unsafe extern "C" fn(u32)>(b"proxy_on_tick")? };
     let guarded = loader(|_| {})?;
-    let unguarded = loader(|options| native(options).guard = false)?;
+    let unguarded = loader(|options| native(options).contain_crashes = false)?;
     let epochs = loader(|options| options.wasm.cpu_limit = CpuLimit::Time(Duration::from_secs(1)))?;
     let fuel = loader(|options| options.wasm.cpu_limit = CpuLimit::Fuel(1 << 40))?;
     let start = |loader: &Loader, path: &Path| Calls::start(loader, path);

@@ -60,7 +60,7 @@ pub fn run_only(suite: &Artifacts, only: &[String]) -> anyhow::Result<()> {
         "direct" => Box::new(Direct::new(workload)),
         "SDK linked" => Box::new(Linked::start(workload.name)),
         "native, no guard" => {
-            let loader = loader(|options| native(options).guard = false)?;
+            let loader = loader(|options| native(options).contain_crashes = false)?;
             Box::new(Dynamic::load(&loader, &suite.native, workload.name)?)
         }
         "native" => Box::new(Dynamic::load(&loader(|_| {})?, &suite.native, workload.name)?),

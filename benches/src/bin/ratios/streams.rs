@@ -15,7 +15,7 @@ use crate::table::{Runner, cell, head, interleave, ratio, row, timed};
 pub fn measure(suite: &Artifacts, workloads: &[Workload], rounds: usize, peer: Option<&Path>) -> anyhow::Result<()> {
     let guarded = loader(|_| {})?;
     let modules = [
-        loader(|options| native(options).guard = false)?.load_file(&suite.native)?,
+        loader(|options| native(options).contain_crashes = false)?.load_file(&suite.native)?,
         loader(|options| native(options).heap = false)?.load_file(&suite.native)?,
         guarded.load_file(&suite.native)?,
         guarded.load_file(&suite.wasm)?,

@@ -7,15 +7,15 @@
 pub mod clock;
 pub mod cold;
 pub mod instructions;
+mod interleave;
 pub mod memory;
 pub mod noise;
 pub mod pin;
+pub mod process_totals;
 pub mod samples;
 pub mod statistics;
 pub mod sweep;
 pub mod traffic;
-mod turns;
-pub mod whole;
 
 use std::time::{Duration, Instant};
 
@@ -28,10 +28,10 @@ use crate::scenario::{Scenario, Step, drive_step};
 use clock::Clock;
 use cold::ColdStart;
 use noise::Noise;
+use process_totals::Whole;
 use statistics::Estimate;
 use sweep::Sweep;
 use traffic::Traffic;
-use whole::Whole;
 
 /// What was measured. Arrays are native, wasm.
 pub struct Measured {
@@ -90,7 +90,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::R
 
     let bar = progress::bar(plan.share(90).as_millis() as u64, "measuring");
     let traffic = traffic::measure(sides, scenario, plan.share(50), &clock, &bar)?;
-    let whole = whole::measure(sides, scenario, plan.share(15), &bar)?;
+    let whole = process_totals::measure(sides, scenario, plan.share(15), &bar)?;
     let sweep = sweep::measure(sides, scenario, plan.share(25), &clock, &bar)?;
     bar.finish_and_clear();
 

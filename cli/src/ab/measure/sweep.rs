@@ -8,10 +8,10 @@ use indicatif::ProgressBar;
 
 use super::clock::Clock;
 use super::forget;
+use super::interleave::Turns;
 use super::samples::{Pair, Stat};
 use super::statistics::{Estimate, Line, line};
 use super::traffic::TimedHost;
-use super::turns::Turns;
 use crate::ab::Side;
 use crate::scenario::{Scenario, Step};
 

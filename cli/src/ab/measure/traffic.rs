@@ -8,8 +8,8 @@ use dynvm::sim::{Outcome, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;
+use super::interleave::Turns;
 use super::samples::Pair;
-use super::turns::Turns;
 use super::{forget, pass};
 use crate::ab::Side;
 use crate::scenario::{Observation, Scenario, Step, drive_step};

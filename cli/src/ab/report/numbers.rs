@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use crate::ab::Side;
+use crate::ab::measure::process_totals::Whole;
 use crate::ab::measure::samples::{Pair, Samples, Stat};
 use crate::ab::measure::statistics::{Estimate, Line};
 use crate::ab::measure::sweep::{Growth, Sweep};
-use crate::ab::measure::whole::Whole;
 use crate::ab::measure::{Measured, traffic::Traffic};
 
 /// The numbers. Ratios are native to wasm: below 1 native is less.

@@ -1,16 +1,16 @@
 //! Traffic from a seed, with the words of the plugin.
 
+mod dictionary;
 mod harvest;
 mod random;
 mod streams;
 mod values;
-mod vocabulary;
 
+pub use dictionary::Vocabulary;
 pub use harvest::words;
 pub use random::Random;
-pub use vocabulary::Vocabulary;
 
-use crate::scenario::{Bytes, Scenario, parts};
+use crate::scenario::{Bytes, Scenario, fields};
 
 /// Makes scenarios: each from a seed and its number, with the configuration of one.
 #[derive(Clone, Debug)]
@@ -41,7 +41,7 @@ impl Generator {
         while opened < streams {
             let mut step = self.words.step(&mut random, (streams - opened) as usize);
             if is_text {
-                parts::strings(&mut step).into_iter().for_each(make_text);
+                fields::strings(&mut step).into_iter().for_each(make_text);
             }
             opened += step.streams();
             scenario.steps.push(step);

@@ -1,8 +1,8 @@
 //! Streams: whole requests, connections, several streams side by side.
 
+use super::dictionary::Vocabulary;
 use super::random::Random;
 use super::values::{damaged, pieces};
-use super::vocabulary::Vocabulary;
 use crate::scenario::{Bytes, ConnectionStep, Event, HttpCall, Lines, RequestStep, ResponseStep, Step, Way};
 
 /// Most streams side by side.

@@ -1,7 +1,7 @@
 //! Values: of the vocabulary, damaged ones, and those that code tends to be wrong about.
 
+use super::dictionary::Vocabulary;
 use super::random::Random;
-use super::vocabulary::Vocabulary;
 use crate::scenario::{Body, Bytes, Lines};
 
 /// Numbers at the edges of types, and texts that are almost numbers.

@@ -3,7 +3,7 @@
 mod bytes;
 mod calls;
 mod drive;
-pub(crate) mod parts;
+pub(crate) mod fields;
 mod step;
 
 use std::collections::BTreeMap;

@@ -55,7 +55,7 @@ void dynvm_options_free(dynvm_options_t *options);
  * SIGFPE and SIGILL when the first VM is opened, which pass on what is not a plugin's. Default true.
  * [one-thread]
  */
-void dynvm_options_set_guard(dynvm_options_t *options, bool guard);
+void dynvm_options_set_contain_crashes(dynvm_options_t *options, bool contain_crashes);
 
 /** Whether each VM has a heap of its own in place of the C library's. Default true. [one-thread] */
 void dynvm_options_set_heap(dynvm_options_t *options, bool heap);

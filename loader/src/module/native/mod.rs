@@ -66,7 +66,7 @@ pub struct NativeOptions {
     /// effect on x86-64 Linux; elsewhere a crash ends the process.
     ///
     /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, once; they pass on what does not come from a plugin.
-    pub guard: bool,
+    pub contain_crashes: bool,
     /// Give each VM a heap of its own (mimalloc) in place of the C library's: faster, counted, limited by
     /// [`VmConfig::memory_limit`](crate::VmConfig::memory_limit), and freed whole when the VM ends. Has an effect with the feature `heap`.
     pub heap: bool,
@@ -143,7 +143,7 @@ impl Default for NativeOptions {
     /// Guard and heap on, images in the directory for temporary files.
     fn default() -> Self {
         NativeOptions {
-            guard: true,
+            contain_crashes: true,
             heap: true,
             edits: ImageEdits::default(),
             image_dir: std::env::temp_dir(),

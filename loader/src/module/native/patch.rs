@@ -159,7 +159,7 @@ fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
     let mut each = |functions: &[(&str, &str)], wanted: bool| {
         functions.iter().filter(|_| wanted).fold(false, |made, function| names.rename_all(&[*function]) | made)
     };
-    let exits = each(EXITS, wanted.exits && options.guard && super::guard::AVAILABLE);
+    let exits = each(EXITS, wanted.exits && options.contain_crashes && super::guard::AVAILABLE);
     let output = each(OUTPUT, wanted.output);
     let clock = each(CLOCK, wanted.clock);
     let random = each(RANDOM, wanted.random);

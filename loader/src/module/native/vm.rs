@@ -206,7 +206,7 @@ impl NativeVm {
         let failed = |message| StartError::Image { module: module.name.clone(), message };
         let options = &module.options;
         imports::bind(&options.image_dir).map_err(failed)?;
-        let guarded = options.guard && guard::AVAILABLE;
+        let guarded = options.contain_crashes && guard::AVAILABLE;
         if guarded {
             signals::install();
             signals::ensure_stack();

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::compare::{Done, compare};
 use super::recording::{Collector, Recording, Step};
-use super::view::View;
+use super::snapshot::View;
 use super::{Arm, Counters};
 use crate::call_trace::Event;
 use crate::config::CallbackBudget;

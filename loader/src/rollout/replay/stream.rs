@@ -7,7 +7,7 @@ use dynvm_abi::types::{BufferType, MapType, Status};
 
 use super::replayed::{Replayed, bytes_of};
 use crate::host::{Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
-use crate::rollout::view::{BUFFERS, MAPS, View};
+use crate::rollout::snapshot::{BUFFERS, MAPS, View};
 
 /// Holds what arrived and what the shadow made of it. What it asks of its stream (continue, close, answer) is compared and not carried out.
 pub(super) struct ShadowStream {

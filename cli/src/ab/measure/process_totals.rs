@@ -11,9 +11,9 @@ use dynvm::{Loader, Module};
 use indicatif::ProgressBar;
 
 use super::instructions::Instructions;
+use super::interleave::Turns;
 use super::pass;
 use super::statistics::Estimate;
-use super::turns::Turns;
 use crate::ab::Side;
 use crate::exit::load_failure;
 use crate::scenario::{Scenario, Step};

@@ -10,14 +10,14 @@ use dynvm::sim::Message;
 ///
 /// The `assert_` methods panic with the message in the text, and return the message for more of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReceivedMessage {
     what: &'static str,
     message: Message,
 }
 
-impl Seen {
-    pub(crate) fn new(what: &'static str, message: Message) -> Seen {
-        Seen { what, message }
+impl ReceivedMessage {
+    pub(crate) fn new(what: &'static str, message: Message) -> ReceivedMessage {
+        ReceivedMessage { what, message }
     }
 
     /// The message itself.
@@ -58,13 +58,13 @@ impl Seen {
 
     /// Asserts the status.
     #[track_caller]
-    pub fn assert_status(&self, expected: u32) -> &Seen {
+    pub fn assert_status(&self, expected: u32) -> &ReceivedMessage {
         self.check(self.status() == Some(expected), || format!("the status is not {expected}"))
     }
 
     /// Asserts the first value of a header.
     #[track_caller]
-    pub fn assert_header(&self, name: &str, expected: &str) -> &Seen {
+    pub fn assert_header(&self, name: &str, expected: &str) -> &ReceivedMessage {
         self.check(self.header(name).as_deref() == Some(expected), || {
             format!("no `{name}: {expected}` is the first of its name")
         })
@@ -72,13 +72,13 @@ impl Seen {
 
     /// Asserts that there is no header of this name.
     #[track_caller]
-    pub fn assert_no_header(&self, name: &str) -> &Seen {
+    pub fn assert_no_header(&self, name: &str) -> &ReceivedMessage {
         self.check(self.header(name).is_none(), || format!("there is a header `{name}`"))
     }
 
     /// Asserts the first value of a trailer.
     #[track_caller]
-    pub fn assert_trailer(&self, name: &str, expected: &str) -> &Seen {
+    pub fn assert_trailer(&self, name: &str, expected: &str) -> &ReceivedMessage {
         self.check(self.trailer(name).as_deref() == Some(expected), || {
             format!("no trailer `{name}: {expected}` is the first of its name")
         })
@@ -86,19 +86,19 @@ impl Seen {
 
     /// Asserts the body.
     #[track_caller]
-    pub fn assert_body(&self, expected: impl AsRef<[u8]>) -> &Seen {
+    pub fn assert_body(&self, expected: impl AsRef<[u8]>) -> &ReceivedMessage {
         let expected = expected.as_ref();
         self.check(self.body() == expected, || format!("the body is not \"{}\"", escaped(expected)))
     }
 
     #[track_caller]
-    fn check(&self, holds: bool, what: impl FnOnce() -> String) -> &Seen {
+    fn check(&self, holds: bool, what: impl FnOnce() -> String) -> &ReceivedMessage {
         assert!(holds, "{}: {}. It is:\n{self}", self.what, what());
         self
     }
 }
 
-impl std::fmt::Display for Seen {
+impl std::fmt::Display for ReceivedMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut text = String::new();
         for (name, value) in self.message.headers.iter() {
