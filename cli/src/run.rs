@@ -12,7 +12,7 @@ use crate::policy::PolicyArg;
 use crate::scenario::{TrafficArgs, drive};
 use crate::start::start;
 use crate::stats::{self, StatsFormat};
-use crate::{progress, show};
+use crate::{print, progress};
 
 /// Take requests through a plugin and show what it did.
 ///

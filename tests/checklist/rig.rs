@@ -146,16 +146,16 @@ pub struct TestCalls {
     pub notes: RefCell<Vec<String>>,
 }
 
-fn refusal(upstream: &[u8]) -> Result<(), CallError> {
+fn refusal(upstream: &[u8]) -> Result<(), DispatchError> {
     match upstream {
-        b"unknown" => Err(CallError::BadArgument),
-        b"broken" => Err(CallError::Internal),
+        b"unknown" => Err(DispatchError::BadArgument),
+        b"broken" => Err(DispatchError::Internal),
         _ => Ok(()),
     }
 }
 
 impl HttpCalls for TestCalls {
-    fn dispatch(&self, call: HttpCall) -> Result<(), CallError> {
+    fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
         refusal(&call.upstream)?;
         self.http.borrow_mut().push(call);
         Ok(())
@@ -167,7 +167,7 @@ impl HttpCalls for TestCalls {
 }
 
 impl GrpcCalls for TestCalls {
-    fn open(&self, call: GrpcCall) -> Result<(), CallError> {
+    fn open(&self, call: GrpcCall) -> Result<(), DispatchError> {
         refusal(&call.target.upstream)?;
         self.grpc.borrow_mut().push(call);
         Ok(())

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Side, step_name};
 use crate::exit::{load_failure, usage};
 use crate::scenario::Scenario;
-use crate::{progress, show};
+use crate::{print, progress};
 
 /// What comparing gave.
 pub struct Comparison {

@@ -16,7 +16,7 @@ use dynvm_suite::{Filter, Format as SuiteFormat, Runner, Suite, TestResult, juni
 
 use crate::exit::{DIFFERS, usage};
 use crate::policy::PolicyArg;
-use crate::show;
+use crate::print;
 
 /// Run a suite of Google's wasm-tester, unchanged, on the native build of a plugin, on the wasm build, or on both.
 ///

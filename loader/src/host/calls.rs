@@ -28,7 +28,7 @@ pub struct HttpCall {
 /// Why a call was not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CallError {
+pub enum DispatchError {
     /// The upstream is not known or a required header is missing. gRPC: the upstream's description cannot be parsed.
     BadArgument,
     /// The host cannot make calls, or not now.
@@ -50,7 +50,7 @@ pub struct HttpCallResponse {
 pub trait HttpCalls {
     /// Starts a call and returns; the answer, or the failure, is delivered later and once, through
     /// [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
-    fn dispatch(&self, call: HttpCall) -> Result<(), CallError>;
+    fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError>;
 
     /// The root context is going away: answers to its calls are not wanted any more.
     fn cancel_all(&self, root: ContextId) {
@@ -100,7 +100,7 @@ pub enum GrpcSendError {
 /// Makes gRPC calls.
 pub trait GrpcCalls {
     /// Opens a call or stream and returns; events are delivered later through the `on_grpc_*` methods of [`Vm`](crate::Vm).
-    fn open(&self, call: GrpcCall) -> Result<(), CallError>;
+    fn open(&self, call: GrpcCall) -> Result<(), DispatchError>;
 
     /// Sends a message on a stream.
     fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError>;
@@ -112,18 +112,18 @@ pub trait GrpcCalls {
     fn close(&self, token: u32);
 }
 
-/// No calls: every one fails with [`CallError::Internal`].
+/// No calls: every one fails with [`DispatchError::Internal`].
 pub struct NoCalls;
 
 impl HttpCalls for NoCalls {
-    fn dispatch(&self, _: HttpCall) -> Result<(), CallError> {
-        Err(CallError::Internal)
+    fn dispatch(&self, _: HttpCall) -> Result<(), DispatchError> {
+        Err(DispatchError::Internal)
     }
 }
 
 impl GrpcCalls for NoCalls {
-    fn open(&self, _: GrpcCall) -> Result<(), CallError> {
-        Err(CallError::Internal)
+    fn open(&self, _: GrpcCall) -> Result<(), DispatchError> {
+        Err(DispatchError::Internal)
     }
 
     fn send(&self, _: u32, _: &[u8], _: bool) -> Result<(), GrpcSendError> {

@@ -29,7 +29,7 @@ use crate::observe::Observer;
 
 pub use buffer::Buffer;
 pub use calls::{
-    CallError, GrpcCall, GrpcCalls, GrpcSendError, GrpcTarget, HttpCall, HttpCallResponse, HttpCalls, NoCalls,
+    DispatchError, GrpcCall, GrpcCalls, GrpcSendError, GrpcTarget, HttpCall, HttpCallResponse, HttpCalls, NoCalls,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use foreign::{ForeignError, ForeignFunctions, NoForeignFunctions};

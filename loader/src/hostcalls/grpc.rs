@@ -6,7 +6,7 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::header_pairs;
-use crate::host::{CallError, GrpcCall, GrpcSendError, GrpcTarget};
+use crate::host::{DispatchError, GrpcCall, GrpcSendError, GrpcTarget};
 use crate::id::ContextId;
 use crate::instance::{Addr, CallKind, Guest, InstanceState, Out, return_bytes};
 
@@ -78,8 +78,8 @@ fn open<G: Guest>(
     if let Err(error) = state.services.grpc_calls.open(call) {
         state.calls.borrow_mut().end(token);
         return Err(match error {
-            CallError::BadArgument => Status::ParseFailure,
-            CallError::Internal => Status::InternalFailure,
+            DispatchError::BadArgument => Status::ParseFailure,
+            DispatchError::Internal => Status::InternalFailure,
         });
     }
     guest.write_u32(token_out, token)

@@ -6,7 +6,7 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::header_pairs;
-use crate::host::{CallError, HttpCall};
+use crate::host::{DispatchError, HttpCall};
 use crate::id::ContextId;
 use crate::instance::{Addr, CallKind, Guest, InstanceState};
 
@@ -43,8 +43,8 @@ pub(super) fn proxy_http_call<G: Guest>(
     state.services.http_calls.dispatch(call).map_err(|error| {
         state.calls.borrow_mut().end(token);
         match error {
-            CallError::BadArgument => Status::BadArgument,
-            CallError::Internal => Status::InternalFailure,
+            DispatchError::BadArgument => Status::BadArgument,
+            DispatchError::Internal => Status::InternalFailure,
         }
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::ContextId;
 use crate::host::{
-    CallError, Clock as _, GrpcCall, GrpcCalls, GrpcSendError, Headers, HttpCall, HttpCallResponse, HttpCalls,
+    Clock as _, DispatchError, GrpcCall, GrpcCalls, GrpcSendError, Headers, HttpCall, HttpCallResponse, HttpCalls,
     ManualClock,
 };
 
@@ -192,7 +192,7 @@ impl MadeCall {
 }
 
 impl HttpCalls for CannedCalls {
-    fn dispatch(&self, call: HttpCall) -> Result<(), CallError> {
+    fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
         let upstream = String::from_utf8_lossy(&call.upstream).into_owned();
         let (token, root, timeout) = (call.token, call.root, call.timeout);
         let call = MadeCall::Http(call);
@@ -202,7 +202,7 @@ impl HttpCalls for CannedCalls {
             return Ok(());
         }
         let known = self.http.iter().filter(|answer| answer.upstream == upstream);
-        let answer = self.next(format!("http {upstream}"), known).ok_or(CallError::BadArgument)?;
+        let answer = self.next(format!("http {upstream}"), known).ok_or(DispatchError::BadArgument)?;
         let timed_out = !timeout.is_zero() && answer.delay >= timeout;
         let response = answer.response.clone().filter(|_| !timed_out).unwrap_or_default();
         let delay = if timed_out { timeout } else { answer.delay };
@@ -217,7 +217,7 @@ impl HttpCalls for CannedCalls {
 }
 
 impl GrpcCalls for CannedCalls {
-    fn open(&self, call: GrpcCall) -> Result<(), CallError> {
+    fn open(&self, call: GrpcCall) -> Result<(), DispatchError> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (upstream, service, method) =
             (text(&call.target.upstream), text(&call.target.service), text(&call.target.method));
@@ -236,7 +236,7 @@ impl GrpcCalls for CannedCalls {
                 && (answer.method.is_empty() || answer.method == method)
         });
         let answer =
-            self.next(format!("grpc {upstream} {service} {method}"), known).ok_or(CallError::BadArgument)?.clone();
+            self.next(format!("grpc {upstream} {service} {method}"), known).ok_or(DispatchError::BadArgument)?.clone();
         let delay = answer.delay;
         let answer = if unary { Answer::GrpcUnary(token, answer) } else { Answer::GrpcStream(token, answer) };
         self.answer_after(delay, root, answer);

@@ -296,7 +296,7 @@ mod tests {
             assert!(after.imports.contains("dynvm_log"), "{target}");
             assert_eq!((after.exports, after.span), (before.exports.clone(), before.span.clone()));
 
-            let none = NativeOptions { edits: ImageEdits::none(), heap: false, guard: false, ..options };
+            let none = NativeOptions { edits: ImageEdits::none(), heap: false, contain_crashes: false, ..options };
             let (edited, edits) = edit(&bytes, &before, &none);
             assert_eq!(edits, Edits::default());
             assert!(Facts::read_for_any_machine(&edited).unwrap().imports.contains("__cxa_atexit"));

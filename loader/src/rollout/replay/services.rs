@@ -8,7 +8,7 @@ use dynvm_abi::types::{LogLevel, Status};
 
 use super::replayed::{Replayed, bytes_of};
 use crate::host::{
-    CallError, CasMismatch, Clock, Consumer, DequeueError, ForeignError, ForeignFunctions, GrpcCall, GrpcCalls,
+    CasMismatch, Clock, Consumer, DequeueError, DispatchError, ForeignError, ForeignFunctions, GrpcCall, GrpcCalls,
     GrpcSendError, HttpCall, HttpCalls, InProcessMetrics, InProcessSharedData, Log, LogSource, QueueId, Services,
     SharedData, SharedQueues, SystemClock, UnknownQueue,
 };
@@ -140,22 +140,22 @@ impl ForeignFunctions for Foreign {
 struct Calls(Arc<Replayed>);
 
 impl HttpCalls for Calls {
-    fn dispatch(&self, call: HttpCall) -> Result<(), CallError> {
+    fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
         match self.0.take("proxy_http_call", &[&call.upstream]) {
             Some((Status::Ok, results)) => {
                 self.0.pair(&results, call.token);
                 Ok(())
             }
-            Some((Status::BadArgument, _)) => Err(CallError::BadArgument),
-            Some(_) => Err(CallError::Internal),
+            Some((Status::BadArgument, _)) => Err(DispatchError::BadArgument),
+            Some(_) => Err(DispatchError::Internal),
             None => Ok(()),
         }
     }
 }
 
 impl GrpcCalls for Calls {
-    fn open(&self, _: GrpcCall) -> Result<(), CallError> {
-        Err(CallError::Internal)
+    fn open(&self, _: GrpcCall) -> Result<(), DispatchError> {
+        Err(DispatchError::Internal)
     }
 
     fn send(&self, _: u32, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
