@@ -3,7 +3,7 @@
 //! | file | idea |
 //! |---|---|
 //! | [`pack`] | from a module and images to a fat plugin |
-//! | [`twins`] | whether the parts are builds of one plugin |
+//! | [`matching`] | whether the parts are builds of one plugin |
 //! | [`sign`] | a minisign secret key, and its password |
 //! | [`extract`] | the way back |
 //! | [`file`] | files that appear whole or not at all |

@@ -10,7 +10,7 @@ use owo_colors::OwoColorize as _;
 use serde_json::json;
 
 use super::file::{Pending, is_same};
-use super::{Format, fault_of, read, sign, twins};
+use super::{Format, fault_of, matching, read, sign};
 use crate::exit::usage;
 use crate::{artifact, progress};
 
