@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dynvm::abi::types::MapType;
-use dynvm::deploy::{Deployment, Worker};
+use dynvm_rollout::deploy::{Deployment, Worker};
 use rig::{Backend, loader, parts};
 use stage::{answer, begin, config, overwrite, version};
 

@@ -4,10 +4,10 @@ use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use dynvm::deploy::{Deployment, DeploymentConfig};
 use dynvm::host::{HeaderMap as _, NoLog, Services};
-use dynvm::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 use dynvm::{Loader, PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
+use dynvm_rollout::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 
 use crate::Subject;
 use crate::stream::BenchStream;

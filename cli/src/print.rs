@@ -6,7 +6,7 @@ use dynvm::abi::types::{LogLevel, Status};
 pub use dynvm::call_trace::escaped as bytes;
 use dynvm::call_trace::{Event, list};
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
-use dynvm::sim::{MadeCall, Message, Outcome, StreamView};
+use dynvm_sim::{MadeCall, Message, Outcome, StreamView};
 use owo_colors::OwoColorize as _;
 
 use crate::scenario::{Observation, Observed, Step};

@@ -6,7 +6,7 @@ use dynvm::Module;
 use dynvm::abi::types::LogLevel;
 use dynvm::call_trace::Tracer;
 use dynvm::host::MemoryLog;
-use dynvm::sim::{SimProxy, SimProxyBuilder};
+use dynvm_sim::{SimProxy, SimProxyBuilder};
 
 use crate::exit::load_failure;
 

@@ -140,6 +140,11 @@ impl ModuleInfo {
             chosen: None,
         }
     }
+
+    /// Whether these bytes are the artifact that the module was loaded from, by their digest.
+    pub fn is_of(&self, artifact: &[u8]) -> bool {
+        self.sha256 == sha256(artifact)
+    }
 }
 
 #[cfg(feature = "bundle")]

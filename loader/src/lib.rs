@@ -37,15 +37,12 @@ pub use dynvm_abi as abi;
 #[cfg(feature = "bundle")]
 pub mod bundle;
 pub mod call_trace;
-pub mod deploy;
 pub mod header_pairs;
 pub mod host;
 #[cfg(feature = "native")]
 pub mod image;
 pub mod inspect;
 pub mod observe;
-pub mod rollout;
-pub mod sim;
 #[cfg(feature = "trust")]
 pub mod trust;
 

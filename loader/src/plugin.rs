@@ -145,9 +145,10 @@ impl Plugin {
         self.root
     }
 
-    /// Which VM this is: each that replaces a failed one has the next number. Contexts of one mean nothing to another.
+    /// How many VMs have run the plugin before the current one. A context belongs to one VM, so an embedder keeps the number with the
+    /// context and compares it before it uses the context.
     #[inline]
-    pub(crate) fn incarnation(&self) -> u64 {
+    pub fn incarnation(&self) -> u64 {
         self.stats.reload_success
     }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use dynvm::abi::types::{FilterHeadersStatus, LogLevel};
-use dynvm::deploy::Deployment;
 use dynvm::host::{Properties, PropertyError, PropertyPath};
 use dynvm::{FailurePolicy, PluginConfig};
+use dynvm_rollout::deploy::Deployment;
 
 use crate::compile;
 use crate::rig::{Backend, in_headers, loader, parts};
@@ -94,7 +94,7 @@ fn a_failed_vm_is_replaced_within_its_version() {
         let services = parts().services;
         let mut worker = deployment.worker(move |_| services.clone()).unwrap();
         let (first, second, third) = (begin(&mut worker), begin(&mut worker), begin(&mut worker));
-        let go = |worker: &mut dynvm::deploy::Worker, stream: dynvm::deploy::StreamRef| {
+        let go = |worker: &mut dynvm_rollout::deploy::Worker, stream: dynvm_rollout::deploy::StreamRef| {
             worker.vm_of(stream).map(|vm| vm.on_request_headers(stream.context(), 1, true))
         };
         assert_eq!(go(&mut worker, first), Some(FilterHeadersStatus::Continue));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use dynvm::abi::types::LogLevel;
-use dynvm::deploy::{DeployError, Deployment};
+use dynvm_rollout::deploy::{DeployError, Deployment};
 
 use crate::rig::{Backend, loader};
 use crate::stage::{Stage, config, overwrite, rename_over, version};

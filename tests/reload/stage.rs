@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dynvm::abi::types::MapType;
-use dynvm::deploy::{Deployment, DeploymentConfig, DeploymentStatus, StreamRef, Worker};
 use dynvm::host::{HeaderMap as _, Headers, MemoryLog, Services};
 use dynvm::{PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig, DeploymentStatus, StreamRef, Worker};
 
 use crate::compile;
 use crate::rig::{Backend, TestStream, loader, parts};

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dynvm::deploy::{DeployError, Deployment, Source};
 use dynvm::{ArtifactKind, PluginConfig};
+use dynvm_rollout::deploy::{DeployError, Deployment, Source};
 
 use crate::compile;
 use crate::rig::{Backend, loader, parts, script};

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use dynvm::deploy::{Deployment, DeploymentStatus};
+use dynvm_rollout::deploy::{Deployment, DeploymentStatus};
 
 use crate::rig::{Backend, loader};
 use crate::stage::{Stage, config, overwrite, rename_over, version};
@@ -155,7 +155,7 @@ fn directories_that_are_made_again() {
 #[test]
 fn versions_from_memory_cannot_be_watched() {
     let bytes = std::fs::read(version(Backend::Wasm, "one", &[])).unwrap();
-    let source = dynvm::deploy::Source::bytes("in memory", bytes);
+    let source = dynvm_rollout::deploy::Source::bytes("in memory", bytes);
     let deployment = Deployment::new(loader(), source, config(&Default::default())).unwrap();
     assert!(deployment.watch().map(|_| ()).unwrap_err().to_string().starts_with("in memory: "));
 }

@@ -1,9 +1,11 @@
 //! What is compared, and how it is told.
 
+use std::collections::BTreeSet;
+
 use dynvm::abi::table::CallbackId;
 use dynvm::host::{Headers, HttpCallResponse};
 use dynvm::observe::Observer;
-use dynvm::rollout::{Arm, Aspect, RolloutConfig};
+use dynvm_rollout::rollout::{Arm, Aspect, RolloutConfig};
 
 use crate::rig::TestStream;
 use crate::{BOTH, Two, headers};
@@ -118,18 +120,42 @@ fn prometheus_has_the_numbers() {
     config.observer = Some(observer.clone());
     let mut two = Two::with(BOTH[0], ["", "on_request_headers|return 1"], config);
     two.request();
-    two.seen();
+    let number = two.seen().number.to_string();
     let page = observer.prometheus();
     for line in [
-        r#"dynvm_rollout_split_ratio{plugin="probe"} 0"#,
-        r#"dynvm_rollout_shadow_ratio{plugin="probe"} 1"#,
-        r#"dynvm_rollout_streams_total{plugin="probe",arm="stable"} 1"#,
-        r#"dynvm_rollout_streams_total{plugin="probe",arm="candidate"} 0"#,
-        r#"dynvm_shadow_streams_total{plugin="probe",result="diverged"} 1"#,
-        r#"dynvm_shadow_streams_total{plugin="probe",result="same"} 0"#,
-        r#"dynvm_shadow_vm_failures_total{plugin="probe"} 0"#,
-        r#"dynvm_shadow_divergences_total{plugin="probe",callback="proxy_on_request_headers",aspect="action"} 1"#,
+        r#"dynvm_rollout_split_ratio{plugin="probe",rollout="NUMBER"} 0"#,
+        r#"dynvm_rollout_shadow_ratio{plugin="probe",rollout="NUMBER"} 1"#,
+        r#"dynvm_rollout_streams_total{plugin="probe",rollout="NUMBER",arm="stable"} 1"#,
+        r#"dynvm_rollout_streams_total{plugin="probe",rollout="NUMBER",arm="candidate"} 0"#,
+        r#"dynvm_shadow_streams_total{plugin="probe",rollout="NUMBER",result="diverged"} 1"#,
+        r#"dynvm_shadow_streams_total{plugin="probe",rollout="NUMBER",result="same"} 0"#,
+        r#"dynvm_shadow_vm_failures_total{plugin="probe",rollout="NUMBER"} 0"#,
+        r#"dynvm_shadow_divergences_total{plugin="probe",rollout="NUMBER",callback="proxy_on_request_headers",aspect="action"} 1"#,
     ] {
+        let line = line.replace("NUMBER", &number);
         assert!(page.lines().any(|known| known == line), "{line} is in\n{page}");
     }
+}
+
+#[test]
+fn rollouts_leave_the_page_and_no_series_is_doubled() {
+    let observer = Observer::new();
+    let mut config = RolloutConfig::default();
+    config.observer = Some(observer.clone());
+    let splits = || observer.prometheus().lines().filter(|line| line.starts_with("dynvm_rollout_split_ratio{")).count();
+    let one = Two::with(BOTH[0], ["", ""], config.clone());
+    let other = Two::with(BOTH[1], ["", ""], config);
+    assert_eq!(splits(), 2);
+
+    let page = observer.prometheus();
+    let mut known = BTreeSet::new();
+    for line in page.lines().filter(|line| !line.starts_with('#') || line.starts_with("# TYPE")) {
+        let (series, _) = line.rsplit_once(' ').unwrap();
+        assert!(known.insert(series.to_owned()), "{series} is in the page once:\n{page}");
+    }
+
+    drop(one);
+    assert_eq!(splits(), 1);
+    drop(other);
+    assert_eq!(splits(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynvm::rollout::{Aspect, RolloutConfig};
+use dynvm_rollout::rollout::{Aspect, RolloutConfig};
 
 use crate::rig::{Backend, TestStream};
 use crate::{BOTH, Two};
@@ -18,7 +18,7 @@ fn a_shadow_that_crashes_is_counted_and_replaced() {
         assert_eq!((seen.shadow.diverged, seen.shadow.vm_failures), (3, 3));
         assert_eq!(two.aspects(), [Aspect::Failure]);
         assert!(seen.first[0].shadowed.contains("proxy_on_request_body"), "the backtrace: {}", seen.first[0].shadowed);
-        let (vm, _) = two.worker.vm(dynvm::rollout::Arm::Stable, 1).unwrap();
+        let (vm, _) = two.worker.vm(dynvm_rollout::rollout::Arm::Stable, 1).unwrap();
         assert!(!vm.has_failed());
     }
 }

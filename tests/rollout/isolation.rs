@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynvm::rollout::Aspect;
+use dynvm_rollout::rollout::Aspect;
 
 use crate::rig::{TestStream, lines};
 use crate::{BOTH, Two};

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynvm::abi::types::{BufferType, MapType};
-use dynvm::deploy::{Deployment, DeploymentConfig};
 use dynvm::host::{Headers, NoLog};
-use dynvm::rollout::{Aspect, Rollout, RolloutConfig, RolloutSnapshot, RolloutStream, RolloutWorker, Share};
 use dynvm::{PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
+use dynvm_rollout::rollout::{Aspect, Rollout, RolloutConfig, RolloutSnapshot, RolloutStream, RolloutWorker, Share};
 use rig::{Backend, Parts, TestStream, loader, parts};
 
 /// Both ways round: who answers, and who is the shadow.

@@ -1,7 +1,7 @@
 //! Either deployment is reloaded while streams are shadowed.
 
 use dynvm::PluginConfig;
-use dynvm::rollout::{Arm, Aspect};
+use dynvm_rollout::rollout::{Arm, Aspect};
 
 use crate::rig::TestStream;
 use crate::{BOTH, Two};

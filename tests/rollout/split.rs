@@ -1,6 +1,6 @@
 //! Who answers.
 
-use dynvm::rollout::{Arm, RolloutStream, Share};
+use dynvm_rollout::rollout::{Arm, RolloutStream, Share};
 
 use crate::rig::TestStream;
 use crate::{BOTH, Two, headers};

@@ -121,7 +121,7 @@ fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Insp
 
 impl Side {
     /// A host with a new VM of this side, the plugin started.
-    fn host(&self, scenario: &Scenario) -> anyhow::Result<dynvm::sim::SimProxy> {
+    fn host(&self, scenario: &Scenario) -> anyhow::Result<dynvm_sim::SimProxy> {
         start(scenario.host(), &self.module, None)
     }
 }

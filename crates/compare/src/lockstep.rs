@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use dynvm::sim::{MadeCall, SimProxy};
 use dynvm::{Module, StartError};
+use dynvm_sim::{MadeCall, SimProxy};
 
 use crate::rules::{Applied, Rules};
 use crate::scenario::{Observation, Scenario, Step, drive_step};

@@ -1,7 +1,7 @@
 //! Calls of the plugin that a test answers by hand.
 
 use dynvm::host::{GrpcCall, Headers, HttpCall, HttpCallResponse};
-use dynvm::sim::{GrpcEvent, MadeCall, Response};
+use dynvm_sim::{GrpcEvent, MadeCall, Response};
 
 use crate::{ReceivedMessage, TestHost};
 
@@ -57,7 +57,7 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm::sim::SimProxy) -> Result<(), dynvm::CallError>) {
+    fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm_sim::SimProxy) -> Result<(), dynvm::CallError>) {
         self.transcript.note(what);
         match self.drive(act) {
             // What `drive` lets pass is what the plugin may do.
@@ -83,7 +83,7 @@ impl PendingHttpCall<'_> {
     pub fn request(&self) -> ReceivedMessage {
         let (headers, trailers) = (self.call.headers.clone(), self.call.trailers.clone());
         let chunks = if self.call.body.is_empty() { Vec::new() } else { vec![self.call.body.clone()] };
-        ReceivedMessage::new("the plugin's HTTP call", dynvm::sim::Message { headers, chunks, trailers })
+        ReceivedMessage::new("the plugin's HTTP call", dynvm_sim::Message { headers, chunks, trailers })
     }
 
     /// Answers it.

@@ -1,6 +1,6 @@
 //! What became of a request.
 
-use dynvm::sim::{Exchange as Memory, Outcome};
+use dynvm_sim::{Exchange as Memory, Outcome};
 
 use crate::ReceivedMessage;
 

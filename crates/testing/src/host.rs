@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::call_trace::Event;
-use dynvm::sim::{Connection, MadeCall, Request, SimProxy, SimProxyBuilder, TcpExchange};
 use dynvm::{BackendKind, CallError, Failure, RootDone};
+use dynvm_sim::{Connection, MadeCall, Request, SimProxy, SimProxyBuilder, TcpExchange};
 
 use crate::transcript::Transcript;
 use crate::{Exchange, TestStream};
@@ -90,7 +90,7 @@ impl TestHost {
     }
 
     #[track_caller]
-    fn open_with(&self, properties: &[(String, Vec<u8>)]) -> dynvm::sim::HttpStream {
+    fn open_with(&self, properties: &[(String, Vec<u8>)]) -> dynvm_sim::HttpStream {
         self.transcript.note("a stream is opened");
         let opened = self.drive(|host| host.open(properties));
         self.follow_reload();

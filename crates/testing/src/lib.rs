@@ -49,11 +49,11 @@ pub use calls::{PendingGrpcCall, PendingHttpCall};
 pub use dynvm::BackendKind as Backend;
 pub use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus, LogLevel};
 pub use dynvm::host::{ForeignError, Headers, MetricValue};
-pub use dynvm::sim::{
+pub use dynvm::{FailurePolicy, VmConfig};
+pub use dynvm_sim::{
     Connection, GrpcAnswer, GrpcEvent, HttpAnswer, MadeCall, Message, Outcome, PropertyValue, Request, Response,
     StreamView, TcpExchange,
 };
-pub use dynvm::{FailurePolicy, VmConfig};
 pub use exchange::Exchange;
 pub use host::TestHost;
 pub use plugin::{NotStarted, Plugin};

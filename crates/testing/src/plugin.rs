@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{ForeignError, HttpCallResponse, MemoryLog};
-use dynvm::sim::{GrpcAnswer, HttpAnswer, PropertyValue, Response, SimProxy, SimProxyBuilder};
 use dynvm::{BackendKind, FailurePolicy, PluginConfig, StartError, VmConfig};
+use dynvm_sim::{GrpcAnswer, HttpAnswer, PropertyValue, Response, SimProxy, SimProxyBuilder};
 
 use crate::artifact::{self, From};
 use crate::foreign::Functions;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use dynvm::call_trace::escaped;
 use dynvm::host::HeaderMap as _;
-use dynvm::sim::Message;
+use dynvm_sim::Message;
 
 /// A request as the upstream got it, or a response as the client did. Header names are compared without regard to case.
 ///

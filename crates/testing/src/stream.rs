@@ -5,7 +5,7 @@ use std::cell::Cell;
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus};
 use dynvm::call_trace::escaped;
 use dynvm::host::{HeaderMap as _, Headers};
-use dynvm::sim::{Direction, HttpStream, Message, Request, Response, StepError, StreamView};
+use dynvm_sim::{Direction, HttpStream, Message, Request, Response, StepError, StreamView};
 
 use crate::{ReceivedMessage, TestHost};
 
@@ -178,7 +178,7 @@ impl TestStream<'_> {
     }
 
     #[track_caller]
-    fn take<R>(&self, step: impl FnOnce(&mut dynvm::sim::SimProxy) -> Result<R, StepError>) -> R {
+    fn take<R>(&self, step: impl FnOnce(&mut dynvm_sim::SimProxy) -> Result<R, StepError>) -> R {
         match self.host.drive(step) {
             Ok(done) => done,
             Err(error) => panic!("{error}"),

@@ -17,6 +17,13 @@ pub struct LogSource<'a> {
     pub context_id: u32,
 }
 
+impl<'a> LogSource<'a> {
+    /// The VM itself, with the name of a plugin, for messages of the host about that plugin.
+    pub fn vm(vm_id: &'a str, plugin: &'a str) -> LogSource<'a> {
+        LogSource { vm_id, plugin, context_id: 0 }
+    }
+}
+
 /// Takes messages of plugins and of the loader about them.
 pub trait Log: Send + Sync {
     /// One message, from any thread. The text need not be UTF-8.

@@ -37,13 +37,14 @@ mod state;
 mod vm;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub use histogram::Distribution;
 pub use snapshot::{CallbackSnapshot, ModuleSnapshot, ModuleVersion, PluginSnapshot, PluginStarts, Reloads, Snapshot};
 pub(crate) use vm::{PluginObserved, VmObserved};
 
 use crate::artifact::BackendKind;
+use prometheus::Page;
 use state::State;
 
 /// Counts what the VMs do that it is given to, in any number of threads.
@@ -65,6 +66,40 @@ pub enum Reload {
     Failure,
     /// The wait before the next attempt was not over.
     Backoff,
+}
+
+/// Metrics that something else than the loader counts: a rollout, or the embedder.
+///
+/// ```
+/// use std::fmt;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use dynvm::observe::prometheus::Page;
+/// use dynvm::observe::{Collect, Observer};
+///
+/// struct Connections(AtomicU64);
+///
+/// impl Collect for Connections {
+///     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+///         page.family("proxy_connections", "gauge", "Open connections.")?;
+///         page.sample("proxy_connections", &[], self.0.load(Ordering::Relaxed))
+///     }
+/// }
+///
+/// let observer = Observer::new();
+/// let connections = Arc::new(Connections(AtomicU64::new(3)));
+/// let collector: Arc<dyn Collect> = connections.clone();
+/// observer.register(Arc::downgrade(&collector));
+/// assert!(observer.prometheus().contains("\nproxy_connections 3\n"));
+/// ```
+pub trait Collect: Send + Sync {
+    /// Writes the metrics of now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the page.
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result;
 }
 
 impl Observer {
@@ -92,7 +127,9 @@ impl Observer {
     ///
     /// Those of the writer.
     pub fn write_prometheus(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        prometheus::write(to, &self.snapshot())
+        // Not under the lock: a collector may ask the observer.
+        let (seen, collectors) = (self.snapshot(), self.state().collectors());
+        prometheus::write(to, &seen, &collectors)
     }
 
     /// Counts a replacement of a failed VM. [`Plugin`](crate::Plugin) does that itself; this is for embedders that replace VMs in a way
@@ -107,9 +144,9 @@ impl Observer {
         }
     }
 
-    /// Shows the numbers of a rollout too.
-    pub(crate) fn add_rollout(&self, counters: Arc<crate::rollout::Counters>) {
-        self.state().rollouts.push(counters);
+    /// Adds metrics to the page for Prometheus, for as long as the collector exists.
+    pub fn register(&self, collector: Weak<dyn Collect>) {
+        self.state().add_collector(collector);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

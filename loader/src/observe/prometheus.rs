@@ -4,29 +4,32 @@
 
 mod page;
 mod plugin;
-mod rollout;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::Collect;
 use super::histogram::Distribution;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::error::FailureKind;
-use page::{Page, Seconds};
+pub use page::Page;
+use page::Seconds;
 pub use plugin::{plugin_metrics, write_plugin_metrics};
 
 /// The content type of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes all metrics of the loader.
-pub(super) fn write(to: &mut impl fmt::Write, seen: &Snapshot) -> fmt::Result {
+/// Writes all metrics of the loader, then those of collectors.
+pub(super) fn write(to: &mut impl fmt::Write, seen: &Snapshot, collectors: &[Arc<dyn Collect>]) -> fmt::Result {
     let mut page = Page::new(to);
     modules(&mut page, &seen.modules)?;
     plugins(&mut page, &seen.plugins)?;
-    rollout::write(&mut page, &seen.rollouts)
+    collectors.iter().try_for_each(|collector| collector.collect(&mut page))?;
+    page.finish()
 }
 
-fn modules<W: fmt::Write>(page: &mut Page<'_, W>, modules: &[ModuleSnapshot]) -> fmt::Result {
+fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
     let labels = |module: &ModuleSnapshot| [("module", module.module.clone()), ("backend", module.backend.to_string())];
 
     page.family("dynvm_module_info", "gauge", "Versions of modules that have VMs, failed ones too.")?;
@@ -67,7 +70,7 @@ fn modules<W: fmt::Write>(page: &mut Page<'_, W>, modules: &[ModuleSnapshot]) ->
     Ok(())
 }
 
-fn plugins<W: fmt::Write>(page: &mut Page<'_, W>, plugins: &[PluginSnapshot]) -> fmt::Result {
+fn plugins(page: &mut Page<'_>, plugins: &[PluginSnapshot]) -> fmt::Result {
     page.family("dynvm_plugins", "gauge", "VMs that have the plugin, by state.")?;
     for plugin in plugins {
         for (state, count) in [("running", plugin.running), ("failed", plugin.failed)] {
@@ -113,12 +116,7 @@ fn labels(plugin: &PluginSnapshot, name: &'static str, value: &str) -> [(&'stati
     [("plugin", plugin.plugin.clone()), ("backend", plugin.backend.to_string()), (name, value.to_owned())]
 }
 
-fn histogram<W: fmt::Write>(
-    page: &mut Page<'_, W>,
-    name: &str,
-    labels: &[(&'static str, String)],
-    times: &Distribution,
-) -> fmt::Result {
+fn histogram(page: &mut Page<'_>, name: &str, labels: &[(&'static str, String)], times: &Distribution) -> fmt::Result {
     let bucket = format!("{name}_bucket");
     let mut with_bound = labels.to_vec();
     with_bound.push(("le", String::new()));

@@ -6,7 +6,6 @@ use dynvm_abi::version::AbiVersion;
 use super::histogram::{Distribution, Histogram};
 use crate::artifact::BackendKind;
 use crate::error::FailureKind;
-use crate::rollout::RolloutSnapshot;
 
 /// All that an [`Observer`](super::Observer) has seen.
 #[derive(Clone, Debug, Default)]
@@ -16,8 +15,6 @@ pub struct Snapshot {
     pub modules: Vec<ModuleSnapshot>,
     /// By plugin and backend, in the order of their names.
     pub plugins: Vec<PluginSnapshot>,
-    /// Rollouts, in the order in which they began.
-    pub rollouts: Vec<RolloutSnapshot>,
 }
 
 /// The VMs of one module.

@@ -1,14 +1,14 @@
 //! What an observer keeps: the VMs that there are, and the totals of those that were.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
+use super::Collect;
 use super::counters::{PluginSlots, VmSlots};
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::Module;
 use crate::artifact::BackendKind;
-use crate::rollout::Counters;
 
 /// A name, and what runs it.
 type Key = (String, BackendKind);
@@ -28,7 +28,7 @@ pub(super) struct State {
     next_vm: u64,
     modules: BTreeMap<Key, ModuleSnapshot>,
     plugins: BTreeMap<Key, PluginSnapshot>,
-    pub(super) rollouts: Vec<Arc<Counters>>,
+    collectors: Vec<Weak<dyn Collect>>,
 }
 
 impl State {
@@ -95,8 +95,18 @@ impl State {
                 add_callbacks(plugin, slots);
             }
         }
-        let rollouts = self.rollouts.iter().map(|counters| counters.snapshot()).collect();
-        Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect(), rollouts }
+        Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect() }
+    }
+
+    /// Adds a collector, and forgets those that are gone.
+    pub(super) fn add_collector(&mut self, collector: Weak<dyn Collect>) {
+        self.collectors.retain(|known| known.strong_count() > 0);
+        self.collectors.push(collector);
+    }
+
+    /// The collectors that still exist.
+    pub(super) fn collectors(&self) -> Vec<Arc<dyn Collect>> {
+        self.collectors.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

@@ -275,8 +275,9 @@ impl Vm {
         Ok(RootDone::Deleted)
     }
 
-    /// Ends a plugin that has been stopped and has not called `proxy_done`: `proxy_on_delete`, and it is gone.
-    pub(crate) fn delete_plugin(&mut self, root: ContextId) {
+    /// Ends a plugin whose [`stop_plugin`](Vm::stop_plugin) gave [`RootDone::Pending`] and that has not called `proxy_done` in the time
+    /// that the host allows: `proxy_on_delete`, and its root context is gone. Without such a context, does nothing.
+    pub fn delete_plugin(&mut self, root: ContextId) {
         self.delete_root(root.0);
     }
 

@@ -65,23 +65,43 @@ impl Vm {
         self.state.set_tracer(tracer);
     }
 
-    /// What the host provides to it.
-    pub(crate) fn services(&self) -> &Services {
+    /// The services that the VM was made with.
+    pub fn services(&self) -> &Services {
         &self.state.services
     }
 
-    /// Has the next stream and the next HTTP call get these numbers, if they are free.
-    pub(crate) fn reserve_ids(&mut self, context: Option<ContextId>, token: Option<u32>) {
+    /// Sets the numbers that the plugin sees for the next context and the next call; a number in use is passed over for the one after it.
+    ///
+    /// Plugins log these numbers and use them as keys, so a host that repeats a recorded stream gives it the recorded ones.
+    ///
+    /// ```
+    /// # #[cfg(feature = "wasm")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use dynvm::host::{ConfigStream, Services};
+    /// # use dynvm::{Loader, PluginConfig, Vm, VmConfig};
+    /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
+    /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
+    /// # let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+    /// # let root = vm.start_plugin(PluginConfig::named("noop"))?;
+    /// vm.reserve_ids(Some(70), None);
+    /// assert_eq!(vm.create_stream(root, Box::new(ConfigStream))?.get(), 70);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "wasm"))]
+    /// # fn main() {}
+    /// ```
+    pub fn reserve_ids(&mut self, context: Option<u32>, token: Option<u32>) {
         if let Some(context) = context {
-            self.state.contexts.borrow_mut().reserve_ids(context.0);
+            self.state.contexts.borrow_mut().reserve_ids(context);
         }
         if let Some(token) = token {
             self.state.calls.borrow_mut().reserve_ids(token);
         }
     }
 
-    /// Looks at the embedder's stream behind a context, of whatever type it is.
-    pub(crate) fn with_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
+    /// Reads the embedder's stream behind a context without knowing its type; [`stream`](Vm::stream) is for a known one. `None`: the
+    /// context is not a stream of this VM.
+    pub fn with_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
         self.state.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
     }
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dynvm::abi::types::LogLevel;
-use dynvm::deploy::{Deployment, DeploymentConfig, DeploymentStatus};
 use dynvm::host::StderrLog;
 use dynvm::{Loader, LoaderOptions, PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig, DeploymentStatus};
 use traffic::Traffic;
 
 use crate::plugin::{self, Backend};

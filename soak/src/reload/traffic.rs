@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use dynvm::abi::types::{LogLevel, MapType};
-use dynvm::deploy::{Deployment, StreamRef, Worker};
 use dynvm::host::{HeaderMap, Headers, Services, StderrLog, Stream};
+use dynvm_rollout::deploy::{Deployment, StreamRef, Worker};
 
 /// Streams that a thread has at once.
 const CONCURRENT: usize = 32;

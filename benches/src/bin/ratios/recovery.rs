@@ -3,12 +3,12 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use dynvm::deploy::{Deployment, DeploymentConfig};
 use dynvm::host::NoLog;
 use dynvm::{Module, PluginConfig, VmConfig};
 use dynvm_benches::Workload;
 use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::dynamic::{Dynamic, loader};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
 
 use crate::table::{cell, head, interleave, row, timed};
 

@@ -7,7 +7,7 @@ use dynvm_benches::dynamic::{Dynamic, loader};
 use dynvm_benches::rolled_out::RolledOut;
 use dynvm_benches::{Subject as _, Workload};
 
-use dynvm::rollout::Share;
+use dynvm_rollout::rollout::Share;
 
 use crate::table::{Runner, cell, head, interleave, ratio, row, timed};
 

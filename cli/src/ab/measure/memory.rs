@@ -1,6 +1,6 @@
 //! Memory of one more VM.
 
-use dynvm::sim::SimProxy;
+use dynvm_sim::SimProxy;
 
 use super::pass;
 use super::statistics::Estimate;

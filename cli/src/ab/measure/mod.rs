@@ -19,8 +19,8 @@ pub mod traffic;
 
 use std::time::{Duration, Instant};
 
-use dynvm::sim::SimProxy;
 use dynvm::trust::TrustPolicy;
+use dynvm_sim::SimProxy;
 
 use super::Side;
 use crate::progress;

@@ -6,8 +6,8 @@
 use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
-use dynvm::sim::SimProxy;
 use dynvm::{Loader, Module};
+use dynvm_sim::SimProxy;
 use indicatif::ProgressBar;
 
 use super::instructions::Instructions;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynvm::host::HeaderMap as _;
-use dynvm::sim::{Exchange, Outcome, Request, Response, SimProxy};
+use dynvm_sim::{Exchange, Outcome, Request, Response, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;

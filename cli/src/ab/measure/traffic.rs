@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dynvm::sim::{Outcome, SimProxy};
+use dynvm_sim::{Outcome, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dynvm::host::HttpCallResponse;
-use dynvm::sim::{GrpcAnswer, HttpAnswer, Message};
+use dynvm_sim::{GrpcAnswer, HttpAnswer, Message};
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{Bytes, Lines};

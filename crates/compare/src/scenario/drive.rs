@@ -6,7 +6,7 @@ use std::time::Duration;
 use dynvm::CallError;
 use dynvm::abi::types::LogLevel;
 use dynvm::host::MetricValue;
-use dynvm::sim::{Exchange, HttpStream, MadeCall, SimProxy, Step as Callback, StepError, StreamView, TcpExchange};
+use dynvm_sim::{Exchange, HttpStream, MadeCall, SimProxy, Step as Callback, StepError, StreamView, TcpExchange};
 
 use super::step::headers;
 use super::{Event, Scenario, Step};

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use dynvm::sim::{SimProxy, SimProxyBuilder};
 use dynvm::{FailurePolicy, PluginConfig, VmConfig};
+use dynvm_sim::{SimProxy, SimProxyBuilder};
 use serde::{Deserialize, Serialize};
 
 pub use bytes::{Bytes, Lines};

@@ -1,7 +1,7 @@
 //! The steps of a scenario: requests and connections as a whole, streams side by side, time.
 
 use dynvm::host::{HeaderMap as _, Headers};
-use dynvm::sim::{Connection, Direction, Request, Response};
+use dynvm_sim::{Connection, Direction, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::bytes::{Bytes, Lines};

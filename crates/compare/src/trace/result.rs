@@ -1,7 +1,7 @@
 //! What became of a step, in lines: aspect and value.
 
 use dynvm::host::{HeaderMap as _, Headers, MetricValue};
-use dynvm::sim::{Message, StreamView};
+use dynvm_sim::{Message, StreamView};
 
 use super::line::exact;
 use crate::scenario::Observation;

@@ -1,7 +1,7 @@
 //! The host that a suite runs in: what plugins find there, and what is noted of what they do.
 //!
 //! It is a smaller host than Envoy, and answers as the wasm-tester does where that differs from the host in memory of the loader
-//! ([`dynvm::sim`]): one line for each header name, no buffering of bodies, maps and buffers only inside of their own callback, no calls, metrics
+//! ([`dynvm_sim`]): one line for each header name, no buffering of bodies, maps and buffers only inside of their own callback, no calls, metrics
 //! or ticks.
 
 mod clock;

@@ -14,9 +14,9 @@ use std::thread;
 use std::time::Duration;
 
 use dynvm::abi::types::MapType;
-use dynvm::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
 use dynvm::host::{HeaderMap, Headers, Services, Stream};
 use dynvm::{Loader, LoaderOptions, PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

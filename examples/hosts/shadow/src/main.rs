@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dynvm::abi::types::MapType;
-use dynvm::deploy::{Deployment, DeploymentConfig};
 use dynvm::host::{HeaderMap, Headers, Services, Stream};
 use dynvm::observe::Observer;
-use dynvm::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 use dynvm::{Loader, LoaderOptions, PluginConfig, VmConfig};
+use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
+use dynvm_rollout::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 
 struct Request(Headers);
 

@@ -1,33 +1,78 @@
 //! Lines of the text format.
 
+use std::collections::HashSet;
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-/// A page that is written.
-pub(super) struct Page<'a, W> {
-    to: &'a mut W,
+/// A page under construction: families of metrics in the order in which they are first named, each with its samples.
+///
+/// Prometheus rejects a page that names a family or a series twice. Several collectors may nevertheless write to one family: their samples
+/// are put together, and of samples with the same name and labels the first stays.
+pub struct Page<'a> {
+    to: &'a mut dyn Write,
+    families: Vec<Family>,
+    /// The family that takes the next sample.
+    current: usize,
+    series: HashSet<String>,
 }
 
-impl<'a, W: Write> Page<'a, W> {
-    pub(super) fn new(to: &'a mut W) -> Page<'a, W> {
-        Page { to }
+#[derive(Default)]
+struct Family {
+    name: String,
+    text: String,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(to: &'a mut dyn Write) -> Page<'a> {
+        // Takes the samples written before the first family.
+        Page { to, families: vec![Family::default()], current: 0, series: HashSet::new() }
     }
 
-    /// The head of a family of metrics; its samples follow.
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
-        writeln!(self.to, "# HELP {name} {}", Escaped { text: help, quotes: false })?;
-        writeln!(self.to, "# TYPE {name} {kind}")
+    /// Begins a family of metrics, or goes on with it if the page has it already; its samples follow. `kind`: `counter`, `gauge`,
+    /// `histogram`, `summary` or `untyped`.
+    ///
+    /// # Errors
+    ///
+    /// None today: a page is kept in memory until it is complete.
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
+        if let Some(known) = self.families.iter().position(|family| family.name == name) {
+            self.current = known;
+            return Ok(());
+        }
+        let mut text = String::new();
+        writeln!(text, "# HELP {name} {}", Escaped { text: help, quotes: false })?;
+        writeln!(text, "# TYPE {name} {kind}")?;
+        self.current = self.families.len();
+        self.families.push(Family { name: name.to_owned(), text });
+        Ok(())
     }
 
-    /// A sample.
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, String)], value: impl Display) -> fmt::Result {
-        self.to.write_str(name)?;
+    /// Adds a sample to the current family. Its name is that of the family, for histograms and summaries with `_bucket`, `_sum` or
+    /// `_count` after it.
+    ///
+    /// # Errors
+    ///
+    /// As [`family`](Page::family).
+    pub fn sample(&mut self, name: &str, labels: &[(&str, String)], value: impl Display) -> fmt::Result {
+        let mut series = name.to_owned();
         for (index, (label, text)) in labels.iter().enumerate() {
             let before = if index == 0 { '{' } else { ',' };
-            write!(self.to, "{before}{label}=\"{}\"", Escaped { text, quotes: true })?;
+            write!(series, "{before}{label}=\"{}\"", Escaped { text, quotes: true })?;
         }
-        let after = if labels.is_empty() { "" } else { "}" };
-        writeln!(self.to, "{after} {value}")
+        if !labels.is_empty() {
+            series.push('}');
+        }
+        if self.series.contains(&series) {
+            return Ok(());
+        }
+        writeln!(self.families[self.current].text, "{series} {value}")?;
+        self.series.insert(series);
+        Ok(())
+    }
+
+    /// Writes the page.
+    pub(super) fn finish(self) -> fmt::Result {
+        self.families.iter().try_for_each(|family| self.to.write_str(&family.text))
     }
 }
 
@@ -64,6 +109,25 @@ impl Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn families_and_series_appear_once() {
+        let mut text = String::new();
+        let mut page = Page::new(&mut text);
+        let label = |value: &str| [("plugin", value.to_owned())];
+        for (plugin, value) in [("a", 1), ("b", 2), ("a", 3)] {
+            page.family("x_total", "counter", "X.").unwrap();
+            page.sample("x_total", &label(plugin), value).unwrap();
+            page.family("y", "gauge", "Y.").unwrap();
+            page.sample("y", &[("plugin", plugin.to_owned()), ("n", value.to_string())], 0).unwrap();
+        }
+        page.finish().unwrap();
+        assert_eq!(
+            text,
+            "# HELP x_total X.\n# TYPE x_total counter\nx_total{plugin=\"a\"} 1\nx_total{plugin=\"b\"} 2\n\
+             # HELP y Y.\n# TYPE y gauge\ny{plugin=\"a\",n=\"1\"} 0\ny{plugin=\"b\",n=\"2\"} 0\ny{plugin=\"a\",n=\"3\"} 0\n"
+        );
+    }
 
     #[test]
     fn seconds_are_exact() {

@@ -44,7 +44,7 @@ pub fn write_plugin_metrics(to: &mut impl fmt::Write, metrics: &[(String, Metric
             }
         }
     }
-    Ok(())
+    page.finish()
 }
 
 /// What the ABI and what Prometheus calls a metric.

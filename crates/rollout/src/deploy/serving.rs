@@ -1,0 +1,115 @@
+//! One version on one thread: from its start until it is drained.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dynvm::abi::types::LogLevel;
+
+use super::version::{Version, VmUse};
+use super::{DeploymentConfig, StreamRef};
+use dynvm::host::{Services, Stream};
+use dynvm::{CallError, StartError};
+use dynvm::{ContextId, Plugin, RootDone, Vm};
+
+/// A version that runs on this thread.
+pub(super) struct Serving {
+    // First: the VM is gone before the version counts it no more.
+    plugin: Plugin,
+    usage: Arc<VmUse>,
+    version: Arc<Version>,
+    /// When it is ended even if it has not called `proxy_done`.
+    deadline: Option<Instant>,
+}
+
+/// How far an old version has come with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Drained {
+    /// It has streams, or was given time.
+    NotYet,
+    /// Nothing holds it.
+    Done,
+    /// It did not call `proxy_done` in the time given.
+    TimedOut,
+}
+
+impl Serving {
+    pub(super) fn start(
+        version: Arc<Version>,
+        config: &DeploymentConfig,
+        services: Services,
+    ) -> Result<Serving, StartError> {
+        let plugin = Plugin::start(&version.module, config.vm_config.clone(), version.plugin_config.clone(), services)?;
+        let usage = version.count_vm();
+        Ok(Serving { plugin: plugin.with_backoff(config.vm_backoff), usage, version, deadline: None })
+    }
+
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.version.number
+    }
+
+    pub(super) fn plugin(&mut self) -> &mut Plugin {
+        &mut self.plugin
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// `create`: makes the context in the VM, below the root.
+    pub(super) fn create_stream(
+        &mut self,
+        create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallError>,
+    ) -> Result<StreamRef, CallError> {
+        let (vm, root) = self.plugin.vm_for_new_stream();
+        let context = create(vm, root)?;
+        self.count_streams();
+        Ok(StreamRef { version: self.version.number, incarnation: self.plugin.incarnation(), context })
+    }
+
+    /// The VM of a stream; `None`: it failed and has been replaced, which ended the stream.
+    #[inline]
+    pub(super) fn vm_of(&mut self, stream: StreamRef) -> Option<&mut Vm> {
+        (self.plugin.incarnation() == stream.incarnation).then(|| self.plugin.vm())
+    }
+
+    pub(super) fn end(&mut self, stream: StreamRef) -> Option<Box<dyn Stream>> {
+        let ended = self.vm_of(stream)?.delete_stream(stream.context);
+        self.count_streams();
+        ended
+    }
+
+    /// The VM's count is the truth: the embedder may delete streams there too.
+    fn count_streams(&mut self) -> usize {
+        let root = self.plugin.root();
+        let count = self.plugin.vm().stream_count(root);
+        self.usage.set_streams(count);
+        count
+    }
+
+    /// Asks the plugin to end once its last stream has ended, and sees whether it has.
+    pub(super) fn drain(&mut self, now: Instant, timeout: Duration) -> Drained {
+        if self.count_streams() > 0 {
+            return Drained::NotYet;
+        }
+        let (number, root) = (self.version.number, self.plugin.root());
+        let vm = self.plugin.vm();
+        // Asking again is answered without a call of the plugin.
+        match vm.stop_plugin(root) {
+            Ok(RootDone::Pending) if !vm.has_failed() => {
+                if now < *self.deadline.get_or_insert(now + timeout) {
+                    return Drained::NotYet;
+                }
+                vm.log(LogLevel::Warn, &format!("version {number} has not called proxy_done within {timeout:?}"));
+                vm.delete_plugin(root);
+                Drained::TimedOut
+            }
+            _ => Drained::Done,
+        }
+    }
+
+    /// The root context, for events that are not of a stream.
+    pub(super) fn root(&self) -> ContextId {
+        self.plugin.root()
+    }
+}

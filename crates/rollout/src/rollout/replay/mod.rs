@@ -1,0 +1,232 @@
+//! Recorded streams through a VM that reaches nothing but the recording.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `replayed` | what the plugin that answered was told, to be told again |
+//! | `services` | services that tell it, and keep what is written to themselves |
+//! | `stream` | the shadow's own stream |
+
+mod replayed;
+mod services;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::compare::{Done, compare};
+use super::recording::{Collector, Recording, Step};
+use super::snapshot::View;
+use super::{Arm, Counters};
+use crate::deploy::Deployment;
+use dynvm::CallbackBudget;
+use dynvm::call_trace::Event;
+use dynvm::{ContextId, Plugin, Vm};
+use replayed::Replayed;
+use stream::ShadowStream;
+
+/// The shadow of one deployment.
+pub(super) struct Replayer {
+    arm: Arm,
+    deployment: Deployment,
+    limit: Duration,
+    running: Option<Running>,
+    /// A version that did not start, and when it is tried again.
+    broken: Option<(u64, Instant)>,
+}
+
+/// How long a version that does not start is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+struct Running {
+    version: u64,
+    plugin: Plugin,
+    replayed: Arc<Replayed>,
+}
+
+impl Replayer {
+    pub(super) fn new(arm: Arm, deployment: Deployment, limit: Duration) -> Replayer {
+        Replayer { arm, deployment, limit, running: None, broken: None }
+    }
+
+    /// Takes a recorded stream through the shadow, and counts how it differs.
+    pub(super) fn compare(&mut self, recording: &Recording, counters: &Counters) {
+        let arm = self.arm;
+        let Some(running) = self.follow() else {
+            counters.not_started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return;
+        };
+        let (vm, root) = running.plugin.vm_for_new_stream();
+        if vm.has_failed() {
+            counters.not_started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            return;
+        }
+        let shadow = (arm, vm.module().backend(), running.version);
+        let mut replay = Replay {
+            vm,
+            root,
+            context: None,
+            replayed: &running.replayed,
+            view: View::default(),
+            answered: View::default(),
+        };
+        let mut same = true;
+        for (index, step) in recording.steps.iter().enumerate() {
+            for difference in replay.step(recording, step) {
+                same = false;
+                counters.count_divergence(recording, index, shadow, difference);
+            }
+            if replay.vm.has_failed() {
+                counters.vm_failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                break;
+            }
+        }
+        replay.end();
+        counters.count_compared(same);
+    }
+
+    /// The current version of the deployment, started if it is new.
+    fn follow(&mut self) -> Option<&mut Running> {
+        let latest = self.deployment.version();
+        if self.running.as_ref().is_some_and(|running| running.version == latest) {
+            return self.running.as_mut();
+        }
+        if self.broken.is_some_and(|(version, until)| version == latest && Instant::now() < until) {
+            return None;
+        }
+        self.running = None;
+        let replayed = Arc::new(Replayed::default());
+        let budget = CallbackBudget::fail(self.limit);
+        let services = services::isolated(&replayed);
+        let (version, started) = self.deployment.start_detached(services, |config| {
+            config.callback_budget.get_or_insert(budget);
+        });
+        match started {
+            Ok(plugin) => self.running = Some(Running { version, plugin, replayed }),
+            Err(_) => self.broken = Some((version, Instant::now() + RETRY)),
+        }
+        self.running.as_mut()
+    }
+}
+
+/// One stream on its way through the shadow.
+struct Replay<'a> {
+    vm: &'a mut Vm,
+    root: ContextId,
+    context: Option<ContextId>,
+    replayed: &'a Arc<Replayed>,
+    /// What the shadow's stream held when it was last looked at.
+    view: View,
+    /// What the stream of the plugin that answered held.
+    answered: View,
+}
+
+impl Replay<'_> {
+    /// Makes one callback, and compares.
+    fn step(&mut self, recording: &Recording, step: &Step) -> Vec<super::compare::Difference> {
+        self.replayed.begin(recording, step);
+        self.arrive(step);
+        // Plugins log their contexts' and calls' numbers, so they should be the same.
+        self.vm.reserve_ids(recording.context().map(ContextId::get), step.first_token());
+        let collector = Collector::default();
+        collector.attach(self.vm);
+        self.call(step);
+        let events = collector.detach(self.vm);
+        let unanswered = self.replayed.end();
+        let (hostcalls, returned) = done(events);
+        let view = self.context.and_then(|context| self.vm.with_stream(context, View::of));
+        let changed = view.map(|view| self.view.become_view(view)).unwrap_or_default();
+        step.changed.iter().for_each(|change| self.answered.apply(change));
+        let failure = self.vm.failure().map(|failure| failure.message);
+        let done = Done {
+            hostcalls: &hostcalls,
+            returned,
+            changed: &changed,
+            view: &self.view,
+            unanswered: &unanswered,
+            failure: failure.as_deref(),
+        };
+        compare(step, &self.answered, &done)
+    }
+
+    /// What the host brought: into the shadow's stream, as it was brought into the other.
+    fn arrive(&mut self, step: &Step) {
+        let Some(context) = self.context else { return };
+        for change in &step.arrived {
+            self.answered.apply(change);
+            if let Some(mut stream) = self.vm.stream_mut::<ShadowStream>(context) {
+                stream.view.apply(change);
+            }
+            self.view.apply(change);
+        }
+    }
+
+    /// Makes the callback. Sizes are those of the shadow's own stream.
+    fn call(&mut self, step: &Step) {
+        if step.callback == "proxy_on_context_create" {
+            let stream = Box::new(ShadowStream { view: View::default(), replayed: self.replayed.clone() });
+            // It fails only without the root, and then there is nothing to compare with: every callback is missing.
+            self.context = self.vm.create_stream(self.root, stream).ok();
+            return;
+        }
+        let Some(context) = self.context else { return };
+        let vm = &mut *self.vm;
+        let end = step.flag("end_of_stream");
+        let lines = |map: usize| self.view.maps[map].as_ref().map_or(0, dynvm::host::HeaderMap::len);
+        let bytes = |buffer: usize| self.view.buffers[buffer].as_ref().map_or(0, Vec::len);
+        match step.callback {
+            "proxy_on_request_headers" => drop(vm.on_request_headers(context, lines(0), end)),
+            "proxy_on_request_body" => drop(vm.on_request_body(context, bytes(0), end)),
+            "proxy_on_request_trailers" => drop(vm.on_request_trailers(context, lines(1))),
+            "proxy_on_response_headers" => drop(vm.on_response_headers(context, lines(2), end)),
+            "proxy_on_response_body" => drop(vm.on_response_body(context, bytes(1), end)),
+            "proxy_on_response_trailers" => drop(vm.on_response_trailers(context, lines(3))),
+            "proxy_on_request_metadata" => vm.on_request_metadata(context, step.number("num_elements")),
+            "proxy_on_response_metadata" => vm.on_response_metadata(context, step.number("num_elements")),
+            "proxy_on_new_connection" => drop(vm.on_new_connection(context)),
+            "proxy_on_downstream_data" => drop(vm.on_downstream_data(context, bytes(2), end)),
+            "proxy_on_upstream_data" => drop(vm.on_upstream_data(context, bytes(3), end)),
+            "proxy_on_downstream_connection_close" => vm.on_downstream_connection_close(context, step.peer()),
+            "proxy_on_upstream_connection_close" => vm.on_upstream_connection_close(context, step.peer()),
+            "proxy_on_http_call_response" => self.answer(step),
+            "proxy_on_done" => drop(vm.on_done(context)),
+            "proxy_on_log" => vm.on_log(context),
+            "proxy_on_delete" => {
+                vm.delete_stream(context);
+                self.context = None;
+            }
+            // What is of no stream is not recorded.
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, step: &Step) {
+        if let Some((token, response)) = &step.answer
+            && let Some(own) = self.replayed.own_token(*token)
+        {
+            // Whether the shadow fails in it is looked at afterwards.
+            let _ = self.vm.on_http_call_response(own, response.clone());
+        }
+    }
+
+    /// Ends a stream whose recording did not come to its end.
+    fn end(self) {
+        if let Some(context) = self.context {
+            self.vm.delete_stream(context);
+        }
+        self.replayed.forget();
+    }
+}
+
+/// The hostcalls of a callback, and what it returned.
+fn done(events: Vec<Event>) -> (Vec<Event>, Option<u32>) {
+    let mut hostcalls = Vec::new();
+    let mut value = None;
+    for event in events {
+        match event {
+            Event::CallbackLeave { returned, .. } => value = returned,
+            Event::Hostcall { .. } => hostcalls.push(event),
+            _ => {}
+        }
+    }
+    (hostcalls, value)
+}

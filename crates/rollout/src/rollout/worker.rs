@@ -1,0 +1,266 @@
+//! One thread that serves streams of a rollout.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::counters::StreamCounts;
+use super::recording::Recording;
+use super::share::{Points, point_of};
+use super::{Arm, Rollout};
+use crate::deploy::{StreamRef, Worker};
+use dynvm::host::{HttpCallResponse, Services, Stream};
+use dynvm::{CallError, StartError};
+use dynvm::{ContextId, Vm};
+
+/// A stream of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RolloutStream {
+    arm: Arm,
+    stream: StreamRef,
+    /// Its recording, if it is shadowed.
+    recording: Option<u64>,
+}
+
+impl RolloutStream {
+    /// Who answers it.
+    pub fn arm(self) -> Arm {
+        self.arm
+    }
+
+    /// The version of that deployment.
+    pub fn version(self) -> u64 {
+        self.stream.version()
+    }
+
+    /// Its context in the VM.
+    pub fn context(self) -> ContextId {
+        self.stream.context()
+    }
+
+    /// Whether it is shadowed.
+    pub fn is_shadowed(self) -> bool {
+        self.recording.is_some()
+    }
+}
+
+type MakeServices = dyn FnMut(Arm, u64) -> Services;
+
+/// One thread that serves streams of a [`Rollout`]. It belongs to its thread.
+pub struct RolloutWorker {
+    rollout: Rollout,
+    services: Rc<RefCell<MakeServices>>,
+    stable: Worker,
+    /// Started when it gets its first stream.
+    candidate: Option<Worker>,
+    /// When a candidate that did not start is tried again.
+    retry_at: Option<Instant>,
+    recordings: HashMap<u64, Recording>,
+    points: Points,
+    counts: Arc<StreamCounts>,
+}
+
+/// How long a candidate that does not start is left alone.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Keeps the decisions about one key apart.
+const SPLIT: u64 = 1;
+const SHADOW: u64 = 2;
+
+impl RolloutWorker {
+    pub(super) fn start(
+        rollout: Rollout,
+        services: impl FnMut(Arm, u64) -> Services + 'static,
+    ) -> Result<RolloutWorker, StartError> {
+        let services: Rc<RefCell<MakeServices>> = Rc::new(RefCell::new(services));
+        let stable = start_arm(&rollout, &services, Arm::Stable)?;
+        let counts = rollout.shared.counters.add_worker();
+        Ok(RolloutWorker {
+            counts,
+            rollout,
+            services,
+            stable,
+            candidate: None,
+            retry_at: None,
+            recordings: HashMap::new(),
+            points: Points::new(),
+        })
+    }
+
+    /// Creates a stream. Who answers it is decided here, once: by the key, so that a client or a session always gets the same, or at random
+    /// without one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::create_stream`].
+    pub fn create_stream(&mut self, key: Option<&[u8]>, stream: Box<dyn Stream>) -> Result<RolloutStream, CallError> {
+        let (split, shadow) = (self.rollout.split(), self.rollout.shadow());
+        let points = &mut self.points;
+        let mut point = |salt| key.map_or_else(|| points.next(), |key| point_of(key, salt));
+        let wanted = if split.has(point(SPLIT)) { Arm::Candidate } else { Arm::Stable };
+        let shadowed = shadow.has(point(SHADOW));
+        let arm = self.ready(wanted);
+        self.counts.count(arm);
+        if !shadowed {
+            let stream = self.arm(arm).create_stream(stream)?;
+            return Ok(RolloutStream { arm, stream, recording: None });
+        }
+        self.create_recorded(arm, stream)
+    }
+
+    fn create_recorded(&mut self, arm: Arm, stream: Box<dyn Stream>) -> Result<RolloutStream, CallError> {
+        let shared = self.rollout.shared.clone();
+        let number = shared.counters.next_recording();
+        let (max, version) = (shared.config.max_recording, self.arm(arm).version());
+        let mut recording = None;
+        let stream = self.arm(arm).create_stream_by(|vm, root| {
+            let recording = recording.insert(Recording::new(arm, vm, version, number, max));
+            recording.record(vm, None, None, |vm| vm.create_stream(root, stream))
+        })?;
+        if let Some(mut recording) = recording {
+            recording.begun(stream);
+            self.recordings.insert(number, recording);
+        }
+        Ok(RolloutStream { arm, stream, recording: Some(number) })
+    }
+
+    /// Makes a callback of a stream, in the VM of whoever answers it. Each call should make one callback. On a stream that is shadowed, it is
+    /// recorded, for which the VM's tracer is set, and removed afterwards.
+    ///
+    /// `None`: the stream has ended with its VM, which failed and was replaced.
+    pub fn call<R>(&mut self, stream: RolloutStream, act: impl FnOnce(&mut Vm, ContextId) -> R) -> Option<R> {
+        self.call_with(stream, None, act)
+    }
+
+    fn call_with<R>(
+        &mut self,
+        stream: RolloutStream,
+        answer: Option<(u32, HttpCallResponse)>,
+        act: impl FnOnce(&mut Vm, ContextId) -> R,
+    ) -> Option<R> {
+        let context = stream.stream.context();
+        let worker = match stream.arm {
+            Arm::Stable => &mut self.stable,
+            Arm::Candidate => self.candidate.as_mut()?,
+        };
+        let vm = worker.vm_of(stream.stream)?;
+        match stream.recording.and_then(|number| self.recordings.get_mut(&number)) {
+            None => Some(act(vm, context)),
+            Some(recording) => Some(recording.record(vm, Some(context), answer, |vm| act(vm, context))),
+        }
+    }
+
+    /// Delivers the answer to an HTTP call to the version that made it, and, if a shadowed stream made it, to the recording.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vm::on_http_call_response`]; or the version does not run here any more.
+    pub fn on_http_call_response(
+        &mut self,
+        arm: Arm,
+        version: u64,
+        token: u32,
+        response: HttpCallResponse,
+    ) -> Result<(), CallError> {
+        let is_its = |recording: &&mut Recording| {
+            recording.arm == arm && recording.version == version && recording.tokens.contains(&token)
+        };
+        let recording = self.recordings.values_mut().find(is_its);
+        let worker = match arm {
+            Arm::Stable => Some(&mut self.stable),
+            Arm::Candidate => self.candidate.as_mut(),
+        };
+        let (vm, _) = worker.and_then(|worker| worker.vm(version)).ok_or(CallError::UnknownToken(token))?;
+        match recording {
+            None => vm.on_http_call_response(token, response),
+            Some(recording) => {
+                recording.tokens.retain(|known| *known != token);
+                let (context, copy) = (recording.context(), response.clone());
+                recording.record(vm, context, Some((token, copy)), |vm| vm.on_http_call_response(token, response))
+            }
+        }
+    }
+
+    /// Ends a stream, as [`Worker::end`] does, and hands its recording to the shadow thread.
+    pub fn end(&mut self, stream: RolloutStream) -> Option<Box<dyn Stream>> {
+        if stream.recording.is_some() {
+            let ended = self.call(stream, |vm, context| vm.delete_stream(context)).flatten();
+            self.hand_over(stream);
+            // Counts the streams of its version, and drains an old one.
+            self.arm(stream.arm).end(stream.stream);
+            return ended;
+        }
+        self.arm(stream.arm).end(stream.stream)
+    }
+
+    fn hand_over(&mut self, stream: RolloutStream) {
+        let Some(recording) = stream.recording.and_then(|number| self.recordings.remove(&number)) else { return };
+        let shared = &self.rollout.shared;
+        if let Some(spoiled) = recording.spoiled {
+            shared.counters.count_spoiled(spoiled);
+        } else if !shared.queue.send(Box::new(recording)) {
+            shared.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The embedder's stream, if it is of this type.
+    pub fn stream<S: Stream>(&mut self, stream: RolloutStream) -> Option<std::cell::Ref<'_, S>> {
+        let worker = match stream.arm {
+            Arm::Stable => &mut self.stable,
+            Arm::Candidate => self.candidate.as_mut()?,
+        };
+        let vm = worker.vm_of(stream.stream)?;
+        (*vm).stream(stream.stream.context())
+    }
+
+    /// The VM of a version and its root context, for ticks, queue events and answers to gRPC calls, none of which are shadowed.
+    pub fn vm(&mut self, arm: Arm, version: u64) -> Option<(&mut Vm, ContextId)> {
+        match arm {
+            Arm::Stable => self.stable.vm(version),
+            Arm::Candidate => self.candidate.as_mut()?.vm(version),
+        }
+    }
+
+    /// Follows reloads of both deployments, as [`Worker::poll`] does. Returns when to call it at the latest.
+    pub fn poll(&mut self) -> Option<Instant> {
+        let candidate = self.candidate.as_mut().and_then(Worker::poll);
+        self.stable.poll().into_iter().chain(candidate).min()
+    }
+
+    /// The arm that takes the stream: the one that is wanted, or the stable one where the candidate does not start.
+    fn ready(&mut self, wanted: Arm) -> Arm {
+        if wanted == Arm::Stable || self.candidate.is_some() {
+            return wanted;
+        }
+        if self.retry_at.is_none_or(|at| Instant::now() >= at) {
+            match start_arm(&self.rollout, &self.services, Arm::Candidate) {
+                Ok(worker) => {
+                    self.candidate = Some(worker);
+                    return Arm::Candidate;
+                }
+                Err(error) => {
+                    self.retry_at = Some(Instant::now() + RETRY);
+                    self.rollout.deployment(Arm::Candidate).not_started(&error);
+                }
+            }
+        }
+        self.rollout.shared.counters.fallbacks.fetch_add(1, Ordering::Relaxed);
+        Arm::Stable
+    }
+
+    /// The worker of an arm that has streams.
+    fn arm(&mut self, arm: Arm) -> &mut Worker {
+        match (arm, &mut self.candidate) {
+            (Arm::Candidate, Some(candidate)) => candidate,
+            _ => &mut self.stable,
+        }
+    }
+}
+
+fn start_arm(rollout: &Rollout, services: &Rc<RefCell<MakeServices>>, arm: Arm) -> Result<Worker, StartError> {
+    let services = services.clone();
+    rollout.deployment(arm).worker(move |version| services.borrow_mut()(arm, version))
+}

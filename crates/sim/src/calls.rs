@@ -1,0 +1,256 @@
+//! Calls that plugins make, and the answers that they get.
+
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use dynvm::ContextId;
+use dynvm::host::{
+    Clock as _, DispatchError, GrpcCall, GrpcCalls, GrpcSendError, Headers, HttpCall, HttpCallResponse, HttpCalls,
+    ManualClock,
+};
+
+/// An answer to HTTP calls to an upstream.
+#[derive(Clone, Debug)]
+pub struct HttpAnswer {
+    /// The upstream.
+    pub upstream: String,
+    /// The answer; `None`: the call fails.
+    pub response: Option<HttpCallResponse>,
+    /// How long it takes. At the call's timeout it fails.
+    pub delay: Duration,
+}
+
+/// An answer to gRPC calls to an upstream, or to one service or method there.
+#[derive(Clone, Debug, Default)]
+pub struct GrpcAnswer {
+    /// The upstream.
+    pub upstream: String,
+    /// The service; empty: any.
+    pub service: String,
+    /// The method; empty: any.
+    pub method: String,
+    /// Initial metadata, delivered on streams.
+    pub initial_metadata: Headers,
+    /// The message, if the status is 0.
+    pub message: Vec<u8>,
+    /// Trailing metadata, delivered on streams.
+    pub trailing_metadata: Headers,
+    /// The status; 0 is OK.
+    pub status: u32,
+    /// The message of a status that is not OK.
+    pub status_message: String,
+    /// How long it takes.
+    pub delay: Duration,
+}
+
+/// A call that a plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MadeCall {
+    /// An HTTP call.
+    Http(HttpCall),
+    /// A gRPC call or stream.
+    Grpc(GrpcCall),
+    /// A message on a gRPC stream.
+    GrpcMessage {
+        /// The stream.
+        token: u32,
+        /// The message.
+        message: Vec<u8>,
+        /// Whether it was the last.
+        end_stream: bool,
+    },
+}
+
+/// What is to be delivered for a call.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Http(u32, HttpCallResponse),
+    GrpcUnary(u32, GrpcAnswer),
+    GrpcStream(u32, GrpcAnswer),
+}
+
+/// gRPC's status for a call that took too long.
+const DEADLINE_EXCEEDED: u32 = 4;
+
+/// Makes calls by looking their answers up.
+pub(super) struct CannedCalls {
+    clock: Arc<ManualClock>,
+    /// Upstreams whose calls wait for an answer by hand.
+    by_hand: BTreeSet<String>,
+    waiting: RefCell<Vec<MadeCall>>,
+    http: Vec<HttpAnswer>,
+    grpc: Vec<GrpcAnswer>,
+    given: RefCell<HashMap<String, usize>>,
+    pending: RefCell<Vec<(u64, ContextId, Answer)>>,
+    made: RefCell<Vec<MadeCall>>,
+}
+
+impl CannedCalls {
+    pub(super) fn new(
+        clock: Arc<ManualClock>,
+        by_hand: BTreeSet<String>,
+        http: Vec<HttpAnswer>,
+        grpc: Vec<GrpcAnswer>,
+    ) -> CannedCalls {
+        CannedCalls {
+            clock,
+            by_hand,
+            waiting: RefCell::default(),
+            http,
+            grpc,
+            given: RefCell::default(),
+            pending: RefCell::default(),
+            made: RefCell::default(),
+        }
+    }
+
+    pub(super) fn take_made(&self) -> Vec<MadeCall> {
+        self.made.take()
+    }
+
+    /// The calls that wait for an answer by hand, oldest first.
+    pub(super) fn waiting(&self) -> Vec<MadeCall> {
+        self.waiting.borrow().clone()
+    }
+
+    /// A call that waits for an answer by hand, and fails at its timeout if it has one.
+    fn wait(&self, call: MadeCall, root: ContextId, timeout: Duration, late: Answer) {
+        self.waiting.borrow_mut().push(call);
+        if !timeout.is_zero() {
+            self.answer_after(timeout, root, late);
+        }
+    }
+
+    /// Whether an upstream's calls are answered by hand.
+    fn is_by_hand(&self, upstream: &str) -> bool {
+        self.by_hand.contains(upstream)
+    }
+
+    pub(super) fn next_due(&self) -> Option<u64> {
+        self.pending.borrow().iter().map(|(due, ..)| *due).min()
+    }
+
+    pub(super) fn take_due(&self, now: u64) -> Option<Answer> {
+        let mut pending = self.pending.borrow_mut();
+        let (index, _) =
+            pending.iter().enumerate().filter(|(_, (due, ..))| *due <= now).min_by_key(|(_, (due, ..))| *due)?;
+        let answer = pending.remove(index).2;
+        drop(pending);
+        self.forget(answer.token());
+        Some(answer)
+    }
+
+    /// The next of the answers for a key; the last is given again.
+    fn next<'a, A>(&self, key: String, answers: impl Iterator<Item = &'a A>) -> Option<&'a A> {
+        let answers: Vec<&A> = answers.collect();
+        let mut given = self.given.borrow_mut();
+        let count = given.entry(key).or_default();
+        let answer = answers.get(*count).or(answers.last()).copied();
+        *count += 1;
+        answer
+    }
+
+    fn answer_after(&self, delay: Duration, root: ContextId, answer: Answer) {
+        let due = self.clock.monotonic_ns() + delay.as_nanos() as u64;
+        self.pending.borrow_mut().push((due, root, answer));
+    }
+
+    pub(super) fn forget(&self, token: u32) {
+        self.waiting.borrow_mut().retain(|call| call.token() != token);
+        self.pending.borrow_mut().retain(|(_, _, answer)| answer.token() != token);
+    }
+}
+
+impl Answer {
+    fn token(&self) -> u32 {
+        match self {
+            Answer::Http(token, _) | Answer::GrpcUnary(token, _) | Answer::GrpcStream(token, _) => *token,
+        }
+    }
+}
+
+impl MadeCall {
+    /// The number of the call or stream.
+    pub fn token(&self) -> u32 {
+        match self {
+            MadeCall::Http(call) => call.token,
+            MadeCall::Grpc(call) => call.token,
+            MadeCall::GrpcMessage { token, .. } => *token,
+        }
+    }
+
+    fn root(&self) -> Option<ContextId> {
+        match self {
+            MadeCall::Http(call) => Some(call.root),
+            MadeCall::Grpc(call) => Some(call.root),
+            MadeCall::GrpcMessage { .. } => None,
+        }
+    }
+}
+
+impl HttpCalls for CannedCalls {
+    fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
+        let upstream = String::from_utf8_lossy(&call.upstream).into_owned();
+        let (token, root, timeout) = (call.token, call.root, call.timeout);
+        let call = MadeCall::Http(call);
+        self.made.borrow_mut().push(call.clone());
+        if self.is_by_hand(&upstream) {
+            self.wait(call, root, timeout, Answer::Http(token, HttpCallResponse::default()));
+            return Ok(());
+        }
+        let known = self.http.iter().filter(|answer| answer.upstream == upstream);
+        let answer = self.next(format!("http {upstream}"), known).ok_or(DispatchError::BadArgument)?;
+        let timed_out = !timeout.is_zero() && answer.delay >= timeout;
+        let response = answer.response.clone().filter(|_| !timed_out).unwrap_or_default();
+        let delay = if timed_out { timeout } else { answer.delay };
+        self.answer_after(delay, root, Answer::Http(token, response));
+        Ok(())
+    }
+
+    fn cancel_all(&self, root: ContextId) {
+        self.pending.borrow_mut().retain(|(_, of, _)| *of != root);
+        self.waiting.borrow_mut().retain(|call| call.root() != Some(root));
+    }
+}
+
+impl GrpcCalls for CannedCalls {
+    fn open(&self, call: GrpcCall) -> Result<(), DispatchError> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (upstream, service, method) =
+            (text(&call.target.upstream), text(&call.target.service), text(&call.target.method));
+        let (token, root, unary, timeout) = (call.token, call.root, call.message.is_some(), call.timeout);
+        let call = MadeCall::Grpc(call);
+        self.made.borrow_mut().push(call.clone());
+        if self.is_by_hand(&upstream) {
+            let late = GrpcAnswer { status: DEADLINE_EXCEEDED, ..GrpcAnswer::default() };
+            // A stream has no timeout.
+            self.wait(call, root, timeout, Answer::GrpcUnary(token, late));
+            return Ok(());
+        }
+        let known = self.grpc.iter().filter(|answer| {
+            answer.upstream == upstream
+                && (answer.service.is_empty() || answer.service == service)
+                && (answer.method.is_empty() || answer.method == method)
+        });
+        let answer =
+            self.next(format!("grpc {upstream} {service} {method}"), known).ok_or(DispatchError::BadArgument)?.clone();
+        let delay = answer.delay;
+        let answer = if unary { Answer::GrpcUnary(token, answer) } else { Answer::GrpcStream(token, answer) };
+        self.answer_after(delay, root, answer);
+        Ok(())
+    }
+
+    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
+        self.made.borrow_mut().push(MadeCall::GrpcMessage { token, message: message.to_vec(), end_stream });
+        Ok(())
+    }
+
+    fn cancel(&self, token: u32) {
+        self.forget(token);
+    }
+
+    fn close(&self, _: u32) {}
+}
