@@ -34,7 +34,6 @@ compile_error!("dynvm needs at least one backend: enable the feature `native` or
 
 pub use dynvm_abi as abi;
 
-#[cfg(feature = "bundle")]
 pub mod bundle;
 pub mod call_trace;
 pub mod deploy;
@@ -46,7 +45,6 @@ pub mod inspect;
 pub mod observe;
 pub mod rollout;
 pub mod sim;
-#[cfg(feature = "trust")]
 pub mod trust;
 
 mod artifact;
@@ -61,9 +59,7 @@ mod profile;
 mod telemetry;
 mod vm;
 
-pub use artifact::{ArtifactKind, BackendKind, ModuleInfo};
-#[cfg(feature = "bundle")]
-pub use artifact::{BackendPreference, Choice};
+pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
 pub use id::ContextId;

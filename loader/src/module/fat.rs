@@ -2,10 +2,11 @@
 
 use dynvm_abi::version::AbiVersion;
 
-use super::{Code, Loader, Module, OfFile};
+use super::{Code, Loader, Module};
 use crate::artifact::{ArtifactKind, BackendPreference, Choice, ModuleInfo};
 use crate::bundle::{Bundle, Image, this_machine};
 use crate::error::LoadError;
+use crate::trust::FileFacts;
 
 /// Takes an artifact apart; `None`: it is not a fat plugin.
 pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>, LoadError> {
@@ -18,7 +19,7 @@ pub(super) fn load(
     name: &str,
     bundle: &Bundle<'_>,
     artifact: &[u8],
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<Module, LoadError> {
     let native = choose_image(loader, name, bundle, file)
         .and_then(|image| Ok((load_image(loader, name, &image)?, image.machine)));
@@ -37,7 +38,12 @@ pub(super) fn load(
 }
 
 /// The image to try, or why none is tried.
-fn choose_image<'a>(loader: &Loader, name: &str, bundle: &Bundle<'a>, file: OfFile<'_>) -> Result<Image<'a>, String> {
+fn choose_image<'a>(
+    loader: &Loader,
+    name: &str,
+    bundle: &Bundle<'a>,
+    file: Option<&FileFacts>,
+) -> Result<Image<'a>, String> {
     if loader.prefer == BackendPreference::Wasm {
         return Err("wasm is preferred".to_owned());
     }
@@ -55,13 +61,12 @@ fn choose_image<'a>(loader: &Loader, name: &str, bundle: &Bundle<'a>, file: OfFi
 /// # Errors
 ///
 /// Why not, for people.
-#[cfg_attr(not(feature = "trust"), expect(unused_variables, reason = "only a trust policy asks for them"))]
 fn image_may_be_used(
     loader: &Loader,
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<(), String> {
     #[cfg(feature = "native")]
     if loader.native.is_none() {
@@ -69,7 +74,7 @@ fn image_may_be_used(
     }
     #[cfg(not(feature = "native"))]
     return Err("this build has no native backend".to_owned());
-    #[cfg(all(feature = "trust", feature = "native"))]
+    #[cfg(feature = "native")]
     if let Some(policy) = loader.trust_policy() {
         let evidence = crate::trust::Evidence {
             kind: ArtifactKind::Native,
@@ -103,7 +108,7 @@ pub(crate) fn would_load(
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<(), String> {
     let machine = this_machine();
     if image.machine != machine {

@@ -1,10 +1,8 @@
 //! Artifacts: what they are, whether they can be loaded, and the backends that run them.
 
-#[cfg(feature = "bundle")]
 pub(crate) mod fat;
 #[cfg(feature = "native")]
 pub(crate) mod native;
-#[cfg(feature = "trust")]
 mod trusted;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
@@ -16,20 +14,11 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
-#[cfg(feature = "bundle")]
-use crate::artifact::BackendPreference;
-use crate::artifact::{ArtifactKind, BackendKind, ModuleInfo};
+use crate::artifact::{ArtifactKind, BackendKind, BackendPreference, ModuleInfo};
 use crate::error::{LoadError, StartError};
 use crate::instance::{Backend, InstanceState};
 use crate::telemetry;
-#[cfg(feature = "trust")]
-use crate::trust::TrustPolicy;
-
-/// What a trust policy knows of the file that an artifact comes from.
-#[cfg(feature = "trust")]
-pub(crate) type OfFile<'a> = Option<&'a crate::trust::FileFacts>;
-#[cfg(not(feature = "trust"))]
-pub(crate) type OfFile<'a> = Option<&'a std::convert::Infallible>;
+use crate::trust::{FileFacts, TrustPolicy};
 
 /// How artifacts are loaded and run.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +32,8 @@ pub struct LoaderOptions {
     pub wasm: wasm::WasmOptions,
     /// What may be loaded. `None`, the default: whatever the backends take. With a policy, native code needs `native` above and the
     /// policy's leave, which by default it does not have.
-    #[cfg(feature = "trust")]
     pub trust: Option<TrustPolicy>,
     /// Which part of a fat plugin runs.
-    #[cfg(feature = "bundle")]
     pub prefer: BackendPreference,
 }
 
@@ -66,9 +53,7 @@ pub struct Loader {
     native: Option<native::NativeOptions>,
     #[cfg(feature = "wasm")]
     wasm: Arc<wasm::WasmEngine>,
-    #[cfg(feature = "trust")]
     trust: Option<Arc<TrustPolicy>>,
-    #[cfg(feature = "bundle")]
     prefer: BackendPreference,
 }
 
@@ -93,9 +78,7 @@ impl Loader {
             native: options.native,
             #[cfg(feature = "wasm")]
             wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
-            #[cfg(feature = "trust")]
             trust: options.trust.map(Arc::new),
-            #[cfg(feature = "bundle")]
             prefer: options.prefer,
         })
     }
@@ -113,7 +96,6 @@ impl Loader {
     /// See [`LoadError`]; each names the file, what is wrong and what to do.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
         let path = path.as_ref();
-        #[cfg(feature = "trust")]
         if let Some(policy) = &self.trust {
             return self.load_artifact(policy, &policy.read_file(path, None)?);
         }
@@ -128,26 +110,20 @@ impl Loader {
     ///
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
-        #[cfg(feature = "trust")]
         self.check(name, bytes, None)?;
         self.load_trusted(name, bytes, None)
     }
 
     /// Loads what has been checked, or need not be.
-    fn load_trusted(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
+    fn load_trusted(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
         let _loading = telemetry::loading(name);
         let loaded = self.load(name, bytes, file);
         telemetry::loaded(name, &loaded);
         loaded
     }
 
-    #[cfg_attr(
-        not(feature = "bundle"),
-        expect(unused_variables, reason = "only parts of an artifact are asked about again")
-    )]
-    fn load(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
+    fn load(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
-        #[cfg(feature = "bundle")]
         if kind == ArtifactKind::Wasm
             && let Some(bundle) = fat::read(name, bytes)?
         {
