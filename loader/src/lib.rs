@@ -48,6 +48,7 @@ pub mod sim;
 pub mod trust;
 
 mod artifact;
+mod backend;
 mod config;
 mod error;
 mod hostcalls;
@@ -60,13 +61,13 @@ mod telemetry;
 mod vm;
 
 pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
+#[cfg(feature = "native")]
+pub use backend::native::{ImageEdits, NativeOptions};
+#[cfg(feature = "wasm")]
+pub use backend::wasm::{CpuLimit, WasmOptions};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
 pub use id::ContextId;
-#[cfg(feature = "native")]
-pub use module::native::{ImageEdits, NativeOptions};
-#[cfg(feature = "wasm")]
-pub use module::wasm::{CpuLimit, WasmOptions};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;

@@ -1,9 +1,10 @@
 //! Fat plugins: which of their parts runs.
 
-use dynvm_abi::version::AbiVersion;
+use std::sync::Arc;
 
-use super::{Code, Loader, Module};
-use crate::artifact::{ArtifactKind, BackendPreference, Choice, ModuleInfo};
+use super::{Loader, Module};
+use crate::artifact::{ArtifactKind, BackendPreference, Choice};
+use crate::backend::Code;
 use crate::bundle::{Bundle, Image, this_machine};
 use crate::error::LoadError;
 use crate::trust::FileFacts;
@@ -23,18 +24,16 @@ pub(super) fn load(
 ) -> Result<Module, LoadError> {
     let native = choose_image(loader, name, bundle, file)
         .and_then(|image| Ok((load_image(loader, name, &image)?, image.machine)));
-    let (part, (code, abi_version), reason) = match native {
+    let (part, code, reason) = match native {
         Ok((loaded, machine)) => (ArtifactKind::Native, loaded, format!("native image for {machine}")),
-        Err(reason) => match loader.load_code(name, ArtifactKind::Wasm, bundle.wasm()) {
+        Err(reason) => match compile(loader, name, ArtifactKind::Wasm, bundle.wasm()) {
             Ok(loaded) => (ArtifactKind::Wasm, loaded, reason),
             Err(error) => {
                 return Err(LoadError::NoPartLoads { name: name.to_owned(), native: reason, wasm: Box::new(error) });
             }
         },
     };
-    let mut info = ModuleInfo::new(name, part, artifact, abi_version);
-    info.chosen = Some(Choice { part, reason });
-    Ok(Module::new(info, code))
+    Ok(Module::new(name, part, artifact, code, Some(Choice { part, reason })))
 }
 
 /// The image to try, or why none is tried.
@@ -68,13 +67,10 @@ fn image_may_be_used(
     image: &Image<'_>,
     file: Option<&FileFacts>,
 ) -> Result<(), String> {
-    #[cfg(feature = "native")]
-    if loader.native.is_none() {
-        return Err("native plugins are not allowed".to_owned());
-    }
-    #[cfg(not(feature = "native"))]
-    return Err("this build has no native backend".to_owned());
-    #[cfg(feature = "native")]
+    loader.backend(name, ArtifactKind::Native).map_err(|error| match error {
+        LoadError::NativeNotAllowed { .. } => "native plugins are not allowed",
+        _ => "this build has no native backend",
+    })?;
     if let Some(policy) = loader.trust_policy() {
         let evidence = crate::trust::Evidence {
             kind: ArtifactKind::Native,
@@ -86,12 +82,15 @@ fn image_may_be_used(
         };
         policy.check(&evidence).map_err(|error| error.to_string())?;
     }
-    #[cfg(feature = "native")]
     Ok(())
 }
 
-fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<(Code, AbiVersion), String> {
-    loader.load_code(name, ArtifactKind::Native, image.bytes).map_err(|error| {
+fn compile(loader: &Loader, name: &str, kind: ArtifactKind, part: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
+    loader.backend(name, kind)?.compile(name, part)
+}
+
+fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
+    compile(loader, name, ArtifactKind::Native, image.bytes).map_err(|error| {
         // The reason becomes part of a message that begins with the name.
         let text = error.to_string();
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))
