@@ -124,7 +124,6 @@ pub struct ModuleInfo {
     /// The ABI version that it was built for.
     pub abi_version: AbiVersion,
     /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
-    #[cfg(feature = "bundle")]
     pub chosen: Option<Choice>,
 }
 
@@ -136,7 +135,6 @@ impl ModuleInfo {
             size: artifact.len(),
             sha256: sha256(artifact),
             abi_version,
-            #[cfg(feature = "bundle")]
             chosen: None,
         }
     }
@@ -147,7 +145,6 @@ impl ModuleInfo {
     }
 }
 
-#[cfg(feature = "bundle")]
 /// Which part of a fat plugin runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -159,7 +156,6 @@ pub enum BackendPreference {
     Wasm,
 }
 
-#[cfg(feature = "bundle")]
 /// The part of a fat plugin that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

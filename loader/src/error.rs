@@ -44,7 +44,6 @@ pub enum LoadError {
         name: String,
     },
     /// It does not meet the loader's trust policy.
-    #[cfg(feature = "trust")]
     #[error("{name}: refused by the trust policy: {}", joined(failures, "; "))]
     Untrusted {
         /// The artifact.

@@ -34,7 +34,6 @@ compile_error!("dynvm needs at least one backend: enable the feature `native` or
 
 pub use dynvm_abi as abi;
 
-#[cfg(feature = "bundle")]
 pub mod bundle;
 pub mod call_trace;
 pub mod header_pairs;
@@ -43,10 +42,10 @@ pub mod host;
 pub mod image;
 pub mod inspect;
 pub mod observe;
-#[cfg(feature = "trust")]
 pub mod trust;
 
 mod artifact;
+mod backend;
 mod config;
 mod error;
 mod hostcalls;
@@ -58,16 +57,14 @@ mod profile;
 mod telemetry;
 mod vm;
 
-pub use artifact::{ArtifactKind, BackendKind, ModuleInfo};
-#[cfg(feature = "bundle")]
-pub use artifact::{BackendPreference, Choice};
+pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
+#[cfg(feature = "native")]
+pub use backend::native::{ImageEdits, NativeOptions};
+#[cfg(feature = "wasm")]
+pub use backend::wasm::{CpuLimit, WasmOptions};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
 pub use id::ContextId;
-#[cfg(feature = "native")]
-pub use module::native::{ImageEdits, NativeOptions};
-#[cfg(feature = "wasm")]
-pub use module::wasm::{CpuLimit, WasmOptions};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;

@@ -42,13 +42,13 @@ use dynvm_abi::table::HostcallId;
 
 pub use hostcalls::{Hostcalls, UnknownHostcall};
 
+use crate::backend::native::custom_hostcalls::{CustomHostcalls, MayCall};
+use crate::backend::native::{NativeModule, NativeVm};
 use crate::config::CallbackBudget;
 use crate::error::{Failure, FailureKind, StartError};
 use crate::host::{Log, Services, StderrLog};
 use crate::instance::InstanceState;
 use crate::instance::budget::{TERMINATED, WatchdogEntry};
-use crate::module::native::custom_hostcalls::{CustomHostcalls, MayCall};
-use crate::module::native::{NativeModule, NativeVm};
 use crate::{Module, VmConfig};
 
 /// How a [`NativeImage`] runs.
@@ -324,7 +324,7 @@ impl NativeImage {
 
     /// Bytes of the plugin's heap, where it has one of its own.
     pub fn memory_size(&self) -> Option<u64> {
-        use crate::instance::Backend as _;
+        use crate::backend::Instance as _;
         self.vm.get()?.memory_size()
     }
 
@@ -337,13 +337,13 @@ impl NativeImage {
 /// Whether these bytes can be read by the process. Needs an open VM with the guard in the process; without one only null is refused.
 #[inline]
 pub fn is_readable(address: u64, len: u64) -> bool {
-    len == 0 || crate::module::native::readable(address, len)
+    len == 0 || crate::backend::native::readable(address, len)
 }
 
 /// Whether these bytes can be written to, as [`is_readable`].
 #[inline]
 pub fn is_writable(address: u64, len: u64) -> bool {
-    len == 0 || crate::module::native::writable(address, len)
+    len == 0 || crate::backend::native::writable(address, len)
 }
 
 /// Ends a plugin from any thread.
@@ -364,20 +364,23 @@ impl Terminator {
 impl Module {
     /// The hostcalls that a native module imports by name. Empty for wasm.
     pub fn hostcalls(&self) -> Vec<HostcallId> {
-        let Some(native) = self.native() else { return Vec::new() };
+        let Some(native) = native_code(self) else { return Vec::new() };
         native.imports().filter_map(hostcalls::find).collect()
     }
 
     /// Whether a native module defines a function or object of this name. Its libraries do not count.
     pub fn defines(&self, name: &str) -> bool {
-        self.native().is_some_and(|native| native.defines(name))
+        native_code(self).is_some_and(|native| native.defines(name))
     }
 }
 
 fn native(module: &Module) -> Result<&NativeModule, StartError> {
-    module
-        .native()
+    native_code(module)
         .ok_or_else(|| image_error(module, "a VM with hostcalls of the embedder's runs native plugins only".to_owned()))
+}
+
+fn native_code(module: &Module) -> Option<&NativeModule> {
+    (module.code() as &dyn std::any::Any).downcast_ref()
 }
 
 fn image_error(module: &Module, message: String) -> StartError {

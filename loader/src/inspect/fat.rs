@@ -2,8 +2,8 @@
 
 use super::Inspection;
 use crate::bundle::Bundle;
-use crate::module::OfFile;
 use crate::module::fat::would_load;
+use crate::trust::FileFacts;
 use crate::{Choice, Loader};
 
 /// What a fat plugin carries besides its wasm module.
@@ -35,7 +35,12 @@ pub struct FatPluginImage {
 }
 
 /// Notes what a fat plugin carries. Gives its module; of anything else, the bytes as they are.
-pub(super) fn read<'a>(inspection: &mut Inspection, loader: &Loader, bytes: &'a [u8], file: OfFile<'_>) -> &'a [u8] {
+pub(super) fn read<'a>(
+    inspection: &mut Inspection,
+    loader: &Loader,
+    bytes: &'a [u8],
+    file: Option<&FileFacts>,
+) -> &'a [u8] {
     let name = inspection.name.clone();
     let Ok(Some(bundle)) = Bundle::read(bytes) else { return bytes };
     let image = |image: crate::bundle::Image<'_>| FatPluginImage {

@@ -3,7 +3,6 @@
 //! This reads more than a loader needs, and of files that no loader takes: it is for people who want to know what they have, and why it
 //! does not load.
 
-#[cfg(feature = "bundle")]
 mod fat;
 #[cfg(feature = "native")]
 mod native;
@@ -16,10 +15,9 @@ use std::path::Path;
 use dynvm_abi::table::{self, CALLBACKS, ENTRY_POINTS};
 use dynvm_abi::version::AbiVersion;
 
-#[cfg(feature = "bundle")]
 pub use fat::{FatPlugin, FatPluginImage};
 
-use crate::module::OfFile;
+use crate::trust::FileFacts;
 use crate::{ArtifactKind, LoadError, Loader, Module};
 
 /// What is known of an artifact.
@@ -57,7 +55,6 @@ pub struct Inspection {
     /// What a shared object says of itself (`dynvm_plugin_descriptor`).
     pub descriptor: Option<Vec<(String, String)>>,
     /// What a fat plugin carries besides its wasm module, which is what all the other facts are about.
-    #[cfg(feature = "bundle")]
     pub fat: Option<FatPlugin>,
     /// Why it would not load; `None`: it would.
     pub refusal: Option<String>,
@@ -88,7 +85,6 @@ pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
 ///
 /// [`LoadError::Io`]: the file, or its signature where the policy asks for one, cannot be read.
 pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadError> {
-    #[cfg(feature = "trust")]
     if let Some(policy) = loader.trust_policy() {
         let artifact = policy.read_file(path, None)?;
         let loaded = loader.load_artifact(policy, &artifact);
@@ -98,21 +94,16 @@ pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadErro
     Ok(inspect(loader, &path.display().to_string(), &bytes))
 }
 
-#[cfg_attr(not(feature = "bundle"), expect(unused_variables, reason = "the loader is asked about images"))]
 fn inspection(
     loader: &Loader,
     name: &str,
     bytes: &[u8],
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
     loaded: Result<Module, LoadError>,
 ) -> Inspection {
     let mut inspection = Inspection { name: name.to_owned(), size: bytes.len(), ..Inspection::default() };
-    #[cfg(feature = "bundle")]
     let module = fat::read(&mut inspection, loader, bytes, file);
-    #[cfg(not(feature = "bundle"))]
-    let module = bytes;
     read(&mut inspection, module);
-    #[cfg(feature = "bundle")]
     if let (Some(fat), Ok(module)) = (&mut inspection.fat, &loaded) {
         fat.chosen.clone_from(&module.info().chosen);
     }

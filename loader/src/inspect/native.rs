@@ -7,7 +7,7 @@ use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSegment as _};
 
 use super::Inspection;
-use crate::module::native::elf::Facts;
+use crate::backend::native::elf::Facts;
 
 type File<'a> = ElfFile64<'a, LittleEndian>;
 

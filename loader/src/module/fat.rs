@@ -1,11 +1,13 @@
 //! Fat plugins: which of their parts runs.
 
-use dynvm_abi::version::AbiVersion;
+use std::sync::Arc;
 
-use super::{Code, Loader, Module, OfFile};
-use crate::artifact::{ArtifactKind, BackendPreference, Choice, ModuleInfo};
+use super::{Loader, Module};
+use crate::artifact::{ArtifactKind, BackendPreference, Choice};
+use crate::backend::Code;
 use crate::bundle::{Bundle, Image, this_machine};
 use crate::error::LoadError;
+use crate::trust::FileFacts;
 
 /// Takes an artifact apart; `None`: it is not a fat plugin.
 pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>, LoadError> {
@@ -18,26 +20,29 @@ pub(super) fn load(
     name: &str,
     bundle: &Bundle<'_>,
     artifact: &[u8],
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<Module, LoadError> {
     let native = choose_image(loader, name, bundle, file)
         .and_then(|image| Ok((load_image(loader, name, &image)?, image.machine)));
-    let (part, (code, abi_version), reason) = match native {
+    let (part, code, reason) = match native {
         Ok((loaded, machine)) => (ArtifactKind::Native, loaded, format!("native image for {machine}")),
-        Err(reason) => match loader.load_code(name, ArtifactKind::Wasm, bundle.wasm()) {
+        Err(reason) => match compile(loader, name, ArtifactKind::Wasm, bundle.wasm()) {
             Ok(loaded) => (ArtifactKind::Wasm, loaded, reason),
             Err(error) => {
                 return Err(LoadError::NoPartLoads { name: name.to_owned(), native: reason, wasm: Box::new(error) });
             }
         },
     };
-    let mut info = ModuleInfo::new(name, part, artifact, abi_version);
-    info.chosen = Some(Choice { part, reason });
-    Ok(Module::new(info, code))
+    Ok(Module::new(name, part, artifact, code, Some(Choice { part, reason })))
 }
 
 /// The image to try, or why none is tried.
-fn choose_image<'a>(loader: &Loader, name: &str, bundle: &Bundle<'a>, file: OfFile<'_>) -> Result<Image<'a>, String> {
+fn choose_image<'a>(
+    loader: &Loader,
+    name: &str,
+    bundle: &Bundle<'a>,
+    file: Option<&FileFacts>,
+) -> Result<Image<'a>, String> {
     if loader.prefer == BackendPreference::Wasm {
         return Err("wasm is preferred".to_owned());
     }
@@ -55,21 +60,17 @@ fn choose_image<'a>(loader: &Loader, name: &str, bundle: &Bundle<'a>, file: OfFi
 /// # Errors
 ///
 /// Why not, for people.
-#[cfg_attr(not(feature = "trust"), expect(unused_variables, reason = "only a trust policy asks for them"))]
 fn image_may_be_used(
     loader: &Loader,
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<(), String> {
-    #[cfg(feature = "native")]
-    if loader.native.is_none() {
-        return Err("native plugins are not allowed".to_owned());
-    }
-    #[cfg(not(feature = "native"))]
-    return Err("this build has no native backend".to_owned());
-    #[cfg(all(feature = "trust", feature = "native"))]
+    loader.backend(name, ArtifactKind::Native).map_err(|error| match error {
+        LoadError::NativeNotAllowed { .. } => "native plugins are not allowed",
+        _ => "this build has no native backend",
+    })?;
     if let Some(policy) = loader.trust_policy() {
         let evidence = crate::trust::Evidence {
             kind: ArtifactKind::Native,
@@ -81,12 +82,15 @@ fn image_may_be_used(
         };
         policy.check(&evidence).map_err(|error| error.to_string())?;
     }
-    #[cfg(feature = "native")]
     Ok(())
 }
 
-fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<(Code, AbiVersion), String> {
-    loader.load_code(name, ArtifactKind::Native, image.bytes).map_err(|error| {
+fn compile(loader: &Loader, name: &str, kind: ArtifactKind, part: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
+    loader.backend(name, kind)?.compile(name, part)
+}
+
+fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
+    compile(loader, name, ArtifactKind::Native, image.bytes).map_err(|error| {
         // The reason becomes part of a message that begins with the name.
         let text = error.to_string();
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))
@@ -103,7 +107,7 @@ pub(crate) fn would_load(
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
-    file: OfFile<'_>,
+    file: Option<&FileFacts>,
 ) -> Result<(), String> {
     let machine = this_machine();
     if image.machine != machine {

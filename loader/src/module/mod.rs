@@ -1,74 +1,27 @@
-//! Artifacts: what they are, whether they can be loaded, and the backends that run them.
+//! Modules: artifacts that were taken apart, held against the trust policy, and compiled by a backend.
 
-#[cfg(feature = "bundle")]
 pub(crate) mod fat;
-#[cfg(feature = "native")]
-pub(crate) mod native;
-#[cfg(feature = "trust")]
+mod options;
 mod trusted;
-#[cfg(feature = "wasm")]
-pub(crate) mod wasm;
 
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 
 use dynvm_abi::table::CallbackId;
-use dynvm_abi::version::AbiVersion;
 
-#[cfg(feature = "bundle")]
-use crate::artifact::BackendPreference;
-use crate::artifact::{ArtifactKind, BackendKind, ModuleInfo};
-use crate::error::{LoadError, StartError};
-use crate::instance::{Backend, InstanceState};
+pub use options::LoaderOptions;
+
+use crate::artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
+use crate::backend::{Backend, Code};
+use crate::error::LoadError;
 use crate::telemetry;
-#[cfg(feature = "trust")]
-use crate::trust::TrustPolicy;
-
-/// What a trust policy knows of the file that an artifact comes from.
-#[cfg(feature = "trust")]
-pub(crate) type OfFile<'a> = Option<&'a crate::trust::FileFacts>;
-#[cfg(not(feature = "trust"))]
-pub(crate) type OfFile<'a> = Option<&'a std::convert::Infallible>;
-
-/// How artifacts are loaded and run.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct LoaderOptions {
-    /// How native plugins run. `None`, the default: not at all. Native code has all rights of the process that loads it.
-    #[cfg(feature = "native")]
-    pub native: Option<native::NativeOptions>,
-    /// How wasm plugins run.
-    #[cfg(feature = "wasm")]
-    pub wasm: wasm::WasmOptions,
-    /// What may be loaded. `None`, the default: whatever the backends take. With a policy, native code needs `native` above and the
-    /// policy's leave, which by default it does not have.
-    #[cfg(feature = "trust")]
-    pub trust: Option<TrustPolicy>,
-    /// Which part of a fat plugin runs.
-    #[cfg(feature = "bundle")]
-    pub prefer: BackendPreference,
-}
-
-impl LoaderOptions {
-    /// Allows native plugins, with the default options.
-    #[cfg(feature = "native")]
-    pub fn allow_native(mut self) -> LoaderOptions {
-        self.native = Some(native::NativeOptions::default());
-        self
-    }
-}
+use crate::trust::{FileFacts, TrustPolicy};
 
 /// Turns artifacts into modules. `Clone` shares it; one is enough for a process.
 #[derive(Clone)]
 pub struct Loader {
-    #[cfg(feature = "native")]
-    native: Option<native::NativeOptions>,
-    #[cfg(feature = "wasm")]
-    wasm: Arc<wasm::WasmEngine>,
-    #[cfg(feature = "trust")]
+    backends: Arc<[Box<dyn Backend>]>,
     trust: Option<Arc<TrustPolicy>>,
-    #[cfg(feature = "bundle")]
     prefer: BackendPreference,
 }
 
@@ -88,16 +41,8 @@ impl Loader {
     ///
     /// wasmtime cannot run with these options on this machine.
     pub fn with_options(options: LoaderOptions) -> Result<Loader, LoadError> {
-        Ok(Loader {
-            #[cfg(feature = "native")]
-            native: options.native,
-            #[cfg(feature = "wasm")]
-            wasm: Arc::new(wasm::WasmEngine::new(options.wasm)?),
-            #[cfg(feature = "trust")]
-            trust: options.trust.map(Arc::new),
-            #[cfg(feature = "bundle")]
-            prefer: options.prefer,
-        })
+        let backends = options.backends()?;
+        Ok(Loader { backends: backends.into(), trust: options.trust.map(Arc::new), prefer: options.prefer })
     }
 
     /// Loads a file: an ELF shared object, a wasm module, or its text form, told by its content, not by its name.
@@ -113,7 +58,6 @@ impl Loader {
     /// See [`LoadError`]; each names the file, what is wrong and what to do.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
         let path = path.as_ref();
-        #[cfg(feature = "trust")]
         if let Some(policy) = &self.trust {
             return self.load_artifact(policy, &policy.read_file(path, None)?);
         }
@@ -128,137 +72,75 @@ impl Loader {
     ///
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
-        #[cfg(feature = "trust")]
         self.check(name, bytes, None)?;
         self.load_trusted(name, bytes, None)
     }
 
     /// Loads what has been checked, or need not be.
-    fn load_trusted(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
+    fn load_trusted(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
         let _loading = telemetry::loading(name);
         let loaded = self.load(name, bytes, file);
         telemetry::loaded(name, &loaded);
         loaded
     }
 
-    #[cfg_attr(
-        not(feature = "bundle"),
-        expect(unused_variables, reason = "only parts of an artifact are asked about again")
-    )]
-    fn load(&self, name: &str, bytes: &[u8], file: OfFile<'_>) -> Result<Module, LoadError> {
+    fn load(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
-        #[cfg(feature = "bundle")]
         if kind == ArtifactKind::Wasm
             && let Some(bundle) = fat::read(name, bytes)?
         {
             return fat::load(self, name, &bundle, bytes, file);
         }
-        let (code, abi_version) = self.load_code(name, kind, bytes)?;
-        Ok(Module::new(ModuleInfo::new(name, kind, bytes, abi_version), code))
+        Ok(Module::new(name, kind, bytes, self.backend(name, kind)?.compile(name, bytes)?, None))
     }
 
-    /// Loads one artifact that is not made of several.
-    fn load_code(&self, name: &str, kind: ArtifactKind, bytes: &[u8]) -> Result<(Code, AbiVersion), LoadError> {
-        match kind {
-            #[cfg(feature = "native")]
-            ArtifactKind::Native => {
-                let Some(options) = &self.native else {
-                    return Err(LoadError::NativeNotAllowed { name: name.to_owned() });
-                };
-                let module = native::NativeModule::new(name, bytes, options.clone())?;
-                let abi_version = module.abi_version();
-                Ok((Code::Native(module), abi_version))
-            }
-            #[cfg(feature = "wasm")]
-            ArtifactKind::Wasm | ArtifactKind::WasmText => {
-                let module = wasm::WasmModule::new(name, bytes, self.wasm.clone())?;
-                let abi_version = module.abi_version();
-                Ok((Code::Wasm(module), abi_version))
-            }
-            #[allow(unreachable_patterns, reason = "reached when a backend is not compiled in")]
-            kind => Err(LoadError::BackendMissing {
-                name: name.to_owned(),
-                kind,
-                feature: if kind == ArtifactKind::Native { "native" } else { "wasm" },
-            }),
-        }
+    /// The backend for a kind of artifact.
+    fn backend(&self, name: &str, kind: ArtifactKind) -> Result<&dyn Backend, LoadError> {
+        let backend = self.backends.iter().find(|backend| backend.accepts(kind));
+        backend.map(AsRef::as_ref).ok_or_else(|| options::no_backend(name, kind))
     }
 }
 
 /// An artifact, checked and compiled. `Clone` shares it, also between threads.
 #[derive(Clone)]
 pub struct Module {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    info: ModuleInfo,
-    code: Code,
-}
-
-enum Code {
-    #[cfg(feature = "native")]
-    Native(native::NativeModule),
-    #[cfg(feature = "wasm")]
-    Wasm(wasm::WasmModule),
+    info: Arc<ModuleInfo>,
+    code: Arc<dyn Code>,
 }
 
 impl Module {
-    fn new(info: ModuleInfo, code: Code) -> Module {
-        Module { inner: Arc::new(Inner { info, code }) }
+    fn new(name: &str, kind: ArtifactKind, artifact: &[u8], code: Arc<dyn Code>, chosen: Option<Choice>) -> Module {
+        let info = ModuleInfo { chosen, ..ModuleInfo::new(name, kind, artifact, code.abi_version()) };
+        Module { info: Arc::new(info), code }
     }
 
     /// The file, or the name it was loaded by.
     pub fn name(&self) -> &str {
-        &self.inner.info.name
+        &self.info.name
     }
 
     /// What is known of it.
     pub fn info(&self) -> &ModuleInfo {
-        &self.inner.info
+        &self.info
     }
 
     /// What runs it.
     pub fn backend(&self) -> BackendKind {
-        match &self.inner.code {
-            #[cfg(feature = "native")]
-            Code::Native(_) => BackendKind::Native,
-            #[cfg(feature = "wasm")]
-            Code::Wasm(_) => BackendKind::Wasm,
-        }
+        self.code().backend()
     }
 
     /// Whether it exports a callback.
     pub fn exports(&self, callback: CallbackId) -> bool {
-        match &self.inner.code {
-            #[cfg(feature = "native")]
-            Code::Native(module) => module.exports(callback),
-            #[cfg(feature = "wasm")]
-            Code::Wasm(module) => module.exports(callback),
-        }
+        self.code().exports(callback)
     }
 
-    #[cfg(feature = "native")]
-    pub(crate) fn native(&self) -> Option<&native::NativeModule> {
-        match &self.inner.code {
-            Code::Native(module) => Some(module),
-            #[cfg(feature = "wasm")]
-            Code::Wasm(_) => None,
-        }
-    }
-
-    pub(crate) fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Backend>, StartError> {
-        match &self.inner.code {
-            #[cfg(feature = "native")]
-            Code::Native(module) => Ok(Box::new(module.instantiate(state)?)),
-            #[cfg(feature = "wasm")]
-            Code::Wasm(module) => Ok(Box::new(module.instantiate(state)?)),
-        }
+    pub(crate) fn code(&self) -> &dyn Code {
+        self.code.as_ref()
     }
 }
 
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.inner.info.fmt(f)
+        self.info.fmt(f)
     }
 }

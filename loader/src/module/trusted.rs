@@ -35,9 +35,7 @@ impl Loader {
     }
 
     pub(crate) fn load_artifact(&self, policy: &TrustPolicy, artifact: &Artifact) -> Result<Module, LoadError> {
-        #[cfg_attr(not(feature = "bundle"), expect(unused_mut, reason = "a fat plugin's signature is added"))]
         let mut evidence = artifact.evidence()?;
-        #[cfg(feature = "bundle")]
         add_inner_signature(&mut evidence);
         policy.check(&evidence)?;
         self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref())
@@ -47,9 +45,7 @@ impl Loader {
     pub(super) fn check(&self, name: &str, bytes: &[u8], signature: Option<&str>) -> Result<(), LoadError> {
         let Some(policy) = &self.trust else { return Ok(()) };
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
-        #[cfg_attr(not(feature = "bundle"), expect(unused_mut, reason = "a fat plugin's signature is added"))]
         let mut evidence = Evidence { kind, name, bytes, signed: None, file: None, signature };
-        #[cfg(feature = "bundle")]
         add_inner_signature(&mut evidence);
         policy.check(&evidence)?;
         Ok(())
@@ -57,7 +53,6 @@ impl Loader {
 }
 
 /// Of a fat plugin without a signature beside it, the one that is in it: it covers the wasm module as well.
-#[cfg(feature = "bundle")]
 pub(crate) fn add_inner_signature(evidence: &mut Evidence<'_>) {
     if evidence.kind == ArtifactKind::Wasm
         && evidence.signature.is_none()

@@ -4,24 +4,24 @@ use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
-use super::{Backend, InstanceState, Returned};
+use super::{Instance, InstanceState, Returned};
 use crate::call_trace::{Event, Value};
 
 /// Makes a callback for those who watch.
 #[cold]
 pub(super) fn instrumented<const COUNT: usize>(
     state: &InstanceState,
-    backend: &mut dyn Backend,
+    instance: &mut dyn Instance,
     context: u32,
     id: CallbackId,
     arguments: impl FnOnce() -> [u64; COUNT],
-    callback: impl FnOnce(&mut dyn Backend) -> Returned,
+    callback: impl FnOnce(&mut dyn Instance) -> Returned,
 ) -> Returned {
     let _running = state.slot().map(|slot| slot.enter(Some(id), context));
     if state.is_traced() {
-        traced(state, id, &arguments(), || observed(state, backend, context, id, callback))
+        traced(state, id, &arguments(), || observed(state, instance, context, id, callback))
     } else {
-        observed(state, backend, context, id, callback)
+        observed(state, instance, context, id, callback)
     }
 }
 
@@ -29,21 +29,21 @@ pub(super) fn instrumented<const COUNT: usize>(
 #[inline]
 fn observed(
     state: &InstanceState,
-    backend: &mut dyn Backend,
+    instance: &mut dyn Instance,
     context: u32,
     id: CallbackId,
-    callback: impl FnOnce(&mut dyn Backend) -> Returned,
+    callback: impl FnOnce(&mut dyn Instance) -> Returned,
 ) -> Returned {
-    let Some(observed) = state.observed() else { return callback(backend) };
+    let Some(observed) = state.observed() else { return callback(instance) };
     let started = Instant::now();
-    let returned = callback(backend);
+    let returned = callback(instance);
     let time = started.elapsed();
     if !matches!(returned, Ok(None)) {
         if let Some(plugin) = state.contexts.borrow().root_of(context).and_then(|(_, root)| root.observed.as_ref()) {
             plugin.record(id, time);
         }
         if observed.is_memory_due() {
-            observed.set_memory(backend.memory_size());
+            observed.set_memory(instance.memory_size());
         }
     }
     returned

@@ -59,11 +59,11 @@ impl Vm {
     }
 
     fn make(module: &Module, state: Rc<InstanceState>) -> Result<Vm, StartError> {
-        let backend = module.instantiate(&state)?;
+        let instance = module.code().instantiate(&state)?;
         if let Some(observer) = &state.services.observer {
             state.set_observed(observer.vm_created(module));
         }
-        let mut vm = Vm { backend, state, module: module.clone(), _not_send: std::marker::PhantomData };
+        let mut vm = Vm { instance, state, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;
         vm.observe_memory();
         Ok(vm)
@@ -71,14 +71,14 @@ impl Vm {
 
     fn observe_memory(&self) {
         if let Some(observed) = self.state.observed() {
-            observed.set_memory(self.backend.memory_size());
+            observed.set_memory(self.instance.memory_size());
         }
     }
 
     fn initialize(&mut self) -> Result<(), StartError> {
         let _starting = self.state.enter_phase(Phase::Starting);
         let _running = self.state.slot().map(|slot| slot.enter(None, 0));
-        self.backend.initialize().map_err(|failure| {
+        self.instance.initialize().map_err(|failure| {
             self.state.fail(failure.clone());
             StartError::Failed {
                 module: self.module.name().to_owned(),

@@ -13,11 +13,12 @@ use dynvm_abi::table::CallbackId;
 
 pub use lifecycle::RootDone;
 
+use crate::backend::{Instance, Returned};
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure};
 use crate::host::{Services, Stream};
 use crate::id::ContextId;
-use crate::instance::{Backend, InstanceState, Returned};
+use crate::instance::InstanceState;
 use crate::{Module, StartError};
 
 /// A running instance of a [`Module`] on one thread (Proxy-Wasm's "Wasm VM").
@@ -27,8 +28,8 @@ use crate::{Module, StartError};
 /// Once the plugin has failed (a trap, a crash, a limit), the VM runs no more of its code: callbacks give what the failure policy says,
 /// and [`failure`](Vm::failure) tells what happened. [`Plugin`](crate::Plugin) replaces failed VMs.
 pub struct Vm {
-    // Before the state: the backend may run destructors of the plugin, which make hostcalls.
-    backend: Box<dyn Backend>,
+    // Before the state: it may run destructors of the plugin, which make hostcalls.
+    instance: Box<dyn Instance>,
     state: Rc<InstanceState>,
     module: Module,
     _not_send: PhantomData<*const ()>,
@@ -52,12 +53,12 @@ impl Vm {
 
     /// Whether the plugin exports a callback, and may have it called. Calling one that it does not export does nothing.
     pub fn exports(&self, callback: CallbackId) -> bool {
-        self.backend.exports(callback)
+        self.instance.exports(callback)
     }
 
     /// Bytes of memory that the instance holds: linear memory of a wasm module. `None` where it cannot be known.
     pub fn memory_size(&self) -> Option<u64> {
-        self.backend.memory_size()
+        self.instance.memory_size()
     }
 
     /// Hands every callback and hostcall to a tracer from now on, or to none.
@@ -137,7 +138,7 @@ impl Vm {
         context: u32,
         id: CallbackId,
         arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Backend) -> Returned,
+        callback: impl FnOnce(&mut dyn Instance) -> Returned,
     ) -> Option<Called> {
         let called = self.enter(context, id, arguments, callback);
         if self.state.has_deferred() {
@@ -152,7 +153,7 @@ impl Vm {
         context: u32,
         id: CallbackId,
         arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Backend) -> Returned,
+        callback: impl FnOnce(&mut dyn Instance) -> Returned,
     ) -> Option<Called> {
         let state = &*self.state;
         if state.has_failed() {
@@ -163,9 +164,9 @@ impl Vm {
         state.callback.set(Some(id));
         state.local_response_sent.set(false);
         let returned = if state.is_instrumented() {
-            instrument::instrumented(state, self.backend.as_mut(), context, id, arguments, callback)
+            instrument::instrumented(state, self.instance.as_mut(), context, id, arguments, callback)
         } else {
-            callback(self.backend.as_mut())
+            callback(self.instance.as_mut())
         };
         state.current.set(0);
         state.effective.set(0);

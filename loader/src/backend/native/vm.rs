@@ -15,9 +15,10 @@ use super::heap::Heap;
 use super::image::Image;
 use super::patch::Edits;
 use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
+use crate::backend::{Code as _, Returned};
 use crate::error::{Failure, FailureKind, StartError};
+use crate::instance::InstanceState;
 use crate::instance::budget::TERMINATED;
-use crate::instance::{Backend, InstanceState, Returned};
 use dynvm_abi::table::CallbackId;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
@@ -157,7 +158,7 @@ macro_rules! native_callbacks {
             }
         }
 
-        impl Backend for NativeVm {
+        impl crate::backend::Instance for NativeVm {
             fn initialize(&mut self) -> Result<(), Box<Failure>> {
                 self.run_constructors()?;
                 self.run_start_functions()

@@ -53,6 +53,8 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
+use super::{Backend, Code, Instance};
+use crate::artifact::{ArtifactKind, BackendKind};
 use crate::error::{LoadError, StartError};
 use crate::instance::InstanceState;
 pub(crate) use address_check::{readable, writable};
@@ -152,6 +154,27 @@ impl Default for NativeOptions {
     }
 }
 
+/// Reads and edits shared objects, and opens them.
+pub(crate) struct NativeBackend {
+    options: NativeOptions,
+}
+
+impl NativeBackend {
+    pub(crate) fn new(options: NativeOptions) -> NativeBackend {
+        NativeBackend { options }
+    }
+}
+
+impl Backend for NativeBackend {
+    fn accepts(&self, kind: ArtifactKind) -> bool {
+        kind == ArtifactKind::Native
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
+        Ok(Arc::new(NativeModule::new(name, bytes, self.options.clone())?))
+    }
+}
+
 /// A native artifact, read and edited.
 pub(crate) struct NativeModule {
     name: String,
@@ -163,7 +186,7 @@ pub(crate) struct NativeModule {
 }
 
 impl NativeModule {
-    pub(crate) fn new(name: &str, bytes: &[u8], options: NativeOptions) -> Result<NativeModule, LoadError> {
+    fn new(name: &str, bytes: &[u8], options: NativeOptions) -> Result<NativeModule, LoadError> {
         let malformed = |what| LoadError::Malformed { name: name.to_owned(), what };
         let elf = elf::Facts::read(bytes).map_err(malformed)?;
         glibc::check(bytes).map_err(malformed)?;
@@ -186,18 +209,6 @@ impl NativeModule {
         Ok(NativeModule { name: name.to_owned(), elf: Arc::new(elf), bytes: bytes.into(), edits, options })
     }
 
-    pub(crate) fn abi_version(&self) -> AbiVersion {
-        self.elf.abi_version.expect("checked when the module was made")
-    }
-
-    pub(crate) fn exports(&self, callback: CallbackId) -> bool {
-        self.elf.exports.contains_key(callback.describe().name)
-    }
-
-    pub(crate) fn instantiate(&self, state: &Rc<InstanceState>) -> Result<NativeVm, StartError> {
-        NativeVm::new(self, state.clone(), None)
-    }
-
     /// An instance that makes hostcalls of the embedder's.
     pub(crate) fn instantiate_custom(
         &self,
@@ -215,5 +226,23 @@ impl NativeModule {
     /// Whether it exports a function or object.
     pub(crate) fn defines(&self, name: &str) -> bool {
         self.elf.exports.contains_key(name)
+    }
+}
+
+impl Code for NativeModule {
+    fn backend(&self) -> BackendKind {
+        BackendKind::Native
+    }
+
+    fn abi_version(&self) -> AbiVersion {
+        self.elf.abi_version.expect("checked when the module was made")
+    }
+
+    fn exports(&self, callback: CallbackId) -> bool {
+        self.elf.exports.contains_key(callback.describe().name)
+    }
+
+    fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
+        Ok(Box::new(NativeVm::new(self, state.clone(), None)?))
     }
 }

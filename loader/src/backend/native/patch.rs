@@ -226,7 +226,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::module::native::ImageEdits;
+    use crate::backend::native::ImageEdits;
 
     /// A plugin for a machine, with all that there is to edit. It need not run here.
     fn plugin(target: &str) -> Vec<u8> {

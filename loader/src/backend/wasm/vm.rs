@@ -11,8 +11,9 @@ use wasmtime::{
 
 use super::linker::Exit;
 use super::{CpuLimit, WasmModule};
+use crate::backend::Returned;
 use crate::error::{Failure, FailureKind, StartError};
-use crate::instance::{Addr, Backend, Guest, InstanceState, Returned};
+use crate::instance::{Addr, Guest, InstanceState};
 
 /// What hostcalls find in the store.
 pub(super) struct Data {
@@ -23,7 +24,7 @@ pub(super) struct Data {
 }
 
 /// A wasm module that runs.
-pub(crate) struct WasmVm {
+pub(super) struct WasmVm {
     store: Store<Data>,
     callbacks: Callbacks,
     start: Vec<Start>,
@@ -99,7 +100,7 @@ macro_rules! wasm_callbacks {
             }
         }
 
-        impl Backend for WasmVm {
+        impl crate::backend::Instance for WasmVm {
             fn initialize(&mut self) -> Result<(), Box<Failure>> {
                 self.run_start_functions()
             }

@@ -41,14 +41,14 @@ pub enum CpuLimit {
 /// How often the clock of [`CpuLimit::Time`] ticks.
 const TICK: Duration = Duration::from_millis(1);
 
-pub(crate) struct WasmEngine {
+pub(super) struct WasmEngine {
     pub(super) engine: Engine,
     linker: Linker<Data>,
     pub(super) options: WasmOptions,
 }
 
 impl WasmEngine {
-    pub(crate) fn new(options: WasmOptions) -> Result<WasmEngine, LoadError> {
+    pub(super) fn new(options: WasmOptions) -> Result<WasmEngine, LoadError> {
         let failed =
             |error: wasmtime::Error| LoadError::Compile { name: "wasmtime".to_owned(), message: format!("{error:#}") };
         let mut config = Config::new();

@@ -1,0 +1,86 @@
+//! WebAssembly plugins, run by wasmtime.
+//!
+//! ```text
+//!   engine   the compiler and its settings, shared by all modules of a loader
+//!   cache    compiled code on disk
+//!   linker   what a module imports: the hostcalls and the WASI functions
+//!   vm       a running instance: callbacks down, memory access up
+//! ```
+
+mod cache;
+mod check;
+mod engine;
+mod linker;
+mod vm;
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use dynvm_abi::table::CallbackId;
+use dynvm_abi::version::AbiVersion;
+
+use engine::WasmEngine;
+pub use engine::{CpuLimit, WasmOptions};
+
+use super::{Backend, Code, Instance};
+use crate::artifact::{ArtifactKind, BackendKind};
+use crate::error::{LoadError, StartError};
+use crate::instance::InstanceState;
+
+/// Compiles wasm modules, in binary and in text form.
+pub(crate) struct WasmBackend {
+    engine: Arc<WasmEngine>,
+}
+
+impl WasmBackend {
+    /// Makes the engine, which fails where wasmtime cannot run with these options.
+    pub(crate) fn new(options: WasmOptions) -> Result<WasmBackend, LoadError> {
+        Ok(WasmBackend { engine: Arc::new(WasmEngine::new(options)?) })
+    }
+}
+
+impl Backend for WasmBackend {
+    fn accepts(&self, kind: ArtifactKind) -> bool {
+        matches!(kind, ArtifactKind::Wasm | ArtifactKind::WasmText)
+    }
+
+    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
+        Ok(Arc::new(WasmModule::new(name, bytes, self.engine.clone())?))
+    }
+}
+
+/// A wasm artifact, compiled and linked.
+struct WasmModule {
+    name: String,
+    abi_version: AbiVersion,
+    module: wasmtime::Module,
+    linked: wasmtime::InstancePre<vm::Data>,
+    engine: Arc<WasmEngine>,
+}
+
+impl WasmModule {
+    fn new(name: &str, bytes: &[u8], engine: Arc<WasmEngine>) -> Result<WasmModule, LoadError> {
+        let module = engine.compile(name, bytes)?;
+        let abi_version = check::check(name, &module)?;
+        let linked = engine.link(name, &module)?;
+        Ok(WasmModule { name: name.to_owned(), abi_version, module, linked, engine })
+    }
+}
+
+impl Code for WasmModule {
+    fn backend(&self) -> BackendKind {
+        BackendKind::Wasm
+    }
+
+    fn abi_version(&self) -> AbiVersion {
+        self.abi_version
+    }
+
+    fn exports(&self, callback: CallbackId) -> bool {
+        self.module.get_export(callback.describe().name).is_some()
+    }
+
+    fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
+        Ok(Box::new(vm::WasmVm::new(self, state.clone())?))
+    }
+}
