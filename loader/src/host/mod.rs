@@ -11,6 +11,8 @@ mod calls;
 mod clock;
 mod foreign;
 mod header_map;
+#[cfg(feature = "http")]
+pub mod http;
 mod log;
 mod metrics;
 mod property;
