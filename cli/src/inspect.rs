@@ -1,4 +1,4 @@
-//! `dynvm inspect`: what an artifact is, and whether it would load.
+//! `dynvm inspect`: kind, ABI version and functions of an artifact, and whether it would load.
 
 mod fat;
 
@@ -13,13 +13,13 @@ use serde::Serialize;
 use crate::policy::PolicyArg;
 use crate::{artifact, exit};
 
-/// Tell what an artifact is, and whether it would load.
+/// Show the kind, ABI version and functions of an artifact, and whether it would load.
 ///
-/// Nothing of the artifact runs. Functions are compared with the Proxy-Wasm ABI: what the plugin asks of the host, what it has to be
-/// called, and what no host of its ABI version has.
+/// No code of the artifact runs. Its imports and exports are compared with the Proxy-Wasm ABI: hostcalls it needs, callbacks it exports, and
+/// imports that no host of its ABI version provides.
 ///
-/// Of a fat plugin (dynvm bundle) it tells of the wasm module, of each native image whether it would load here, and of the signature, which
-/// is not verified.
+/// For a fat plugin (dynvm bundle) the output covers the wasm module, every native image and whether it would load here, and the signature,
+/// which is not verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -27,12 +27,12 @@ Examples:
   dynvm inspect plugin.so --policy trust.toml
   dynvm inspect dist/*.so dist/*.wasm --format json | jq '.[] | select(.refusal)'
 
-Exit codes: 0 all of them would load, 2 wrong usage or a file cannot be read, 3 one would not load.")]
+Exit codes: 0 all files would load, 2 wrong usage or an unreadable file, 3 a file would not load.")]
 pub struct InspectArgs {
-    /// Shared objects and wasm modules, told by their content.
+    /// Shared objects and wasm modules, detected by content.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// How to print the result.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]
@@ -41,9 +41,9 @@ pub struct InspectArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// Human-readable.
     Text,
-    /// A JSON array, one object for each file.
+    /// A JSON array with one object per file.
     Json,
 }
 

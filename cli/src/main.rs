@@ -21,21 +21,21 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
-/// Runs Proxy-Wasm plugins natively or as WebAssembly, and tells whether the two behave the same.
+/// Build, inspect, run and compare Proxy-Wasm plugins, natively and as WebAssembly.
 #[derive(Parser)]
 #[command(name = "dynvm", version = version(), propagate_version = true, max_term_width = 100, after_help = "\
 Examples:
   dynvm build my-plugin                     my-plugin.so and my-plugin.wasm from one crate
-  dynvm inspect my-plugin.so                what it is, and whether it would load
-  dynvm verify --policy trust.toml *.so     whether a trust policy allows them, rule by rule
+  dynvm inspect my-plugin.so                kind, ABI version, functions, and whether it loads
+  dynvm verify --policy trust.toml *.so     check artifacts against a trust policy, rule by rule
   dynvm bundle p.wasm x86_64=p.so -o p.wasm one file with both builds
-  dynvm run my-plugin --request 'GET /'     one request through it
-  dynvm ab my-plugin                        the same traffic through both builds: same results? how much faster?
-  dynvm test --proto tests.textpb --plugin my-plugin   a suite of Google's wasm-tester, on both
+  dynvm run my-plugin --request 'GET /'     send one request through it
+  dynvm ab my-plugin                        send the same traffic through both builds and compare
+  dynvm test --proto tests.textpb --plugin my-plugin   run a suite of Google's wasm-tester
 
 Exit codes: 0 success, 1 the two builds differ or a run failed, 2 wrong usage, 3 an artifact cannot be built or loaded.")]
 struct Cli {
-    /// When to use colours. NO_COLOR is respected by `auto`.
+    /// When to use colors; `auto` respects NO_COLOR.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     color: Color,
     #[command(subcommand)]
@@ -58,7 +58,7 @@ enum Verb {
     Run(run::RunArgs),
     Ab(ab::AbArgs),
     Test(test::TestArgs),
-    /// Print completions for a shell.
+    /// Print shell completions.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,

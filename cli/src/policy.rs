@@ -1,4 +1,4 @@
-//! `--policy`: the trust policy that artifacts have to meet.
+//! `--policy`: the trust policy for artifacts.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::exit::usage;
 
 #[derive(clap::Args)]
 pub struct PolicyArg {
-    /// Load only what a trust policy (TOML) allows. Without one, naming an artifact is what allows it.
+    /// Load only artifacts that this trust policy (TOML) allows; without it, every named artifact is allowed.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! `dynvm run`: takes requests through a plugin and shows what it did.
+//! `dynvm run`: sends requests through a plugin and prints what it did.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::start::start;
 use crate::stats::{self, StatsFormat};
 use crate::{print, progress};
 
-/// Take requests through a plugin and show what it did.
+/// Send requests through a plugin and print what it did.
 ///
-/// The plugin runs in a host in memory: no proxy, no network, a clock that stands still. Without --request the traffic is that of
-/// scenario.json in the plugin's directory, else a few standard requests. The upstream answers 200 with the request's own body.
+/// The plugin runs in a simulated proxy with no network and a clock that moves only between steps. Without --request the traffic comes from
+/// scenario.json in the plugin's directory, or is a few standard requests. The upstream answers 200 and echoes the request's body.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -28,16 +28,16 @@ Examples:
   dynvm run plugin.so --policy trust.toml --request /
   dynvm run my-plugin --backend wasm --scenario traffic.json")]
 pub struct RunArgs {
-    /// A plugin: a shared object, a wasm module (told by content), or the directory of its source, which is built first.
+    /// Plugin: a shared object, a wasm module (detected by content), or a source directory, which is built first.
     #[arg(value_name = "FILE|DIR")]
     plugin: PathBuf,
-    /// Which build of a directory, or which part of a fat plugin, to run [default: native].
+    /// Build of a directory, or part of a fat plugin, to run [default: native].
     #[arg(long, value_name = "BACKEND")]
     backend: Option<Backend>,
     /// Print each callback and hostcall with its arguments and results.
     #[arg(long, short)]
     trace: bool,
-    /// Print how often each callback was made and how long it took, by plugin, and what became of VMs.
+    /// Print counts and durations of callbacks by plugin, and VM starts, failures and reloads.
     #[arg(long, value_name = "FORMAT", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "text")]
     stats: Option<StatsFormat>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let quiet = matches!(args.stats, Some(StatsFormat::Prometheus | StatsFormat::Json));
     if quiet && args.trace {
         return Err(usage(
-            "--trace prints calls where --stats=prometheus and --stats=json print nothing else: leave out one of them",
+            "--trace cannot be combined with --stats=prometheus or --stats=json, whose output must contain nothing else; leave out one of them",
         ));
     }
     let dir = args.plugin.is_dir().then_some(args.plugin.as_path());

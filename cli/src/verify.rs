@@ -1,4 +1,4 @@
-//! `dynvm verify`: whether artifacts meet a trust policy, rule by rule.
+//! `dynvm verify`: checks artifacts against a trust policy, rule by rule.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,10 +10,10 @@ use serde::Serialize;
 
 use crate::{exit, policy};
 
-/// Tell whether artifacts meet a trust policy, rule by rule.
+/// Check artifacts against a trust policy, rule by rule.
 ///
-/// Nothing of an artifact runs, and nothing is parsed but its first bytes: whether it would load is what `dynvm inspect --policy` tells.
-/// A signature is looked for beside the file, as FILE.minisig.
+/// No code of an artifact runs, and only its first bytes are parsed; use `dynvm inspect --policy` to learn whether it would load.
+/// The signature is expected beside the file, as FILE.minisig.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -21,7 +21,7 @@ Examples:
   dynvm verify --policy trust.toml dist/*.so --format json | jq '.[] | select(.trusted | not)'
   dynvm verify --policy trust.toml plugin.so --signature downloads/plugin.so.minisig
 
-A policy, for release builds that are signed, from a folder of root's:
+A policy for signed release builds in a directory that root owns:
   [native]
   allow = true
   keys = [\"release.pub\"]               # minisign -G makes a key pair, minisign -Sm plugin.so signs
@@ -29,33 +29,35 @@ A policy, for release builds that are signed, from a folder of root's:
   only_owner_writes = true
   directories = [\"/usr/lib/dynvm\"]
 
-Exit codes: 0 all of them are trusted, 2 wrong usage, a policy that is not one or a file that cannot be read, 3 one is refused.")]
+Exit codes: 0 all artifacts are trusted, 2 wrong usage, an invalid policy or an unreadable file, 3 an artifact is refused.")]
 pub struct VerifyArgs {
     /// The trust policy (TOML).
     #[arg(long, value_name = "FILE")]
     policy: PathBuf,
-    /// Shared objects and wasm modules, told by their content.
+    /// Shared objects and wasm modules, detected by content.
     #[arg(value_name = "ARTIFACT", required = true)]
     artifacts: Vec<PathBuf>,
-    /// The signature of the artifact, if it is not beside it. For one artifact.
+    /// Signature file, if it is not beside the artifact; allowed with a single artifact only.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// How to print the result.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people: a line for each rule.
+    /// Human-readable, one line per rule.
     Text,
-    /// A JSON array, one object for each artifact.
+    /// A JSON array with one object per artifact.
     Json,
 }
 
 pub fn execute(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     if args.signature.is_some() && args.artifacts.len() > 1 {
-        return Err(exit::usage("--signature is of one artifact: name one, or put each signature beside its file"));
+        return Err(exit::usage(
+            "--signature applies to a single artifact; name one artifact, or put each signature beside its file",
+        ));
     }
     let policy = policy::read(&args.policy)?;
     let mut results = Vec::new();

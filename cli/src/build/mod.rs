@@ -1,6 +1,6 @@
-//! `dynvm build`: arguments and output. What builds is the crate `dynvm-build`.
+//! `dynvm build`: arguments and output; the crate `dynvm-build` does the work.
 //!
-//! Other verbs that take a source directory call [`build_plugin`].
+//! Other subcommands that accept a source directory call [`build_plugin`].
 
 mod progress;
 mod report;
@@ -23,21 +23,21 @@ pub use dynvm_build::BuildOptions;
     about = "Build plugins: a native shared object and a wasm module from one source",
     long_about = "Build plugins: a native shared object and a wasm module from one source.\n\n\
         A plugin is a Cargo package with `crate-type = [\"cdylib\"]`, or a directory with C or C++ \
-        sources (a single source file will do). It needs no change for this: no feature, no extra \
-        crate, no build script.\n\n\
-        For wasm the installed Rust target is used; where there is none, rustup is asked to add it; \
-        where that fails, the standard library is compiled from an installed source (rust-src of \
-        rustup, or rust-web-src of Debian), once, into the user's cache directory \
+        sources (or a single source file). It needs no change: no feature, no extra crate, no \
+        build script.\n\n\
+        The wasm build uses the installed Rust target. If there is none, rustup adds it; if rustup \
+        cannot, the standard library is compiled once from installed sources (rust-src of rustup, \
+        or rust-web-src of Debian) into the user's cache directory \
         ($XDG_CACHE_HOME/dynvm or ~/.cache/dynvm).",
     after_help = "Examples:\n  \
-        dynvm build .                                  both artifacts, release profile\n  \
-        dynvm build plugins/* --out-dir dist           dist/<name>.so and dist/<name>.wasm of each\n  \
+        dynvm build .                                  both artifacts, optimized\n  \
+        dynvm build plugins/* --out-dir dist           dist/<name>.so and dist/<name>.wasm for each\n  \
         dynvm build . --wasm-only --target wasm32-unknown-unknown\n  \
         dynvm build hello.c                            C: natively by cc, wasm by clang\n  \
         dynvm build . --format json | jq -r '.plugins[].wasm.path'\n\n\
-        Exit codes: 0 all built, 2 the arguments name no plugin, 3 a build failed.\n\n\
+        Exit codes: 0 all plugins are built, 2 an argument names no plugin, 3 a build failed.\n\n\
         Environment: CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS (native C and C++), DYNVM_WASM_CC (the clang \
-        for wasm), WASI_SDK_PATH. RUSTFLAGS are used natively and not for wasm; for wasm set \
+        for wasm), WASI_SDK_PATH. RUSTFLAGS apply to native builds only; for wasm set \
         CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS."
 )]
 pub struct BuildArgs {
@@ -65,7 +65,7 @@ pub struct BuildArgs {
     #[arg(long, value_name = "DIR")]
     pub target_dir: Option<PathBuf>,
 
-    /// Build without optimisation
+    /// Build without optimization
     #[arg(long)]
     pub debug: bool,
 
@@ -73,15 +73,15 @@ pub struct BuildArgs {
     #[arg(long, value_name = "FEATURES", value_delimiter = ',')]
     pub features: Vec<String>,
 
-    /// Directory of headers for C and C++, besides that of dynvm/dynvm.h
+    /// Additional include directory for C and C++
     #[arg(short = 'I', long = "include", value_name = "DIR")]
     pub include: Vec<PathBuf>,
 
-    /// How to print the result
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
-    /// Show the commands and all that they print
+    /// Show the commands and their whole output
     #[arg(short, long)]
     pub verbose: bool,
 }
@@ -106,10 +106,10 @@ impl From<Target> for WasmTarget {
     }
 }
 
-/// How the result of `dynvm build` is printed.
+/// Output format of `dynvm build`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people
+    /// Human-readable
     #[default]
     Text,
     /// One JSON object

@@ -1,12 +1,12 @@
-//! `dynvm bundle`: native images into a `.wasm` file, and out of it.
+//! `dynvm bundle`: adds native images to a `.wasm` file and extracts them.
 //!
 //! | file | idea |
 //! |---|---|
-//! | [`pack`] | from a module and images to a fat plugin |
-//! | [`matching`] | whether the parts are builds of one plugin |
-//! | [`sign`] | a minisign secret key, and its password |
-//! | [`extract`] | the way back |
-//! | [`file`] | files that appear whole or not at all |
+//! | [`pack`] | builds a fat plugin from a module and images |
+//! | [`matching`] | checks that the parts are builds of one plugin |
+//! | [`sign`] | reads a minisign secret key and its password |
+//! | [`extract`] | splits a fat plugin into its parts |
+//! | [`file`] | writes files atomically |
 
 mod extract;
 mod file;
@@ -22,50 +22,48 @@ use clap::{Args, ValueEnum};
 
 use crate::exit::{load_failure, usage};
 
-/// Put native images into a .wasm file, or take them out again.
+/// Add native images to a .wasm file, or extract them.
 ///
-/// The result, a fat plugin, is a valid WebAssembly module: any host runs it as before. A host with DynVM runs the native image for its
-/// machine, where it allows native plugins. The images must be builds of the same plugin: of the same ABI version, with the same
-/// callbacks.
+/// The result, a fat plugin, is a valid WebAssembly module that every host runs as before. A host with DynVM runs the native image for its
+/// machine if it allows native plugins. The images must be builds of the same plugin, with the same ABI version and callbacks.
 ///
-/// A fat plugin may be bundled again: its module is kept, its images and its signature are replaced by what is named.
+/// Bundling a fat plugin again keeps its module and replaces its images and its signature.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   dynvm bundle auth.wasm x86_64=auth.so -o auth-fat.wasm
   dynvm bundle auth.wasm x86_64=auth.so aarch64=auth-arm.so --sign release.key -o auth.wasm
-  dynvm bundle --extract auth.wasm --out-dir parts       auth.wasm as it was, auth-x86_64.so, ...
-  minisign -Vm parts/auth.manifest -p release.pub        after --extract of a signed one
+  dynvm bundle --extract auth.wasm --out-dir parts       the original auth.wasm, auth-x86_64.so, ...
+  minisign -Vm parts/auth.manifest -p release.pub        after --extract of a signed file
 
-Exit codes: 0 done, 2 wrong usage or a file cannot be read or written, 3 a part would not load or the parts do not fit together.")]
+Exit codes: 0 success, 2 wrong usage or a file cannot be read or written, 3 a part would not load or the parts do not match.")]
 pub struct BundleArgs {
-    /// The wasm module, or a fat plugin.
+    /// Wasm module or fat plugin.
     #[arg(value_name = "FILE.wasm")]
     module: PathBuf,
-    /// A native image and the machine that it was built for: x86_64=plugin.so.
+    /// Native image with the machine it was built for, e.g. x86_64=plugin.so.
     #[arg(value_name = "MACHINE=FILE.so", required_unless_present = "extract", conflicts_with = "extract")]
     images: Vec<String>,
-    /// Where to write the fat plugin. It appears whole or not at all; FILE.wasm itself is allowed.
+    /// Output file, written atomically; may be FILE.wasm itself.
     #[arg(short, long, value_name = "FILE", required_unless_present = "extract", conflicts_with = "extract")]
     output: Option<PathBuf>,
-    /// Sign it with this minisign secret key. The password is taken from MINISIGN_PASSWORD, else asked for at the terminal; a key may be
-    /// without.
+    /// Sign with this minisign secret key. The password comes from MINISIGN_PASSWORD or from a prompt; keys without a password need none.
     #[arg(long, value_name = "KEY", conflicts_with = "extract")]
     sign: Option<PathBuf>,
-    /// Take FILE.wasm apart.
+    /// Extract the parts of FILE.wasm.
     #[arg(long, requires = "out_dir")]
     extract: bool,
-    /// Where to put the parts. It is made if need be.
+    /// Directory for the parts; created if missing.
     #[arg(long, value_name = "DIR", requires = "extract")]
     out_dir: Option<PathBuf>,
-    /// How to print the result.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object.
     Json,
@@ -86,7 +84,7 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| usage(format!("{}: cannot be read: {error}", path.display())))
 }
 
-/// A failure that is a file's own.
+/// A load failure caused by this file.
 fn fault_of(path: &Path, what: impl std::fmt::Display) -> anyhow::Error {
     load_failure(format!("{}: {what}", path.display()))
 }

@@ -1,4 +1,4 @@
-//! `dynvm test`: suites of Google's wasm-tester for Service Extensions, unchanged, on one build of a plugin or on both.
+//! `dynvm test`: runs unmodified suites of Google's wasm-tester for Service Extensions on one or both builds of a plugin.
 
 mod json;
 mod report;
@@ -18,10 +18,10 @@ use crate::exit::{DIFFERS, usage};
 use crate::policy::PolicyArg;
 use crate::print;
 
-/// Run a suite of Google's wasm-tester, unchanged, on the native build of a plugin, on the wasm build, or on both.
+/// Run an unmodified suite of Google's wasm-tester on the native build of a plugin, on the wasm build, or on both.
 ///
-/// A suite says what goes through the plugin and what is expected of it (tests.textpb, tests.yaml); docs/suites.md describes it. With both
-/// builds it is also said where they differ, and what the benchmarks of the suite take in each.
+/// A suite (tests.textpb, tests.yaml) states inputs and expected results; docs/suites.md describes the format. With both builds, the output
+/// also notes where they differ and compares the suite's benchmarks.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -31,47 +31,47 @@ Examples:
   dynvm test --proto tests.textpb --plugin plugin.wasm --filter 'Auth*' --nobench
   dynvm test --proto tests.textpb --plugin my-plugin --junit results.xml --format json > results.json
 
-Exit codes: 0 all tests passed, 1 a test failed, 2 wrong usage or a suite that cannot be read, 3 a plugin cannot be built or loaded.")]
+Exit codes: 0 all tests passed, 1 a test failed, 2 wrong usage or an unreadable suite, 3 a plugin cannot be built or loaded.")]
 pub struct TestArgs {
-    /// The suite, in the text format of protocol buffers.
+    /// Suite in the protocol buffer text format.
     #[arg(long, value_name = "FILE", required_unless_present = "yaml", conflicts_with = "yaml")]
     proto: Option<PathBuf>,
-    /// The suite, in YAML.
+    /// Suite in YAML.
     #[arg(long, value_name = "FILE")]
     yaml: Option<PathBuf>,
-    /// A shared object, a wasm module, a fat plugin, or the directory of a plugin's source, which is built first; may be given twice, for both
-    /// builds [default: the suite's wasm_path].
+    /// Shared object, wasm module, fat plugin, or source directory, which is built first; repeat it for both builds [default: the suite's
+    /// wasm_path].
     #[arg(long = "plugin", value_name = "FILE|DIR")]
     plugins: Vec<OsString>,
-    /// The plugin's configuration [default: the suite's config_path].
+    /// Plugin configuration file [default: the suite's config_path].
     #[arg(long, value_name = "FILE")]
     config: Option<OsString>,
-    /// Append the plugin's messages to this file; /dev/stdout will do [default: the suite's log_path].
+    /// Append log messages of the plugin to this file, e.g. /dev/stdout [default: the suite's log_path].
     #[arg(long, value_name = "FILE")]
     logfile: Option<OsString>,
-    /// Least level of messages: TRACE, which also prints each call, DEBUG, INFO, WARN, ERROR or CRITICAL [default: the suite's, else INFO].
+    /// Minimum log level: TRACE (also prints every call), DEBUG, INFO, WARN, ERROR or CRITICAL [default: the suite's, or INFO].
     #[arg(long, value_name = "LEVEL")]
     loglevel: Option<String>,
-    /// Whether to run tests; --notest is short for false.
+    /// Run the tests; --notest is short for --test=false.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     test: bool,
     #[arg(long, hide = true)]
     notest: bool,
-    /// Whether to run the tests that are benchmarks as such; --nobench is short for false.
+    /// Run the benchmarks; --nobench is short for --bench=false.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     bench: bool,
     #[arg(long, hide = true)]
     nobench: bool,
-    /// Only tests and benchmarks with these names: patterns with * and ?, separated by colons; after a minus, those to leave out.
+    /// Run only tests and benchmarks whose names match: patterns with * and ?, separated by colons; patterns after a minus are excluded.
     #[arg(long, value_name = "PATTERNS", default_value = "", alias = "gtest_filter", allow_hyphen_values = true)]
     filter: String,
-    /// How long to run each benchmark with each build, in seconds.
+    /// Duration of each benchmark on each build, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "0.5")]
     bench_time: f64,
-    /// Streams that are under way while a benchmark runs.
+    /// Number of additional open streams during a benchmark.
     #[arg(long = "num_additional_streams", alias = "num-additional-streams", value_name = "N", default_value_t = 0)]
     num_additional_streams: u64,
-    /// How many of them take a step between two rounds of a benchmark [default: 3].
+    /// Number of additional streams that advance between two rounds of a benchmark [default: 3].
     #[arg(
         long = "additional_stream_advance_rate",
         alias = "additional-stream-advance-rate",
@@ -80,10 +80,10 @@ pub struct TestArgs {
         hide_default_value = true
     )]
     additional_stream_advance_rate: u64,
-    /// How to print the results.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write the results of tests to this file as JUnit's XML.
+    /// Write test results to this file as JUnit XML.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     #[command(flatten)]
@@ -92,18 +92,18 @@ pub struct TestArgs {
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object.
     Json,
 }
 
-/// What came of a run.
+/// Results of a run.
 #[derive(Default)]
 struct Outcome {
     /// Tests in order, each with every build.
     tests: Vec<TestResult>,
-    /// Names of tests, and where the two builds differ.
+    /// Test names with the difference between the builds.
     differences: Vec<(String, String)>,
     benches: Vec<Bench>,
 }
@@ -140,7 +140,7 @@ pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
             report::summary(&outcome);
         }
     } else if text {
-        anstream::println!("the tests are left out, as --test says");
+        anstream::println!("tests skipped (--test=false)");
     }
     if args.bench && !args.nobench {
         let time = Duration::from_secs_f64(args.bench_time);
@@ -153,7 +153,7 @@ pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
 }
 
 impl TestArgs {
-    /// The suite, with what the command line says otherwise.
+    /// The suite, with the overrides of the command line.
     fn suite(&self) -> anyhow::Result<Suite> {
         let (path, format) = match (&self.proto, &self.yaml) {
             (Some(path), _) => (path, SuiteFormat::TextProto),
