@@ -3,9 +3,14 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build_command.rs");
     #[cfg(feature = "native")]
     import_library::build();
 }
+
+#[cfg(feature = "native")]
+#[path = "build_command.rs"]
+mod command_line;
 
 #[cfg(feature = "native")]
 mod import_library {
@@ -14,6 +19,8 @@ mod import_library {
     use std::{env, fs};
 
     use dynvm_abi::table::HOSTCALLS;
+
+    use crate::command_line::command_line;
 
     pub fn build() {
         let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -34,8 +41,9 @@ mod import_library {
             "-o",
         ]);
         command.arg(&target).arg(&source);
-        let status = command.status().unwrap_or_else(|error| panic!("cannot run the C compiler {command:?}: {error}"));
-        assert!(status.success(), "the C compiler failed: {command:?}");
+        let line = command_line(&command);
+        let status = command.status().unwrap_or_else(|error| panic!("cannot run the C compiler {line}: {error}"));
+        assert!(status.success(), "the C compiler failed ({status}): {line}");
     }
 
     /// A function for each hostcall and for each function of the C library that the loader takes the place of.
