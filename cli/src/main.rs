@@ -1,5 +1,7 @@
 //! `dynvm`: builds, inspects, runs and compares Proxy-Wasm plugins, native and wasm.
 
+#![forbid(unsafe_code)]
+
 mod ab;
 mod artifact;
 mod build;

@@ -40,6 +40,8 @@
 //!   name        = a letter, then letters, digits, "_" and "."
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod check;
 mod decide;
 mod dimension;

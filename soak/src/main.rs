@@ -5,6 +5,8 @@
 //! cargo run --release -p dynvm-soak -- crash --crashes 10000 --threads 8
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod crash;
 mod plugin;
 mod reload;

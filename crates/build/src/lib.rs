@@ -19,6 +19,8 @@
 //! | `cc` | C and C++ |
 //! | `process` | running a tool, with progress |
 
+#![forbid(unsafe_code)]
+
 mod cargo;
 mod cc;
 mod error;

@@ -15,6 +15,8 @@
 //!
 //! `dynvm ab` is this crate on the command line; `docs/differential.md` tells what is compared and what is not.
 
+#![forbid(unsafe_code)]
+
 pub mod align;
 pub mod campaign;
 pub mod explain;

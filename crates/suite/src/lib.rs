@@ -38,6 +38,8 @@
 //! | [`mod@bench`] | what is measured |
 //! | [`junit`] | results for machines |
 
+#![forbid(unsafe_code)]
+
 pub mod bench;
 pub mod junit;
 pub mod model;

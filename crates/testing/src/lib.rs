@@ -32,6 +32,8 @@
 //!
 //! `docs/testing.md` has the rest: debuggers, sanitizers, environment variables.
 
+#![forbid(unsafe_code)]
+
 mod artifact;
 mod backends;
 mod calls;

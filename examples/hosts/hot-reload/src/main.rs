@@ -7,6 +7,8 @@
 //!
 //! Once a second it says which versions are in memory, and how many streams each has. SIGINT and SIGTERM end it.
 
+#![forbid(unsafe_code)]
+
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

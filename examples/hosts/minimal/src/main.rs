@@ -4,6 +4,8 @@
 //! cargo run --release -p host-minimal -- target/release/libheader_rewrite.so
 //! ```
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use dynvm::abi::types::MapType;

@@ -6,6 +6,8 @@
 //!
 //! What an operator does over days, reading numbers in between, takes a moment here.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use std::time::Duration;
 

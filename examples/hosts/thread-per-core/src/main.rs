@@ -7,6 +7,8 @@
 //! cargo run --release -p host-thread-per-core -- target/release/libheader_rewrite.so
 //! ```
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
