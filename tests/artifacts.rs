@@ -1,16 +1,10 @@
 //! Artifacts that cannot be loaded, of every kind: each refusal names the file, the fact and what to do, and nothing runs.
 
-#[path = "checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "checklist/rig.rs"]
-mod rig;
-
 use std::path::Path;
 use std::process::Command;
 
 use dynvm::{LoadError, Loader};
-use rig::{Backend, loader};
+use harness::{Backend, compile, loader};
 
 /// The message of a refusal.
 fn refusal(bytes: &[u8]) -> String {
@@ -82,6 +76,7 @@ fn elf_files_of_other_kinds() {
     refused(&compiled("int f(void) { return 0; }", &["-shared", "-fPIC"]), "exports none of proxy_abi_version_0_1_0");
 }
 
+#[needs::wasm_clang]
 #[test]
 fn truncated_files() {
     let plugin = native();
@@ -197,7 +192,7 @@ fn native_code_is_off_by_default() {
 /// A directory from which nothing may be executed, or that is not there.
 #[test]
 fn a_directory_for_images_that_does_not_exist() {
-    let loader = rig::loader_with(|options| {
+    let loader = harness::loader_with(|options| {
         let mut native = dynvm::NativeOptions::default();
         native.image_dir = "/nowhere/at/all".into();
         options.native = Some(native);

@@ -3,15 +3,8 @@
 //! Crashes are contained on x86-64 Linux.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-#[path = "checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "checklist/rig.rs"]
-mod rig;
-mod sdk;
-
 use dynvm::{FailureKind, ImageEdits, Module, VmConfig};
-use rig::{Backend, Rig, TestStream, loader, loader_with};
+use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
 
 fn cpp() -> Module {
     loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap()
@@ -23,13 +16,13 @@ fn crash(module: &Module, how: &str) -> (Option<dynvm::Failure>, Vec<String>) {
 }
 
 fn crash_with(module: &Module, how: &str, config: VmConfig) -> (Option<dynvm::Failure>, Vec<String>) {
-    let mut rig = Rig::of(module, config, how);
-    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
-    rig.vm.on_request_headers(stream, 1, true);
-    let failure = rig.vm.failure();
-    let log = rig.log();
+    let mut harness = Harness::of(module, config, how);
+    let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
+    harness.vm.on_request_headers(stream, 1, true);
+    let failure = harness.vm.failure();
+    let log = harness.log();
     // A fresh VM on the same thread serves.
-    let mut next = Rig::of(module, VmConfig::default(), "");
+    let mut next = Harness::of(module, VmConfig::default(), "");
     let stream = next.stream(TestStream::with_headers([(":path", "/")]));
     next.vm.on_request_headers(stream, 1, true);
     assert_eq!(next.vm.failure(), None, "after {how}");
@@ -46,6 +39,7 @@ fn fails(module: &Module, how: &str, kind: FailureKind, message: &str, function:
     assert!(log.iter().any(|line| line.contains(message)), "{how}: the log has it: {log:?}");
 }
 
+#[needs::cxx]
 #[test]
 fn crashes_of_cpp_plugins() {
     let module = cpp();
@@ -76,6 +70,7 @@ fn crashes_of_cpp_plugins() {
 }
 
 /// What the plugin handles itself is its own affair.
+#[needs::cxx]
 #[test]
 fn exceptions_that_are_caught() {
     let (failure, log) = crash(&cpp(), "caught");
@@ -84,6 +79,7 @@ fn exceptions_that_are_caught() {
 }
 
 /// Hostcalls refuse addresses that are not the plugin's, before the host touches them.
+#[needs::cxx]
 #[test]
 fn bad_pointers() {
     let (failure, log) = crash(&cpp(), "bad pointers");
@@ -92,6 +88,7 @@ fn bad_pointers() {
 }
 
 /// C++ plugins allocate from a heap of their own if they bring the C++ library along.
+#[needs::cxx]
 #[test]
 fn memory_limit() {
     let cpp = || loader().load_file(compile::plugin(Backend::Native, "crash.cc", &["STATIC"])).unwrap();
@@ -102,82 +99,87 @@ fn memory_limit() {
     assert_eq!(failure.kind, FailureKind::Limit, "{failure}");
     assert!(failure.message.contains("memory_limit") && failure.message.contains("fail"), "{failure}");
     // A limit that is kept to is none.
-    let mut rig = Rig::of(&cpp(), config, "");
-    let used = rig.vm.memory_size().expect("the heap is counted");
+    let mut harness = Harness::of(&cpp(), config, "");
+    let used = harness.vm.memory_size().expect("the heap is counted");
     assert!((10_000..8 << 20).contains(&used), "{used} bytes");
-    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
-    rig.vm.on_request_headers(stream, 1, true);
-    assert_eq!(rig.vm.failure(), None);
+    let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
+    harness.vm.on_request_headers(stream, 1, true);
+    assert_eq!(harness.vm.failure(), None);
 }
 
 /// Constructors run guarded and with hostcalls, destructors at the end of a VM that did not fail.
+#[needs::cxx]
 #[test]
 fn statics_live_as_long_as_their_vm() {
-    let rig = Rig::of(&cpp(), VmConfig::default(), "");
-    assert!(rig.log().iter().any(|line| line.contains("a static that was constructed")));
-    let log = rig.log.clone();
-    drop(rig);
-    let log = rig::lines(&log);
+    let harness = Harness::of(&cpp(), VmConfig::default(), "");
+    assert!(harness.log().iter().any(|line| line.contains("a static that was constructed")));
+    let log = harness.log.clone();
+    drop(harness);
+    let log = harness::lines(&log);
     assert_eq!(log[log.len() - 2..], ["a thread-local variable was destroyed", "a static was destroyed"]);
 }
 
+#[needs::cxx]
 #[test]
 fn a_failed_vm_runs_no_destructors() {
     let (_, log) = crash(&cpp(), "segv");
     assert!(!log.iter().any(|line| line.contains("destroyed")), "{log:?}");
 }
 
+#[needs::cxx]
 #[test]
 fn crashes_while_starting_and_ending() {
     let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
     let error = dynvm::Vm::new(&load("CRASH_IN_CONSTRUCTOR"), VmConfig::default(), Default::default());
     let error = error.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("SIGSEGV") && error.contains("crash.cc"), "{error}");
-    let rig = Rig::of(&load("CRASH_IN_DESTRUCTOR"), VmConfig::default(), "");
-    let log = rig.log.clone();
-    drop(rig);
-    assert!(rig::lines(&log).iter().any(|line| line.contains("failed in a destructor: the plugin aborted")));
+    let harness = Harness::of(&load("CRASH_IN_DESTRUCTOR"), VmConfig::default(), "");
+    let log = harness.log.clone();
+    drop(harness);
+    assert!(harness::lines(&log).iter().any(|line| line.contains("failed in a destructor: the plugin aborted")));
     // The system's loader is not locked up, on any thread.
-    std::thread::spawn(|| drop(Rig::of(&cpp(), VmConfig::default(), ""))).join().unwrap();
+    std::thread::spawn(|| drop(Harness::of(&cpp(), VmConfig::default(), ""))).join().unwrap();
 }
 
 /// Statics that g++ makes unique in the process are each image's own.
+#[needs::cxx]
 #[test]
 fn unique_statics_are_private() {
     let module = cpp();
-    let count = |rig: &mut Rig| {
-        let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
-        rig.vm.on_request_headers(stream, 1, true);
-        rig.log().pop().unwrap()
+    let count = |harness: &mut Harness| {
+        let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
+        harness.vm.on_request_headers(stream, 1, true);
+        harness.log().pop().unwrap()
     };
     let (mut one, mut other) =
-        (Rig::of(&module, VmConfig::default(), "count"), Rig::of(&module, VmConfig::default(), "count"));
+        (Harness::of(&module, VmConfig::default(), "count"), Harness::of(&module, VmConfig::default(), "count"));
     assert_eq!([count(&mut one), count(&mut one), count(&mut other)], ["1", "2", "1"]);
 }
 
 /// Each edit can be left out, and what does not crash works without any.
+#[needs::cxx]
 #[test]
 fn without_edits() {
     let loader = loader_with(|options| options.native.as_mut().unwrap().edits = ImageEdits::none());
     let module = loader.load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap();
     for how in ["", "caught", "count"] {
-        let mut rig = Rig::of(&module, VmConfig::default(), how);
-        let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
-        rig.vm.on_request_headers(stream, 1, true);
-        assert_eq!(rig.vm.failure(), None, "{how}");
+        let mut harness = Harness::of(&module, VmConfig::default(), how);
+        let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
+        harness.vm.on_request_headers(stream, 1, true);
+        assert_eq!(harness.vm.failure(), None, "{how}");
     }
     // A fault needs no edit.
-    let mut rig = Rig::of(&module, VmConfig::default(), "segv");
-    let stream = rig.stream(TestStream::with_headers([(":path", "/")]));
-    rig.vm.on_request_headers(stream, 1, true);
-    assert_eq!(rig.vm.failure().map(|failure| failure.kind), Some(FailureKind::Trap));
+    let mut harness = Harness::of(&module, VmConfig::default(), "segv");
+    let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
+    harness.vm.on_request_headers(stream, 1, true);
+    assert_eq!(harness.vm.failure().map(|failure| failure.kind), Some(FailureKind::Trap));
 }
 
 /// Panics of the Rust SDK's plugins, built to unwind and to abort.
 #[test]
 fn panics() {
     for panic in ["unwind", "abort"] {
-        let module = loader().load_file(sdk::crash(panic)).unwrap();
+        let module = loader().load_file(harness::sdk::crash(panic)).unwrap();
         let (failure, log) = crash(&module, "panic");
         let failure = failure.expect("the VM has failed");
         assert_eq!(failure.kind, FailureKind::Exit);
@@ -201,7 +203,7 @@ fn panics() {
 /// What a plugin prints goes to the log.
 #[test]
 fn output_is_logged() {
-    let module = loader().load_file(sdk::crash("unwind")).unwrap();
+    let module = loader().load_file(harness::sdk::crash("unwind")).unwrap();
     let (failure, log) = crash(&module, "print");
     assert_eq!(failure, None);
     let has = |text: &str| log.iter().any(|line| line.contains(text));
@@ -211,34 +213,28 @@ fn output_is_logged() {
 /// Thread-local state of an SDK plugin is dropped with its VM, in which hostcalls still work.
 #[test]
 fn sdk_state_is_dropped_with_its_vm() {
-    let module = loader().load_file(sdk::crash("unwind")).unwrap();
-    let rig = Rig::of(&module, VmConfig::default(), "");
-    let log = rig.log.clone();
-    drop(rig);
-    assert!(rig::lines(&log).iter().any(|line| line == "a thread-local variable was dropped"));
+    let module = loader().load_file(harness::sdk::crash("unwind")).unwrap();
+    let harness = Harness::of(&module, VmConfig::default(), "");
+    let log = harness.log.clone();
+    drop(harness);
+    assert!(harness::lines(&log).iter().any(|line| line == "a thread-local variable was dropped"));
 }
 
-/// The host's own crashes stay the host's.
+/// The host's own crashes stay the host's. In a child, which runs this test again.
+#[needs::cxx]
 #[test]
 fn crashes_of_the_host_end_the_process() {
+    const CHILD: &str = "DYNVM_TEST_CRASH";
+    if std::env::var_os(CHILD).is_some() {
+        // With the handlers installed, and a VM on this thread.
+        let _harness = Harness::of(&cpp(), VmConfig::default(), "");
+        // SAFETY: it is not: that is the point.
+        unsafe { std::hint::black_box(8 as *mut u32).write_volatile(1) };
+    }
     let this = std::env::current_exe().unwrap();
-    let output = std::process::Command::new(this)
-        .args(["--exact", "a_crash_of_the_host", "--nocapture"])
-        .env("DYNVM_TEST_CRASH", "1")
-        .output()
-        .unwrap();
+    let mut child = std::process::Command::new(this);
+    let output =
+        child.args(["--exact", "crashes_of_the_host_end_the_process", "--nocapture"]).env(CHILD, "1").output().unwrap();
     use std::os::unix::process::ExitStatusExt as _;
     assert_eq!(output.status.signal(), Some(11), "{output:?}");
-}
-
-/// The child of the test above; alone it does nothing.
-#[test]
-fn a_crash_of_the_host() {
-    if std::env::var_os("DYNVM_TEST_CRASH").is_none() {
-        return;
-    }
-    // With the handlers installed, and a VM on this thread.
-    let _rig = Rig::of(&cpp(), VmConfig::default(), "");
-    // SAFETY: it is not: that is the point.
-    unsafe { std::hint::black_box(8 as *mut u32).write_volatile(1) };
 }

@@ -1,10 +1,5 @@
 //! Threads that serve while another reloads. In a process of its own, since it counts what is mapped.
 
-#[path = "checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "checklist/rig.rs"]
-mod rig;
 #[allow(dead_code, reason = "shared with the tests of one thread, which use all of it")]
 #[path = "reload/stage.rs"]
 mod stage;
@@ -16,7 +11,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::MapType;
 use dynvm_rollout::deploy::{Deployment, Worker};
-use rig::{Backend, loader, parts};
+use harness::{Backend, loader, parts};
 use stage::{answer, begin, config, overwrite, version};
 
 const THREADS: usize = 4;
@@ -101,6 +96,7 @@ fn round() {
     assert_eq!((status.current.vms, status.current.streams), (0, 0));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn no_stream_is_lost_and_nothing_stays_mapped() {
     round();

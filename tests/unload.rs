@@ -1,14 +1,7 @@
 //! Images are gone from memory when their VMs are. In a process of its own, so that no other test has any.
 
-#[path = "checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "checklist/rig.rs"]
-mod rig;
-mod sdk;
-
 use dynvm::VmConfig;
-use rig::{Backend, Rig, TestStream};
+use harness::{Backend, Harness, TestStream, compile};
 
 /// Mappings of images in this process.
 fn mapped() -> usize {
@@ -17,6 +10,7 @@ fn mapped() -> usize {
 }
 
 /// Failed or not, in C++ or on the Rust SDK, with destructors registered and memory allocated: nothing of a VM stays mapped.
+#[needs::cxx]
 #[test]
 fn images_are_unloaded() {
     ended_vms_are_unloaded();
@@ -26,30 +20,30 @@ fn images_are_unloaded() {
 
 #[cfg(target_arch = "x86_64")]
 fn failed_vms_are_unloaded() {
-    let cpp = rig::loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap();
-    let rust = rig::loader().load_file(sdk::crash("unwind")).unwrap();
+    let cpp = harness::loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap();
+    let rust = harness::loader().load_file(harness::sdk::crash("unwind")).unwrap();
     let crashes = [(&cpp, ["segv", "throw", "abort", "count"]), (&rust, ["panic", "index", "exit", ""])];
     for (module, ways) in crashes {
         for how in ways.into_iter().cycle().take(20) {
-            let mut rig = Rig::of(module, VmConfig::default(), how);
-            let id = rig.stream(TestStream::with_headers([("k", "v")]));
-            rig.vm.on_request_headers(id, 1, true);
-            assert_eq!(rig.vm.has_failed(), !matches!(how, "count" | ""), "{how}");
-            drop(rig);
+            let mut harness = Harness::of(module, VmConfig::default(), how);
+            let id = harness.stream(TestStream::with_headers([("k", "v")]));
+            harness.vm.on_request_headers(id, 1, true);
+            assert_eq!(harness.vm.has_failed(), !matches!(how, "count" | ""), "{how}");
+            drop(harness);
             assert_eq!(mapped(), 0, "after {how}");
         }
     }
 }
 
 fn ended_vms_are_unloaded() {
-    let module = rig::loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
+    let module = harness::loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
     assert_eq!(mapped(), 0);
     for _ in 0..20 {
-        let mut rig = Rig::of(&module, VmConfig::default(), "");
-        let id = rig.stream(TestStream::with_headers([("k", "v")]));
-        rig.vm.on_request_headers(id, 1, true);
+        let mut harness = Harness::of(&module, VmConfig::default(), "");
+        let id = harness.stream(TestStream::with_headers([("k", "v")]));
+        harness.vm.on_request_headers(id, 1, true);
         assert!(mapped() > 0, "it is mapped while its VM lives");
-        drop(rig);
+        drop(harness);
         assert_eq!(mapped(), 0);
     }
 }

@@ -18,6 +18,7 @@ fn ab(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+#[needs::wasm_rust]
 #[test]
 fn it_measures_all_that_it_says() {
     let dir = tempfile::tempdir().unwrap();
@@ -60,6 +61,7 @@ fn it_measures_all_that_it_says() {
     assert!(report["native"]["sdk"].as_str().unwrap().contains("proxy-wasm"));
 }
 
+#[needs::wasm_rust]
 #[test]
 fn gates_decide_the_exit_code() {
     let quick = ["--duration", "0.3", "--fail-if"];
@@ -77,6 +79,7 @@ fn gates_decide_the_exit_code() {
     }
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_callback_that_the_traffic_does_not_make_is_known_before_measuring() {
     let (code, out, err) = ab(&["--duration", "600", "--fail-if", "native.on_downstream_data.p99 > 1ms"]);
@@ -87,23 +90,32 @@ fn a_callback_that_the_traffic_does_not_make_is_known_before_measuring() {
     );
 }
 
-/// A page with names that would end a script; opened by the browser that `DYNVM_BROWSER` names.
-#[test]
-fn the_page_stands_hostile_names_and_opens_in_a_browser() {
-    let dir = tempfile::tempdir().unwrap();
-    let (scenario, html) = (dir.path().join("scenario.json"), dir.path().join("report.html"));
+/// Writes a page with names that would end a script.
+fn page_with_hostile_names(dir: &Path) -> PathBuf {
+    let (scenario, html) = (dir.join("scenario.json"), dir.join("report.html"));
     let steps = r#"{"plugin": {"name": "</script><b>"}, "steps": [{"request": {"path": "/<i>\"'"}}]}"#;
     std::fs::write(&scenario, steps).unwrap();
     let paths = [scenario.to_str().unwrap(), html.to_str().unwrap()];
     let (code, out, err) = ab(&["--scenario", paths[0], "--html", paths[1], "--duration", "0.2"]);
     assert_eq!(code, Some(0), "{out}\n{err}");
-    let page = std::fs::read_to_string(&html).unwrap();
-    assert!(!page.contains("<b>") && !page.contains("<i>") && page.matches("</script>").count() == 1);
+    html
+}
 
-    let Some(browser) = std::env::var_os("DYNVM_BROWSER") else {
-        eprintln!("not opened in a browser: DYNVM_BROWSER names none");
-        return;
-    };
+#[needs::wasm_rust]
+#[test]
+fn hostile_names_are_text_in_the_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let page = std::fs::read_to_string(page_with_hostile_names(dir.path())).unwrap();
+    assert!(!page.contains("<b>") && !page.contains("<i>") && page.matches("</script>").count() == 1);
+}
+
+#[needs::wasm_rust]
+#[needs::browser]
+#[test]
+fn hostile_names_are_text_in_a_browser() {
+    let dir = tempfile::tempdir().unwrap();
+    let html = page_with_hostile_names(dir.path());
+    let browser = std::env::var_os("DYNVM_BROWSER").expect("DYNVM_BROWSER names a browser");
     let profile = format!("--user-data-dir={}", dir.path().join("profile").display());
     let mut command = Command::new(&browser);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", &profile, "--dump-dom"]).arg(&html);

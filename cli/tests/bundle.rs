@@ -92,6 +92,8 @@ fn here() -> String {
     format!("{}=plugin.so", this_machine())
 }
 
+#[needs::wasi_clang]
+#[needs::aarch64_clang]
 #[test]
 fn there_and_back() {
     let files = Files::new();
@@ -131,6 +133,7 @@ fn a_loader_of_wasm_takes(path: &Path) {
     assert_eq!(loader.load_file(path).unwrap().info().kind, dynvm::ArtifactKind::Wasm);
 }
 
+#[needs::wasi_clang]
 #[test]
 fn either_part_runs() {
     let files = Files::new();
@@ -141,6 +144,8 @@ fn either_part_runs() {
     }
 }
 
+#[needs::wasi_clang]
+#[needs::aarch64_clang]
 #[test]
 fn it_replaces_its_input_and_its_images() {
     let files = Files::new();
@@ -161,6 +166,7 @@ fn it_replaces_its_input_and_its_images() {
     assert_eq!((bundle.wasm(), bundle.images().len()), (&module[..], 1));
 }
 
+#[needs::wasi_clang]
 #[test]
 fn it_keeps_the_mode_and_follows_links() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -176,6 +182,7 @@ fn it_keeps_the_mode_and_follows_links() {
     assert!(Bundle::read(&files.read("real/fat.wasm")).unwrap().is_some());
 }
 
+#[needs::wasi_clang]
 #[test]
 fn signatures() {
     let files = Files::new();
@@ -207,6 +214,7 @@ fn signatures() {
     assert!(err.contains("it was signed before and is not any more"), "{err}");
 }
 
+#[needs::wasi_clang]
 #[test]
 fn keys_that_cannot_sign() {
     let files = Files::new();
@@ -231,6 +239,8 @@ fn keys_that_cannot_sign() {
     assert!(!files.path("fat.wasm").exists());
 }
 
+#[needs::wasi_clang]
+#[needs::aarch64_clang]
 #[test]
 fn parts_that_do_not_fit_together() {
     let files = Files::new();
@@ -273,6 +283,7 @@ fn parts_that_do_not_fit_together() {
     assert_eq!(files.read("old.wasm"), b"as it was", "what is not replaced is left alone");
 }
 
+#[needs::wasi_clang]
 #[test]
 fn mistakes_in_the_command_line() {
     let files = Files::new();

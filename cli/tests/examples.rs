@@ -17,6 +17,8 @@ fn dynvm(arguments: &[&str]) -> (Option<i32>, String, String) {
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
+#[needs::wasm_rust]
+#[needs::wasi_clang]
 #[test]
 fn both_builds_of_each_example_behave_the_same() {
     let plugins = examples();
@@ -34,6 +36,7 @@ fn both_builds_of_each_example_behave_the_same() {
     }
 }
 
+#[needs::wasm_rust]
 #[test]
 fn run_shows_what_the_plugin_did() {
     let plugin = examples().into_iter().find(|path| path.ends_with("jwt-auth")).unwrap();
@@ -51,6 +54,7 @@ fn run_shows_what_the_plugin_did() {
     }
 }
 
+#[needs::wasm_rust]
 #[test]
 fn run_counts_what_the_plugin_did() {
     let plugin = examples().into_iter().find(|path| path.ends_with("header-rewrite")).unwrap();
@@ -78,6 +82,7 @@ fn run_counts_what_the_plugin_did() {
     }
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_planted_difference_is_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -129,6 +134,7 @@ fn mistakes_are_named() {
     }
 }
 
+#[needs::wasi_clang]
 #[test]
 fn recorded_traffic_is_compared() {
     let plugin = examples().into_iter().find(|path| path.ends_with("c-headers")).unwrap();

@@ -74,6 +74,7 @@ impl Planted {
     }
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_width_is_found() {
     let planted = Planted::find("width");
@@ -88,6 +89,7 @@ fn a_width_is_found() {
     planted.is_reproduced();
 }
 
+#[needs::wasi_clang]
 #[test]
 fn memory_that_nobody_wrote_is_found() {
     let planted = Planted::find("uninitialised");
@@ -97,6 +99,7 @@ fn memory_that_nobody_wrote_is_found() {
     assert!(scenario.contains("x-signature"), "{scenario}");
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_trap_on_rare_input_is_found() {
     let planted = Planted::find("rare");
@@ -108,6 +111,7 @@ fn a_trap_on_rare_input_is_found() {
     planted.is_reproduced();
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_pointer_taken_for_a_number_is_found() {
     let planted = Planted::find("pointer");
@@ -117,6 +121,7 @@ fn a_pointer_taken_for_a_number_is_found() {
     assert_eq!(planted.steps().len(), 1);
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_struct_as_it_lies_in_memory_is_found() {
     let planted = Planted::find("alignment");
@@ -127,6 +132,7 @@ fn a_struct_as_it_lies_in_memory_is_found() {
     planted.is_reproduced();
 }
 
+#[needs::wasm_rust]
 #[test]
 fn the_order_of_a_hash_map_is_found() {
     let dir = tempfile::tempdir().unwrap();
@@ -147,6 +153,7 @@ fn the_order_of_a_hash_map_is_found() {
     assert!(difference["scenario"]["shows_in_ten"].as_u64().unwrap() <= 10);
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_difference_is_shown_as_two_aligned_traces() {
     let planted = Planted::find("alignment");

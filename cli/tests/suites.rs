@@ -22,6 +22,7 @@ fn passing(name: &str, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&out).unwrap()
 }
 
+#[needs::wasm_rust]
 #[test]
 fn suites_of_examples_on_both_builds() {
     for (name, suite, tests) in
@@ -45,6 +46,7 @@ fn suites_of_examples_on_both_builds() {
     }
 }
 
+#[needs::wasm_rust]
 #[test]
 fn only_tests_or_only_benchmarks() {
     let suite = ["--proto", "tests.textpb"];
@@ -65,6 +67,7 @@ fn only_tests_or_only_benchmarks() {
 }
 
 /// A fat plugin is both builds; the log and JUnit's XML are written; a policy decides.
+#[needs::wasm_rust]
 #[test]
 fn a_fat_plugin() {
     let dir = tempfile::tempdir().unwrap();

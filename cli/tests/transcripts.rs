@@ -7,6 +7,7 @@ fn transcripts() {
 
 /// Its commands name the machine.
 #[cfg(target_arch = "x86_64")]
+#[needs::wasi_clang]
 #[test]
 fn bundle() {
     trycmd::TestCases::new().case("tests/bundle.md");

@@ -39,7 +39,12 @@ const BASE: &str = "NullVM";
 
 fn main() {
     let arguments = Arguments::parse();
-    let Some(host) = Host::given() else { return };
+    let Some(host) = Host::given() else {
+        eprintln!(
+            "DYNVM_CPP_HOST_INCLUDE and DYNVM_CPP_HOST_LIB name no proxy-wasm-cpp-host: there is nothing to measure"
+        );
+        return;
+    };
     let Some(sdk) = host.sdk().map(Path::to_owned) else {
         eprintln!(
             "DYNVM_CPP_HOST_INCLUDE has no directory with proxy_wasm_intrinsics.cc, the C++ SDK: there is no plugin to measure"

@@ -67,14 +67,16 @@ fn contract(name: &'static str, includes: &[PathBuf], flags: &[&'static str], li
     passes(&program.build(), &[&PLUGINS], "all as a host wants it");
 }
 
+#[needs::cxx]
 #[test]
 fn against_the_interface() {
     contract("shim-interface", &[here("tests/interface")], &[], &[]);
 }
 
+#[needs::cpp_host]
 #[test]
 fn against_the_host() {
-    let Some(host) = Host::given() else { return };
+    let host = Host::required();
     contract("shim-host", &host.includes, &["-DDYNVM_CPP_HOST_GIVEN"], &host.libraries);
 }
 
@@ -87,26 +89,29 @@ static C_PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
     plugin
 });
 
-/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in, for a plugin
-/// in C, one of Rust's SDK, and one of the C++ SDK, which throws.
+#[needs::cpp_host]
 #[test]
 fn whole_streams_on_the_host() {
-    let Some(host) = Host::given() else { return };
-    let mut plugins = vec![
-        (C_PLUGIN.clone(), ["x-answer", "# of ", "crashes"]),
-        (rust_plugin(), ["x-original-url", "host/#", "stays"]),
-    ];
-    match host.sdk() {
-        Some(sdk) => {
-            let plugin = sdk_plugin(sdk, "tests/data/stream_sdk.cc", &["-g"], "stream_sdk.so");
-            plugins.push((plugin, ["x-answer", "# of ", "crashes"]));
-        }
-        None => {
-            eprintln!("proxy_wasm_intrinsics.cc is not in an include directory: no plugin of the C++ SDK was tried")
-        }
-    }
+    let plugins =
+        [(C_PLUGIN.clone(), ["x-answer", "# of ", "crashes"]), (rust_plugin(), ["x-original-url", "host/#", "stays"])];
+    whole_streams("lifecycle", &plugins);
+}
+
+/// Its plugin throws.
+#[needs::cpp_sdk]
+#[test]
+fn whole_streams_of_the_cpp_sdk_on_the_host() {
+    let host = Host::required();
+    let sdk = host.sdk().expect("proxy_wasm_intrinsics.cc is in an include directory");
+    let plugin = sdk_plugin(sdk, "tests/data/stream_sdk.cc", &["-g"], "stream_sdk.so");
+    whole_streams("lifecycle-sdk", &[(plugin, ["x-answer", "# of ", "crashes"])]);
+}
+
+/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in.
+fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
+    let host = Host::required();
     let program = Program {
-        name: "lifecycle",
+        name,
         sources: vec![here("tests/data/lifecycle.cc")],
         includes: host.includes.clone(),
         flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
@@ -114,9 +119,9 @@ fn whole_streams_on_the_host() {
     };
     let program = program.build();
     for (plugin, expected) in plugins {
-        let fat_plugin = PLUGINS.join("lifecycle.wasm");
-        std::fs::write(&fat_plugin, fat(&plugin)).unwrap();
-        for (way, code) in [("shared", &plugin), ("path", &plugin), ("null", &plugin), ("fat", &fat_plugin)] {
+        let fat_plugin = PLUGINS.join(format!("{name}.wasm"));
+        std::fs::write(&fat_plugin, fat(plugin)).unwrap();
+        for (way, code) in [("shared", plugin), ("path", plugin), ("null", plugin), ("fat", &fat_plugin)] {
             let expected = expected.map(Path::new);
             passes(&program, &[&[Path::new(way), code], expected.as_slice()].concat(), "every stream answered");
         }
@@ -124,12 +129,10 @@ fn whole_streams_on_the_host() {
 }
 
 /// The build for embedders: libraries, programs and their tests, with the host if one is given.
+#[needs::cxx]
+#[needs::cmake]
 #[test]
 fn built_with_cmake() {
-    if Command::new("cmake").arg("--version").output().is_err() {
-        eprintln!("there is no cmake: CMakeLists.txt was not tried");
-        return;
-    }
     let build = build::target("cmake");
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(here(".")).arg("-B").arg(&build).arg("-DDYNVM_CPP_HOST_TESTS=ON");
@@ -159,9 +162,10 @@ fn the_snippet_of_the_documentation() {
     );
 }
 
+#[needs::cpp_host]
 #[test]
 fn an_embedder() {
-    let Some(host) = Host::given() else { return };
+    let host = Host::required();
     let program = Program {
         name: "embedder",
         sources: vec![here("tests/data/embedder.cc")],

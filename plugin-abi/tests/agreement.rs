@@ -246,16 +246,19 @@ fn compare_functions(bindings: &Bindings) {
     assert_eq!(set_host.returns, "()");
 }
 
+#[needs::libclang]
 #[test]
 fn functions_natively() {
     compare_functions(&Bindings::read(None));
 }
 
+#[needs::libclang]
 #[test]
 fn functions_in_wasm() {
     compare_functions(&Bindings::read(Some("wasm32-unknown-unknown")));
 }
 
+#[needs::libclang]
 #[test]
 fn documentation_tells_what_the_table_tells() {
     let bindings = Bindings::read(None);
@@ -276,6 +279,7 @@ fn documentation_tells_what_the_table_tells() {
     }
 }
 
+#[needs::libclang]
 #[test]
 fn every_function_has_tags_that_are_defined() {
     let umbrella = std::fs::read_to_string(format!("{}/dynvm/dynvm.h", dynvm_abi::INCLUDE_DIR)).unwrap();
@@ -292,6 +296,7 @@ fn every_function_has_tags_that_are_defined() {
     }
 }
 
+#[needs::libclang]
 #[test]
 fn host_table_is_the_hostcalls_in_order() {
     let bindings = Bindings::read(None);
@@ -318,6 +323,7 @@ fn host_table_is_the_hostcalls_in_order() {
     }
 }
 
+#[needs::libclang]
 #[test]
 fn descriptor_members() {
     let bindings = Bindings::read(None);
@@ -341,6 +347,7 @@ fn descriptor_members() {
     );
 }
 
+#[needs::libclang]
 #[test]
 fn enumerators() {
     let bindings = Bindings::read(None);

@@ -16,6 +16,7 @@ fn standards() -> impl Iterator<Item = (fn() -> std::process::Command, [&'static
     c.chain(cxx)
 }
 
+#[needs::cxx]
 #[test]
 fn two_units_include_everything_twice_and_link() {
     let dir = tempfile::tempdir().unwrap();
@@ -31,6 +32,7 @@ fn two_units_include_everything_twice_and_link() {
     }
 }
 
+#[needs::cxx]
 #[test]
 fn each_header_compiles_alone() {
     let dir = tempfile::tempdir().unwrap();
@@ -59,6 +61,7 @@ fn the_umbrella_includes_every_stable_header() {
     }
 }
 
+#[needs::cxx]
 #[test]
 fn version_macros_and_the_derived_ones() {
     let dir = tempfile::tempdir().unwrap();

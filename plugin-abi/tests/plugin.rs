@@ -110,6 +110,7 @@ fn build(compiler: Command, language: &str, directory: &Path) -> Plugin {
     Plugin::load(&path)
 }
 
+#[needs::cxx]
 #[test]
 fn describes_itself_and_calls_through_the_table() {
     let dir = tempfile::tempdir().unwrap();

@@ -50,6 +50,7 @@ fn linkage(language: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     (imports, exports)
 }
 
+#[needs::wasm_clang]
 #[test]
 fn imports_and_exports() {
     for language in ["c", "c++"] {

@@ -3,8 +3,8 @@
 use dynvm::bundle::{BundleWriter, this_machine};
 use dynvm::{ArtifactKind, BackendPreference, LoadError, Loader, LoaderOptions, Module, VmConfig};
 
-use crate::rig::{Backend, Rig, TestStream, in_headers, loader, loader_with};
-use crate::{compile, fat, image, other_image, wasm};
+use crate::{fat, image, other_image, wasm};
+use harness::{Backend, Harness, TestStream, compile, in_headers, loader, loader_with};
 
 /// Runs it, and gives what was taken and why.
 #[track_caller]
@@ -18,8 +18,9 @@ fn taken(loader: &Loader, bytes: &[u8]) -> (ArtifactKind, String) {
 }
 
 fn runs(module: &Module) {
-    let mut rig = Rig::of(module, VmConfig::default(), &in_headers(&["proxy_add_header_map_value 0 x-probe here"]));
-    let did = rig.did(TestStream::with_headers([("k", "v")]));
+    let mut harness =
+        Harness::of(module, VmConfig::default(), &in_headers(&["proxy_add_header_map_value 0 x-probe here"]));
+    let did = harness.did(TestStream::with_headers([("k", "v")]));
     assert_eq!(did, ["proxy_add_header_map_value = 0"], "the probe does what its script says");
 }
 
@@ -31,6 +32,7 @@ fn in_wasm(reason: &str) -> (ArtifactKind, String) {
     (ArtifactKind::Wasm, reason.to_owned())
 }
 
+#[needs::wasm_clang]
 #[test]
 fn the_image_for_this_machine() {
     let (image, (other, other_image)) = (image(), other_image());
@@ -39,20 +41,23 @@ fn the_image_for_this_machine() {
 }
 
 /// The images in memory are files of this process's own.
+#[needs::wasm_clang]
 #[test]
 fn the_image_is_what_runs() {
     let module = loader().load_bytes("fat", &fat(&[(this_machine(), &image())])).unwrap();
     let marker = format!("dynvm-{}-", std::process::id());
-    let _rig = Rig::of(&module, VmConfig::default(), "");
+    let _rig = Harness::of(&module, VmConfig::default(), "");
     assert!(std::fs::read_to_string("/proc/self/maps").unwrap().contains(&marker));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn native_plugins_are_not_allowed() {
     let loader = Loader::with_options(LoaderOptions::default()).unwrap();
     assert_eq!(taken(&loader, &fat(&[(this_machine(), &image())])), in_wasm("native plugins are not allowed"));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn no_image_for_this_machine() {
     let (other, other_image) = other_image();
@@ -60,6 +65,7 @@ fn no_image_for_this_machine() {
     assert_eq!(taken(&loader(), &fat(&[(other, &other_image)])), expected);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn wasm_is_preferred() {
     let loader = loader_with(|options| options.prefer = BackendPreference::Wasm);
@@ -69,6 +75,7 @@ fn wasm_is_preferred() {
     assert_eq!((module.info().kind, &module.info().chosen), (ArtifactKind::Native, &None));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn an_image_that_does_not_load() {
     // A name in its string table becomes that of a function that no host has.
@@ -88,6 +95,7 @@ fn an_image_that_does_not_load() {
 }
 
 /// Built on a newer system, as images often are: told before the system's loader would.
+#[needs::wasm_clang]
 #[test]
 fn an_image_for_a_newer_system() {
     // It calls the C library, so it says of which version.
@@ -124,6 +132,7 @@ fn neither_part_loads() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_plain_module_has_no_choice() {
     for backend in [Backend::Native, Backend::Wasm] {
@@ -133,6 +142,7 @@ fn a_plain_module_has_no_choice() {
 }
 
 /// A file that begins to be a fat plugin and is not whole is refused, though its module could run: it is not what was made.
+#[needs::wasm_clang]
 #[test]
 fn a_damaged_one_is_refused() {
     let bytes = fat(&[(this_machine(), &image())]);

@@ -3,8 +3,8 @@
 use dynvm::bundle::{Bundle, BundleError, this_machine};
 use dynvm::inspect::inspect;
 
-use crate::rig::loader;
 use crate::{fat_signed, image, wasm};
+use harness::loader;
 
 /// A fat plugin, and the offsets at which headers lie: those of the image, and from the manifest to the signature's end.
 fn real() -> (Vec<u8>, Vec<usize>) {
@@ -15,6 +15,7 @@ fn real() -> (Vec<u8>, Vec<usize>) {
     (bytes, headers)
 }
 
+#[needs::wasm_clang]
 #[test]
 fn every_bit_of_the_headers() {
     let (bytes, headers) = real();
@@ -32,6 +33,7 @@ fn every_bit_of_the_headers() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn every_truncation() {
     let (bytes, headers) = real();
@@ -47,6 +49,7 @@ fn every_truncation() {
 }
 
 /// Bytes changed, taken out, put in and swapped, anywhere.
+#[needs::wasm_clang]
 #[test]
 fn random_damage() {
     let (bytes, headers) = real();

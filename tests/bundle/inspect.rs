@@ -4,9 +4,10 @@ use dynvm::bundle::{Bundle, this_machine};
 use dynvm::inspect::inspect;
 use dynvm::{ArtifactKind, Loader, LoaderOptions};
 
-use crate::rig::loader;
 use crate::{fat_signed, image, other_image, wasm};
+use harness::loader;
 
+#[needs::wasm_clang]
 #[test]
 fn its_parts() {
     let (wasm, image, (other, other_image)) = (wasm(), image(), other_image());
@@ -32,6 +33,7 @@ fn its_parts() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_loader_without_native_plugins() {
     let loader = Loader::with_options(LoaderOptions::default()).unwrap();
@@ -41,6 +43,7 @@ fn a_loader_without_native_plugins() {
     assert_eq!((fat.chosen.unwrap().part, inspection.refusal), (ArtifactKind::Wasm, None));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_damaged_one() {
     let bytes = fat_signed(&[(this_machine(), &image())]);

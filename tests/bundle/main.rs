@@ -1,19 +1,12 @@
 //! Fat plugins made of real ones: what reads them, what runs of them, and what damage does.
 
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "../checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "../checklist/rig.rs"]
-mod rig;
-
 mod choice;
 mod damage;
 mod inspect;
 mod round_trip;
 
 use dynvm::bundle::{BundleError, BundleWriter, this_machine};
-use rig::Backend;
+use harness::{Backend, compile};
 
 /// The wasm build of the probe.
 fn wasm() -> Vec<u8> {

@@ -4,6 +4,7 @@ use dynvm::bundle::{Bundle, this_machine};
 
 use crate::{fat, fat_signed, image, other_image, wasm};
 
+#[needs::wasm_clang]
 #[test]
 fn what_goes_in_comes_out() {
     let (wasm, image, (other, other_image)) = (wasm(), image(), other_image());
@@ -18,6 +19,7 @@ fn what_goes_in_comes_out() {
     assert!(Bundle::read(&wasm).unwrap().is_none());
 }
 
+#[needs::wasm_clang]
 #[test]
 fn order_makes_no_difference() {
     let (image, (other, other_image)) = (image(), other_image());
@@ -27,6 +29,7 @@ fn order_makes_no_difference() {
 }
 
 /// The signature does not change what is signed, and another module or image does.
+#[needs::wasm_clang]
 #[test]
 fn what_is_signed() {
     let (image, (other, other_image)) = (image(), other_image());
@@ -39,6 +42,7 @@ fn what_is_signed() {
     assert_ne!(plain, signed(&fat(&[(this_machine(), &longer)])));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn other_hosts_take_it_as_the_module() {
     let bytes = fat_signed(&[(this_machine(), &image())]);

@@ -4,13 +4,14 @@ use dynvm::abi::types::BufferType;
 use dynvm::{PluginConfig, Vm, VmConfig};
 
 use super::backend;
-use crate::rig::{Rig, TestStream, did, in_headers, parts, probe, script};
+use harness::{Harness, TestStream, did, in_headers, parts, probe, script};
 
 fn body(bytes: &[u8]) -> TestStream {
     TestStream::default().buffer(BufferType::HttpRequestBody, bytes)
 }
 
 /// 41: clamped at the end; a start behind it is OK and empty; u32::MAX is everything.
+#[super::compiler]
 #[test]
 fn reading() {
     let calls = [
@@ -27,6 +28,7 @@ fn reading() {
 }
 
 /// 42: prepend, append, replace, clamp; a buffer that is not there.
+#[super::compiler]
 #[test]
 fn writing() {
     for (call, status, expected) in [
@@ -43,16 +45,17 @@ fn writing() {
         ("proxy_set_buffer_bytes 7 0 4 x", 2, b"body"),
         ("proxy_set_buffer_bytes 12 0 4 x", 2, b"body"),
     ] {
-        let mut rig = Rig::new(backend(), &in_headers(&[call]));
-        let id = rig.stream(body(b"body"));
-        rig.log();
-        rig.vm.on_request_headers(id, 0, true);
-        assert_eq!(rig.log()[1..], [format!("proxy_set_buffer_bytes = {status}")], "{call}");
-        assert_eq!(rig.vm.stream::<TestStream>(id).unwrap().buffers[&BufferType::HttpRequestBody], expected, "{call}");
+        let mut harness = Harness::new(backend(), &in_headers(&[call]));
+        let id = harness.stream(body(b"body"));
+        harness.log();
+        harness.vm.on_request_headers(id, 0, true);
+        assert_eq!(harness.log()[1..], [format!("proxy_set_buffer_bytes = {status}")], "{call}");
+        assert_eq!(harness.vm.stream::<TestStream>(id).unwrap().buffers[&BufferType::HttpRequestBody], expected, "{call}");
     }
 }
 
 /// 44
+#[super::compiler]
 #[test]
 fn status() {
     let calls = ["proxy_get_buffer_status 0", "proxy_get_buffer_status 2", "proxy_get_buffer_status 20"];
@@ -61,6 +64,7 @@ fn status() {
 }
 
 /// 43: configurations.
+#[super::compiler]
 #[test]
 fn configurations() {
     let calls = script("on_vm_start", &["proxy_get_buffer_bytes 6 0 100"]) + &script("on_configure", &["proxy_get_buffer_bytes 7 0 9"]);

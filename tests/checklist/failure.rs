@@ -4,50 +4,53 @@ use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, Fil
 use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, VmConfig};
 
 use super::backend;
-use crate::rig::{Rig, TestStream, in_headers, parts, probe, script};
+use harness::{Harness, TestStream, in_headers, parts, probe, script};
 
 /// 11, 27: closed: the stream is failed once, in both directions; nothing of the plugin runs any more.
+#[super::compiler]
 #[test]
 fn a_failed_vm_is_closed() {
     for how in ["trap", "crash", "overflow"] {
-        let mut rig = Rig::new(backend(), &in_headers(&[how]));
+        let mut harness = Harness::new(backend(), &in_headers(&[how]));
         let stream = TestStream::default();
         let asked = stream.asked.clone();
-        let id = rig.stream(stream);
-        assert_eq!(rig.vm.on_request_headers(id, 0, false), FilterHeadersStatus::StopAllIterationAndWatermark, "{how}");
-        assert!(rig.vm.has_failed() && rig.vm.failure().is_some(), "{how}");
-        let lines = rig.log();
+        let id = harness.stream(stream);
+        assert_eq!(harness.vm.on_request_headers(id, 0, false), FilterHeadersStatus::StopAllIterationAndWatermark, "{how}");
+        assert!(harness.vm.has_failed() && harness.vm.failure().is_some(), "{how}");
+        let lines = harness.log();
         assert!(lines.last().unwrap().starts_with("[Critical] the plugin failed in proxy_on_request_headers: "), "{lines:?}");
-        assert_eq!(rig.vm.on_request_body(id, 0, true), FilterDataStatus::StopIterationNoBuffer);
-        assert_eq!(rig.vm.on_request_trailers(id, 0), FilterTrailersStatus::StopIteration);
+        assert_eq!(harness.vm.on_request_body(id, 0, true), FilterDataStatus::StopIterationNoBuffer);
+        assert_eq!(harness.vm.on_request_trailers(id, 0), FilterTrailersStatus::StopIteration);
         assert_eq!(*asked.borrow(), ["fail HttpRequest", "fail HttpResponse"], "once");
         // 11: no callback on a failed VM, and on_done counts as true.
-        assert!(rig.vm.on_done(id));
-        rig.vm.on_log(id);
-        assert!(rig.vm.delete_stream(id).is_some());
-        rig.vm.on_tick(rig.root);
-        rig.vm.on_queue_ready(rig.root, 1);
-        assert!(matches!(rig.vm.on_foreign_function(rig.root, 1, Vec::new()), Err(CallError::Vm(_))));
-        assert!(rig.vm.start_plugin(PluginConfig::default()).is_err());
-        assert!(rig.log().is_empty(), "{how}");
+        assert!(harness.vm.on_done(id));
+        harness.vm.on_log(id);
+        assert!(harness.vm.delete_stream(id).is_some());
+        harness.vm.on_tick(harness.root);
+        harness.vm.on_queue_ready(harness.root, 1);
+        assert!(matches!(harness.vm.on_foreign_function(harness.root, 1, Vec::new()), Err(CallError::Vm(_))));
+        assert!(harness.vm.start_plugin(PluginConfig::default()).is_err());
+        assert!(harness.log().is_empty(), "{how}");
         // 28: a new VM of the same module serves on the same thread.
-        let mut next = Rig::new(backend(), "");
+        let mut next = Harness::new(backend(), "");
         assert!(next.did(TestStream::default()).is_empty());
     }
 }
 
 /// 27: a connection fails downstream and upstream.
+#[super::compiler]
 #[test]
 fn a_failed_connection() {
-    let mut rig = Rig::new(backend(), &script("on_new_connection", &["trap"]));
+    let mut harness = Harness::new(backend(), &script("on_new_connection", &["trap"]));
     let stream = TestStream::default();
     let asked = stream.asked.clone();
-    let id = rig.stream(stream);
-    assert_eq!(rig.vm.on_new_connection(id), FilterStatus::StopIteration);
+    let id = harness.stream(stream);
+    assert_eq!(harness.vm.on_new_connection(id), FilterStatus::StopIteration);
     assert_eq!(*asked.borrow(), ["fail Downstream", "fail Upstream"]);
 }
 
 /// 27, as Envoy 1.40 was measured: five requests to a plugin that traps at its second.
+#[super::compiler]
 #[test]
 fn failure_policies_over_several_streams() {
     let codes = |policy: FailurePolicy| -> Vec<u32> {
@@ -74,17 +77,18 @@ fn failure_policies_over_several_streams() {
 }
 
 /// The tracer sees callbacks and hostcalls, decoded.
+#[super::compiler]
 #[test]
 fn tracing() {
     use dynvm::call_trace::{Event, Value};
     let events = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let mut rig = Rig::new(backend(), &in_headers(&["proxy_get_header_map_value 0 k", "return 1"]));
-    let id = rig.stream(TestStream::with_headers([("k", "v")]));
+    let mut harness = Harness::new(backend(), &in_headers(&["proxy_get_header_map_value 0 k", "return 1"]));
+    let id = harness.stream(TestStream::with_headers([("k", "v")]));
     let sink = events.clone();
-    rig.vm.set_tracer(Some(Box::new(move |event| sink.borrow_mut().push(event))));
-    rig.vm.on_request_headers(id, 1, true);
-    rig.vm.set_tracer(None);
-    rig.vm.on_request_body(id, 0, true);
+    harness.vm.set_tracer(Some(Box::new(move |event| sink.borrow_mut().push(event))));
+    harness.vm.on_request_headers(id, 1, true);
+    harness.vm.set_tracer(None);
+    harness.vm.on_request_body(id, 0, true);
     let events = events.borrow();
     assert_eq!(
         events[0],

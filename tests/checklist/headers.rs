@@ -4,13 +4,14 @@ use dynvm::abi::types::MapType;
 use dynvm::host::Headers;
 
 use super::backend;
-use crate::rig::{Rig, TestStream, did, in_headers};
+use harness::{Harness, TestStream, did, in_headers};
 
 fn stream() -> TestStream {
     TestStream::with_headers([(":path", "/"), ("Accept", "a"), ("void", ""), ("accept", "b")])
 }
 
 /// 29-31, 37: absent and empty differ; names ignore case; the first value counts.
+#[super::compiler]
 #[test]
 fn reading() {
     let calls = [
@@ -27,6 +28,7 @@ fn reading() {
 }
 
 /// 35: the encoding, to the byte.
+#[super::compiler]
 #[test]
 fn pairs() {
     let stream = TestStream::with_headers([("k", "vv"), ("n", "")]);
@@ -35,6 +37,7 @@ fn pairs() {
 }
 
 /// 35, 40: a map that is set replaces all; a malformed one is empty, without an error.
+#[super::compiler]
 #[test]
 fn setting_all() {
     let one = "%01%00%00%00%01%00%00%00%01%00%00%00k%00v%00";
@@ -49,16 +52,17 @@ fn setting_all() {
         ("%01%00%00%00%01%00%00%00%01%00%00%00k%00vx", Headers::new()),
         ("%01%00%00%00%01%00%00%00%01%00%00%00k%00v%00z", Headers::new()),
     ] {
-        let mut rig = Rig::new(backend(), &in_headers(&[&format!("proxy_set_header_map_pairs 0 {argument}")]));
-        let id = rig.stream(stream());
-        rig.log();
-        rig.vm.on_request_headers(id, 0, true);
-        assert_eq!(rig.log()[1..], ["proxy_set_header_map_pairs = 0"], "{argument}");
-        assert_eq!(rig.vm.stream::<TestStream>(id).unwrap().maps[&MapType::HttpRequestHeaders], expected, "{argument}");
+        let mut harness = Harness::new(backend(), &in_headers(&[&format!("proxy_set_header_map_pairs 0 {argument}")]));
+        let id = harness.stream(stream());
+        harness.log();
+        harness.vm.on_request_headers(id, 0, true);
+        assert_eq!(harness.log()[1..], ["proxy_set_header_map_pairs = 0"], "{argument}");
+        assert_eq!(harness.vm.stream::<TestStream>(id).unwrap().maps[&MapType::HttpRequestHeaders], expected, "{argument}");
     }
 }
 
 /// 40: replace adds what is missing, remove of what is missing is OK.
+#[super::compiler]
 #[test]
 fn changing() {
     let calls = [
@@ -66,12 +70,12 @@ fn changing() {
         "proxy_remove_header_map_value 0 VOID", "proxy_remove_header_map_value 0 nope", "proxy_add_header_map_value 0 none null",
         "proxy_add_header_map_value 2 x y", "proxy_add_header_map_value 6 x y", "proxy_add_header_map_value 9 x y",
     ];
-    let mut rig = Rig::new(backend(), &in_headers(&calls));
-    let id = rig.stream(stream());
-    rig.log();
-    rig.vm.on_request_headers(id, 0, true);
-    let statuses: Vec<String> = rig.log()[1..].iter().map(|line| line.split(" = ").nth(1).unwrap().to_owned()).collect();
+    let mut harness = Harness::new(backend(), &in_headers(&calls));
+    let id = harness.stream(stream());
+    harness.log();
+    harness.vm.on_request_headers(id, 0, true);
+    let statuses: Vec<String> = harness.log()[1..].iter().map(|line| line.split(" = ").nth(1).unwrap().to_owned()).collect();
     assert_eq!(statuses, ["0", "0", "0", "0", "0", "0", "2", "2", "2"]);
     let expected = Headers::from([(":path", "/"), ("Accept", "c"), ("new", "1"), ("other", "x"), ("none", "")]);
-    assert_eq!(rig.vm.stream::<TestStream>(id).unwrap().maps[&MapType::HttpRequestHeaders], expected);
+    assert_eq!(harness.vm.stream::<TestStream>(id).unwrap().maps[&MapType::HttpRequestHeaders], expected);
 }

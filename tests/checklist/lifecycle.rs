@@ -4,74 +4,78 @@ use dynvm::abi::table::CallbackId;
 use dynvm::{PluginConfig, RootDone, Vm, VmConfig};
 
 use super::backend;
-use crate::rig::{Rig, TestStream, parts, probe, script};
+use harness::{Harness, TestStream, parts, probe, script};
 
 /// 1, 3, 4, 6, 7
+#[super::compiler]
 #[test]
 fn a_stream_from_start_to_end() {
-    let mut rig = Rig::new(backend(), "");
-    assert_eq!(rig.log(), ["_initialize", "main", "on_context_create(1 0)", "on_vm_start(1 0)", "on_configure(1 0)"]);
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 3, false);
-    rig.vm.on_request_body(id, 10, false);
-    rig.vm.on_request_body(id, 20, true);
-    rig.vm.on_request_trailers(id, 1);
-    rig.vm.on_response_headers(id, 2, true);
-    rig.vm.on_response_body(id, 0, true);
-    rig.vm.on_response_trailers(id, 4);
-    assert!(rig.vm.on_done(id));
-    rig.vm.on_log(id);
-    assert!(rig.vm.delete_stream(id).is_some());
+    let mut harness = Harness::new(backend(), "");
+    assert_eq!(harness.log(), ["_initialize", "main", "on_context_create(1 0)", "on_vm_start(1 0)", "on_configure(1 0)"]);
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 3, false);
+    harness.vm.on_request_body(id, 10, false);
+    harness.vm.on_request_body(id, 20, true);
+    harness.vm.on_request_trailers(id, 1);
+    harness.vm.on_response_headers(id, 2, true);
+    harness.vm.on_response_body(id, 0, true);
+    harness.vm.on_response_trailers(id, 4);
+    assert!(harness.vm.on_done(id));
+    harness.vm.on_log(id);
+    assert!(harness.vm.delete_stream(id).is_some());
     let expected = [
         "on_context_create(2 1)", "on_request_headers(2 3 0)", "on_request_body(2 10 0)", "on_request_body(2 20 1)",
         "on_request_trailers(2 1)", "on_response_headers(2 2 1)", "on_response_body(2 0 1)", "on_response_trailers(2 4)",
         "on_done(2)", "on_log(2)", "on_delete(2)",
     ];
-    assert_eq!(rig.log(), expected);
+    assert_eq!(harness.log(), expected);
 }
 
 /// 7: each of the final callbacks at most once, nothing after on_delete.
+#[super::compiler]
 #[test]
 fn final_callbacks_come_once() {
-    let mut rig = Rig::new(backend(), "");
-    let id = rig.stream(TestStream::default());
-    rig.log();
-    rig.vm.on_done(id);
-    rig.vm.on_done(id);
-    rig.vm.on_log(id);
-    rig.vm.on_log(id);
-    rig.vm.delete_stream(id);
-    assert!(rig.vm.delete_stream(id).is_none());
-    rig.vm.on_done(id);
-    rig.vm.on_log(id);
-    assert_eq!(rig.log(), ["on_done(2)", "on_log(2)", "on_delete(2)"]);
+    let mut harness = Harness::new(backend(), "");
+    let id = harness.stream(TestStream::default());
+    harness.log();
+    harness.vm.on_done(id);
+    harness.vm.on_done(id);
+    harness.vm.on_log(id);
+    harness.vm.on_log(id);
+    harness.vm.delete_stream(id);
+    assert!(harness.vm.delete_stream(id).is_none());
+    harness.vm.on_done(id);
+    harness.vm.on_log(id);
+    assert_eq!(harness.log(), ["on_done(2)", "on_log(2)", "on_delete(2)"]);
     // Deleting alone makes up for what has not been called.
-    let id = rig.stream(TestStream::default());
-    rig.vm.delete_stream(id);
-    assert_eq!(rig.log(), ["on_context_create(3 1)", "on_done(3)", "on_log(3)", "on_delete(3)"]);
+    let id = harness.stream(TestStream::default());
+    harness.vm.delete_stream(id);
+    assert_eq!(harness.log(), ["on_context_create(3 1)", "on_done(3)", "on_log(3)", "on_delete(3)"]);
 }
 
 /// 2: ids are unique among the living.
+#[super::compiler]
 #[test]
 fn ids_are_unique_among_live_contexts() {
-    let mut rig = Rig::new(backend(), "");
+    let mut harness = Harness::new(backend(), "");
     let mut live = Vec::new();
     for round in 0..200 {
-        let id = rig.stream(TestStream::default());
-        assert!(id != rig.root && !live.contains(&id));
+        let id = harness.stream(TestStream::default());
+        assert!(id != harness.root && !live.contains(&id));
         live.push(id);
         if round % 3 == 0 {
             let gone = live.remove(live.len() / 2);
-            rig.vm.delete_stream(gone);
+            harness.vm.delete_stream(gone);
         }
     }
 }
 
 /// 3: false from either start callback makes the plugin unusable, not the VM.
+#[super::compiler]
 #[test]
 fn a_refused_start_is_an_error() {
     for callback in ["on_vm_start", "on_configure"] {
-        let (error, _) = Rig::with(parts(), &probe(backend(), &[]), VmConfig::default(), &script(callback, &["return 0"]))
+        let (error, _) = Harness::with(parts(), &probe(backend(), &[]), VmConfig::default(), &script(callback, &["return 0"]))
             .map(|_| ())
             .unwrap_err();
         let text = error.to_string();
@@ -85,20 +89,22 @@ fn a_refused_start_is_an_error() {
 }
 
 /// 3: several plugins share a VM; 38: each reads its own root id.
+#[super::compiler]
 #[test]
 fn several_plugins_in_one_vm() {
-    let mut rig = Rig::new(backend(), "");
+    let mut harness = Harness::new(backend(), "");
     let config = PluginConfig::named("second").root_id("other").configuration("on_tick|proxy_get_property plugin_root_id\n");
-    let second = rig.vm.start_plugin(config).unwrap();
-    assert_ne!(second, rig.root);
-    rig.log();
-    rig.vm.on_tick(second);
-    assert_eq!(rig.log(), [format!("on_tick({second})"), "proxy_get_property = 0 other".to_owned()]);
-    let stream = rig.vm.create_stream(second, Box::new(TestStream::default())).unwrap();
-    assert_eq!(rig.log(), [format!("on_context_create({stream} {second})")]);
+    let second = harness.vm.start_plugin(config).unwrap();
+    assert_ne!(second, harness.root);
+    harness.log();
+    harness.vm.on_tick(second);
+    assert_eq!(harness.log(), [format!("on_tick({second})"), "proxy_get_property = 0 other".to_owned()]);
+    let stream = harness.vm.create_stream(second, Box::new(TestStream::default())).unwrap();
+    assert_eq!(harness.log(), [format!("on_context_create({stream} {second})")]);
 }
 
 /// 5: the root id can be read while the root context is created, with or without a NUL at the end of the path (38).
+#[super::compiler]
 #[test]
 fn the_root_id_is_readable_from_the_first_callback() {
     let calls = script("on_context_create", &["proxy_get_property plugin_root_id", "proxy_get_property plugin_root_id%00"]);
@@ -112,58 +118,64 @@ fn the_root_id_is_readable_from_the_first_callback() {
 }
 
 /// 9, 10: a root that asks for time is deleted after its proxy_done, and only then.
+#[super::compiler]
 #[test]
 fn a_root_may_ask_for_time() {
     let calls = script("on_done", &["return 0"]) + &script("on_tick", &["proxy_done", "proxy_done"]);
-    let mut rig = Rig::new(backend(), &calls);
-    rig.vm.on_tick(rig.root);
-    assert!(rig.log().contains(&"proxy_done = 1".to_owned()), "NOT_FOUND while nobody waits");
-    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Pending);
-    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Pending);
-    assert_eq!(rig.log(), ["on_done(1)"]);
-    rig.vm.on_tick(rig.root);
+    let mut harness = Harness::new(backend(), &calls);
+    harness.vm.on_tick(harness.root);
+    assert!(harness.log().contains(&"proxy_done = 1".to_owned()), "NOT_FOUND while nobody waits");
+    assert_eq!(harness.vm.stop_plugin(harness.root).unwrap(), RootDone::Pending);
+    assert_eq!(harness.vm.stop_plugin(harness.root).unwrap(), RootDone::Pending);
+    assert_eq!(harness.log(), ["on_done(1)"]);
+    harness.vm.on_tick(harness.root);
     // The second proxy_done finds nobody waiting; on_delete comes when the tick has returned.
-    assert_eq!(rig.log(), ["on_tick(1)", "proxy_done = 0", "proxy_done = 1", "on_delete(1)"]);
-    rig.vm.on_tick(rig.root);
-    assert!(rig.log().is_empty(), "nothing after on_delete");
+    assert_eq!(harness.log(), ["on_tick(1)", "proxy_done = 0", "proxy_done = 1", "on_delete(1)"]);
+    harness.vm.on_tick(harness.root);
+    assert!(harness.log().is_empty(), "nothing after on_delete");
 }
 
 /// 9: without asking, at once; no on_log for roots.
+#[super::compiler]
 #[test]
 fn a_root_ends_at_once() {
-    let mut rig = Rig::new(backend(), "");
-    rig.log();
-    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Deleted);
-    assert_eq!(rig.log(), ["on_done(1)", "on_delete(1)"]);
-    assert!(rig.vm.stop_plugin(rig.root).is_err());
+    let mut harness = Harness::new(backend(), "");
+    harness.log();
+    assert_eq!(harness.vm.stop_plugin(harness.root).unwrap(), RootDone::Deleted);
+    assert_eq!(harness.log(), ["on_done(1)", "on_delete(1)"]);
+    assert!(harness.vm.stop_plugin(harness.root).is_err());
 }
 
 /// 9: proxy_done inside of on_done itself.
+#[super::compiler]
 #[test]
 fn done_inside_of_on_done() {
-    let mut rig = Rig::new(backend(), &script("on_done", &["proxy_done", "return 0"]));
-    rig.log();
-    assert_eq!(rig.vm.stop_plugin(rig.root).unwrap(), RootDone::Deleted);
-    assert_eq!(rig.log(), ["on_done(1)", "proxy_done = 0", "on_delete(1)"]);
+    let mut harness = Harness::new(backend(), &script("on_done", &["proxy_done", "return 0"]));
+    harness.log();
+    assert_eq!(harness.vm.stop_plugin(harness.root).unwrap(), RootDone::Deleted);
+    assert_eq!(harness.log(), ["on_done(1)", "proxy_done = 0", "on_delete(1)"]);
 }
 
 /// 8: on_done's result of a stream is told to the embedder.
+#[super::compiler]
 #[test]
 fn a_streams_on_done_is_reported() {
-    let mut rig = Rig::new(backend(), "");
-    let id = rig.stream(TestStream::default());
-    assert!(rig.vm.on_done(id));
+    let mut harness = Harness::new(backend(), "");
+    let id = harness.stream(TestStream::default());
+    assert!(harness.vm.on_done(id));
 }
 
 /// 12: what a plugin does not export has a default, and is known.
+#[super::compiler]
 #[test]
 fn exports_are_known() {
-    let rig = Rig::new(backend(), "");
-    assert!(rig.vm.exports(CallbackId::proxy_on_request_headers));
-    assert!(!rig.vm.exports(CallbackId::proxy_on_request_metadata));
+    let harness = Harness::new(backend(), "");
+    assert!(harness.vm.exports(CallbackId::proxy_on_request_headers));
+    assert!(!harness.vm.exports(CallbackId::proxy_on_request_metadata));
 }
 
 /// Several VMs of one module, on one thread and on many, each with statics of its own.
+#[super::compiler]
 #[test]
 fn vms_of_one_module_share_nothing() {
     let module = probe(backend(), &[]);

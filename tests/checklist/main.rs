@@ -5,15 +5,15 @@
 
 #![allow(clippy::duplicate_mod, reason = "each file of tests is compiled once for each backend")]
 
-mod compile;
-mod rig;
-
 macro_rules! on_backend {
-    ($name:ident, $backend:ident) => {
+    ($name:ident, $backend:ident, $compiler:ident) => {
         #[path = "."]
         mod $name {
-            fn backend() -> crate::rig::Backend {
-                crate::rig::Backend::$backend
+            // What a test of this backend needs to compile its plugin.
+            use needs::$compiler as compiler;
+
+            fn backend() -> harness::Backend {
+                harness::Backend::$backend
             }
 
             #[path = "actions.rs"]
@@ -40,8 +40,8 @@ macro_rules! on_backend {
     };
 }
 
-on_backend!(native, Native);
-on_backend!(wasm, Wasm);
+on_backend!(native, Native, cc);
+on_backend!(wasm, Wasm, wasm_clang);
 
 mod native_only;
 mod wasm_only;

@@ -3,13 +3,12 @@
 use dynvm::abi::types::FilterHeadersStatus;
 use dynvm::{NativeOptions, Vm, VmConfig};
 
-use crate::compile;
-use crate::rig::{Backend, Rig, TestStream, in_headers, loader, loader_with, parts, probe};
+use harness::{Backend, Harness, TestStream, compile, in_headers, loader, loader_with, parts, probe};
 
 /// Only the low byte of a bool counts: Rust leaves the rest undefined.
 #[test]
 fn false_is_a_byte() {
-    let error = Rig::with(parts(), &probe(Backend::Native, &["WIDE_FALSE"]), VmConfig::default(), "")
+    let error = Harness::with(parts(), &probe(Backend::Native, &["WIDE_FALSE"]), VmConfig::default(), "")
         .map(|_| ())
         .unwrap_err()
         .0;
@@ -27,8 +26,8 @@ fn plain_loading() {
         options.native = Some(native);
     });
     let module = loader.load_file(compile::plugin(Backend::Native, "probe.c", &[])).unwrap();
-    let mut rig = Rig::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 k"]));
-    assert_eq!(rig.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
+    let mut harness = Harness::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 k"]));
+    assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
 }
 
 /// Memory that the C library gives, or that the plugin gets in any of its ways, is freed by the plugin; one without an allocator of its
@@ -36,14 +35,14 @@ fn plain_loading() {
 #[test]
 fn memory_from_everywhere_is_freed() {
     let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
-    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    let mut harness = Harness::of(&module, VmConfig::default(), "");
     for _ in 0..100 {
-        let id = rig.stream(TestStream::with_headers([("k", "value")]));
-        rig.vm.on_request_headers(id, 1, true);
-        rig.vm.delete_stream(id);
+        let id = harness.stream(TestStream::with_headers([("k", "value")]));
+        harness.vm.on_request_headers(id, 1, true);
+        harness.vm.delete_stream(id);
     }
-    assert_eq!(rig.log().last().unwrap(), "value /usr", "{:?}", rig.vm.failure());
-    assert!(!rig.vm.has_failed());
+    assert_eq!(harness.log().last().unwrap(), "value /usr", "{:?}", harness.vm.failure());
+    assert!(!harness.vm.has_failed());
 }
 
 /// `abort` fails the VM, also from another function of the plugin; the process goes on.
@@ -51,10 +50,10 @@ fn memory_from_everywhere_is_freed() {
 fn abort_is_contained() {
     let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
     for _ in 0..10 {
-        let mut rig = Rig::of(&module, VmConfig::default(), "");
-        let id = rig.stream(TestStream::default());
-        rig.vm.on_request_headers(id, 1, true);
-        let failure = rig.vm.failure().expect("the VM fails");
+        let mut harness = Harness::of(&module, VmConfig::default(), "");
+        let id = harness.stream(TestStream::default());
+        harness.vm.on_request_headers(id, 1, true);
+        let failure = harness.vm.failure().expect("the VM fails");
         assert_eq!(failure.kind, dynvm::FailureKind::Exit);
     }
 }
@@ -69,8 +68,8 @@ fn crashes_on_many_threads() {
             scope.spawn(move || {
                 for round in 0..25 {
                     let how = ["trap", "crash", "overflow"][(worker + round) % 3];
-                    let mut failing = Rig::of(module, VmConfig::default(), &in_headers(&[how]));
-                    let mut healthy = Rig::of(module, VmConfig::default(), "");
+                    let mut failing = Harness::of(module, VmConfig::default(), &in_headers(&[how]));
+                    let mut healthy = Harness::of(module, VmConfig::default(), "");
                     let id = failing.stream(TestStream::default());
                     failing.vm.on_request_headers(id, 0, true);
                     assert!(failing.vm.has_failed());
@@ -87,7 +86,7 @@ fn crashes_on_many_threads() {
 fn null_is_refused() {
     let calls = ["proxy_get_header_map_value 0 k"];
     assert_eq!(
-        crate::rig::did(Backend::Native, TestStream::with_headers([("k", "v")]), &calls),
+        harness::did(Backend::Native, TestStream::with_headers([("k", "v")]), &calls),
         ["proxy_get_header_map_value = 0 v"]
     );
 }
@@ -95,11 +94,11 @@ fn null_is_refused() {
 /// Hostcalls from the host's table, given to the plugin before anything else.
 #[test]
 fn the_host_table() {
-    let module = loader().load_file(crate::compile::plugin(Backend::Native, "table.c", &[])).unwrap();
-    let mut rig = Rig::of(&module, VmConfig::default(), "");
-    let id = rig.stream(TestStream::default());
-    assert_eq!(rig.vm.on_request_headers(id, 0, true), FilterHeadersStatus::Continue);
-    assert_eq!(rig.log(), ["the table is the one that was compiled for"]);
+    let module = loader().load_file(compile::plugin(Backend::Native, "table.c", &[])).unwrap();
+    let mut harness = Harness::of(&module, VmConfig::default(), "");
+    let id = harness.stream(TestStream::default());
+    assert_eq!(harness.vm.on_request_headers(id, 0, true), FilterHeadersStatus::Continue);
+    assert_eq!(harness.log(), ["the table is the one that was compiled for"]);
 }
 
 /// A module outlives its loader, and VMs outlive their module.
@@ -113,15 +112,16 @@ fn lifetimes() {
 }
 
 /// The time that a plugin gets from the C or C++ library is the host's too, but for that of the processor.
+#[needs::cxx]
 #[test]
 fn the_clock() {
     let module = loader().load_file(compile::plugin(Backend::Native, "clock.cc", &[])).unwrap();
-    let mut rig = Rig::of(&module, VmConfig::default(), "");
-    rig.clock.advance(std::time::Duration::from_nanos(5_000_000_007));
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
+    let mut harness = Harness::of(&module, VmConfig::default(), "");
+    harness.clock.advance(std::time::Duration::from_nanos(5_000_000_007));
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
     assert_eq!(
-        rig.log(),
+        harness.log(),
         [
             "clock_gettime 1704067205000000007 5000000007",
             "chrono 1704067205000000007 5000000007",
@@ -132,18 +132,19 @@ fn the_clock() {
 }
 
 /// Or the system's, where that is the host's.
+#[needs::cxx]
 #[test]
 fn the_systems_clock() {
     let module = loader().load_file(compile::plugin(Backend::Native, "clock.cc", &[])).unwrap();
     let mut parts = parts();
     parts.services.clock = std::sync::Arc::new(dynvm::host::SystemClock);
-    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
-    let id = rig.stream(TestStream::default());
+    let mut harness = Harness::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = harness.stream(TestStream::default());
     let before = std::time::SystemTime::now();
-    rig.vm.on_request_headers(id, 0, true);
+    harness.vm.on_request_headers(id, 0, true);
     let after = std::time::SystemTime::now();
     let since = |time: std::time::SystemTime| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
-    for line in &rig.log()[..2] {
+    for line in &harness.log()[..2] {
         let wall: u128 = line.split(' ').nth(1).unwrap().parse().unwrap();
         assert!((since(before)..=since(after)).contains(&wall), "{line}");
     }
@@ -156,16 +157,16 @@ fn randomness() {
     let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
     let mut parts = parts();
     parts.services.random = std::sync::Arc::new(SeededRandom::new(7));
-    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
+    let mut harness = Harness::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
     let expected = SeededRandom::new(7);
     let ways = ["getrandom", "getentropy", "syscall", "dlsym"].map(|way| {
         let mut bytes = [0; 8];
         expected.fill(&mut bytes);
         format!("{way} {:016x}", u64::from_le_bytes(bytes))
     });
-    let log = rig.log();
+    let log = harness.log();
     assert_eq!(log[..4], ways);
     // What is none of that is the system's, and is looked for from where the plugin is.
     assert_eq!(log[4..6], ["getpid as ever", "a symbol of its own"]);
@@ -183,11 +184,11 @@ fn randomness_of_a_source_that_fails() {
     let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
     let mut parts = parts();
     parts.services.random = std::sync::Arc::new(Nothing);
-    let mut rig = Rig::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
-    assert_eq!(rig.log()[..4], ["getrandom failed", "getentropy failed", "syscall failed", "dlsym failed"]);
-    assert!(!rig.vm.has_failed());
+    let mut harness = Harness::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
+    assert_eq!(harness.log()[..4], ["getrandom failed", "getentropy failed", "syscall failed", "dlsym failed"]);
+    assert!(!harness.vm.has_failed());
 }
 
 /// Environment variables are the VM's, then the process's.
@@ -197,14 +198,14 @@ fn environment() {
     let mut config = VmConfig::default();
     // PATH is what every process has.
     config.environment.insert("DYNVM_OF_THE_VM".to_owned(), "its value".to_owned());
-    let mut rig = Rig::of(&module, config, "");
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
+    let mut harness = Harness::of(&module, config, "");
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
     let path = std::env::var("PATH").unwrap();
-    assert_eq!(rig.log()[6..], ["its value".to_owned(), path.clone(), "unset".to_owned()]);
+    assert_eq!(harness.log()[6..], ["its value".to_owned(), path.clone(), "unset".to_owned()]);
 
-    let mut rig = Rig::of(&module, VmConfig::default(), "");
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
-    assert_eq!(rig.log()[6..], ["unset".to_owned(), path, "unset".to_owned()]);
+    let mut harness = Harness::of(&module, VmConfig::default(), "");
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
+    assert_eq!(harness.log()[6..], ["unset".to_owned(), path, "unset".to_owned()]);
 }

@@ -4,25 +4,27 @@ use dynvm::host::PropertyError;
 use dynvm::{CapabilityRestriction, HostProfile, VmConfig};
 
 use super::backend;
-use crate::rig::{Rig, TestStream, in_headers, parts, probe, script};
+use harness::{Harness, TestStream, in_headers, parts, probe, script};
 
-fn rig(host: HostProfile, script: &str) -> Rig {
+fn harness(host: HostProfile, script: &str) -> Harness {
     let mut config = VmConfig::default();
     config.host = host;
-    Rig::of(&probe(backend(), &[]), config, script)
+    Harness::of(&probe(backend(), &[]), config, script)
 }
 
 /// 62: a hostcall that the host lacks is `Unimplemented`, and no service hears of it.
+#[super::compiler]
 #[test]
 fn hostcalls_that_the_host_lacks() {
     let calls = ["proxy_define_metric 0 m", "proxy_set_property a b", "proxy_get_header_map_size 0"];
     let host = HostProfile::default().without(["proxy_define_metric", "proxy_set_property"]);
-    let mut rig = rig(host, &in_headers(&calls));
+    let mut harness = harness(host, &in_headers(&calls));
     let expected = ["proxy_define_metric = 12", "proxy_set_property = 12", "proxy_get_header_map_size = 0 1"];
-    assert_eq!(rig.did(TestStream::with_headers([("k", "v")])), expected);
+    assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), expected);
 }
 
 /// 63: maps that are not there.
+#[super::compiler]
 #[test]
 fn strict_header_maps() {
     let calls = [
@@ -41,16 +43,17 @@ fn strict_header_maps() {
         ]
     };
     let mut host = HostProfile::default();
-    let mut lenient = rig(host.clone(), &text);
+    let mut lenient = harness(host.clone(), &text);
     assert_eq!(lenient.log()[5..], ["proxy_get_header_map_size = 0 0", "proxy_add_header_map_value = 2"]);
     assert_eq!(lenient.did(TestStream::with_headers([("k", "v")])), expected("0 0", "2").map(|line| line.replace("pairs = 0 0", "pairs = 0 null")));
     host.strict_header_maps = true;
-    let mut strict = rig(host, &text);
+    let mut strict = harness(host, &text);
     assert_eq!(strict.log()[5..], ["proxy_get_header_map_size = 12", "proxy_add_header_map_value = 12"]);
     assert_eq!(strict.did(TestStream::with_headers([("k", "v")])), expected("2", "2"));
 }
 
 /// 64: properties of one context alone.
+#[super::compiler]
 #[test]
 fn separate_properties() {
     struct OfRoots;
@@ -68,36 +71,38 @@ fn separate_properties() {
     let mut parts = parts();
     parts.services.properties = std::rc::Rc::new(OfRoots);
     let text = in_headers(&calls) + &script("on_configure", &calls);
-    let mut rig = Rig::with(parts, &probe(backend(), &[]), config, &text).map_err(|(error, _)| error).unwrap();
-    assert_eq!(rig.log()[5..], ["proxy_get_property = 0 root", "proxy_get_property = 12"]);
+    let mut harness = Harness::with(parts, &probe(backend(), &[]), config, &text).map_err(|(error, _)| error).unwrap();
+    assert_eq!(harness.log()[5..], ["proxy_get_property = 0 root", "proxy_get_property = 12"]);
     let mut stream = TestStream::default();
     stream.properties.insert(b"plugin_name".to_vec(), b"the stream's".to_vec());
-    assert_eq!(rig.did(stream), ["proxy_get_property = 1", "proxy_get_property = 0 the%20stream's"]);
+    assert_eq!(harness.did(stream), ["proxy_get_property = 1", "proxy_get_property = 0 the%20stream's"]);
 }
 
 /// 65: no VM configuration.
+#[super::compiler]
 #[test]
 fn no_vm_configuration() {
     let calls = ["proxy_get_buffer_bytes 6 0 9", "proxy_set_buffer_bytes 6 0 0 x"];
     let mut host = HostProfile::default();
     let expected = ["proxy_get_buffer_bytes = 0 null", "proxy_set_buffer_bytes = 2"];
-    assert_eq!(rig(host.clone(), &in_headers(&calls)).did(TestStream::default()), expected);
+    assert_eq!(harness(host.clone(), &in_headers(&calls)).did(TestStream::default()), expected);
     host.no_vm_configuration = true;
     let expected = ["proxy_get_buffer_bytes = 1", "proxy_set_buffer_bytes = 1"];
-    assert_eq!(rig(host, &in_headers(&calls)).did(TestStream::default()), expected);
+    assert_eq!(harness(host, &in_headers(&calls)).did(TestStream::default()), expected);
 }
 
 /// 66: all but some functions.
+#[super::compiler]
 #[test]
 fn all_but_some_functions() {
     let mut config = VmConfig::default();
     config.capabilities = CapabilityRestriction::except(["proxy_on_log", "proxy_set_property"]);
-    let mut rig = Rig::of(&probe(backend(), &[]), config, &in_headers(&["proxy_set_property a b"]));
-    let id = rig.stream(TestStream::default());
-    rig.log();
-    rig.vm.on_request_headers(id, 0, true);
-    rig.vm.delete_stream(id);
-    let lines = rig.log();
+    let mut harness = Harness::of(&probe(backend(), &[]), config, &in_headers(&["proxy_set_property a b"]));
+    let id = harness.stream(TestStream::default());
+    harness.log();
+    harness.vm.on_request_headers(id, 0, true);
+    harness.vm.delete_stream(id);
+    let lines = harness.log();
     assert!(lines[1].contains("does not allow"), "{lines:?}");
     assert_eq!(lines[2..], ["proxy_set_property = 10", "on_done(2)", "on_delete(2)"]);
 }

@@ -6,19 +6,21 @@ use dynvm::abi::types::LogLevel;
 use dynvm::{PluginConfig, Vm, VmConfig};
 
 use super::backend;
-use crate::rig::{Rig, TestStream, did, parts, probe, script};
+use harness::{Harness, TestStream, did, parts, probe, script};
 
 /// 37, 53: levels.
+#[super::compiler]
 #[test]
 fn logging() {
-    let mut rig = Rig::new(backend(), &script("on_request_headers", &["proxy_log 0 a", "proxy_log 5 b", "proxy_log 6 c", "proxy_get_log_level"]));
+    let mut harness = Harness::new(backend(), &script("on_request_headers", &["proxy_log 0 a", "proxy_log 5 b", "proxy_log 6 c", "proxy_get_log_level"]));
     assert_eq!(
-        rig.did(TestStream::default()),
+        harness.did(TestStream::default()),
         ["[Trace] a", "proxy_log = 0", "[Critical] b", "proxy_log = 0", "proxy_log = 2", "proxy_get_log_level = 0 0"]
     );
 }
 
 /// 53: what is below the wanted level is not passed on.
+#[super::compiler]
 #[test]
 fn the_wanted_level() {
     let mut parts = parts();
@@ -31,24 +33,27 @@ fn the_wanted_level() {
 }
 
 /// 33: time is the clock's.
+#[super::compiler]
 #[test]
 fn the_clock() {
-    let mut rig = Rig::new(backend(), &script("on_request_headers", &["proxy_get_current_time_nanoseconds"]));
-    rig.clock.advance(Duration::from_nanos(42));
-    assert_eq!(rig.did(TestStream::default()), ["proxy_get_current_time_nanoseconds = 0 1704067200000000042"]);
+    let mut harness = Harness::new(backend(), &script("on_request_headers", &["proxy_get_current_time_nanoseconds"]));
+    harness.clock.advance(Duration::from_nanos(42));
+    assert_eq!(harness.did(TestStream::default()), ["proxy_get_current_time_nanoseconds = 0 1704067200000000042"]);
 }
 
 /// 52: the period is the root's, also when a stream sets it; 0 ends it.
+#[super::compiler]
 #[test]
 fn ticks() {
-    let mut rig = Rig::new(backend(), &script("on_request_headers", &["proxy_set_tick_period_milliseconds 250", "proxy_set_tick_period_milliseconds 0"]));
-    rig.did(TestStream::default());
-    assert_eq!(*rig.timers.0.borrow(), [(1, Some(Duration::from_millis(250))), (1, None)]);
-    rig.vm.on_tick(rig.root);
-    assert_eq!(rig.log(), ["on_tick(1)"]);
+    let mut harness = Harness::new(backend(), &script("on_request_headers", &["proxy_set_tick_period_milliseconds 250", "proxy_set_tick_period_milliseconds 0"]));
+    harness.did(TestStream::default());
+    assert_eq!(*harness.timers.0.borrow(), [(1, Some(Duration::from_millis(250))), (1, None)]);
+    harness.vm.on_tick(harness.root);
+    assert_eq!(harness.log(), ["on_tick(1)"]);
 }
 
 /// 29, 30, 38, 39: properties.
+#[super::compiler]
 #[test]
 fn properties() {
     let mut stream = TestStream::default();
@@ -67,6 +72,7 @@ fn properties() {
 }
 
 /// 48: shared data with cas.
+#[super::compiler]
 #[test]
 fn shared_data() {
     let calls = [
@@ -83,24 +89,26 @@ fn shared_data() {
 }
 
 /// 48: VMs of one vm_id share it, those of another do not.
+#[super::compiler]
 #[test]
 fn shared_data_is_scoped_by_vm_id() {
     let module = probe(backend(), &[]);
     let first = parts();
     let services = first.services.clone();
-    let mut writer = Rig::with(first, &module, VmConfig::with_id("a"), &script("on_request_headers", &["proxy_set_shared_data k v 0"]))
+    let mut writer = Harness::with(first, &module, VmConfig::with_id("a"), &script("on_request_headers", &["proxy_set_shared_data k v 0"]))
         .unwrap_or_else(|(error, _)| panic!("{error}"));
     writer.did(TestStream::default());
     for (id, expected) in [("a", "proxy_get_shared_data = 0 v"), ("b", "proxy_get_shared_data = 1")] {
         let mut other = parts();
         other.services.shared_data = services.shared_data.clone();
         let read = script("on_request_headers", &["proxy_get_shared_data k"]);
-        let mut reader = Rig::with(other, &module, VmConfig::with_id(id), &read).unwrap_or_else(|(error, _)| panic!("{error}"));
+        let mut reader = Harness::with(other, &module, VmConfig::with_id(id), &read).unwrap_or_else(|(error, _)| panic!("{error}"));
         assert_eq!(reader.did(TestStream::default()), [expected]);
     }
 }
 
 /// 49, 50: queues in one VM, and each element wakes the registrant.
+#[super::compiler]
 #[test]
 fn queues() {
     let calls = [
@@ -109,32 +117,33 @@ fn queues() {
         "proxy_dequeue_shared_queue queue", "proxy_dequeue_shared_queue queue", "proxy_dequeue_shared_queue queue",
         "proxy_resolve_shared_queue null nope", "proxy_enqueue_shared_queue 999 x", "proxy_dequeue_shared_queue 999",
     ];
-    let mut rig = Rig::new(backend(), &script("on_request_headers", &calls));
+    let mut harness = Harness::new(backend(), &script("on_request_headers", &calls));
     let expected = [
         "proxy_register_shared_queue = 0 1", "proxy_dequeue_shared_queue = 7", "proxy_enqueue_shared_queue = 0",
         "proxy_enqueue_shared_queue = 0", "proxy_register_shared_queue = 0 1", "proxy_resolve_shared_queue = 0",
         "proxy_dequeue_shared_queue = 0 one", "proxy_dequeue_shared_queue = 0 two", "proxy_dequeue_shared_queue = 7",
         "proxy_resolve_shared_queue = 1", "proxy_enqueue_shared_queue = 1", "proxy_dequeue_shared_queue = 1",
     ];
-    assert_eq!(rig.did(TestStream::default()), expected);
-    assert_eq!(*rig.waker.0.lock().unwrap(), [(1, 1), (1, 1)]);
-    rig.vm.on_queue_ready(rig.root, 1);
-    assert_eq!(rig.log(), ["on_queue_ready(1 1)"]);
+    assert_eq!(harness.did(TestStream::default()), expected);
+    assert_eq!(*harness.waker.0.lock().unwrap(), [(1, 1), (1, 1)]);
+    harness.vm.on_queue_ready(harness.root, 1);
+    assert_eq!(harness.log(), ["on_queue_ready(1 1)"]);
 }
 
 /// 49: across vm_ids.
+#[super::compiler]
 #[test]
 fn queues_across_vm_ids() {
     let module = probe(backend(), &[]);
     let first = parts();
     let (services, waker) = (first.services.clone(), first.waker.clone());
-    let mut consumer = Rig::with(first, &module, VmConfig::with_id("a"), &script("on_request_headers", &["proxy_register_shared_queue q"]))
+    let mut consumer = Harness::with(first, &module, VmConfig::with_id("a"), &script("on_request_headers", &["proxy_register_shared_queue q"]))
         .unwrap_or_else(|(error, _)| panic!("{error}"));
     consumer.did(TestStream::default());
     let mut other = parts();
     other.services.shared_queues = services.shared_queues.clone();
     let send = ["proxy_resolve_shared_queue null q", "proxy_resolve_shared_queue a q", "proxy_enqueue_shared_queue queue x"];
-    let mut producer = Rig::with(other, &module, VmConfig::with_id("b"), &script("on_request_headers", &send))
+    let mut producer = Harness::with(other, &module, VmConfig::with_id("b"), &script("on_request_headers", &send))
         .unwrap_or_else(|(error, _)| panic!("{error}"));
     assert_eq!(
         producer.did(TestStream::default()),
@@ -144,6 +153,7 @@ fn queues_across_vm_ids() {
 }
 
 /// 51: metrics.
+#[super::compiler]
 #[test]
 fn metrics() {
     let calls = [

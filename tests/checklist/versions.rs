@@ -5,9 +5,10 @@ use dynvm::abi::types::FilterHeadersStatus;
 use dynvm::abi::version::AbiVersion;
 
 use super::backend;
-use crate::rig::{Rig, TestStream, in_headers, probe, script};
+use harness::{Harness, TestStream, in_headers, probe, script};
 
 /// 32, 43, 55: 0.1.0 has no end_of_stream, an absent header is empty, and its own calls.
+#[super::compiler]
 #[test]
 fn version_0_1_0() {
     let module = probe(backend(), &["ABI=010"]);
@@ -15,29 +16,30 @@ fn version_0_1_0() {
     let calls = in_headers(&[
         "proxy_get_header_map_value 0 nope", "proxy_continue_request", "proxy_continue_response", "proxy_clear_route_cache", "return 1",
     ]) + &script("on_response_headers", &["return 2"]);
-    let mut rig = Rig::of(&module, VmConfig::default(), &calls);
+    let mut harness = Harness::of(&module, VmConfig::default(), &calls);
     let stream = TestStream::default();
     let asked = stream.asked.clone();
-    let id = rig.stream(stream);
-    rig.log();
-    assert_eq!(rig.vm.on_request_headers(id, 3, true), FilterHeadersStatus::StopAllIterationAndWatermark);
+    let id = harness.stream(stream);
+    harness.log();
+    assert_eq!(harness.vm.on_request_headers(id, 3, true), FilterHeadersStatus::StopAllIterationAndWatermark);
     let expected = [
         "on_request_headers(2 3)", "proxy_get_header_map_value = 0 null", "proxy_continue_request = 0", "proxy_continue_response = 0",
         "proxy_clear_route_cache = 0",
     ];
-    assert_eq!(rig.log(), expected);
+    assert_eq!(harness.log(), expected);
     assert_eq!(*asked.borrow(), ["clear route cache", "continue HttpRequest", "continue HttpResponse"]);
-    assert_eq!(rig.vm.on_response_headers(id, 1, true), FilterHeadersStatus::ContinueAndEndStream);
+    assert_eq!(harness.vm.on_response_headers(id, 1, true), FilterHeadersStatus::ContinueAndEndStream);
 }
 
 /// 56
+#[super::compiler]
 #[test]
 fn version_0_2_0() {
     let module = probe(backend(), &["ABI=020"]);
     assert_eq!(module.info().abi_version, AbiVersion::V0_2_0);
-    let mut rig = Rig::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 nope", "proxy_continue_stream 0"]));
-    let id = rig.stream(TestStream::default());
-    rig.log();
-    rig.vm.on_request_headers(id, 3, true);
-    assert_eq!(rig.log(), ["on_request_headers(2 3 1)", "proxy_get_header_map_value = 1", "proxy_continue_stream = 0"]);
+    let mut harness = Harness::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 nope", "proxy_continue_stream 0"]));
+    let id = harness.stream(TestStream::default());
+    harness.log();
+    harness.vm.on_request_headers(id, 3, true);
+    assert_eq!(harness.log(), ["on_request_headers(2 3 1)", "proxy_get_header_map_value = 1", "proxy_continue_stream = 0"]);
 }

@@ -4,21 +4,21 @@ use std::time::Duration;
 
 use dynvm::{CpuLimit, FailureKind, Module, VmConfig};
 
-use crate::compile;
-use crate::rig::{Backend, Rig, TestStream, did, in_headers, loader, loader_with};
+use harness::{Backend, Harness, TestStream, compile, did, in_headers, loader, loader_with};
 
 fn probe_with(change: impl FnOnce(&mut dynvm::WasmOptions)) -> Module {
     loader_with(|options| change(&mut options.wasm)).load_file(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap()
 }
 
 fn failing(module: &Module, call: &str) -> dynvm::Failure {
-    let mut rig = Rig::of(module, VmConfig::default(), &in_headers(&[call]));
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
-    rig.vm.failure().expect("the VM fails")
+    let mut harness = Harness::of(module, VmConfig::default(), &in_headers(&[call]));
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
+    harness.vm.failure().expect("the VM fails")
 }
 
 /// 29, 34: an address outside of the plugin's memory.
+#[needs::wasm_clang]
 #[test]
 fn invalid_addresses() {
     let calls = ["proxy_log 2 bad", "proxy_get_header_map_value 0 bad", "proxy_set_shared_data bad x 0"];
@@ -26,59 +26,64 @@ fn invalid_addresses() {
     assert_eq!(did(Backend::Wasm, TestStream::with_headers([("k", "v")]), &calls), expected);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn memory_limit() {
     let module = probe_with(|options| options.memory_limit = Some(4 << 20));
     assert_eq!(failing(&module, "grow 1000").kind, FailureKind::Limit);
-    let mut rig = Rig::of(&module, VmConfig::default(), &in_headers(&["grow 1"]));
-    assert!(rig.did(TestStream::default()).is_empty());
-    assert!(!rig.vm.has_failed());
-    assert!(rig.vm.memory_size().unwrap() <= 4 << 20);
+    let mut harness = Harness::of(&module, VmConfig::default(), &in_headers(&["grow 1"]));
+    assert!(harness.did(TestStream::default()).is_empty());
+    assert!(!harness.vm.has_failed());
+    assert!(harness.vm.memory_size().unwrap() <= 4 << 20);
     // The lower of the loader's and the VM's.
     let mut config = VmConfig::default();
     config.memory_limit = Some(2 << 20);
-    let mut rig = Rig::of(&module, config, &in_headers(&["grow 40"]));
-    let id = rig.stream(TestStream::default());
-    rig.vm.on_request_headers(id, 0, true);
-    assert_eq!(rig.vm.failure().map(|failure| failure.kind), Some(FailureKind::Limit));
+    let mut harness = Harness::of(&module, config, &in_headers(&["grow 40"]));
+    let id = harness.stream(TestStream::default());
+    harness.vm.on_request_headers(id, 0, true);
+    assert_eq!(harness.vm.failure().map(|failure| failure.kind), Some(FailureKind::Limit));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn fuel() {
     let module = probe_with(|options| options.cpu_limit = CpuLimit::Fuel(1_000_000));
     let failure = failing(&module, "spin");
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Limit, "the callback used up its fuel"));
     // Each callback has a budget of its own.
-    let mut rig = Rig::of(&module, VmConfig::default(), "");
+    let mut harness = Harness::of(&module, VmConfig::default(), "");
     for _ in 0..1000 {
-        rig.vm.on_tick(rig.root);
+        harness.vm.on_tick(harness.root);
     }
-    assert!(!rig.vm.has_failed());
+    assert!(!harness.vm.has_failed());
 }
 
+#[needs::wasm_clang]
 #[test]
 fn time() {
-    let module = probe_with(|options| options.cpu_limit = CpuLimit::Time(Duration::from_millis(20)));
+    let module = probe_with(|options| options.cpu_limit = CpuLimit::Time(Duration::from_millis(300)));
     let failure = failing(&module, "spin");
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Limit, "the callback ran longer than it may"));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn pooled() {
     let module = probe_with(|options| {
         options.pooled_vms = Some(4);
         options.memory_limit = Some(16 << 20);
     });
-    let mut rigs: Vec<Rig> = (0..4).map(|_| Rig::of(&module, VmConfig::default(), "")).collect();
-    for rig in &mut rigs {
-        assert!(rig.did(TestStream::default()).is_empty());
+    let mut rigs: Vec<Harness> = (0..4).map(|_| Harness::of(&module, VmConfig::default(), "")).collect();
+    for harness in &mut rigs {
+        assert!(harness.did(TestStream::default()).is_empty());
     }
-    assert!(Rig::with(crate::rig::parts(), &module, VmConfig::default(), "").is_err(), "no more than four");
+    assert!(Harness::with(harness::parts(), &module, VmConfig::default(), "").is_err(), "no more than four");
     rigs.pop();
-    Rig::of(&module, VmConfig::default(), "");
+    Harness::of(&module, VmConfig::default(), "");
 }
 
 /// Compiled code is taken from the cache; what is damaged there is compiled again.
+#[needs::wasm_clang]
 #[test]
 fn cache() {
     let dir = tempfile::tempdir().unwrap();
@@ -90,14 +95,14 @@ fn cache() {
     let first = entries();
     assert_eq!(first.len(), 1, "one entry");
     let written = first[0].metadata().unwrap().modified().unwrap();
-    let mut rig = Rig::of(&load(), VmConfig::default(), "");
-    assert!(rig.did(TestStream::default()).is_empty());
+    let mut harness = Harness::of(&load(), VmConfig::default(), "");
+    assert!(harness.did(TestStream::default()).is_empty());
     assert_eq!(entries()[0].metadata().unwrap().modified().unwrap(), written, "taken, not made again");
     // In a file of its own: the entry is mapped, and what is mapped must not change.
     std::fs::remove_file(first[0].path()).unwrap();
     std::fs::write(first[0].path(), b"not compiled code").unwrap();
-    let mut rig = Rig::of(&load(), VmConfig::default(), "");
-    assert!(rig.did(TestStream::default()).is_empty());
+    let mut harness = Harness::of(&load(), VmConfig::default(), "");
+    assert!(harness.did(TestStream::default()).is_empty());
     // Another configuration is another entry.
     probe_with(|options| {
         options.cache_dir = Some(path.clone());
@@ -150,8 +155,8 @@ fn wasi() {
     let module = loader().load_bytes("wasi.wat", text.as_bytes()).unwrap();
     let mut config = VmConfig::default();
     config.environment.insert("A".to_owned(), "b".to_owned());
-    let mut rig = Rig::of(&module, config, "");
-    rig.vm.on_tick(rig.root);
+    let mut harness = Harness::of(&module, config, "");
+    harness.vm.on_tick(harness.root);
     let expected = [
         "hello you",
         "00",
@@ -175,14 +180,14 @@ fn wasi() {
         "44",
         "52",
     ];
-    assert_eq!(rig.log(), expected, "{:?}", rig.vm.failure());
+    assert_eq!(harness.log(), expected, "{:?}", harness.vm.failure());
 
     let mut config = VmConfig::default();
     config.capabilities = dynvm::CapabilityRestriction::only(["proxy_log", "proxy_on_tick"]);
-    let mut rig = Rig::of(&module, config, "");
-    rig.vm.on_tick(rig.root);
+    let mut harness = Harness::of(&module, config, "");
+    harness.vm.on_tick(harness.root);
     assert_eq!(
-        rig.log()[..2],
+        harness.log()[..2],
         ["[Error] the plugin called fd_write, which its capability restriction does not allow", "76"]
     );
 }
@@ -197,11 +202,11 @@ fn proc_exit() {
         )
     };
     let load = |text: String| loader().load_bytes("exit.wat", text.as_bytes()).unwrap();
-    let mut rig =
-        Rig::of(&load(text("(call $exit (i32.const 0))", "(call $exit (i32.const 3))")), VmConfig::default(), "");
-    rig.vm.on_tick(rig.root);
-    let failure = rig.vm.failure().unwrap();
+    let mut harness =
+        Harness::of(&load(text("(call $exit (i32.const 0))", "(call $exit (i32.const 3))")), VmConfig::default(), "");
+    harness.vm.on_tick(harness.root);
+    let failure = harness.vm.failure().unwrap();
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Exit, "the plugin called proc_exit(3)"));
     let module = load(text("(call $exit (i32.const 1))", ""));
-    assert!(Rig::with(crate::rig::parts(), &module, VmConfig::default(), "").is_err());
+    assert!(Harness::with(harness::parts(), &module, VmConfig::default(), "").is_err());
 }

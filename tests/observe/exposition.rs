@@ -8,8 +8,8 @@ use dynvm::observe::{Observer, prometheus};
 use dynvm::{PluginConfig, Vm, VmConfig};
 
 use crate::page::{Family, parse};
-use crate::rig::{TestStream, in_headers, probe};
 use crate::{BACKENDS, kind, observed, plugin, services};
+use harness::{TestStream, in_headers, probe};
 
 /// The value of the one sample that has these labels, among others.
 fn value(families: &BTreeMap<String, Family>, family: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
@@ -22,14 +22,15 @@ fn value(families: &BTreeMap<String, Family>, family: &str, name: &str, labels: 
     found[0]
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_page_has_what_was_seen() {
     let observer = Observer::new();
     for backend in BACKENDS {
-        let mut rig = observed(&observer, &probe(backend, &[]), &in_headers(&["trap_at 3"]));
+        let mut harness = observed(&observer, &probe(backend, &[]), &in_headers(&["trap_at 3"]));
         for _ in 0..3 {
-            let id = rig.stream(TestStream::default());
-            rig.vm.on_request_headers(id, 0, true);
+            let id = harness.stream(TestStream::default());
+            harness.vm.on_request_headers(id, 0, true);
         }
         let page = parse(&observer.prometheus());
         let backend_label = ("backend", kind(backend).name());
@@ -39,7 +40,7 @@ fn a_page_has_what_was_seen() {
         assert_eq!(get("dynvm_plugin_starts_total", &[("plugin", "probe"), ("result", "started")]), 1.0);
         assert_eq!(get("dynvm_vm_failures_total", &[("plugin", "probe"), ("kind", "trap")]), 1.0);
         assert_eq!(get("dynvm_vm_failures_total", &[("plugin", "probe"), ("kind", "exit")]), 0.0);
-        let module = rig.vm.module().clone();
+        let module = harness.vm.module().clone();
         assert_eq!(get("dynvm_vms", &[("module", module.name()), ("state", "failed")]), 1.0);
         assert_eq!(get("dynvm_vms_created_total", &[("module", module.name())]), 1.0);
         let size = module.info().size.to_string();
@@ -67,6 +68,7 @@ fn an_observer_that_saw_nothing_has_a_page() {
     assert!(!families.is_empty() && families.values().all(|family| family.samples.is_empty()));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn names_of_any_kind_come_back() {
     for backend in BACKENDS {
@@ -81,6 +83,7 @@ fn names_of_any_kind_come_back() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn metrics_of_plugins_keep_their_names() {
     for backend in BACKENDS {

@@ -5,31 +5,32 @@ use std::time::Duration;
 use dynvm::observe::{Observer, PluginStarts, Reloads};
 use dynvm::{CpuLimit, FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
 
-use crate::rig::{Backend, TestStream, in_headers, loader_with, probe, script};
-use crate::{BACKENDS, compile, observed, plugin, services};
+use crate::{BACKENDS, observed, plugin, services};
+use harness::{Backend, TestStream, compile, in_headers, loader_with, probe, script};
 
 /// Fails a VM with a script, and gives what was counted.
 fn failing(backend: Backend, module: &Module, calls: &[&str]) -> Vec<(FailureKind, u64)> {
     let observer = Observer::new();
-    let mut rig = observed(&observer, module, &in_headers(calls));
-    let id = rig.stream(TestStream::with_headers([("k", "v")]));
-    rig.vm.on_request_headers(id, 0, true);
+    let mut harness = observed(&observer, module, &in_headers(calls));
+    let id = harness.stream(TestStream::with_headers([("k", "v")]));
+    harness.vm.on_request_headers(id, 0, true);
     // A failed VM runs nothing more, and fails once.
-    rig.vm.on_request_headers(id, 0, true);
+    harness.vm.on_request_headers(id, 0, true);
     assert_eq!(
-        rig.vm.failure().map(|failure| failure.kind),
+        harness.vm.failure().map(|failure| failure.kind),
         plugin(&observer, "probe", backend).failures.first().map(|f| f.0)
     );
     let (seen, module) = (plugin(&observer, "probe", backend), observer.snapshot().modules.remove(0));
     assert_eq!((seen.running, seen.failed, module.vms_running, module.vms_failed), (0, 1, 0, 1));
     let headers = seen.callbacks.iter().filter(|seen| seen.callback.describe().name == "proxy_on_request_headers");
     assert_eq!(headers.map(|seen| seen.time.count()).sum::<u64>(), 1, "the callback that failed counts");
-    drop(rig);
+    drop(harness);
     let after = plugin(&observer, "probe", backend);
     assert_eq!((after.failed, &after.failures), (0, &seen.failures), "counted for good");
     after.failures
 }
 
+#[needs::wasm_clang]
 #[test]
 fn failures_are_counted_by_kind() {
     let reads = "proxy_get_header_map_value 0 k";
@@ -41,7 +42,7 @@ fn failures_are_counted_by_kind() {
     let limited = loader_with(|options| options.wasm.cpu_limit = CpuLimit::Fuel(1_000_000));
     let limited = limited.load_file(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap();
     assert_eq!(failing(Backend::Wasm, &limited, &["spin"]), [(FailureKind::Limit, 1)]);
-    let aborts = crate::rig::loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
+    let aborts = harness::loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
     assert_eq!(failing(Backend::Native, &aborts, &[]), [(FailureKind::Exit, 1)]);
 }
 
@@ -52,22 +53,24 @@ fn kinds_have_names_of_their_own() {
 }
 
 /// Of two plugins in a VM, the one in whose callback it failed.
+#[needs::wasm_clang]
 #[test]
 fn a_failure_is_the_failing_plugins() {
     for backend in BACKENDS {
         let observer = Observer::new();
         // The probe has one script for both: the one of the plugin that was started last.
-        let mut rig = observed(&observer, &probe(backend, &[]), "");
+        let mut harness = observed(&observer, &probe(backend, &[]), "");
         let config = PluginConfig::named("second").configuration(script("on_tick", &["trap"]));
-        let second = rig.vm.start_plugin(config).unwrap();
-        rig.vm.on_tick(second);
-        assert!(rig.vm.has_failed());
+        let second = harness.vm.start_plugin(config).unwrap();
+        harness.vm.on_tick(second);
+        assert!(harness.vm.has_failed());
         assert!(plugin(&observer, "probe", backend).failures.is_empty());
         assert_eq!(plugin(&observer, "second", backend).failures, [(FailureKind::Trap, 1)]);
         assert_eq!(plugin(&observer, "probe", backend).failed, 1, "but neither is served any more");
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn starts_that_fail() {
     for backend in BACKENDS {
@@ -96,6 +99,7 @@ fn starts_that_fail() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn replacements_are_counted() {
     for backend in BACKENDS {

@@ -1,15 +1,9 @@
-//! What an observer counts, what Prometheus gets to read, and what `tracing` is told.
+//! What an observer counts, and what Prometheus gets to read.
 
-#[path = "../checklist/compile.rs"]
-mod compile;
 mod counts;
-mod events;
 mod exposition;
 mod failures;
 mod page;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "../checklist/rig.rs"]
-mod rig;
 mod threads;
 
 use std::sync::Arc;
@@ -17,7 +11,7 @@ use std::sync::Arc;
 use dynvm::host::Services;
 use dynvm::observe::{Observer, PluginSnapshot};
 use dynvm::{BackendKind, Module, VmConfig};
-use rig::{Backend, Rig, parts};
+use harness::{Backend, Harness, parts};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
 
@@ -36,10 +30,10 @@ fn services(observer: &Arc<Observer>) -> Services {
 }
 
 /// A module in a VM that is observed, with the plugin `probe` started.
-fn observed(observer: &Arc<Observer>, module: &Module, script: &str) -> Rig {
+fn observed(observer: &Arc<Observer>, module: &Module, script: &str) -> Harness {
     let mut parts = parts();
     parts.services.observer = Some(observer.clone());
-    Rig::with(parts, module, VmConfig::default(), script).unwrap_or_else(|(error, _)| panic!("{error}"))
+    Harness::with(parts, module, VmConfig::default(), script).unwrap_or_else(|(error, _)| panic!("{error}"))
 }
 
 /// What was seen of a plugin.

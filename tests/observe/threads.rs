@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use dynvm::observe::Observer;
 
-use crate::rig::probe;
 use crate::{BACKENDS, counts, observed, plugin};
+use harness::probe;
 
 const THREADS: u64 = 4;
 const VMS: u64 = 8;
 const TICKS: u64 = 500;
 
+#[needs::wasm_clang]
 #[test]
 fn nothing_is_lost_and_nothing_goes_backwards() {
     for backend in BACKENDS {
@@ -24,8 +25,8 @@ fn nothing_is_lost_and_nothing_goes_backwards() {
                     scope.spawn(|| {
                         // VMs come and go, so that totals are taken over while others count.
                         for _ in 0..VMS {
-                            let mut rig = observed(&observer, &module, "");
-                            (0..TICKS).for_each(|_| rig.vm.on_tick(rig.root));
+                            let mut harness = observed(&observer, &module, "");
+                            (0..TICKS).for_each(|_| harness.vm.on_tick(harness.root));
                         }
                     })
                 })

@@ -136,11 +136,11 @@ void bad_pointers() {
   if (how == "overflow") overflow(0);
   if (how == "smash") smash();
   if (how == "busy") {
-    busy(400);
+    busy(1000);
     log("done at last");
   }
   if (how == "spin") spin();
-  if (how == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  if (how == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(1000));
   if (how == "bad pointers") bad_pointers();
   if (how == "hoard") {
     std::vector<std::string> hoard;

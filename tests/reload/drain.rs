@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::rig::Backend;
 use crate::stage::{Stage, version};
+use harness::Backend;
 
 fn waiting(backend: Backend, timeout: Duration) -> Stage {
     let mut stage = Stage::with(&version(backend, "one", &["WAITS"]), |config| config.drain_timeout(timeout));
@@ -16,6 +16,7 @@ fn waiting(backend: Backend, timeout: Duration) -> Stage {
     stage
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_version_is_kept_until_its_proxy_done() {
     for backend in [Backend::Native, Backend::Wasm] {
@@ -34,6 +35,7 @@ fn a_version_is_kept_until_its_proxy_done() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_version_is_ended_when_its_time_is_over() {
     for backend in [Backend::Native, Backend::Wasm] {

@@ -10,9 +10,8 @@ use dynvm::host::{Properties, PropertyError, PropertyPath};
 use dynvm::{FailurePolicy, PluginConfig};
 use dynvm_rollout::deploy::Deployment;
 
-use crate::compile;
-use crate::rig::{Backend, in_headers, loader, parts};
 use crate::stage::{answer, begin, config, retained, version};
+use harness::{Backend, compile, in_headers, loader, parts};
 
 /// Has the property `ready`, or not.
 struct Ready(Rc<Cell<bool>>);
@@ -27,6 +26,7 @@ impl Properties for Ready {
 }
 
 /// A version that the canary accepts, but that does not start on a worker's thread: the old one serves on, and it is tried again.
+#[needs::wasm_clang]
 #[test]
 fn a_version_that_does_not_start_on_one_thread() {
     for backend in [Backend::Native, Backend::Wasm] {
@@ -83,6 +83,7 @@ fn a_version_that_does_not_start_on_one_thread() {
 }
 
 /// A VM that fails is replaced by one of the same version; what it had is not mistaken for what the new one has.
+#[needs::wasm_clang]
 #[test]
 fn a_failed_vm_is_replaced_within_its_version() {
     for backend in [Backend::Native, Backend::Wasm] {
@@ -114,6 +115,7 @@ fn a_failed_vm_is_replaced_within_its_version() {
 }
 
 /// A reload also ends the failure of a version whose policy is to stay failed.
+#[needs::wasm_clang]
 #[test]
 fn a_reload_replaces_a_failed_version() {
     for backend in [Backend::Native, Backend::Wasm] {

@@ -5,8 +5,8 @@ use std::path::Path;
 use dynvm::abi::types::LogLevel;
 use dynvm_rollout::deploy::{DeployError, Deployment};
 
-use crate::rig::{Backend, loader};
 use crate::stage::{Stage, config, overwrite, rename_over, version};
+use harness::{Backend, loader};
 
 /// Reloads what is bad, with a stream under way; says what the error has to contain.
 #[track_caller]
@@ -29,6 +29,7 @@ fn refused(stage: &mut Stage, put: impl FnOnce(&Path), expected: &str) {
     assert!(logged.iter().any(|(level, text)| *level == LogLevel::Error && text.contains(&message)), "{logged:?}");
 }
 
+#[needs::wasm_clang]
 #[test]
 fn bad_versions_do_not_displace_a_good_one() {
     for backend in [Backend::Native, Backend::Wasm] {
@@ -63,6 +64,7 @@ fn bad_versions_do_not_displace_a_good_one() {
 }
 
 /// A path that did not work is not the one that is read again.
+#[needs::wasm_clang]
 #[test]
 fn a_refused_path_is_forgotten() {
     let stage = Stage::new(&version(Backend::Wasm, "good", &[]));
@@ -70,6 +72,7 @@ fn a_refused_path_is_forgotten() {
     assert_eq!(stage.deployment.reload().unwrap(), 2);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn native_code_has_to_be_allowed_for_a_reload_too() {
     let loader = dynvm::Loader::new().unwrap();
@@ -79,6 +82,7 @@ fn native_code_has_to_be_allowed_for_a_reload_too() {
     assert_eq!(deployment.version(), 1);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_first_version_has_to_be_good() {
     let deploy = |path: &Path| Deployment::new(loader(), path, config(&Default::default())).map(|_| ()).unwrap_err();

@@ -8,8 +8,7 @@ use dynvm::host::{HeaderMap as _, Headers, MemoryLog, Services};
 use dynvm::{PluginConfig, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, DeploymentStatus, StreamRef, Worker};
 
-use crate::compile;
-use crate::rig::{Backend, TestStream, loader, parts};
+use harness::{Backend, TestStream, compile, loader, parts};
 
 /// A version of `version.c`.
 pub fn version(backend: Backend, name: &str, defines: &[&str]) -> PathBuf {

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use dynvm::{ArtifactKind, PluginConfig};
 use dynvm_rollout::deploy::{DeployError, Deployment, Source};
 
-use crate::compile;
-use crate::rig::{Backend, loader, parts, script};
 use crate::stage::{Stage, begin, config, overwrite, rename_over, version};
+use harness::{Backend, compile, loader, parts, script};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
 
+#[needs::wasm_clang]
 #[test]
 fn streams_finish_on_the_version_on_which_they_began() {
     for backend in BACKENDS {
@@ -41,6 +41,7 @@ fn streams_finish_on_the_version_on_which_they_began() {
 }
 
 /// Several versions may have streams at once.
+#[needs::wasm_clang]
 #[test]
 fn every_version_with_streams_is_retained() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));
@@ -65,6 +66,7 @@ fn every_version_with_streams_is_retained() {
     assert_eq!(stage.retained(), [(4, 1, 0)]);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn files_that_are_renamed_over() {
     for backend in BACKENDS {
@@ -85,6 +87,7 @@ fn files_that_are_overwritten_while_they_run() {
     assert_eq!((stage.request(stream), stage.serve()), ("one".to_owned(), "one".to_owned()));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn native_to_wasm_and_back() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));
@@ -143,6 +146,7 @@ fn configurations_are_versions_too() {
     assert!(said("second"));
 }
 
+#[needs::wasm_clang]
 #[test]
 fn versions_from_memory() {
     let bytes = |name: &str| std::fs::read(version(Backend::Wasm, name, &[])).unwrap();

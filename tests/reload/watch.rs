@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use dynvm_rollout::deploy::{Deployment, DeploymentStatus};
 
-use crate::rig::{Backend, loader};
 use crate::stage::{Stage, config, overwrite, rename_over, version};
+use harness::{Backend, loader};
 
 const DEBOUNCE: Duration = Duration::from_millis(200);
 
@@ -28,6 +28,7 @@ fn eventually(deployment: &Deployment, what: impl Fn(&DeploymentStatus) -> bool)
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn overwritten_in_place_and_renamed_over() {
     let mut stage = stage(&version(Backend::Native, "one", &[]));
@@ -152,6 +153,7 @@ fn directories_that_are_made_again() {
     eventually(&deployment, |status| status.current.number == 4);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn versions_from_memory_cannot_be_watched() {
     let bytes = std::fs::read(version(Backend::Wasm, "one", &[])).unwrap();

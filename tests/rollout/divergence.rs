@@ -7,11 +7,12 @@ use dynvm::host::{Headers, HttpCallResponse};
 use dynvm::observe::Observer;
 use dynvm_rollout::rollout::{Arm, Aspect, RolloutConfig};
 
-use crate::rig::TestStream;
 use crate::{BOTH, Two, headers};
+use harness::TestStream;
 
 const HEADER: &str = "on_request_headers|proxy_add_header_map_value 0 x-plugin one\n";
 
+#[needs::wasm_clang]
 #[test]
 fn two_that_do_the_same_are_the_same() {
     let script = format!(
@@ -29,6 +30,7 @@ fn two_that_do_the_same_are_the_same() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_difference_is_found_in_its_aspect_and_the_answer_is_the_stable_ones() {
     let cases = [
@@ -55,6 +57,7 @@ fn a_difference_is_found_in_its_aspect_and_the_answer_is_the_stable_ones() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn the_first_divergences_have_details() {
     for arms in BOTH {
@@ -81,6 +84,7 @@ fn the_first_divergences_have_details() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn answers_to_calls_reach_the_shadow_of_the_call_that_matches() {
     let call = |upstream: &str| {
@@ -113,6 +117,7 @@ fn answers_to_calls_reach_the_shadow_of_the_call_that_matches() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn prometheus_has_the_numbers() {
     let observer = Observer::new();

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use dynvm_rollout::rollout::{Aspect, RolloutConfig};
 
-use crate::rig::{Backend, TestStream};
 use crate::{BOTH, Two};
+use harness::{Backend, TestStream};
 
+#[needs::wasm_clang]
 #[test]
 fn a_shadow_that_crashes_is_counted_and_replaced() {
     for arms in BOTH {
@@ -24,11 +25,12 @@ fn a_shadow_that_crashes_is_counted_and_replaced() {
 }
 
 /// While the shadow spins, streams go on, and those that find no room in the queue are dropped. The budget ends the spinning.
+#[needs::wasm_clang]
 #[test]
 fn a_shadow_that_hangs_holds_up_nobody() {
     let mut config = RolloutConfig::default();
     config.queue = 1;
-    config.callback_limit = Duration::from_millis(300);
+    config.callback_limit = Duration::from_millis(800);
     let mut two = Two::with([Backend::Wasm, Backend::Native], ["", "on_request_headers|spin"], config);
     for _ in 0..10 {
         two.request();
@@ -40,6 +42,7 @@ fn a_shadow_that_hangs_holds_up_nobody() {
     assert_eq!(seen.shadow.vm_failures, seen.shadow.diverged);
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_stream_that_is_too_large_is_not_compared() {
     for arms in BOTH {
@@ -56,6 +59,7 @@ fn a_stream_that_is_too_large_is_not_compared() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_stream_whose_own_vm_fails_is_not_compared() {
     for arms in BOTH {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use dynvm_rollout::rollout::Aspect;
 
-use crate::rig::{TestStream, lines};
 use crate::{BOTH, Two};
+use harness::{TestStream, lines};
 
+#[needs::wasm_clang]
 #[test]
 fn effects_happen_once() {
     let script = "on_configure|proxy_define_metric 0 hits\non_request_headers|proxy_increment_metric 4 1\n\
@@ -34,6 +35,7 @@ fn effects_happen_once() {
 }
 
 /// The world moves on before the shadow runs; the shadow sees what was.
+#[needs::wasm_clang]
 #[test]
 fn reads_are_answered_as_they_were() {
     let script = "on_request_headers|proxy_get_shared_data key\non_request_headers|proxy_get_current_time_nanoseconds\n\
@@ -60,6 +62,7 @@ fn reads_are_answered_as_they_were() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_read_that_was_not_made_has_no_answer() {
     for arms in BOTH {

@@ -1,14 +1,9 @@
 //! Two builds of a plugin side by side: who answers, what the shadow sees, what is counted, and that it harms nobody.
 
-#[path = "../checklist/compile.rs"]
-mod compile;
 mod divergence;
 mod failure;
 mod isolation;
 mod reload;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "../checklist/rig.rs"]
-mod rig;
 mod split;
 
 use std::cell::RefCell;
@@ -21,7 +16,7 @@ use dynvm::host::{Headers, NoLog};
 use dynvm::{PluginConfig, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
 use dynvm_rollout::rollout::{Aspect, Rollout, RolloutConfig, RolloutSnapshot, RolloutStream, RolloutWorker, Share};
-use rig::{Backend, Parts, TestStream, loader, parts};
+use harness::{Backend, Parts, TestStream, compile, loader, parts};
 
 /// Both ways round: who answers, and who is the shadow.
 const BOTH: [[Backend; 2]; 2] = [[Backend::Native, Backend::Wasm], [Backend::Wasm, Backend::Native]];

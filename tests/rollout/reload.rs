@@ -3,9 +3,10 @@
 use dynvm::PluginConfig;
 use dynvm_rollout::rollout::{Arm, Aspect};
 
-use crate::rig::TestStream;
 use crate::{BOTH, Two};
+use harness::TestStream;
 
+#[needs::wasm_clang]
 #[test]
 fn the_shadow_follows_its_deployment() {
     for arms in BOTH {
@@ -21,6 +22,7 @@ fn the_shadow_follows_its_deployment() {
 }
 
 /// A stream that began on an old version ends on it, and is compared with what it did there.
+#[needs::wasm_clang]
 #[test]
 fn a_stream_that_outlives_its_version_is_compared() {
     for arms in BOTH {

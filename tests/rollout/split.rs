@@ -2,8 +2,8 @@
 
 use dynvm_rollout::rollout::{Arm, RolloutStream, Share};
 
-use crate::rig::TestStream;
 use crate::{BOTH, Two, headers};
+use harness::TestStream;
 
 fn scripts() -> [&'static str; 2] {
     [
@@ -17,6 +17,7 @@ fn keyed(two: &mut Two, key: u32) -> RolloutStream {
     two.worker.create_stream(Some(&key.to_le_bytes()), stream).unwrap()
 }
 
+#[needs::wasm_clang]
 #[test]
 fn the_arm_that_was_chosen_answers() {
     for arms in BOTH {
@@ -35,6 +36,7 @@ fn the_arm_that_was_chosen_answers() {
 }
 
 /// The share may change while streams run: they stay where they are, and no key that was the candidate's is taken from it.
+#[needs::wasm_clang]
 #[test]
 fn shares_grow_while_streams_run() {
     let mut two = Two::new(BOTH[0], scripts());
@@ -56,6 +58,7 @@ fn shares_grow_while_streams_run() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn without_a_key_chance_decides() {
     let mut two = Two::new(BOTH[0], scripts());
@@ -69,6 +72,7 @@ fn without_a_key_chance_decides() {
 }
 
 /// Where the candidate answers, the stable one is the shadow.
+#[needs::wasm_clang]
 #[test]
 fn each_is_the_others_shadow() {
     for arms in BOTH {

@@ -20,6 +20,7 @@ const TESTS: &str = "test { name: 'plain' request_headers {} }
       response_headers { input { header { key: 'x' value: 'y' } } } }
     test { name: 'two' benchmark: true }";
 
+#[super::compiler]
 #[test]
 fn lifecycles_once_and_a_row_for_each() {
     let case = Case::new(backend(), &[], TESTS);
@@ -35,7 +36,7 @@ fn lifecycles_once_and_a_row_for_each() {
         assert!(figures.times.rounds > 0 && figures.times.min_ns <= figures.times.median_ns, "{figures:?}");
         assert!(figures.artifact_bytes > 0 && figures.log_bytes > 0, "{figures:?}");
         // Natively it is that of the heap, and the probe has one of its own.
-        assert_eq!(figures.memory.is_some(), backend() == crate::rig::Backend::Wasm, "{figures:?}");
+        assert_eq!(figures.memory.is_some(), backend() == harness::Backend::Wasm, "{figures:?}");
         assert_eq!(bench.ratio(), None, "there is one build");
     }
     assert_eq!(benches(&case, "*two").len(), 1);
@@ -43,6 +44,7 @@ fn lifecycles_once_and_a_row_for_each() {
 }
 
 /// The stream ends with the last chunk of all parts.
+#[super::compiler]
 #[test]
 fn chunks_of_all_parts_in_one() {
     // At the end of a body the script of a part that is not the last would have run.
@@ -55,6 +57,7 @@ fn chunks_of_all_parts_in_one() {
 }
 
 /// Other streams live meanwhile; they hold memory that the plugin does not give back.
+#[super::compiler]
 #[test]
 fn streams_in_the_background() {
     let case = Case::new(backend(), &[], &format!("env {{ num_additional_streams: 20 additional_stream_advance_rate: 7 }} {TESTS}"));
@@ -80,6 +83,7 @@ fn streams_in_the_background() {
 }
 
 /// Times are not cut: what takes long is told as such.
+#[super::compiler]
 #[test]
 fn long_rounds() {
     // Some 10,000 calls of the host's take longer than a nanosecond each.
@@ -93,6 +97,7 @@ fn long_rounds() {
 }
 
 /// A benchmark that cannot be run says why, and the others are run.
+#[super::compiler]
 #[test]
 fn failures() {
     let script = ["on_request_headers|trap"];

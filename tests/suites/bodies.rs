@@ -4,6 +4,7 @@ use super::backend;
 use crate::suite::{Case, fails, logged, passes, result};
 
 /// Every part ends the stream; a part of several chunks with its last. Each callback sees its own chunk, whatever came back before.
+#[super::compiler]
 #[test]
 fn chunks() {
     let script = ["on_request_body|proxy_get_buffer_bytes 0 0 99", "on_request_body|return 1"];
@@ -29,6 +30,7 @@ fn chunks() {
     assert_eq!(run("chunk_size: 3 request_body {}"), ["on_request_body(2 0 1)", "proxy_get_buffer_bytes = 0 null"]);
 }
 
+#[super::compiler]
 #[test]
 fn plans_that_cannot_be() {
     let body = "request_body { input { content: 'abc' } }";
@@ -44,6 +46,7 @@ fn plans_that_cannot_be() {
 }
 
 /// Reading clamps; writing inserts, appends, replaces; what comes out is all chunks as they were left.
+#[super::compiler]
 #[test]
 fn buffers() {
     let result = result(
@@ -84,6 +87,7 @@ fn buffers() {
 }
 
 /// A body's callback has no headers, no answer and no local response to expect.
+#[super::compiler]
 #[test]
 fn expectations() {
     let expect = |expect: &str| format!("request_body {{ input {{ content: 'x' }} result {{ {expect} }} }}");
@@ -96,6 +100,7 @@ fn expectations() {
 }
 
 /// An expected body in a file.
+#[super::compiler]
 #[test]
 fn a_file() {
     let text = "test { name: 't' request_body { input { file: 'in' } result { body { file: 'out' } } } }";
@@ -105,6 +110,7 @@ fn a_file() {
 }
 
 /// The plugin's configuration can be read everywhere and written nowhere; there is none of the VM.
+#[super::compiler]
 #[test]
 fn configurations() {
     let script = [

@@ -11,6 +11,7 @@ fn request(script: &[&str], input: &str) -> dynvm_suite::TestResult {
 }
 
 /// One line for a name: joined, sorted, spelled as it was first. No pseudo-header is added; the stream never ends with the headers.
+#[super::compiler]
 #[test]
 fn lines_are_joined_and_sorted() {
     let result = request(&["on_request_headers|proxy_get_header_map_size 0"], INPUT);
@@ -24,6 +25,7 @@ fn lines_are_joined_and_sorted() {
 }
 
 /// HTTP/1 text brings pseudo-headers along, and names in lower case.
+#[super::compiler]
 #[test]
 fn http1_text() {
     let result = request(&[], r#"content: "GET /a HTTP/1.1\nHost: h\nX-Y: z\n\nbody" header { key: "not" value: "used" }"#);
@@ -38,6 +40,7 @@ fn http1_text() {
 }
 
 /// From a file beside the suite's.
+#[super::compiler]
 #[test]
 fn a_file() {
     let text = r#"test { name: "t" request_headers { input { file: "request.data" content: "no" }
@@ -49,6 +52,7 @@ fn a_file() {
 }
 
 /// Reading and writing: without case, joined, replaced, removed without having been there, all at once.
+#[super::compiler]
 #[test]
 fn what_plugins_change() {
     let result = request(
@@ -89,6 +93,7 @@ fn what_plugins_change() {
 }
 
 /// Only the map of the callback that runs is there.
+#[super::compiler]
 #[test]
 fn maps_of_other_callbacks() {
     let result = result(
@@ -118,6 +123,7 @@ fn maps_of_other_callbacks() {
     assert_eq!(response[1..], ["proxy_get_header_map_pairs = 2".to_owned(), size("0 1"), size("2"), size("2")]);
 }
 
+#[super::compiler]
 #[test]
 fn expectations() {
     let expect = |result: &str| {

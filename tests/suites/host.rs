@@ -4,6 +4,7 @@ use super::backend;
 use crate::suite::{Case, logged, result};
 
 /// A stream has the test's properties and no others; the path's empty segments do not count. A root has only the id that the C++ SDK reads.
+#[super::compiler]
 #[test]
 fn properties() {
     let result = result(
@@ -32,6 +33,7 @@ fn properties() {
 }
 
 /// The clock stands still, at the time that is given, else just after the beginning.
+#[super::compiler]
 #[test]
 fn the_clock() {
     let script = ["on_request_headers|proxy_get_current_time_nanoseconds", "on_request_headers|proxy_get_current_time_nanoseconds"];
@@ -43,6 +45,7 @@ fn the_clock() {
 }
 
 /// No calls, no metrics, no way to go on or to close; ticks are set and never come; the level that plugins are told is the lowest.
+#[super::compiler]
 #[test]
 fn what_the_host_does_not_have() {
     let script = [
@@ -70,6 +73,7 @@ fn what_the_host_does_not_have() {
 }
 
 /// Shared data outlives a test, and is found by the next.
+#[super::compiler]
 #[test]
 fn shared_data() {
     let script = ["on_request_headers|proxy_get_shared_data k", "on_request_headers|proxy_set_shared_data k v 0"];

@@ -4,6 +4,7 @@ use super::backend;
 use crate::suite::{Case, fails, logged, result};
 
 /// All callbacks, in a fixed order, whatever the suite's; those without an invocation are not made; `on_log` never is.
+#[super::compiler]
 #[test]
 fn the_order_of_callbacks() {
     let text = "test { name: 't' response_body {} request_body {} response_headers {} request_headers {} }";
@@ -34,6 +35,7 @@ fn the_order_of_callbacks() {
 }
 
 /// Each test has a VM of its own.
+#[super::compiler]
 #[test]
 fn a_new_vm_for_each_test() {
     // The probe counts in a static variable, and traps at the second time.
@@ -45,6 +47,7 @@ fn a_new_vm_for_each_test() {
 }
 
 /// A plugin that refuses to start.
+#[super::compiler]
 #[test]
 fn false_from_a_start_callback() {
     fails(backend(), &["on_vm_start|return 0"], "request_headers {}", "[plugin_init] Plugin.start failed");
@@ -59,6 +62,7 @@ fn logged_end(observed: &[dynvm_suite::Observed]) -> usize {
 }
 
 /// A crash ends the test, with what was logged before it; a mismatch does not.
+#[super::compiler]
 #[test]
 fn failures() {
     for (callback, phase) in [
@@ -92,11 +96,12 @@ fn failures() {
 }
 
 /// The environment's files are looked for where the command runs; without them nothing does.
+#[super::compiler]
 #[test]
 fn files_of_the_environment() {
     let case = Case::new(backend(), &[], "test { name: 't' }");
     let mut suite = case.suite().clone();
-    let module = || crate::rig::probe(backend(), &[]);
+    let module = || harness::probe(backend(), &[]);
     suite.env.config = Some("no/such/file".into());
     let error = dynvm_suite::Runner::new(&suite, module()).err().unwrap().to_string();
     assert!(error.contains("no/such/file: cannot be read"), "{error}");

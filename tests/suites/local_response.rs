@@ -11,6 +11,7 @@ fn send(callback: &str) -> String {
 }
 
 /// The map is that of the response from the call on; of a name given twice the second value counts; no `:status` is there.
+#[super::compiler]
 #[test]
 fn in_headers() {
     let send = send("on_request_headers");
@@ -30,6 +31,7 @@ fn in_headers() {
 }
 
 /// Nothing is called after it: no result, no log, and so what is expected there fails.
+#[super::compiler]
 #[test]
 fn nothing_comes_after_it() {
     let send = send("on_request_headers");
@@ -46,6 +48,7 @@ fn nothing_comes_after_it() {
 }
 
 /// In a request's body it stops what follows, and nobody sees it; in a response's it is nothing.
+#[super::compiler]
 #[test]
 fn in_bodies() {
     let request = send("on_request_body");
@@ -66,6 +69,7 @@ fn in_bodies() {
 }
 
 /// In a response's headers; on a root, where it has no effect though it is answered.
+#[super::compiler]
 #[test]
 fn elsewhere() {
     let response = send("on_response_headers");
@@ -79,6 +83,7 @@ fn elsewhere() {
 }
 
 /// Stopped and a status: a local response. Neither: none. One of them alone is a failure either way.
+#[super::compiler]
 #[test]
 fn what_one_is() {
     let request = |expect: &str| format!("request_headers {{ result {{ {expect} }} }}");
@@ -103,6 +108,7 @@ fn what_one_is() {
 }
 
 /// Only what is set is compared; an empty text is set.
+#[super::compiler]
 #[test]
 fn what_is_compared() {
     let send = send("on_request_headers");

@@ -4,6 +4,7 @@ use super::backend;
 use crate::suite::{Case, fails, logged, passes, result};
 
 /// From info on, or from the level that is given.
+#[super::compiler]
 #[test]
 fn levels() {
     let script: Vec<String> = (0..6).map(|level| format!("on_request_headers|proxy_log {level} level{level}")).collect();
@@ -19,6 +20,7 @@ fn levels() {
 }
 
 /// Each step has its own: a stream's are forgotten when the next begins, a root's while it starts are one step.
+#[super::compiler]
 #[test]
 fn steps() {
     let result = result(backend(), &[], "request_headers {} response_headers {}");
@@ -34,6 +36,7 @@ fn steps() {
 }
 
 /// A message belongs to the context in effect.
+#[super::compiler]
 #[test]
 fn the_effective_context() {
     let script = [
@@ -45,6 +48,7 @@ fn the_effective_context() {
     passes(backend(), &stream, "request_headers { result { log { exact: 'ours' } } }");
 }
 
+#[super::compiler]
 #[test]
 fn expectations() {
     let request = |log: &str| format!("request_headers {{ result {{ log {{ {log} }} }} }}");
@@ -58,6 +62,7 @@ fn expectations() {
 }
 
 /// The file gets all that is kept, of all contexts, between two marks for each test, after what was there.
+#[super::compiler]
 #[test]
 fn the_file() {
     let case = Case::new(

@@ -2,19 +2,17 @@
 
 #![allow(clippy::duplicate_mod, reason = "each file of tests is compiled once for each backend")]
 
-#[path = "../checklist/compile.rs"]
-mod compile;
-#[allow(dead_code, reason = "shared with the checklist, which uses all of it")]
-#[path = "../checklist/rig.rs"]
-mod rig;
 mod suite;
 
 macro_rules! on_backend {
-    ($name:ident, $backend:ident) => {
+    ($name:ident, $backend:ident, $compiler:ident) => {
         #[path = "."]
         mod $name {
-            fn backend() -> crate::rig::Backend {
-                crate::rig::Backend::$backend
+            // What a test of this backend needs to compile its plugin.
+            use needs::$compiler as compiler;
+
+            fn backend() -> harness::Backend {
+                harness::Backend::$backend
             }
 
             #[path = "bench.rs"]
@@ -35,5 +33,5 @@ macro_rules! on_backend {
     };
 }
 
-on_backend!(native, Native);
-on_backend!(wasm, Wasm);
+on_backend!(native, Native, cc);
+on_backend!(wasm, Wasm, wasm_clang);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use dynvm_suite::{Format, Runner, Suite, TestResult};
 
-use crate::rig::{Backend, probe};
+use harness::{Backend, probe};
 
 /// A suite that can be run. Its files are gone with it.
 pub struct Case {

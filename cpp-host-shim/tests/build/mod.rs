@@ -60,20 +60,19 @@ pub struct Host {
 }
 
 impl Host {
-    /// `None`, and a word to standard error, if nothing is named.
+    /// `None` if nothing is named.
     pub fn given() -> Option<Host> {
-        let (Ok(includes), Ok(libraries)) =
-            (std::env::var("DYNVM_CPP_HOST_INCLUDE"), std::env::var("DYNVM_CPP_HOST_LIB"))
-        else {
-            eprintln!(
-                "DYNVM_CPP_HOST_INCLUDE and DYNVM_CPP_HOST_LIB are not set: there is no proxy-wasm-cpp-host to run in"
-            );
-            return None;
-        };
+        let includes = std::env::var("DYNVM_CPP_HOST_INCLUDE").ok()?;
+        let libraries = std::env::var("DYNVM_CPP_HOST_LIB").ok()?;
         Some(Host {
             includes: includes.split(':').map(PathBuf::from).collect(),
             libraries: libraries.split_whitespace().map(str::to_owned).collect(),
         })
+    }
+
+    /// The host, which must be named.
+    pub fn required() -> Host {
+        Host::given().expect("DYNVM_CPP_HOST_INCLUDE and DYNVM_CPP_HOST_LIB name a proxy-wasm-cpp-host")
     }
 
     /// The sources of the C++ SDK, if they are among the include directories.

@@ -76,6 +76,7 @@ static EXAMPLE: LazyLock<[PathBuf; 2]> = LazyLock::new(|| {
     [host, plugin]
 });
 
+#[needs::cxx]
 #[test]
 fn headers_compile_alone_and_twice_in_every_standard() {
     let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|standard| ("CC", "cc", standard, "c"));
@@ -140,12 +141,9 @@ fn the_example_hosts_a_plugin() {
 }
 
 /// No invalid access and no leak, as far as memcheck sees.
+#[needs::valgrind]
 #[test]
 fn the_example_under_valgrind() {
-    if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("valgrind is not installed: nothing was tested");
-        return;
-    }
     let [host, plugin] = &*EXAMPLE;
     let mut command = Command::new("valgrind");
     command.args(["-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"]);

@@ -6,6 +6,7 @@ use dynvm_testing::{GrpcAnswer, Request};
 
 use crate::{panics, plugin};
 
+#[needs::wasi_clang]
 #[test]
 fn a_unary_call_is_answered() {
     plugin().upstream("ratings").on_each_backend(|host| {
@@ -20,6 +21,7 @@ fn a_unary_call_is_answered() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_unary_call_runs_into_its_timeout() {
     plugin().upstream("ratings").on_each_backend(|host| {
@@ -31,6 +33,7 @@ fn a_unary_call_runs_into_its_timeout() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_stream_goes_both_ways() {
     plugin().upstream("ratings").on_each_backend(|host| {
@@ -46,6 +49,7 @@ fn a_stream_goes_both_ways() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn prepared_answers_need_no_hand() {
     let answer = GrpcAnswer { upstream: "ratings".to_owned(), message: b"prepared".to_vec(), ..GrpcAnswer::default() };
@@ -54,6 +58,7 @@ fn prepared_answers_need_no_hand() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_call_that_was_not_made_is_missed() {
     plugin().on_each_backend(|host| {

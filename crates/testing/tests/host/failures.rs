@@ -12,6 +12,7 @@ fn rust_plugin() -> Plugin {
     Plugin::in_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/plugins/sdk-crash"))
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_crash_fails_the_test_that_did_not_expect_it() {
     plugin().on_each_backend(|host| {
@@ -21,6 +22,7 @@ fn a_crash_fails_the_test_that_did_not_expect_it() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_panic_is_shown_with_its_message() {
     rust_plugin().configuration("panic").on_each_backend(|host| {
@@ -29,6 +31,7 @@ fn a_panic_is_shown_with_its_message() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_crash_that_is_expected_can_be_looked_at() {
     let plugin = plugin().may_fail().failure_policy(FailurePolicy::Reload);
@@ -47,6 +50,7 @@ fn a_crash_that_is_expected_can_be_looked_at() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn an_assertion_shows_the_message() {
     plugin().on_each_backend(|host| {
@@ -61,6 +65,7 @@ fn an_assertion_shows_the_message() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn the_transcript_has_arrivals_callbacks_and_hostcalls() {
     plugin().on_each_backend(|host| {
@@ -80,6 +85,7 @@ fn the_transcript_has_arrivals_callbacks_and_hostcalls() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_plugin_that_cannot_be_built_says_why() {
     let dir = tempfile::tempdir().unwrap();

@@ -8,6 +8,7 @@ fn headers(path: &str) -> Headers {
     Request::post(path, "").message.headers
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_body_that_the_plugin_buffers_goes_on_whole() {
     plugin().on_each_backend(|host| {
@@ -28,6 +29,7 @@ fn a_body_that_the_plugin_buffers_goes_on_whole() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_reset_ends_a_held_stream() {
     plugin().on_each_backend(|host| {
@@ -41,6 +43,7 @@ fn a_reset_ends_a_held_stream() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn a_held_stream_is_told_from_one_that_ends() {
     plugin().on_each_backend(|host| {
@@ -51,6 +54,7 @@ fn a_held_stream_is_told_from_one_that_ends() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn steps_that_no_proxy_takes_are_refused() {
     plugin().on_each_backend(|host| {
@@ -74,6 +78,7 @@ fn steps_that_no_proxy_takes_are_refused() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn properties_are_the_plugins_the_streams_or_the_requests() {
     plugin().property("source.address", "10.0.0.1:1").on_each_backend(|host| {
@@ -88,6 +93,7 @@ fn properties_are_the_plugins_the_streams_or_the_requests() {
     });
 }
 
+#[needs::wasi_clang]
 #[test]
 fn foreign_functions_and_metrics_are_the_tests() {
     let plugin = plugin().foreign_function("upper", |text| Ok(text.to_ascii_uppercase()));

@@ -18,6 +18,7 @@ fn headers() -> Headers {
     ])
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_request_waits_for_the_service_and_goes_on() {
     plugin().on_each_backend(|host| {
@@ -42,6 +43,7 @@ fn a_request_waits_for_the_service_and_goes_on() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_refusal_is_passed_on() {
     plugin().on_each_backend(|host| {
@@ -53,6 +55,7 @@ fn a_refusal_is_passed_on() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn without_the_service_nobody_gets_in() {
     plugin().on_each_backend(|host| {
@@ -69,6 +72,7 @@ fn without_the_service_nobody_gets_in() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn an_unknown_service_is_found_out_at_once() {
     let plugin = this_crate!().configuration(r#"{"upstream": "nowhere"}"#);
@@ -81,6 +85,7 @@ fn an_unknown_service_is_found_out_at_once() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn an_answer_that_comes_after_the_client_has_gone_harms_nobody() {
     plugin().on_each_backend(|host| {

@@ -30,6 +30,7 @@ fn request(claims: &str) -> Request {
     Request::get("/").header("authorization", format!("Bearer {}", signed(claims, SECRET)))
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_valid_token_passes_and_its_subject_with_it() {
     plugin().on_each_backend(|host| {
@@ -41,6 +42,7 @@ fn a_valid_token_passes_and_its_subject_with_it() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_request_without_a_token_is_challenged() {
     plugin().on_each_backend(|host| {
@@ -54,6 +56,7 @@ fn a_request_without_a_token_is_challenged() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_token_expires_as_time_passes() {
     plugin().on_each_backend(|host| {
@@ -68,6 +71,7 @@ fn a_token_expires_as_time_passes() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn tokens_of_others_are_refused() {
     let claims = format!(r#"{{"sub": "alice", "iss": "tests", "exp": {}}}"#, NOW + 60);
@@ -81,6 +85,7 @@ fn tokens_of_others_are_refused() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn a_short_secret_is_refused() {
     let plugin = plugin().configuration(r#"{"secret": "short"}"#);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use dynvm_testing::{Request, Response, this_crate};
 
+#[needs::wasm_rust]
 #[test]
 fn totals_are_logged_when_the_timer_fires() {
     this_crate!().configuration("1000").on_each_backend(|host| {

@@ -6,6 +6,7 @@ use dynvm_testing::{Request, this_crate};
 
 const CONFIGURATION: &str = r#"{"per_second": 1, "burst": 2, "buckets": 1}"#;
 
+#[needs::wasm_rust]
 #[test]
 fn a_bucket_empties_and_fills_again() {
     this_crate!().configuration(CONFIGURATION).on_each_backend(|host| {
@@ -18,6 +19,7 @@ fn a_bucket_empties_and_fills_again() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn workers_share_their_buckets() {
     let plugin = this_crate!().configuration(CONFIGURATION);
@@ -30,6 +32,7 @@ fn workers_share_their_buckets() {
     });
 }
 
+#[needs::wasm_rust]
 #[test]
 fn what_is_stored_is_16_bytes_and_other_bytes_count_as_a_full_bucket() {
     this_crate!().configuration(CONFIGURATION).on_each_backend(|host| {

@@ -5,9 +5,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{LazyLock, Mutex};
 
-use crate::rig::Backend;
+use crate::Backend;
 
-/// Compiles a plugin of `plugins/` once in a run.
+/// The directory for what tests build: cargo's `target/tmp`, found from the test's program in `target/release/deps`.
+pub fn output_dir() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let dir = program.ancestors().nth(3).unwrap().join("tmp");
+    std::fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// A file or directory of the package `dynvm-tests`.
+pub fn tests_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Compiles a plugin of `tests/plugins`, once in a process.
 pub fn plugin(backend: Backend, source: &str, defines: &[&str]) -> PathBuf {
     static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
     let key = format!("{backend:?} {source} {defines:?}");
@@ -21,8 +34,8 @@ pub fn plugin(backend: Backend, source: &str, defines: &[&str]) -> PathBuf {
 }
 
 fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> PathBuf {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins").join(source);
+    let dir = output_dir();
+    let source = tests_dir().join("plugins").join(source);
     let include = dynvm::abi::INCLUDE_DIR;
     let (mut command, suffix) = match backend {
         Backend::Native => {

@@ -1,4 +1,6 @@
-//! A host for one probe: services and streams that note what is asked of them.
+//! A VM with a scripted plugin in it, and services and streams that record what is asked of them. Shared by the tests of the loader.
+
+#![forbid(unsafe_code)]
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -11,50 +13,63 @@ use dynvm::abi::types::{BufferType, LogLevel, MapType, StreamType};
 use dynvm::host::*;
 use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, StartError, Vm, VmConfig};
 
-use crate::compile;
+pub mod compile;
+pub mod sdk;
 
+/// Which build of a plugin a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
+    /// The shared object.
     Native,
+    /// The wasm module.
     Wasm,
 }
 
+/// A loader that accepts native plugins.
 pub fn loader() -> Loader {
     loader_with(|_| ())
 }
 
+/// The same, with options that a test changes.
 pub fn loader_with(change: impl FnOnce(&mut LoaderOptions)) -> Loader {
     let mut options = LoaderOptions::default().allow_native();
     change(&mut options);
     Loader::with_options(options).unwrap()
 }
 
-/// A probe, compiled with defines.
+/// The plugin `probe.c`, compiled with these macros defined.
 pub fn probe(backend: Backend, defines: &[&str]) -> Module {
     loader().load_file(compile::plugin(backend, "probe.c", defines)).unwrap()
 }
 
-/// What a stream was asked to do, in words.
+/// A stream that records what it is asked to do.
 #[derive(Default)]
 pub struct TestStream {
+    /// Its header maps.
     pub maps: BTreeMap<MapType, Headers>,
+    /// Its bodies and other buffers.
     pub buffers: BTreeMap<BufferType, Vec<u8>>,
+    /// What it was asked to do, in words.
     pub asked: Rc<RefCell<Vec<String>>>,
+    /// Properties by path.
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Whether it has directions that can be continued.
+    /// Whether it has no directions that could be continued or closed.
     pub stiff: bool,
 }
 
 impl TestStream {
+    /// A stream with these request headers.
     pub fn with_headers<const N: usize>(lines: [(&str, &str); N]) -> TestStream {
         TestStream::default().map(MapType::HttpRequestHeaders, Headers::from(lines))
     }
 
+    /// With this header map.
     pub fn map(mut self, map: MapType, lines: Headers) -> TestStream {
         self.maps.insert(map, lines);
         self
     }
 
+    /// With this buffer.
     pub fn buffer(mut self, buffer: BufferType, bytes: &[u8]) -> TestStream {
         self.buffers.insert(buffer, bytes.to_vec());
         self
@@ -138,11 +153,14 @@ impl Stream for TestStream {
     }
 }
 
-/// Calls that are noted, and refused where the upstream's name says so.
+/// Calls that are recorded, and refused where the upstream's name says so.
 #[derive(Default)]
 pub struct TestCalls {
+    /// HTTP calls dispatched.
     pub http: RefCell<Vec<HttpCall>>,
+    /// gRPC calls and streams opened.
     pub grpc: RefCell<Vec<GrpcCall>>,
+    /// Messages sent and calls ended, in words.
     pub notes: RefCell<Vec<String>>,
 }
 
@@ -187,8 +205,12 @@ impl GrpcCalls for TestCalls {
     }
 }
 
+/// Records the tick period of each root context.
 #[derive(Default)]
-pub struct TestTimers(pub RefCell<Vec<(u32, Option<Duration>)>>);
+pub struct TestTimers(
+    /// Root context and period, in the order of the calls.
+    pub RefCell<Vec<(u32, Option<Duration>)>>,
+);
 
 impl Timers for TestTimers {
     fn set_tick_period(&self, root: ContextId, period: Option<Duration>) {
@@ -196,8 +218,12 @@ impl Timers for TestTimers {
     }
 }
 
+/// Records who is woken for which queue.
 #[derive(Default)]
-pub struct TestWaker(pub Mutex<Vec<(u32, QueueId)>>);
+pub struct TestWaker(
+    /// Root context and queue, in the order of the calls.
+    pub Mutex<Vec<(u32, QueueId)>>,
+);
 
 impl QueueWaker for TestWaker {
     fn wake(&self, root: ContextId, queue: QueueId) {
@@ -205,27 +231,41 @@ impl QueueWaker for TestWaker {
     }
 }
 
-/// A VM with a probe in it.
-pub struct Rig {
+/// A VM with a plugin in it, started.
+pub struct Harness {
+    /// The VM.
     pub vm: Vm,
+    /// The root context of its plugin.
     pub root: ContextId,
+    /// What the plugin logs.
     pub log: Arc<MemoryLog>,
+    /// The time, set by the test.
     pub clock: Arc<ManualClock>,
+    /// Calls to other services.
     pub calls: Rc<TestCalls>,
+    /// Tick periods.
     pub timers: Rc<TestTimers>,
+    /// Wake-ups for shared queues.
     pub waker: Arc<TestWaker>,
 }
 
-/// What goes around a VM.
+/// The services of a VM.
 pub struct Parts {
+    /// What the plugin logs.
     pub log: Arc<MemoryLog>,
+    /// The time, set by the test.
     pub clock: Arc<ManualClock>,
+    /// Calls to other services.
     pub calls: Rc<TestCalls>,
+    /// Tick periods.
     pub timers: Rc<TestTimers>,
+    /// Wake-ups for shared queues.
     pub waker: Arc<TestWaker>,
+    /// All of these, as a VM takes them.
     pub services: Services,
 }
 
+/// Fresh services, in-process ones where a test need not look into them.
 pub fn parts() -> Parts {
     let (log, clock, waker) =
         (Arc::new(MemoryLog::default()), Arc::new(ManualClock::default()), Arc::new(TestWaker::default()));
@@ -244,40 +284,42 @@ pub fn parts() -> Parts {
     Parts { log, clock, calls, timers, waker, services }
 }
 
-impl Rig {
-    /// A probe with a script, started.
-    pub fn new(backend: Backend, script: &str) -> Rig {
-        Rig::of(&probe(backend, &[]), VmConfig::default(), script)
+impl Harness {
+    /// The probe with a script.
+    pub fn new(backend: Backend, script: &str) -> Harness {
+        Harness::of(&probe(backend, &[]), VmConfig::default(), script)
     }
 
-    pub fn of(module: &Module, config: VmConfig, script: &str) -> Rig {
-        Rig::with(parts(), module, config, script).unwrap_or_else(|(error, _)| panic!("{error}"))
+    /// A module with this configuration of VM and plugin.
+    pub fn of(module: &Module, config: VmConfig, script: &str) -> Harness {
+        Harness::with(parts(), module, config, script).unwrap_or_else(|(error, _)| panic!("{error}"))
     }
 
-    /// Or why it does not start, with the log.
+    /// The same with given services, or why it does not start and the log.
     pub fn with(
         parts: Parts,
         module: &Module,
         config: VmConfig,
         script: &str,
-    ) -> Result<Rig, (StartError, Vec<String>)> {
+    ) -> Result<Harness, (StartError, Vec<String>)> {
         let Parts { log, clock, calls, timers, waker, services } = parts;
         let failed = |error| (error, lines(&log));
         let mut vm = Vm::new(module, config, services).map_err(failed)?;
         let root = vm.start_plugin(PluginConfig::named("probe").configuration(script)).map_err(failed)?;
-        Ok(Rig { vm, root, log, clock, calls, timers, waker })
+        Ok(Harness { vm, root, log, clock, calls, timers, waker })
     }
 
+    /// A new stream of the plugin.
     pub fn stream(&mut self, stream: TestStream) -> ContextId {
         self.vm.create_stream(self.root, Box::new(stream)).unwrap()
     }
 
-    /// What was logged since it was last asked.
+    /// What was logged since the last call.
     pub fn log(&self) -> Vec<String> {
         lines(&self.log)
     }
 
-    /// What the probe did in a callback on a new stream: the lines after that of the callback itself.
+    /// Runs `on_request_headers` on a new stream: what the probe logged after the line of the callback itself.
     pub fn did(&mut self, stream: TestStream) -> Vec<String> {
         let id = self.stream(stream);
         self.log();
@@ -289,19 +331,22 @@ impl Rig {
     }
 }
 
-/// A script that makes calls in `on_request_headers`, and what came of them.
+/// Runs a script of hostcalls in `on_request_headers`: what the probe logged.
 pub fn did(backend: Backend, stream: TestStream, calls: &[&str]) -> Vec<String> {
-    Rig::new(backend, &in_headers(calls)).did(stream)
+    Harness::new(backend, &in_headers(calls)).did(stream)
 }
 
+/// A script with these hostcalls in `on_request_headers`.
 pub fn in_headers(calls: &[&str]) -> String {
     script("on_request_headers", calls)
 }
 
+/// A script with these hostcalls in a callback.
 pub fn script(callback: &str, calls: &[&str]) -> String {
     calls.iter().map(|call| format!("{callback}|{call}\n")).collect()
 }
 
+/// The lines of a log, with their level unless it is `Info`; the log is empty afterwards.
 pub fn lines(log: &MemoryLog) -> Vec<String> {
     log.take()
         .into_iter()
