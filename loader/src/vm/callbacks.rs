@@ -1,9 +1,7 @@
 //! The events of a stream and of a root, and what the plugin's answers mean.
 
 use dynvm_abi::table::CallbackId;
-use dynvm_abi::types::{
-    FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType, StreamType,
-};
+use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType};
 
 use super::{Called, Vm};
 use crate::backend::{Instance, Returned};

@@ -170,7 +170,7 @@ impl RolloutWorker {
         };
         let vm = worker.and_then(|worker| worker.vm(version)).map(|(vm, _)| vm).filter(|vm| vm.id() == call.vm());
         let vm = vm.ok_or(CallError::UnknownCall(call))?;
-        match self.recordings.values_mut().find(|recording| recording.take_call(call)) {
+        match self.recordings.values_mut().find_map(|recording| recording.take_call(call).then_some(recording)) {
             None => vm.on_http_call_response(call, response),
             Some(recording) => {
                 let (context, answer) = (recording.context(), Some((call.token(), response.clone())));
