@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use dynvm_abi::version::AbiVersion;
 
+use crate::id::{CallId, ContextId};
+
 /// Why an artifact was not loaded. Nothing of it has run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -170,12 +172,12 @@ pub enum CallError {
     /// The VM failed, now or before. It serves no more calls: start another one.
     #[error("the VM has failed: {0}")]
     Vm(Failure),
-    /// There is no such context in this VM.
+    /// There is no such context in this VM: it has ended, or it is another VM's.
     #[error("there is no context {0} in this VM")]
-    UnknownContext(u32),
-    /// There is no such call under way.
+    UnknownContext(ContextId),
+    /// No such call is under way in this VM: it has been answered or cancelled, or it is another VM's.
     #[error("no call with token {0} is under way in this VM")]
-    UnknownToken(u32),
+    UnknownCall(CallId),
 }
 
 /// How a VM failed. A failed VM runs no more code of the plugin.

@@ -64,7 +64,7 @@ pub use backend::native::{ImageEdits, NativeOptions};
 pub use backend::wasm::{CpuLimit, WasmOptions};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
-pub use id::ContextId;
+pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;

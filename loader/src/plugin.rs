@@ -124,7 +124,9 @@ impl Plugin {
     }
 
     /// The VM and the root context for a new stream. A failed VM is replaced first if the policy is to reload; then nothing of the
-    /// old one is left, and streams that it still had are gone.
+    /// old one is left, and streams that it still had are gone. They have been failed ([`Stream::fail`](crate::host::Stream::fail)),
+    /// and what the embedder still holds of the old VM, contexts and calls, is unknown to the new one, which has another
+    /// [`Vm::id`].
     pub fn vm_for_new_stream(&mut self) -> (&mut Vm, ContextId) {
         if self.vm.has_failed() {
             self.count_failure();
@@ -135,7 +137,7 @@ impl Plugin {
         (&mut self.vm, self.root)
     }
 
-    /// The VM as it is, for streams that it has.
+    /// The VM as it is, for streams that it has. Those of a VM that it replaced are unknown to it.
     pub fn vm(&mut self) -> &mut Vm {
         &mut self.vm
     }
@@ -143,13 +145,6 @@ impl Plugin {
     /// The root context.
     pub fn root(&self) -> ContextId {
         self.root
-    }
-
-    /// How many VMs have run the plugin before the current one. A context belongs to one VM, so an embedder keeps the number with the
-    /// context and compares it before it uses the context.
-    #[inline]
-    pub fn incarnation(&self) -> u64 {
-        self.stats.reload_success
     }
 
     /// What became of VMs so far.

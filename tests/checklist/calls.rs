@@ -22,7 +22,7 @@ fn http_calls() {
     let lines = harness.did(TestStream::default());
     assert_eq!(lines, ["proxy_http_call = 0 4", "proxy_http_call = 0 8", "proxy_http_call = 2", "proxy_http_call = 10"]);
     let made = harness.calls.http.borrow();
-    assert_eq!((made[0].token, made[1].token), (4, 8));
+    assert_eq!((made[0].id.token(), made[1].id.token()), (4, 8));
     assert_eq!(made[0].root, harness.root, "the root gets the answer, also of a call from a stream");
     assert_eq!((made[0].upstream.as_slice(), made[0].body.as_slice()), (&b"up"[..], &b"body"[..]));
     assert_eq!(made[0].headers, Headers::from([(":path", "/")]));
@@ -42,13 +42,13 @@ fn http_answers() {
         body: b"answer".to_vec(),
         trailers: Headers::from([("t", "u")]),
     };
-    harness.vm.on_http_call_response(4, response.clone()).unwrap();
+    harness.vm.on_http_call_response(harness.calls.http(4), response.clone()).unwrap();
     let expected = [
         "on_http_call_response(1 4 2 6 1)", "proxy_get_header_map_value = 0 200", "proxy_get_buffer_bytes = 0 answer",
         "proxy_get_header_map_size = 0 1",
     ];
     assert_eq!(harness.log(), expected);
-    assert!(matches!(harness.vm.on_http_call_response(4, response), Err(CallError::UnknownToken(4))), "once");
+    assert!(matches!(harness.vm.on_http_call_response(harness.calls.http(4), response), Err(CallError::UnknownCall(_))), "once");
     harness.vm.on_tick(harness.root);
     assert_eq!(
         harness.log()[1..],
@@ -63,7 +63,7 @@ fn http_answers() {
 fn a_failed_http_call() {
     let mut harness = Harness::new(backend(), &in_headers(&["proxy_http_call up null null null 0"]));
     harness.did(TestStream::default());
-    harness.vm.on_http_call_response(4, HttpCallResponse::default()).unwrap();
+    harness.vm.on_http_call_response(harness.calls.http(4), HttpCallResponse::default()).unwrap();
     assert_eq!(harness.log(), ["on_http_call_response(1 4 0 0 0)"]);
 }
 
@@ -76,7 +76,7 @@ fn no_answer_to_a_deleted_root() {
     harness.vm.stop_plugin(harness.root).unwrap();
     assert_eq!(*harness.calls.notes.borrow(), ["cancel all of 1"]);
     harness.log();
-    assert!(harness.vm.on_http_call_response(4, HttpCallResponse::default()).is_err());
+    assert!(harness.vm.on_http_call_response(harness.calls.http(4), HttpCallResponse::default()).is_err());
     assert!(harness.log().is_empty());
 }
 
@@ -90,9 +90,9 @@ fn a_grpc_call() {
     let lines = harness.did(TestStream::default());
     assert_eq!(lines, ["proxy_grpc_call = 0 5", "proxy_grpc_call = 4", "proxy_grpc_call = 10"]);
     assert_eq!(harness.calls.grpc.borrow()[0].message.as_deref(), Some(&b"message"[..]));
-    harness.vm.on_grpc_receive(5, b"reply".to_vec()).unwrap();
+    harness.vm.on_grpc_receive(harness.calls.grpc(5), b"reply".to_vec()).unwrap();
     assert_eq!(harness.log(), ["on_grpc_receive(1 5 5)", "proxy_get_buffer_bytes = 0 reply", "proxy_get_status = 0 0 null"]);
-    assert!(harness.vm.on_grpc_close(5, 0, Vec::new()).is_err(), "it is over");
+    assert!(harness.vm.on_grpc_close(harness.calls.grpc(5), 0, Vec::new()).is_err(), "it is over");
 }
 
 /// 47: an error closes a unary call, with a status that can be read.
@@ -102,7 +102,7 @@ fn a_failed_grpc_call() {
     let calls = in_headers(&["proxy_grpc_call up svc method null message 0"]) + &script("on_grpc_close", &["proxy_get_status"]);
     let mut harness = Harness::new(backend(), &calls);
     harness.did(TestStream::default());
-    harness.vm.on_grpc_close(5, 14, b"unavailable".to_vec()).unwrap();
+    harness.vm.on_grpc_close(harness.calls.grpc(5), 14, b"unavailable".to_vec()).unwrap();
     assert_eq!(harness.log(), ["on_grpc_close(1 5 14)", "proxy_get_status = 0 14 unavailable"]);
 }
 
@@ -117,11 +117,11 @@ fn a_grpc_stream() {
     let lines = harness.did(TestStream::default());
     assert_eq!(lines, ["proxy_grpc_stream = 0 6", "proxy_grpc_send = 0", "proxy_grpc_send = 0", "proxy_grpc_send = 1"]);
     assert_eq!(*harness.calls.notes.borrow(), ["send 6 one false", "send 6 two true"]);
-    harness.vm.on_grpc_receive_initial_metadata(6, Headers::from([("i", "1")])).unwrap();
-    harness.vm.on_grpc_receive(6, b"a".to_vec()).unwrap();
-    harness.vm.on_grpc_receive(6, b"b".to_vec()).unwrap();
-    harness.vm.on_grpc_receive_trailing_metadata(6, Headers::from([("t", "2")])).unwrap();
-    harness.vm.on_grpc_close(6, 0, Vec::new()).unwrap();
+    harness.vm.on_grpc_receive_initial_metadata(harness.calls.grpc(6), Headers::from([("i", "1")])).unwrap();
+    harness.vm.on_grpc_receive(harness.calls.grpc(6), b"a".to_vec()).unwrap();
+    harness.vm.on_grpc_receive(harness.calls.grpc(6), b"b".to_vec()).unwrap();
+    harness.vm.on_grpc_receive_trailing_metadata(harness.calls.grpc(6), Headers::from([("t", "2")])).unwrap();
+    harness.vm.on_grpc_close(harness.calls.grpc(6), 0, Vec::new()).unwrap();
     let expected = [
         "on_grpc_receive_initial_metadata(1 6 1)", "proxy_get_header_map_value = 0 1", "on_grpc_receive(1 6 1)", "on_grpc_receive(1 6 1)",
         "on_grpc_receive_trailing_metadata(1 6 1)", "proxy_get_header_map_value = 0 2", "proxy_get_header_map_value = 1",
@@ -142,8 +142,8 @@ fn ending_grpc_calls() {
     let lines = harness.did(TestStream::default());
     assert_eq!(lines[2..], ["proxy_grpc_cancel = 0", "proxy_grpc_close = 0", "proxy_grpc_cancel = 1", "proxy_grpc_close = 1"]);
     assert_eq!(*harness.calls.notes.borrow(), ["cancel 6", "close 10"]);
-    assert!(harness.vm.on_grpc_receive(6, Vec::new()).is_err());
-    assert!(harness.vm.on_grpc_receive(10, Vec::new()).is_ok());
+    assert!(harness.vm.on_grpc_receive(harness.calls.grpc(6), Vec::new()).is_err());
+    assert!(harness.vm.on_grpc_receive(harness.calls.grpc(10), Vec::new()).is_ok());
 }
 
 /// 60: foreign functions, of the stream and of the host.

@@ -105,7 +105,7 @@ fn answers_to_calls_reach_the_shadow_of_the_call_that_matches() {
                 body: b"yes".to_vec(),
                 ..HttpCallResponse::default()
             };
-            two.worker.on_http_call_response(stream.arm(), stream.version(), made[0].token, response).unwrap();
+            two.worker.on_http_call_response(stream.arm(), stream.version(), made[0].id, response).unwrap();
             two.worker.end(stream);
             let seen = two.seen();
             assert_eq!(seen.shadow.same == 1, same, "{:?}", seen.first);

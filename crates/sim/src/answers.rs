@@ -2,9 +2,8 @@
 
 use super::SimProxy;
 use super::calls::{Answer, GrpcAnswer, MadeCall};
-use dynvm::CallError;
-use dynvm::Vm;
 use dynvm::host::{Headers, HttpCallResponse};
+use dynvm::{CallError, CallId, Vm};
 
 /// What comes of a gRPC call that is answered by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +32,11 @@ impl SimProxy {
     /// # Errors
     ///
     /// The VM has failed, or no such call is under way.
-    pub fn answer_http(&mut self, token: u32, response: Option<HttpCallResponse>) -> Result<(), CallError> {
-        self.calls.forget(token);
+    pub fn answer_http(&mut self, call: CallId, response: Option<HttpCallResponse>) -> Result<(), CallError> {
+        self.calls.forget(call);
         let response = response.unwrap_or_default();
         let answered =
-            self.callback("proxy_on_http_call_response", |vm| vm.on_http_call_response(token, response), |_| "");
+            self.callback("proxy_on_http_call_response", |vm| vm.on_http_call_response(call, response), |_| "");
         self.settle_all();
         answered
     }
@@ -47,27 +46,27 @@ impl SimProxy {
     /// # Errors
     ///
     /// The VM has failed, or no such call is under way.
-    pub fn answer_grpc(&mut self, token: u32, event: GrpcEvent) -> Result<(), CallError> {
-        let is_unary = |call: &MadeCall| matches!(call, MadeCall::Grpc(call) if call.message.is_some());
-        let unary = self.calls.waiting().iter().any(|call| call.token() == token && is_unary(call));
+    pub fn answer_grpc(&mut self, call: CallId, event: GrpcEvent) -> Result<(), CallError> {
+        let is_unary = |made: &MadeCall| matches!(made, MadeCall::Grpc(call) if call.message.is_some());
+        let unary = self.calls.waiting().iter().any(|made| made.id() == call && is_unary(made));
         let delivered = match event {
             GrpcEvent::InitialMetadata(metadata) => {
-                let call = |vm: &mut Vm| vm.on_grpc_receive_initial_metadata(token, metadata);
-                self.callback("proxy_on_grpc_receive_initial_metadata", call, |_| "")
+                let deliver = |vm: &mut Vm| vm.on_grpc_receive_initial_metadata(call, metadata);
+                self.callback("proxy_on_grpc_receive_initial_metadata", deliver, |_| "")
             }
             GrpcEvent::Message(message) => {
                 if unary {
-                    self.calls.forget(token);
+                    self.calls.forget(call);
                 }
-                self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(token, message), |_| "")
+                self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(call, message), |_| "")
             }
             GrpcEvent::TrailingMetadata(metadata) => {
-                let call = |vm: &mut Vm| vm.on_grpc_receive_trailing_metadata(token, metadata);
-                self.callback("proxy_on_grpc_receive_trailing_metadata", call, |_| "")
+                let deliver = |vm: &mut Vm| vm.on_grpc_receive_trailing_metadata(call, metadata);
+                self.callback("proxy_on_grpc_receive_trailing_metadata", deliver, |_| "")
             }
             GrpcEvent::Close { status, message } => {
-                self.calls.forget(token);
-                self.callback("proxy_on_grpc_close", |vm| vm.on_grpc_close(token, status, message), |_| "")
+                self.calls.forget(call);
+                self.callback("proxy_on_grpc_close", |vm| vm.on_grpc_close(call, status, message), |_| "")
             }
         };
         self.settle_all();
@@ -79,42 +78,39 @@ impl SimProxy {
     /// Delivers an answer. One whose call the plugin has ended meanwhile is dropped, as are the rest of a stream that it cancels.
     pub(super) fn deliver_answer(&mut self, answer: Answer) {
         match answer {
-            Answer::Http(token, response) => {
-                let _ = self.callback(
-                    "proxy_on_http_call_response",
-                    |vm| vm.on_http_call_response(token, response),
-                    |_| "",
-                );
+            Answer::Http(call, response) => {
+                let _ =
+                    self.callback("proxy_on_http_call_response", |vm| vm.on_http_call_response(call, response), |_| "");
             }
-            Answer::GrpcUnary(token, answer) if answer.status == 0 => {
-                let _ = self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(token, answer.message), |_| "");
+            Answer::GrpcUnary(call, answer) if answer.status == 0 => {
+                let _ = self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(call, answer.message), |_| "");
             }
-            Answer::GrpcUnary(token, answer) => self.close_grpc(token, &answer),
-            Answer::GrpcStream(token, answer) => {
+            Answer::GrpcUnary(call, answer) => self.close_grpc(call, &answer),
+            Answer::GrpcStream(call, answer) => {
                 let metadata = answer.initial_metadata.clone();
                 let name = "proxy_on_grpc_receive_initial_metadata";
                 let mut open =
-                    self.callback(name, |vm| vm.on_grpc_receive_initial_metadata(token, metadata), |_| "").is_ok();
+                    self.callback(name, |vm| vm.on_grpc_receive_initial_metadata(call, metadata), |_| "").is_ok();
                 if open && answer.status == 0 {
                     let message = answer.message.clone();
                     open =
-                        self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(token, message), |_| "").is_ok();
+                        self.callback("proxy_on_grpc_receive", |vm| vm.on_grpc_receive(call, message), |_| "").is_ok();
                 }
                 if open {
                     let metadata = answer.trailing_metadata.clone();
                     let name = "proxy_on_grpc_receive_trailing_metadata";
                     open =
-                        self.callback(name, |vm| vm.on_grpc_receive_trailing_metadata(token, metadata), |_| "").is_ok();
+                        self.callback(name, |vm| vm.on_grpc_receive_trailing_metadata(call, metadata), |_| "").is_ok();
                 }
                 if open {
-                    self.close_grpc(token, &answer);
+                    self.close_grpc(call, &answer);
                 }
             }
         }
     }
 
-    fn close_grpc(&mut self, token: u32, answer: &GrpcAnswer) {
+    fn close_grpc(&mut self, call: CallId, answer: &GrpcAnswer) {
         let (status, message) = (answer.status, answer.status_message.clone().into_bytes());
-        let _ = self.callback("proxy_on_grpc_close", |vm| vm.on_grpc_close(token, status, message), |_| "");
+        let _ = self.callback("proxy_on_grpc_close", |vm| vm.on_grpc_close(call, status, message), |_| "");
     }
 }

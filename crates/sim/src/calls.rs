@@ -5,11 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use dynvm::ContextId;
 use dynvm::host::{
     Clock as _, DispatchError, GrpcCall, GrpcCalls, GrpcSendError, Headers, HttpCall, HttpCallResponse, HttpCalls,
     ManualClock,
 };
+use dynvm::{CallId, ContextId};
 
 /// An answer to HTTP calls to an upstream.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ pub enum MadeCall {
     /// A message on a gRPC stream.
     GrpcMessage {
         /// The stream.
-        token: u32,
+        id: CallId,
         /// The message.
         message: Vec<u8>,
         /// Whether it was the last.
@@ -67,9 +67,9 @@ pub enum MadeCall {
 /// What is to be delivered for a call.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    Http(u32, HttpCallResponse),
-    GrpcUnary(u32, GrpcAnswer),
-    GrpcStream(u32, GrpcAnswer),
+    Http(CallId, HttpCallResponse),
+    GrpcUnary(CallId, GrpcAnswer),
+    GrpcStream(CallId, GrpcAnswer),
 }
 
 /// gRPC's status for a call that took too long.
@@ -139,7 +139,7 @@ impl CannedCalls {
             pending.iter().enumerate().filter(|(_, (due, ..))| *due <= now).min_by_key(|(_, (due, ..))| *due)?;
         let answer = pending.remove(index).2;
         drop(pending);
-        self.forget(answer.token());
+        self.forget(answer.id());
         Some(answer)
     }
 
@@ -158,27 +158,27 @@ impl CannedCalls {
         self.pending.borrow_mut().push((due, root, answer));
     }
 
-    pub(super) fn forget(&self, token: u32) {
-        self.waiting.borrow_mut().retain(|call| call.token() != token);
-        self.pending.borrow_mut().retain(|(_, _, answer)| answer.token() != token);
+    pub(super) fn forget(&self, id: CallId) {
+        self.waiting.borrow_mut().retain(|call| call.id() != id);
+        self.pending.borrow_mut().retain(|(_, _, answer)| answer.id() != id);
     }
 }
 
 impl Answer {
-    fn token(&self) -> u32 {
+    fn id(&self) -> CallId {
         match self {
-            Answer::Http(token, _) | Answer::GrpcUnary(token, _) | Answer::GrpcStream(token, _) => *token,
+            Answer::Http(id, _) | Answer::GrpcUnary(id, _) | Answer::GrpcStream(id, _) => *id,
         }
     }
 }
 
 impl MadeCall {
-    /// The number of the call or stream.
-    pub fn token(&self) -> u32 {
+    /// The name of the call or stream.
+    pub fn id(&self) -> CallId {
         match self {
-            MadeCall::Http(call) => call.token,
-            MadeCall::Grpc(call) => call.token,
-            MadeCall::GrpcMessage { token, .. } => *token,
+            MadeCall::Http(call) => call.id,
+            MadeCall::Grpc(call) => call.id,
+            MadeCall::GrpcMessage { id, .. } => *id,
         }
     }
 
@@ -194,11 +194,11 @@ impl MadeCall {
 impl HttpCalls for CannedCalls {
     fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
         let upstream = String::from_utf8_lossy(&call.upstream).into_owned();
-        let (token, root, timeout) = (call.token, call.root, call.timeout);
+        let (id, root, timeout) = (call.id, call.root, call.timeout);
         let call = MadeCall::Http(call);
         self.made.borrow_mut().push(call.clone());
         if self.is_by_hand(&upstream) {
-            self.wait(call, root, timeout, Answer::Http(token, HttpCallResponse::default()));
+            self.wait(call, root, timeout, Answer::Http(id, HttpCallResponse::default()));
             return Ok(());
         }
         let known = self.http.iter().filter(|answer| answer.upstream == upstream);
@@ -206,7 +206,7 @@ impl HttpCalls for CannedCalls {
         let timed_out = !timeout.is_zero() && answer.delay >= timeout;
         let response = answer.response.clone().filter(|_| !timed_out).unwrap_or_default();
         let delay = if timed_out { timeout } else { answer.delay };
-        self.answer_after(delay, root, Answer::Http(token, response));
+        self.answer_after(delay, root, Answer::Http(id, response));
         Ok(())
     }
 
@@ -221,13 +221,13 @@ impl GrpcCalls for CannedCalls {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (upstream, service, method) =
             (text(&call.target.upstream), text(&call.target.service), text(&call.target.method));
-        let (token, root, unary, timeout) = (call.token, call.root, call.message.is_some(), call.timeout);
+        let (id, root, unary, timeout) = (call.id, call.root, call.message.is_some(), call.timeout);
         let call = MadeCall::Grpc(call);
         self.made.borrow_mut().push(call.clone());
         if self.is_by_hand(&upstream) {
             let late = GrpcAnswer { status: DEADLINE_EXCEEDED, ..GrpcAnswer::default() };
             // A stream has no timeout.
-            self.wait(call, root, timeout, Answer::GrpcUnary(token, late));
+            self.wait(call, root, timeout, Answer::GrpcUnary(id, late));
             return Ok(());
         }
         let known = self.grpc.iter().filter(|answer| {
@@ -238,19 +238,19 @@ impl GrpcCalls for CannedCalls {
         let answer =
             self.next(format!("grpc {upstream} {service} {method}"), known).ok_or(DispatchError::BadArgument)?.clone();
         let delay = answer.delay;
-        let answer = if unary { Answer::GrpcUnary(token, answer) } else { Answer::GrpcStream(token, answer) };
+        let answer = if unary { Answer::GrpcUnary(id, answer) } else { Answer::GrpcStream(id, answer) };
         self.answer_after(delay, root, answer);
         Ok(())
     }
 
-    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
-        self.made.borrow_mut().push(MadeCall::GrpcMessage { token, message: message.to_vec(), end_stream });
+    fn send(&self, id: CallId, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
+        self.made.borrow_mut().push(MadeCall::GrpcMessage { id, message: message.to_vec(), end_stream });
         Ok(())
     }
 
-    fn cancel(&self, token: u32) {
-        self.forget(token);
+    fn cancel(&self, id: CallId) {
+        self.forget(id);
     }
 
-    fn close(&self, _: u32) {}
+    fn close(&self, _: CallId) {}
 }

@@ -377,6 +377,9 @@ impl SimProxy {
             if let Some(answer) = self.calls.take_due(now) {
                 self.deliver_answer(answer);
             } else if let Some((root, queue)) = self.queues.take() {
+                if root.vm() != self.plugin.vm().id() {
+                    continue;
+                }
                 self.callback("proxy_on_queue_ready", |vm| vm.on_queue_ready(root, queue), |()| "");
             } else if let Some(root) = self.timers.take_due(now) {
                 self.callback("proxy_on_tick", |vm| vm.on_tick(root), |()| "");

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use dynvm::abi::types::{BufferType, MapType, StreamType};
 
-use super::http::{Flow, LocalReply};
+use super::http::{Direction, Flow, LocalReply};
 use dynvm::host::{Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
 
 /// One direction of a stream.
@@ -143,6 +143,7 @@ impl Stream for SimStream {
     }
 
     fn fail(&mut self, _: StreamType) {
-        self.failed = true;
+        // The client has it all where the response is complete.
+        self.failed |= !self.flows[Direction::Response as usize].complete;
     }
 }

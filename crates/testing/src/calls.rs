@@ -89,15 +89,15 @@ impl PendingHttpCall<'_> {
     /// Answers it.
     #[track_caller]
     pub fn respond(self, response: Response) {
-        let (token, response) = (self.call.token, http_response(response));
-        self.host.answer("the HTTP call is answered", |host| host.answer_http(token, Some(response)));
+        let (id, response) = (self.call.id, http_response(response));
+        self.host.answer("the HTTP call is answered", |host| host.answer_http(id, Some(response)));
     }
 
     /// Has it fail, as when the upstream cannot be reached.
     #[track_caller]
     pub fn fail(self) {
-        let token = self.call.token;
-        self.host.answer("the HTTP call fails", |host| host.answer_http(token, None));
+        let id = self.call.id;
+        self.host.answer("the HTTP call fails", |host| host.answer_http(id, None));
     }
 }
 
@@ -117,7 +117,7 @@ impl PendingGrpcCall<'_> {
     pub fn sent(&self) -> Vec<Vec<u8>> {
         let calls = self.host.made_calls();
         let sent = calls.into_iter().filter_map(|call| match call {
-            MadeCall::GrpcMessage { token, message, .. } if token == self.call.token => Some(message),
+            MadeCall::GrpcMessage { id, message, .. } if id == self.call.id => Some(message),
             _ => None,
         });
         sent.collect()
@@ -149,8 +149,8 @@ impl PendingGrpcCall<'_> {
 
     #[track_caller]
     fn event(&self, what: &str, event: GrpcEvent) {
-        let token = self.call.token;
-        self.host.answer(what, |host| host.answer_grpc(token, event));
+        let id = self.call.id;
+        self.host.answer(what, |host| host.answer_grpc(id, event));
     }
 }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::Headers;
-use crate::ContextId;
+use crate::{CallId, ContextId};
 
 /// An HTTP call that a plugin makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpCall {
-    /// Its number, with which the answer is delivered.
-    pub token: u32,
+    /// Its name, with which the answer is delivered.
+    pub id: CallId,
     /// The root context that gets the answer.
     pub root: ContextId,
     /// Name of the upstream (Envoy: cluster).
@@ -52,7 +52,8 @@ pub trait HttpCalls {
     /// [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
     fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError>;
 
-    /// The root context is going away: answers to its calls are not wanted any more.
+    /// The root context has ended, or its VM failed: answers to its calls are not wanted any more. One that comes all the same is
+    /// refused as unknown.
     fn cancel_all(&self, root: ContextId) {
         let _ = root;
     }
@@ -75,8 +76,8 @@ pub struct GrpcTarget {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GrpcCall {
-    /// Its number, with which events are delivered.
-    pub token: u32,
+    /// Its name, with which events are delivered.
+    pub id: CallId,
     /// The root context that gets the events.
     pub root: ContextId,
     /// Whom it goes to.
@@ -103,13 +104,13 @@ pub trait GrpcCalls {
     fn open(&self, call: GrpcCall) -> Result<(), DispatchError>;
 
     /// Sends a message on a stream.
-    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError>;
+    fn send(&self, call: CallId, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError>;
 
-    /// Ends a call at once; no event follows.
-    fn cancel(&self, token: u32);
+    /// Ends a call at once; no event follows. Called as well for each call under way when its root context ends or its VM fails.
+    fn cancel(&self, call: CallId);
 
     /// Ends this side of a stream; late messages may still come.
-    fn close(&self, token: u32);
+    fn close(&self, call: CallId);
 }
 
 /// No calls: every one fails with [`DispatchError::Internal`].
@@ -126,11 +127,11 @@ impl GrpcCalls for NoCalls {
         Err(DispatchError::Internal)
     }
 
-    fn send(&self, _: u32, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
+    fn send(&self, _: CallId, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
         Err(GrpcSendError::NotFound)
     }
 
-    fn cancel(&self, _: u32) {}
+    fn cancel(&self, _: CallId) {}
 
-    fn close(&self, _: u32) {}
+    fn close(&self, _: CallId) {}
 }

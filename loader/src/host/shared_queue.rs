@@ -25,7 +25,7 @@ pub enum DequeueError {
 /// Tells an event loop that a queue of one of its VMs has something.
 pub trait QueueWaker: Send + Sync {
     /// Called from the enqueuing thread, possibly from within a callback of the same VM: have the VM's own thread call
-    /// [`Vm::on_queue_ready`](crate::Vm::on_queue_ready), do not call it here.
+    /// [`Vm::on_queue_ready`](crate::Vm::on_queue_ready), do not call it here. `root` names the VM too ([`ContextId::vm`]).
     fn wake(&self, root: ContextId, queue: QueueId);
 }
 
@@ -50,10 +50,13 @@ pub trait SharedQueues: Send + Sync {
     /// Creates a queue, or takes over an existing one with what it holds.
     fn register(&self, vm_id: &str, name: &[u8], consumer: Consumer) -> QueueId;
 
+    /// The root context has ended, or its VM failed: no element wakes it any more. Its queues and what they hold stay.
+    fn unregister(&self, root: ContextId);
+
     /// Finds a queue of any VM.
     fn resolve(&self, vm_id: &str, name: &[u8]) -> Option<QueueId>;
 
-    /// Appends an element and wakes the consumer, once per element.
+    /// Appends an element and wakes the consumer, if there is one, once per element.
     fn enqueue(&self, queue: QueueId, value: &[u8]) -> Result<(), UnknownQueue>;
 
     /// Takes the first element.
@@ -61,7 +64,7 @@ pub trait SharedQueues: Send + Sync {
 }
 
 struct Queue {
-    consumer: Consumer,
+    consumer: Option<Consumer>,
     elements: VecDeque<Vec<u8>>,
 }
 
@@ -100,13 +103,20 @@ impl SharedQueues for InProcessSharedQueues {
         let mut queues = self.lock();
         let key = (vm_id.to_owned(), name.to_owned());
         if let Some(id) = queues.ids.get(&key).copied() {
-            queues.get(id).expect("ids name existing queues").consumer = consumer;
+            queues.get(id).expect("ids name existing queues").consumer = Some(consumer);
             return id;
         }
-        queues.queues.push(Queue { consumer, elements: VecDeque::new() });
+        queues.queues.push(Queue { consumer: Some(consumer), elements: VecDeque::new() });
         let id = QueueId::try_from(queues.queues.len()).expect("fewer than 2^32 queues");
         queues.ids.insert(key, id);
         id
+    }
+
+    fn unregister(&self, root: ContextId) {
+        for queue in &mut self.lock().queues {
+            // Whoever registered a queue after this root keeps it.
+            queue.consumer.take_if(|consumer| consumer.root == root);
+        }
     }
 
     fn resolve(&self, vm_id: &str, name: &[u8]) -> Option<QueueId> {
@@ -121,7 +131,9 @@ impl SharedQueues for InProcessSharedQueues {
             queue.consumer.clone()
         };
         // Outside of the lock: a waker may take locks of its own.
-        consumer.waker.wake(consumer.root, queue);
+        if let Some(consumer) = consumer {
+            consumer.waker.wake(consumer.root, queue);
+        }
         Ok(())
     }
 

@@ -58,7 +58,8 @@ pub trait Stream: Any {
         true
     }
 
-    /// Resume a direction that a callback stopped.
+    /// Resume a direction that a callback stopped; nothing where none did. The plugin asks for it, or the VM failed and the failure
+    /// policy is open.
     fn continue_stream(&mut self, direction: StreamType) {
         let _ = direction;
     }
@@ -82,8 +83,12 @@ pub trait Stream: Any {
     /// Forget the route that was chosen for the request (ABI 0.1.0).
     fn clear_route_cache(&mut self) {}
 
-    /// The VM failed and the failure policy is closed: end this direction as a proxy ends a broken stream (HTTP: 503). Called once per
-    /// stream and direction.
+    /// The VM failed, or is dropped, and no callback will let this stream go on: end this direction as a proxy ends a broken stream
+    /// (HTTP: 503), unless all of it has gone on already.
+    ///
+    /// Every stream between its creation and [`Vm::on_done`](crate::Vm::on_done) is told at once, also one that is held and waits for
+    /// an answer that will not come any more: once per stream and direction. Where the failure policy is open, all but the stream in
+    /// whose callback the VM failed get [`continue_stream`](Stream::continue_stream) in its place.
     fn fail(&mut self, direction: StreamType) {
         let _ = direction;
     }

@@ -7,7 +7,6 @@ use dynvm_abi::types::Status;
 use super::Answer;
 use crate::header_pairs;
 use crate::host::{DispatchError, GrpcCall, GrpcSendError, GrpcTarget};
-use crate::id::ContextId;
 use crate::instance::{Addr, CallKind, Guest, InstanceState, Out, return_bytes};
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
@@ -74,7 +73,7 @@ fn open<G: Guest>(
     // Checked before the call is made; the plugin's value stays as it was unless the call is.
     guest.slice_mut(token_out, 4)?;
     let token = state.calls.borrow_mut().begin(kind, root);
-    let call = GrpcCall { token, root: ContextId(root), target, message, timeout };
+    let call = GrpcCall { id: state.call_id(token), root: state.context_id(root), target, message, timeout };
     if let Err(error) = state.services.grpc_calls.open(call) {
         state.calls.borrow_mut().end(token);
         return Err(match error {
@@ -99,7 +98,7 @@ pub(super) fn proxy_grpc_send<G: Guest>(
         None => return Err(Status::NotFound),
     }
     let message = guest.read(message, message_size)?;
-    state.services.grpc_calls.send(token, message, end_stream).map_err(|error| match error {
+    state.services.grpc_calls.send(state.call_id(token), message, end_stream).map_err(|error| match error {
         GrpcSendError::BadArgument => Status::BadArgument,
         GrpcSendError::NotFound => Status::NotFound,
     })
@@ -108,7 +107,7 @@ pub(super) fn proxy_grpc_send<G: Guest>(
 pub(super) fn proxy_grpc_cancel<G: Guest>(_: &mut G, state: &InstanceState, token: u32) -> Answer {
     is_grpc(state, token)?;
     state.calls.borrow_mut().end(token);
-    state.services.grpc_calls.cancel(token);
+    state.services.grpc_calls.cancel(state.call_id(token));
     Ok(())
 }
 
@@ -116,9 +115,9 @@ pub(super) fn proxy_grpc_cancel<G: Guest>(_: &mut G, state: &InstanceState, toke
 pub(super) fn proxy_grpc_close<G: Guest>(_: &mut G, state: &InstanceState, token: u32) -> Answer {
     if is_grpc(state, token)? == CallKind::GrpcCall {
         state.calls.borrow_mut().end(token);
-        state.services.grpc_calls.cancel(token);
+        state.services.grpc_calls.cancel(state.call_id(token));
     } else {
-        state.services.grpc_calls.close(token);
+        state.services.grpc_calls.close(state.call_id(token));
     }
     Ok(())
 }

@@ -7,7 +7,6 @@ use dynvm_abi::types::Status;
 use super::Answer;
 use crate::header_pairs;
 use crate::host::{DispatchError, HttpCall};
-use crate::id::ContextId;
 use crate::instance::{Addr, CallKind, Guest, InstanceState};
 
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
@@ -26,20 +25,17 @@ pub(super) fn proxy_http_call<G: Guest>(
     token_out: Addr,
 ) -> Answer {
     let root = state.effective_root().ok_or(Status::InternalFailure)?;
-    let mut call = HttpCall {
-        token: 0,
-        root: ContextId(root),
-        upstream: guest.read(upstream, upstream_size)?.to_vec(),
-        headers: header_pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default(),
-        body: guest.read(body, body_size)?.to_vec(),
-        trailers: header_pairs::decode(guest.read(trailers, trailers_size)?).unwrap_or_default(),
-        timeout: Duration::from_millis(timeout.into()),
-    };
+    let upstream = guest.read(upstream, upstream_size)?.to_vec();
+    let headers = header_pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default();
+    let body = guest.read(body, body_size)?.to_vec();
+    let trailers = header_pairs::decode(guest.read(trailers, trailers_size)?).unwrap_or_default();
     // Written before the call is made, so that none is under way whose token the plugin cannot have.
     guest.write_u32(token_out, 0)?;
-    call.token = state.calls.borrow_mut().begin(CallKind::Http, root);
-    let token = call.token;
+    let token = state.calls.borrow_mut().begin(CallKind::Http, root);
     guest.write_u32(token_out, token)?;
+    let timeout = Duration::from_millis(timeout.into());
+    let (id, root) = (state.call_id(token), state.context_id(root));
+    let call = HttpCall { id, root, upstream, headers, body, trailers, timeout };
     state.services.http_calls.dispatch(call).map_err(|error| {
         state.calls.borrow_mut().end(token);
         match error {

@@ -4,7 +4,6 @@ use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::host::{Consumer, DequeueError};
-use crate::id::ContextId;
 use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 pub(super) fn proxy_register_shared_queue<G: Guest>(
@@ -14,7 +13,7 @@ pub(super) fn proxy_register_shared_queue<G: Guest>(
     name_size: u64,
     queue_out: Addr,
 ) -> Answer {
-    let root = ContextId(state.effective_root().unwrap_or(0));
+    let root = state.context_id(state.effective_root().ok_or(Status::InternalFailure)?);
     let consumer = Consumer { root, waker: state.services.queue_waker.clone() };
     let name = guest.read(name, name_size)?;
     let queue = state.services.shared_queues.register(&state.config.vm_id, name, consumer);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Answer;
-use crate::id::ContextId;
 use crate::instance::{Guest, InstanceState};
 
 /// Sets the period of the root context, also when a stream context asks.
@@ -13,6 +12,6 @@ pub(super) fn proxy_set_tick_period_milliseconds<G: Guest>(_: &mut G, state: &In
         return Ok(());
     };
     let period = (period != 0).then(|| Duration::from_millis(period.into()));
-    state.services.timers.set_tick_period(ContextId(root), period);
+    state.services.timers.set_tick_period(state.context_id(root), period);
     Ok(())
 }

@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::PluginConfig;
+use dynvm_abi::types::StreamType;
+
 use crate::host::Stream;
 use crate::observe::PluginObserved;
+use crate::{FailurePolicy, PluginConfig};
 
 /// What a context is.
 pub(crate) enum Context {
@@ -35,9 +37,44 @@ pub(crate) enum DoneState {
 pub(crate) struct StreamState {
     pub(crate) root: u32,
     pub(crate) stream: Box<dyn Stream>,
-    /// `fail` was called: once per stream.
-    pub(crate) failed: bool,
+    /// Its events are those of a TCP connection.
+    pub(crate) is_connection: bool,
+    /// What it heard when its VM could no longer serve it.
+    pub(crate) released: Option<Release>,
     pub(crate) ended: Ended,
+}
+
+/// How a stream whose VM does not serve it any more goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// As if the plugin were not there.
+    Resumed,
+    Failed,
+}
+
+impl StreamState {
+    pub(crate) fn new(root: u32, stream: Box<dyn Stream>) -> StreamState {
+        StreamState { root, stream, is_connection: false, released: None, ended: Ended::default() }
+    }
+
+    /// Ends a stream that no callback will let go on, or lets it go on. Once: a later call does nothing.
+    pub(crate) fn release(&mut self, how: Release) {
+        if self.released.is_some() {
+            return;
+        }
+        self.released = Some(how);
+        let directions = match self.is_connection || !self.stream.has_direction(StreamType::HttpRequest) {
+            true => [StreamType::Downstream, StreamType::Upstream],
+            false => [StreamType::HttpRequest, StreamType::HttpResponse],
+        };
+        for direction in directions {
+            match how {
+                Release::Resumed if !self.stream.has_direction(direction) => {}
+                Release::Resumed => self.stream.continue_stream(direction),
+                Release::Failed => self.stream.fail(direction),
+            }
+        }
+    }
 }
 
 /// Which of the final callbacks a stream has had.
@@ -141,8 +178,36 @@ impl Contexts {
         }
     }
 
+    pub(crate) fn root(&self, id: u32) -> Option<&Root> {
+        match self.get(id)? {
+            Context::Root(root) => Some(root),
+            Context::Stream(_) => None,
+        }
+    }
+
     pub(crate) fn ids(&self) -> impl Iterator<Item = (u32, &Context)> {
         self.slots.iter().flatten().map(|(id, context)| (*id, context))
+    }
+
+    /// The roots, oldest first.
+    pub(crate) fn roots(&self) -> Vec<u32> {
+        let roots = self.ids().filter(|(_, context)| matches!(context, Context::Root(_)));
+        let mut roots: Vec<u32> = roots.map(|(id, _)| id).collect();
+        roots.sort_unstable();
+        roots
+    }
+
+    /// Releases every stream that is not done, as its failure policy says; the one that `failing` names fails under every policy.
+    pub(crate) fn release_streams(&mut self, failing: u32) {
+        for index in 0..self.slots.len() {
+            let Some((id, Context::Stream(stream))) = &self.slots[index] else { continue };
+            let (id, root) = (*id, stream.root);
+            let policy = self.root(root).map(|root| root.config.failure_policy).unwrap_or_default();
+            let resumed = policy == FailurePolicy::Open && id != failing;
+            if let Some(stream) = self.stream_mut(id).filter(|stream| !stream.ended.done) {
+                stream.release(if resumed { Release::Resumed } else { Release::Failed });
+            }
+        }
     }
 
     fn index(&self, id: u32) -> usize {
@@ -175,7 +240,7 @@ mod tests {
     use crate::host::ConfigStream;
 
     fn stream() -> Context {
-        Context::Stream(StreamState { root: 1, stream: Box::new(ConfigStream), failed: false, ended: Ended::default() })
+        Context::Stream(StreamState::new(1, Box::new(ConfigStream)))
     }
 
     #[test]

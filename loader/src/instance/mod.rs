@@ -5,6 +5,6 @@ pub(crate) mod contexts;
 mod guest;
 mod state;
 
-pub(crate) use contexts::DoneState;
+pub(crate) use contexts::{DoneState, Release};
 pub(crate) use guest::{Addr, Guest, Out, return_bytes, return_with};
 pub(crate) use state::{Call, CallKind, Deferred, Delivery, DeliveryKind, InstanceState, Phase};

@@ -14,6 +14,7 @@ use crate::VmConfig;
 use crate::call_trace::Tracer;
 use crate::error::{Failure, FailureKind};
 use crate::host::{Headers, LocalResponse, LogSource, Services};
+use crate::id::{CallId, ContextId, VmId};
 use crate::observe::VmObserved;
 use crate::telemetry;
 
@@ -129,6 +130,13 @@ impl Calls {
         self.under_way.iter().find(|call| call.token == token).copied()
     }
 
+    /// Ends all calls of a root, oldest first.
+    pub(crate) fn end_all(&mut self, root: u32) -> Vec<Call> {
+        let mut ended: Vec<Call> = self.under_way.extract_if(.., |call| call.root == root).collect();
+        ended.sort_unstable_by_key(|call| call.token);
+        ended
+    }
+
     pub(crate) fn end(&mut self, token: u32) -> Option<Call> {
         let index = self.under_way.iter().position(|call| call.token == token)?;
         Some(self.under_way.swap_remove(index))
@@ -136,6 +144,8 @@ impl Calls {
 }
 
 pub(crate) struct InstanceState {
+    /// The VM's, which is in every name that leaves it.
+    pub(crate) id: VmId,
     pub(crate) services: Services,
     pub(crate) config: VmConfig,
     abi_version: AbiVersion,
@@ -166,8 +176,10 @@ pub(crate) struct InstanceState {
     pub(crate) call_status: RefCell<CallStatus>,
     pub(crate) calls: RefCell<Calls>,
     has_failed: Cell<bool>,
-    /// The context in whose callback the VM failed, until its stream has been told.
+    /// The context in whose callback the VM failed.
     failed_in: Cell<u32>,
+    /// What the VM had under way when it failed has been ended.
+    has_ended_all: Cell<bool>,
     failure: RefCell<Option<Box<Failure>>>,
 }
 
@@ -192,6 +204,7 @@ impl InstanceState {
         let capable = hostcalls(|name| config.capabilities.allows(name));
         let implemented = hostcalls(|name| !config.host.unimplemented.contains(name));
         let state = InstanceState {
+            id: VmId::next(),
             services,
             config,
             abi_version,
@@ -216,6 +229,7 @@ impl InstanceState {
             calls: RefCell::default(),
             has_failed: Cell::new(false),
             failed_in: Cell::new(0),
+            has_ended_all: Cell::new(false),
             failure: RefCell::default(),
         };
         state.update_fast();
@@ -318,13 +332,61 @@ impl InstanceState {
         self.failed_in.set(context);
     }
 
-    /// Whether the VM failed in a callback of this context, asked the first time.
-    pub(crate) fn take_failed_in(&self, context: u32) -> bool {
-        let here = context != 0 && self.failed_in.get() == context;
-        if here {
-            self.failed_in.set(0);
+    /// The name of a context of this VM.
+    #[inline]
+    pub(crate) fn context_id(&self, id: u32) -> ContextId {
+        ContextId::new(self.id, id)
+    }
+
+    /// The name of a call of this VM.
+    pub(crate) fn call_id(&self, token: u32) -> CallId {
+        CallId::new(self.id, token)
+    }
+
+    /// The number of a stream; `None`: there is none of this name, or it is another VM's.
+    #[inline]
+    pub(crate) fn stream_id(&self, context: ContextId) -> Option<u32> {
+        (context.vm() == self.id && self.contexts.borrow().stream(context.get()).is_some()).then(|| context.get())
+    }
+
+    /// The number of a root, as [`stream_id`](InstanceState::stream_id).
+    pub(crate) fn root_id(&self, context: ContextId) -> Option<u32> {
+        (context.vm() == self.id && self.contexts.borrow().root(context.get()).is_some()).then(|| context.get())
+    }
+
+    /// The call under way of this name, unless it is another VM's.
+    pub(crate) fn find_call(&self, call: CallId) -> Option<Call> {
+        (call.vm() == self.id).then(|| self.calls.borrow().find(call.token())).flatten()
+    }
+
+    /// Cancels what a root has under way with the host: its calls, its ticks, its queues.
+    pub(crate) fn cancel_all(&self, root: u32) {
+        let calls = self.calls.borrow_mut().end_all(root);
+        let name = self.context_id(root);
+        self.services.timers.set_tick_period(name, None);
+        self.services.shared_queues.unregister(name);
+        self.services.http_calls.cancel_all(name);
+        for call in calls.into_iter().filter(|call| call.kind != CallKind::Http) {
+            self.services.grpc_calls.cancel(self.call_id(call.token));
         }
-        here
+    }
+
+    /// Ends what a VM that runs no more has with the host: what its roots have under way, and its streams. Once.
+    #[cold]
+    pub(crate) fn end_all(&self) {
+        if self.has_ended_all.replace(true) {
+            return;
+        }
+        let roots = self.contexts.borrow().roots();
+        roots.into_iter().for_each(|root| self.cancel_all(root));
+        self.contexts.borrow_mut().release_streams(self.failed_in.get());
+    }
+
+    /// Ends what a root has under way, unless the failure of the VM has.
+    pub(crate) fn end_root(&self, root: u32) {
+        if !self.has_ended_all.get() {
+            self.cancel_all(root);
+        }
     }
 
     pub(crate) fn fail_with(&self, kind: FailureKind, message: impl Into<String>) {
@@ -379,6 +441,15 @@ impl InstanceState {
             .map_or("", |(_, root): (u32, &Root)| root.config.name.as_str());
         let source = LogSource { vm_id: &self.config.vm_id, plugin, context_id };
         self.services.log.log(source, level, message);
+    }
+}
+
+/// After the backend, whose last code may have asked the host for something.
+impl Drop for InstanceState {
+    fn drop(&mut self) {
+        self.end_all();
+        // Streams that were created after the VM had failed.
+        self.contexts.borrow_mut().release_streams(0);
     }
 }
 

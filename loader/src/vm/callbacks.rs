@@ -1,18 +1,20 @@
 //! The events of a stream and of a root, and what the plugin's answers mean.
 
 use dynvm_abi::table::CallbackId;
-use dynvm_abi::types::{
-    FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType, StreamType,
-};
+use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType};
 
-use super::{Called, ContextId, Vm};
+use super::{Called, Vm};
+use crate::backend::{Instance, Returned};
 use crate::config::FailurePolicy;
 use crate::error::CallError;
 use crate::host::{Headers, HttpCallResponse, QueueId};
-use crate::instance::{Call, CallKind, Delivery, DeliveryKind};
+use crate::id::{CallId, ContextId};
+use crate::instance::{Call, CallKind, Delivery, DeliveryKind, Release};
 
-/// Streams. Each answers with what the embedder's filter chain does next. With a failed VM the answer follows the failure policy; the
-/// stream in whose callback it failed is told through [`Stream::fail`](crate::host::Stream::fail).
+/// Streams. Each answers with what the embedder's filter chain does next. With a failed VM the answer follows the failure policy; its
+/// streams hear of it through [`Stream::fail`](crate::host::Stream::fail).
+///
+/// A stream that this VM does not know, because it has ended or is another VM's, is answered with what stops it, and nothing runs.
 impl Vm {
     /// Request headers have arrived.
     pub fn on_request_headers(
@@ -21,47 +23,47 @@ impl Vm {
         num_headers: usize,
         end_of_stream: bool,
     ) -> FilterHeadersStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_request_headers,
             || arguments,
             |b| b.proxy_on_request_headers(id, num_headers, end_of_stream),
         );
-        self.headers_status(id, called)
+        self.headers_status(stream, called)
     }
 
     /// Request body has arrived; `body_size` is what the body buffer holds now.
     pub fn on_request_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_request_body,
             || arguments,
             |b| b.proxy_on_request_body(id, body_size, end_of_stream),
         );
-        self.data_status(id, called)
+        self.data_status(stream, called)
     }
 
     /// Request trailers have arrived.
     pub fn on_request_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
-        let id = stream.0;
-        let called = self.call(
-            id,
+        let id = stream.get();
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_request_trailers,
             || [id.into(), num_trailers as u64],
             |b| b.proxy_on_request_trailers(id, num_trailers),
         );
-        self.trailers_status(id, called)
+        self.trailers_status(stream, called)
     }
 
     /// HTTP/2 metadata of the request has arrived. The answer is always to go on.
     pub fn on_request_metadata(&mut self, stream: ContextId, num_elements: usize) {
-        let id = stream.0;
-        self.call(
-            id,
+        let id = stream.get();
+        self.call_stream(
+            stream,
             CallbackId::proxy_on_request_metadata,
             || [id.into(), num_elements as u64],
             |b| b.proxy_on_request_metadata(id, num_elements),
@@ -75,47 +77,47 @@ impl Vm {
         num_headers: usize,
         end_of_stream: bool,
     ) -> FilterHeadersStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_response_headers,
             || arguments,
             |b| b.proxy_on_response_headers(id, num_headers, end_of_stream),
         );
-        self.headers_status(id, called)
+        self.headers_status(stream, called)
     }
 
     /// Response body has arrived; `body_size` is what the body buffer holds now.
     pub fn on_response_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_response_body,
             || arguments,
             |b| b.proxy_on_response_body(id, body_size, end_of_stream),
         );
-        self.data_status(id, called)
+        self.data_status(stream, called)
     }
 
     /// Response trailers have arrived.
     pub fn on_response_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
-        let id = stream.0;
-        let called = self.call(
-            id,
+        let id = stream.get();
+        let called = self.call_stream(
+            stream,
             CallbackId::proxy_on_response_trailers,
             || [id.into(), num_trailers as u64],
             |b| b.proxy_on_response_trailers(id, num_trailers),
         );
-        self.trailers_status(id, called)
+        self.trailers_status(stream, called)
     }
 
     /// HTTP/2 metadata of the response has arrived. The answer is always to go on.
     pub fn on_response_metadata(&mut self, stream: ContextId, num_elements: usize) {
-        let id = stream.0;
-        self.call(
-            id,
+        let id = stream.get();
+        self.call_stream(
+            stream,
             CallbackId::proxy_on_response_metadata,
             || [id.into(), num_elements as u64],
             |b| b.proxy_on_response_metadata(id, num_elements),
@@ -124,43 +126,47 @@ impl Vm {
 
     /// A TCP connection has been accepted.
     pub fn on_new_connection(&mut self, stream: ContextId) -> FilterStatus {
-        let id = stream.0;
-        let called =
-            self.call(id, CallbackId::proxy_on_new_connection, || [id.into()], |b| b.proxy_on_new_connection(id));
-        self.network_status(id, called)
+        let id = stream.get();
+        let called = self.call_connection(
+            stream,
+            CallbackId::proxy_on_new_connection,
+            || [id.into()],
+            |b| b.proxy_on_new_connection(id),
+        );
+        self.network_status(stream, called)
     }
 
     /// Bytes from downstream have arrived.
     pub fn on_downstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_connection(
+            stream,
             CallbackId::proxy_on_downstream_data,
             || arguments,
             |b| b.proxy_on_downstream_data(id, data_size, end_of_stream),
         );
-        self.network_status(id, called)
+        self.network_status(stream, called)
     }
 
     /// Bytes from upstream have arrived.
     pub fn on_upstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
-        let id = stream.0;
+        let id = stream.get();
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call(
-            id,
+        let called = self.call_connection(
+            stream,
             CallbackId::proxy_on_upstream_data,
             || arguments,
             |b| b.proxy_on_upstream_data(id, data_size, end_of_stream),
         );
-        self.network_status(id, called)
+        self.network_status(stream, called)
     }
 
     /// The downstream connection is closed.
     pub fn on_downstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
-        let id = stream.0;
-        self.call(
-            id,
+        let id = stream.get();
+        self.call_connection(
+            stream,
             CallbackId::proxy_on_downstream_connection_close,
             || [id.into(), peer as u64],
             |b| b.proxy_on_downstream_connection_close(id, peer as u32),
@@ -169,19 +175,36 @@ impl Vm {
 
     /// The upstream connection is closed.
     pub fn on_upstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
-        let id = stream.0;
-        self.call(
-            id,
+        let id = stream.get();
+        self.call_connection(
+            stream,
             CallbackId::proxy_on_upstream_connection_close,
             || [id.into(), peer as u64],
             |b| b.proxy_on_upstream_connection_close(id, peer as u32),
         );
     }
 
-    fn headers_status(&mut self, id: u32, called: Option<Called>) -> FilterHeadersStatus {
+    /// Makes a callback that only connections have.
+    #[inline]
+    fn call_connection<const COUNT: usize>(
+        &mut self,
+        stream: ContextId,
+        id: CallbackId,
+        arguments: impl FnOnce() -> [u64; COUNT],
+        callback: impl FnOnce(&mut dyn Instance) -> Returned,
+    ) -> Option<Called> {
+        if let Some(id) = self.state.stream_id(stream)
+            && let Some(state) = self.state.contexts.borrow_mut().stream_mut(id)
+        {
+            state.is_connection = true;
+        }
+        self.call_stream(stream, id, arguments, callback)
+    }
+
+    fn headers_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterHeadersStatus {
         use FilterHeadersStatus as Status;
         let Some(called) = called else {
-            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+            return match self.on_failed_stream(stream) {
                 Continue::Yes => Status::Continue,
                 Continue::No => Status::StopAllIterationAndWatermark,
             };
@@ -198,10 +221,10 @@ impl Vm {
         }
     }
 
-    fn data_status(&mut self, id: u32, called: Option<Called>) -> FilterDataStatus {
+    fn data_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterDataStatus {
         use FilterDataStatus as Status;
         let Some(called) = called else {
-            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+            return match self.on_failed_stream(stream) {
                 Continue::Yes => Status::Continue,
                 Continue::No => Status::StopIterationNoBuffer,
             };
@@ -212,10 +235,10 @@ impl Vm {
         called.value.map_or(Status::Continue, |value| Status::from_u32(value).unwrap_or(Status::StopIterationNoBuffer))
     }
 
-    fn trailers_status(&mut self, id: u32, called: Option<Called>) -> FilterTrailersStatus {
+    fn trailers_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterTrailersStatus {
         use FilterTrailersStatus as Status;
         let Some(called) = called else {
-            return match self.on_failed_stream(id, [StreamType::HttpRequest, StreamType::HttpResponse]) {
+            return match self.on_failed_stream(stream) {
                 Continue::Yes => Status::Continue,
                 Continue::No => Status::StopIteration,
             };
@@ -227,9 +250,9 @@ impl Vm {
         }
     }
 
-    fn network_status(&mut self, id: u32, called: Option<Called>) -> FilterStatus {
+    fn network_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterStatus {
         let Some(called) = called else {
-            return match self.on_failed_stream(id, [StreamType::Downstream, StreamType::Upstream]) {
+            return match self.on_failed_stream(stream) {
                 Continue::Yes => FilterStatus::Continue,
                 Continue::No => FilterStatus::StopIteration,
             };
@@ -240,21 +263,19 @@ impl Vm {
         }
     }
 
-    /// The failure policy's answer for a stream of a failed VM. The stream in whose callback it failed fails under every policy.
+    /// The answer for a stream whose callback did not run to its end: the failure policy's, if the VM failed; that of a stream that the VM
+    /// does not know is to stop.
     #[cold]
-    fn on_failed_stream(&mut self, id: u32, directions: [StreamType; 2]) -> Continue {
+    fn on_failed_stream(&mut self, stream: ContextId) -> Continue {
+        let Some(id) = self.state.stream_id(stream) else { return Continue::No };
         let mut contexts = self.state.contexts.borrow_mut();
         let policy = contexts.root_of(id).map(|(_, root)| root.config.failure_policy).unwrap_or_default();
-        let failed_now = self.state.take_failed_in(id);
-        let Some(state) = contexts.stream_mut(id) else { return Continue::No };
-        if policy == FailurePolicy::Open && !failed_now && !state.failed {
+        let Some(stream) = contexts.stream_mut(id) else { return Continue::No };
+        if policy == FailurePolicy::Open && stream.released != Some(Release::Failed) {
             return Continue::Yes;
         }
-        if !std::mem::replace(&mut state.failed, true) {
-            for direction in directions {
-                state.stream.fail(direction);
-            }
-        }
+        // One that was created after the failure hears of it now, all others have.
+        stream.release(Release::Failed);
         Continue::No
     }
 }
@@ -269,23 +290,19 @@ enum Continue {
 impl Vm {
     /// A tick is due.
     pub fn on_tick(&mut self, root: ContextId) {
-        let id = root.0;
-        if self.state.contexts.borrow().get(id).is_some() {
-            self.call(id, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
-        }
+        let id = root.get();
+        self.call_root(root, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
     }
 
     /// A queue that this root registered has an element.
     pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
-        let id = root.0;
-        if self.state.contexts.borrow().get(id).is_some() {
-            self.call(
-                id,
-                CallbackId::proxy_on_queue_ready,
-                || [id.into(), queue.into()],
-                |b| b.proxy_on_queue_ready(id, queue),
-            );
-        }
+        let id = root.get();
+        self.call_root(
+            root,
+            CallbackId::proxy_on_queue_ready,
+            || [id.into(), queue.into()],
+            |b| b.proxy_on_queue_ready(id, queue),
+        );
     }
 
     /// The host calls a function of the plugin (`proxy_on_foreign_function`), with arguments that it reads as buffer `CallData`.
@@ -295,10 +312,8 @@ impl Vm {
         function_id: u32,
         arguments: Vec<u8>,
     ) -> Result<(), CallError> {
-        let (id, size) = (root.0, arguments.len());
-        if self.state.contexts.borrow().get(id).is_none() {
-            return Err(CallError::UnknownContext(id));
-        }
+        let id = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
+        let size = arguments.len();
         let delivery = Delivery { call_data: arguments, kind: Some(DeliveryKind::ForeignCall), ..Delivery::default() };
         self.deliver(delivery, |vm| {
             vm.call(
@@ -314,9 +329,9 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// There is no such call: it has been answered, or its root is gone.
-    pub fn on_http_call_response(&mut self, token: u32, response: HttpCallResponse) -> Result<(), CallError> {
-        let call = self.end_call(token, CallKind::Http)?;
+    /// There is no such call in this VM: it has been answered, its root is gone, or another VM made it.
+    pub fn on_http_call_response(&mut self, call: CallId, response: HttpCallResponse) -> Result<(), CallError> {
+        let Call { token, root: id, .. } = self.end_http(call)?;
         let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));
         let delivery = Delivery {
             http_headers: response.headers,
@@ -325,7 +340,6 @@ impl Vm {
             kind: Some(DeliveryKind::HttpCall),
             ..Delivery::default()
         };
-        let id = call.root;
         let arguments = [id.into(), token.into(), headers as u64, body as u64, trailers as u64];
         self.deliver(delivery, |vm| {
             vm.call(
@@ -338,8 +352,9 @@ impl Vm {
     }
 
     /// Initial metadata of a gRPC stream.
-    pub fn on_grpc_receive_initial_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallError> {
-        let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
+    pub fn on_grpc_receive_initial_metadata(&mut self, call: CallId, metadata: Headers) -> Result<(), CallError> {
+        let Call { token, root: id, .. } = self.find_grpc(call)?;
+        let count = len(&metadata) as u32;
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcInitialMetadata), ..Delivery::default() };
         let arguments = [id.into(), token.into(), count.into()];
@@ -354,13 +369,13 @@ impl Vm {
     }
 
     /// A message of a gRPC call or stream. It ends a unary call, of which nothing else is delivered.
-    pub fn on_grpc_receive(&mut self, token: u32, message: Vec<u8>) -> Result<(), CallError> {
-        let call = self.find_grpc(token)?;
-        if call.kind == CallKind::GrpcCall {
+    pub fn on_grpc_receive(&mut self, call: CallId, message: Vec<u8>) -> Result<(), CallError> {
+        let Call { token, root: id, kind } = self.find_grpc(call)?;
+        if kind == CallKind::GrpcCall {
             self.state.calls.borrow_mut().end(token);
             self.set_status(0, Vec::new());
         }
-        let (id, size) = (call.root, message.len());
+        let size = message.len();
         let delivery = Delivery { grpc_message: message, kind: Some(DeliveryKind::GrpcMessage), ..Delivery::default() };
         self.deliver(delivery, |vm| {
             vm.call(
@@ -373,8 +388,9 @@ impl Vm {
     }
 
     /// Trailing metadata of a gRPC stream.
-    pub fn on_grpc_receive_trailing_metadata(&mut self, token: u32, metadata: Headers) -> Result<(), CallError> {
-        let (id, count) = (self.find_grpc(token)?.root, len(&metadata) as u32);
+    pub fn on_grpc_receive_trailing_metadata(&mut self, call: CallId, metadata: Headers) -> Result<(), CallError> {
+        let Call { token, root: id, .. } = self.find_grpc(call)?;
+        let count = len(&metadata) as u32;
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcTrailingMetadata), ..Delivery::default() };
         let arguments = [id.into(), token.into(), count.into()];
@@ -389,8 +405,8 @@ impl Vm {
     }
 
     /// A gRPC stream is over, or a unary call failed, with a status and a message that the plugin may read. Ends the call.
-    pub fn on_grpc_close(&mut self, token: u32, status: u32, message: Vec<u8>) -> Result<(), CallError> {
-        let id = self.find_grpc(token)?.root;
+    pub fn on_grpc_close(&mut self, call: CallId, status: u32, message: Vec<u8>) -> Result<(), CallError> {
+        let Call { token, root: id, .. } = self.find_grpc(call)?;
         self.state.calls.borrow_mut().end(token);
         self.set_status(status, message);
         self.deliver(Delivery::default(), |vm| {
@@ -420,22 +436,23 @@ impl Vm {
         status.message = message;
     }
 
-    fn end_call(&mut self, token: u32, kind: CallKind) -> Result<Call, CallError> {
-        let mut calls = self.state.calls.borrow_mut();
-        match calls.find(token) {
-            Some(call) if call.kind == kind => {
-                calls.end(token);
-                Ok(call)
-            }
-            _ => Err(CallError::UnknownToken(token)),
-        }
+    fn end_http(&mut self, call: CallId) -> Result<Call, CallError> {
+        let known = self.find_call(call, |kind| kind == CallKind::Http)?;
+        self.state.calls.borrow_mut().end(known.token);
+        Ok(known)
     }
 
-    fn find_grpc(&self, token: u32) -> Result<Call, CallError> {
-        match self.state.calls.borrow().find(token) {
-            Some(call) if call.kind != CallKind::Http => Ok(call),
-            _ => Err(CallError::UnknownToken(token)),
-        }
+    fn find_grpc(&self, call: CallId) -> Result<Call, CallError> {
+        self.find_call(call, |kind| kind != CallKind::Http)
+    }
+
+    /// A call under way in this VM. One that its failure has cancelled is answered with the failure.
+    fn find_call(&self, call: CallId, is_kind: impl FnOnce(CallKind) -> bool) -> Result<Call, CallError> {
+        let known = self.state.find_call(call).filter(|known| is_kind(known.kind));
+        known.ok_or_else(|| match self.failure() {
+            Some(failure) if call.vm() == self.id() => CallError::Vm(failure),
+            _ => CallError::UnknownCall(call),
+        })
     }
 
     /// Writes a message of the host's about this VM to its log.

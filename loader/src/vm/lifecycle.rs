@@ -9,7 +9,7 @@ use super::{ContextId, Vm};
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
 use crate::host::{Services, Stream};
-use crate::instance::contexts::{Context, DoneState, Ended, Root, StreamState};
+use crate::instance::contexts::{Context, DoneState, Root, StreamState};
 use crate::instance::{InstanceState, Phase};
 use crate::telemetry;
 use crate::{Module, PluginConfig, VmConfig};
@@ -115,10 +115,10 @@ impl Vm {
         self.observe_memory();
         telemetry::plugin_started(&self.state.config.vm_id, &config.name, id, &started);
         if started.is_err() {
+            self.state.end_root(id);
             self.state.contexts.borrow_mut().remove(id);
-            self.state.services.timers.set_tick_period(ContextId(id), None);
         }
-        started.map(|()| ContextId(id))
+        started.map(|()| self.state.context_id(id))
     }
 
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
@@ -162,8 +162,8 @@ impl Vm {
     /// Asks a plugin whether it takes its configuration (`proxy_validate_configuration`, which only the C++ SDK has). `None`: the plugin
     /// does not say.
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
-        let id = root.0;
-        let size = self.state.contexts.borrow().root_of(id)?.1.config.configuration.len();
+        let id = self.state.root_id(root)?;
+        let size = self.state.contexts.borrow().root(id)?.config.configuration.len();
         let called = self.call(
             id,
             CallbackId::proxy_validate_configuration,
@@ -181,30 +181,27 @@ impl Vm {
     ///
     /// The root context does not exist.
     pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallError> {
+        let root = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         let id = {
             let mut contexts = self.state.contexts.borrow_mut();
-            let state = contexts.root_mut(root.0).ok_or(CallError::UnknownContext(root.0))?;
-            state.streams += 1;
-            contexts.insert(Context::Stream(StreamState {
-                root: root.0,
-                stream,
-                failed: false,
-                ended: Ended::default(),
-            }))
+            if let Some(root) = contexts.root_mut(root) {
+                root.streams += 1;
+            }
+            contexts.insert(Context::Stream(StreamState::new(root, stream)))
         };
         self.call(
             id,
             CallbackId::proxy_on_context_create,
-            || [id.into(), root.0.into()],
-            |b| b.proxy_on_context_create(id, root.0),
+            || [id.into(), root.into()],
+            |b| b.proxy_on_context_create(id, root),
         );
-        Ok(ContextId(id))
+        Ok(self.state.context_id(id))
     }
 
     /// The stream is over (`proxy_on_done`). True unless the plugin asks to wait for its `proxy_done`, which hosts may ignore for
     /// streams, as proxy-wasm-cpp-host does. A second call does nothing.
     pub fn on_done(&mut self, stream: ContextId) -> bool {
-        let id = stream.0;
+        let Some(id) = self.state.stream_id(stream) else { return true };
         {
             let mut contexts = self.state.contexts.borrow_mut();
             let Some(state) = contexts.stream_mut(id) else { return true };
@@ -218,7 +215,7 @@ impl Vm {
 
     /// The stream may be logged (`proxy_on_log`), between `on_done` and `delete`. A second call does nothing.
     pub fn on_log(&mut self, stream: ContextId) {
-        let id = stream.0;
+        let Some(id) = self.state.stream_id(stream) else { return };
         {
             let mut contexts = self.state.contexts.borrow_mut();
             let Some(state) = contexts.stream_mut(id) else { return };
@@ -233,8 +230,7 @@ impl Vm {
     ///
     /// What has not been called of `on_done` and `on_log` is called first.
     pub fn delete_stream(&mut self, stream: ContextId) -> Option<Box<dyn Stream>> {
-        let id = stream.0;
-        self.state.contexts.borrow().stream(id)?;
+        let id = self.state.stream_id(stream)?;
         self.on_done(stream);
         self.on_log(stream);
         self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
@@ -254,15 +250,9 @@ impl Vm {
     ///
     /// The root context does not exist.
     pub fn stop_plugin(&mut self, root: ContextId) -> Result<RootDone, CallError> {
-        let id = root.0;
-        {
-            let contexts = self.state.contexts.borrow();
-            let Some(Context::Root(state)) = contexts.get(id) else {
-                return Err(CallError::UnknownContext(id));
-            };
-            if state.done == DoneState::Pending {
-                return Ok(RootDone::Pending);
-            }
+        let id = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
+        if self.state.contexts.borrow().root(id).is_some_and(|root| root.done == DoneState::Pending) {
+            return Ok(RootDone::Pending);
         }
         // Set before the call: the plugin may call proxy_done from inside of proxy_on_done.
         self.set_done_state(id, DoneState::Pending);
@@ -278,15 +268,17 @@ impl Vm {
     /// Ends a plugin whose [`stop_plugin`](Vm::stop_plugin) gave [`RootDone::Pending`] and that has not called `proxy_done` in the time
     /// that the host allows: `proxy_on_delete`, and its root context is gone. Without such a context, does nothing.
     pub fn delete_plugin(&mut self, root: ContextId) {
-        self.delete_root(root.0);
+        if let Some(id) = self.state.root_id(root) {
+            self.delete_root(id);
+        }
     }
 
     /// Streams that a plugin has; 0 if there is no such root context.
     #[inline]
     pub fn stream_count(&self, root: ContextId) -> usize {
-        match self.state.contexts.borrow().get(root.0) {
-            Some(Context::Root(root)) => root.streams,
-            _ => 0,
+        match self.state.root_id(root) {
+            Some(id) => self.state.contexts.borrow().root(id).map_or(0, |root| root.streams),
+            None => 0,
         }
     }
 
@@ -302,9 +294,7 @@ impl Vm {
             return;
         }
         self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
-        self.state.services.timers.set_tick_period(ContextId(id), None);
-        self.state.services.http_calls.cancel_all(ContextId(id));
-        self.state.calls.borrow_mut().under_way.retain(|call| call.root != id);
+        self.state.end_root(id);
         if let Some(Context::Root(root)) = self.state.contexts.borrow_mut().remove(id) {
             telemetry::plugin_stopped(&self.state.config.vm_id, &root.config.name, id);
         }

@@ -17,7 +17,7 @@ use crate::backend::{Instance, Returned};
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure};
 use crate::host::{Services, Stream};
-use crate::id::ContextId;
+use crate::id::{ContextId, VmId};
 use crate::instance::InstanceState;
 use crate::{Module, StartError};
 
@@ -36,6 +36,12 @@ pub struct Vm {
 }
 
 impl Vm {
+    /// Its name: that of no other VM of this process, before or after.
+    #[inline]
+    pub fn id(&self) -> VmId {
+        self.state.id
+    }
+
     /// The module it runs.
     pub fn module(&self) -> &Module {
         &self.module
@@ -103,7 +109,8 @@ impl Vm {
     /// Reads the embedder's stream behind a context without knowing its type; [`stream`](Vm::stream) is for a known one. `None`: the
     /// context is not a stream of this VM.
     pub fn with_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
-        self.state.contexts.borrow().stream(context.0).map(|state| look(state.stream.as_ref()))
+        let id = self.state.stream_id(context)?;
+        self.state.contexts.borrow().stream(id).map(|state| look(state.stream.as_ref()))
     }
 
     /// Takes the tracer from a VM that is replaced.
@@ -115,21 +122,49 @@ impl Vm {
 
     /// The embedder's stream behind a context, if it is of this type. It must be let go before the next call into the VM.
     pub fn stream<S: Stream>(&self, context: ContextId) -> Option<Ref<'_, S>> {
+        let id = self.state.stream_id(context)?;
         Ref::filter_map(self.state.contexts.borrow(), |contexts| {
-            (contexts.stream(context.0)?.stream.as_ref() as &dyn std::any::Any).downcast_ref()
+            (contexts.stream(id)?.stream.as_ref() as &dyn std::any::Any).downcast_ref()
         })
         .ok()
     }
 
     /// The same, to change it.
     pub fn stream_mut<S: Stream>(&mut self, context: ContextId) -> Option<RefMut<'_, S>> {
+        let id = self.state.stream_id(context)?;
         RefMut::filter_map(self.state.contexts.borrow_mut(), |contexts| {
-            (contexts.stream_mut(context.0)?.stream.as_mut() as &mut dyn std::any::Any).downcast_mut()
+            (contexts.stream_mut(id)?.stream.as_mut() as &mut dyn std::any::Any).downcast_mut()
         })
         .ok()
     }
 
-    /// Makes one callback with a context in effect, then carries out what the plugin asked for.
+    /// Makes a callback of a stream. `None`: as [`call`](Vm::call); or there is no such stream in this VM, and nothing runs.
+    #[inline]
+    fn call_stream<const COUNT: usize>(
+        &mut self,
+        stream: ContextId,
+        id: CallbackId,
+        arguments: impl FnOnce() -> [u64; COUNT],
+        callback: impl FnOnce(&mut dyn Instance) -> Returned,
+    ) -> Option<Called> {
+        let context = self.state.stream_id(stream)?;
+        self.call(context, id, arguments, callback)
+    }
+
+    /// Makes a callback of a root, as [`call_stream`](Vm::call_stream).
+    #[inline]
+    fn call_root<const COUNT: usize>(
+        &mut self,
+        root: ContextId,
+        id: CallbackId,
+        arguments: impl FnOnce() -> [u64; COUNT],
+        callback: impl FnOnce(&mut dyn Instance) -> Returned,
+    ) -> Option<Called> {
+        let context = self.state.root_id(root)?;
+        self.call(context, id, arguments, callback)
+    }
+
+    /// Makes one callback with a context of this VM in effect, then carries out what the plugin asked for.
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
@@ -143,6 +178,9 @@ impl Vm {
         let called = self.enter(context, id, arguments, callback);
         if self.state.has_deferred() {
             self.carry_out_deferred();
+        }
+        if called.is_none() {
+            self.state.end_all();
         }
         called
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::{BufferType, LogLevel, MapType, StreamType};
 use dynvm::host::*;
-use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, StartError, Vm, VmConfig};
+use dynvm::{CallId, ContextId, Loader, LoaderOptions, Module, PluginConfig, StartError, Vm, VmConfig};
 
 pub mod compile;
 pub mod sdk;
@@ -164,6 +164,18 @@ pub struct TestCalls {
     pub notes: RefCell<Vec<String>>,
 }
 
+impl TestCalls {
+    /// The HTTP call of a number.
+    pub fn http(&self, token: u32) -> CallId {
+        self.http.borrow().iter().map(|call| call.id).find(|id| id.token() == token).unwrap()
+    }
+
+    /// The gRPC call or stream of a number.
+    pub fn grpc(&self, token: u32) -> CallId {
+        self.grpc.borrow().iter().map(|call| call.id).find(|id| id.token() == token).unwrap()
+    }
+}
+
 fn refusal(upstream: &[u8]) -> Result<(), DispatchError> {
     match upstream {
         b"unknown" => Err(DispatchError::BadArgument),
@@ -191,16 +203,16 @@ impl GrpcCalls for TestCalls {
         Ok(())
     }
 
-    fn send(&self, token: u32, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
+    fn send(&self, token: CallId, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError> {
         self.notes.borrow_mut().push(format!("send {token} {} {end_stream}", String::from_utf8_lossy(message)));
         Ok(())
     }
 
-    fn cancel(&self, token: u32) {
+    fn cancel(&self, token: CallId) {
         self.notes.borrow_mut().push(format!("cancel {token}"));
     }
 
-    fn close(&self, token: u32) {
+    fn close(&self, token: CallId) {
         self.notes.borrow_mut().push(format!("close {token}"));
     }
 }

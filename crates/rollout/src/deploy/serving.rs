@@ -64,13 +64,14 @@ impl Serving {
         let (vm, root) = self.plugin.vm_for_new_stream();
         let context = create(vm, root)?;
         self.count_streams();
-        Ok(StreamRef { version: self.version.number, incarnation: self.plugin.incarnation(), context })
+        Ok(StreamRef { version: self.version.number, context })
     }
 
     /// The VM of a stream; `None`: it failed and has been replaced, which ended the stream.
     #[inline]
     pub(super) fn vm_of(&mut self, stream: StreamRef) -> Option<&mut Vm> {
-        (self.plugin.incarnation() == stream.incarnation).then(|| self.plugin.vm())
+        let vm = self.plugin.vm();
+        (vm.id() == stream.context.vm()).then_some(vm)
     }
 
     pub(super) fn end(&mut self, stream: StreamRef) -> Option<Box<dyn Stream>> {

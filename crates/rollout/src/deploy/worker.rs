@@ -14,8 +14,6 @@ use dynvm::{ContextId, PluginStats, Vm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamRef {
     pub(super) version: u64,
-    /// Which of the version's VMs on this thread: failed ones are replaced.
-    pub(super) incarnation: u64,
     pub(super) context: ContextId,
 }
 
@@ -25,7 +23,7 @@ impl StreamRef {
         self.version
     }
 
-    /// Its context in the VM that [`Worker::vm_of`] gives.
+    /// Its context, which names the VM too: failed ones are replaced.
     pub fn context(self) -> ContextId {
         self.context
     }
@@ -103,7 +101,8 @@ impl Worker {
         self.current.create_stream(create)
     }
 
-    /// The VM in which a stream runs, for its callbacks. `None`: the stream has ended with its VM, which failed and was replaced.
+    /// The VM in which a stream runs, for its callbacks. `None`: the stream has ended with its VM, which failed and was replaced; or it
+    /// is another worker's.
     #[inline]
     pub fn vm_of(&mut self, stream: StreamRef) -> Option<&mut Vm> {
         self.serving(stream.version)?.vm_of(stream)
@@ -143,6 +142,8 @@ impl Worker {
     }
 
     /// The VM of a version and its root context, for ticks, queue events and answers to calls. `None`: it does not run here any more.
+    ///
+    /// It may have replaced the one that an event is for: events name their VM, and one for another is unknown to this one.
     pub fn vm(&mut self, version: u64) -> Option<(&mut Vm, ContextId)> {
         let serving = self.serving(version)?;
         let root = serving.root();

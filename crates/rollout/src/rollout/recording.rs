@@ -10,7 +10,7 @@ use super::snapshot::{Change, View};
 use crate::deploy::StreamRef;
 use dynvm::call_trace::{Event, Named, Value};
 use dynvm::host::HttpCallResponse;
-use dynvm::{BackendKind, ContextId, Vm};
+use dynvm::{BackendKind, CallId, ContextId, Vm, VmId};
 
 /// A stream, from its context to its end.
 pub(super) struct Recording {
@@ -22,8 +22,8 @@ pub(super) struct Recording {
     pub(super) number: u64,
     pub(super) log_level: LogLevel,
     pub(super) steps: Vec<Step>,
-    /// Tokens of the HTTP calls that it made.
-    pub(super) tokens: Vec<u32>,
+    /// HTTP calls that it made and that are under way, by VM and token.
+    calls: Vec<(VmId, u32)>,
     /// Why it cannot be compared.
     pub(super) spoiled: Option<Spoiled>,
     context: Option<ContextId>,
@@ -86,7 +86,7 @@ impl Recording {
             number,
             log_level: vm.services().log.level(),
             steps: Vec::new(),
-            tokens: Vec::new(),
+            calls: Vec::new(),
             spoiled: None,
             context: None,
             view: View::default(),
@@ -112,7 +112,8 @@ impl Recording {
         collector.attach(vm);
         let done = act(vm);
         let before = self.steps.len();
-        self.take(collector.detach(vm));
+        let events = collector.detach(vm);
+        self.take(vm.id(), events);
         if let Some(first) = self.steps.get_mut(before) {
             (first.arrived, first.answer) = (arrived, answer);
             let changed = self.look(vm, context);
@@ -138,6 +139,12 @@ impl Recording {
         (self.version, self.context) = (stream.version(), Some(stream.context()));
     }
 
+    /// Whether it made a call. True the first time: then the call is over.
+    pub(super) fn take_call(&mut self, call: CallId) -> bool {
+        let index = self.calls.iter().position(|known| *known == (call.vm(), call.token()));
+        index.map(|index| self.calls.swap_remove(index)).is_some()
+    }
+
     /// Its context.
     pub(super) fn context(&self) -> Option<ContextId> {
         self.context
@@ -157,7 +164,7 @@ impl Recording {
     }
 
     /// Adds what was traced.
-    fn take(&mut self, events: Vec<Event>) {
+    fn take(&mut self, vm: VmId, events: Vec<Event>) {
         for event in events {
             match event {
                 Event::CallbackEnter { name, arguments } => self.steps.push(Step::new(name, arguments)),
@@ -168,7 +175,9 @@ impl Recording {
                 }
                 Event::Hostcall { name, status, ref results, .. } => {
                     match (name, status) {
-                        ("proxy_http_call", Status::Ok) => self.tokens.extend(number(results, "token")),
+                        ("proxy_http_call", Status::Ok) => {
+                            self.calls.extend(number(results, "token").map(|token| (vm, token)));
+                        }
                         ("proxy_grpc_call" | "proxy_grpc_stream", _) => self.spoiled = Some(Spoiled::Grpc),
                         _ => {}
                     }

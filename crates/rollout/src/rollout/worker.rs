@@ -13,8 +13,7 @@ use super::share::{Points, point_of};
 use super::{Arm, Rollout};
 use crate::deploy::{StreamRef, Worker};
 use dynvm::host::{HttpCallResponse, Services, Stream};
-use dynvm::{CallError, StartError};
-use dynvm::{ContextId, Vm};
+use dynvm::{CallError, CallId, ContextId, StartError, Vm};
 
 /// A stream of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -162,24 +161,20 @@ impl RolloutWorker {
         &mut self,
         arm: Arm,
         version: u64,
-        token: u32,
+        call: CallId,
         response: HttpCallResponse,
     ) -> Result<(), CallError> {
-        let is_its = |recording: &&mut Recording| {
-            recording.arm == arm && recording.version == version && recording.tokens.contains(&token)
-        };
-        let recording = self.recordings.values_mut().find(is_its);
         let worker = match arm {
             Arm::Stable => Some(&mut self.stable),
             Arm::Candidate => self.candidate.as_mut(),
         };
-        let (vm, _) = worker.and_then(|worker| worker.vm(version)).ok_or(CallError::UnknownToken(token))?;
-        match recording {
-            None => vm.on_http_call_response(token, response),
+        let vm = worker.and_then(|worker| worker.vm(version)).map(|(vm, _)| vm).filter(|vm| vm.id() == call.vm());
+        let vm = vm.ok_or(CallError::UnknownCall(call))?;
+        match self.recordings.values_mut().find_map(|recording| recording.take_call(call).then_some(recording)) {
+            None => vm.on_http_call_response(call, response),
             Some(recording) => {
-                recording.tokens.retain(|known| *known != token);
-                let (context, copy) = (recording.context(), response.clone());
-                recording.record(vm, context, Some((token, copy)), |vm| vm.on_http_call_response(token, response))
+                let (context, answer) = (recording.context(), Some((call.token(), response.clone())));
+                recording.record(vm, context, answer, |vm| vm.on_http_call_response(call, response))
             }
         }
     }
@@ -197,7 +192,10 @@ impl RolloutWorker {
     }
 
     fn hand_over(&mut self, stream: RolloutStream) {
-        let Some(recording) = stream.recording.and_then(|number| self.recordings.remove(&number)) else { return };
+        // A stream of another rollout may have the number of a recording here.
+        let is_its = |recording: &Recording| recording.context() == Some(stream.context());
+        let number = stream.recording.filter(|number| self.recordings.get(number).is_some_and(is_its));
+        let Some(recording) = number.and_then(|number| self.recordings.remove(&number)) else { return };
         let shared = &self.rollout.shared;
         if let Some(spoiled) = recording.spoiled {
             shared.counters.count_spoiled(spoiled);

@@ -24,7 +24,7 @@ pub(crate) struct Flow {
     trailers_held: bool,
     pub(super) headers_gone: bool,
     /// All of it has gone on.
-    pub(super) complete: bool,
+    pub(crate) complete: bool,
     /// What has gone on.
     pub(super) gone: Message,
 }

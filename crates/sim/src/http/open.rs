@@ -14,12 +14,10 @@ use dynvm::{ContextId, Vm};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HttpStream {
     pub(super) context: ContextId,
-    /// Which of the host's VMs: failed ones are replaced.
-    incarnation: u64,
 }
 
 impl HttpStream {
-    /// Its context in the VM.
+    /// Its context, which names the VM too: failed ones are replaced.
     pub fn context(self) -> ContextId {
         self.context
     }
@@ -82,11 +80,9 @@ impl SimProxy {
     ///
     /// The root context is gone: the plugin has been stopped.
     pub fn open(&mut self, properties: &[(String, Vec<u8>)]) -> Result<HttpStream, CallError> {
-        let before = self.plugin.incarnation();
-        let (_, root) = self.plugin.vm_for_new_stream();
-        if self.plugin.incarnation() != before {
-            self.open.clear();
-        }
+        let (vm, root) = self.plugin.vm_for_new_stream();
+        let vm = vm.id();
+        self.open.retain(|open| open.vm() == vm);
         let mut stream = SimStream::default();
         for (path, value) in properties {
             stream.properties.insert(path.replace('.', "\0").into_bytes(), value.clone());
@@ -94,7 +90,7 @@ impl SimProxy {
         let create = |vm: &mut Vm| vm.create_stream(root, Box::new(stream));
         let context = self.callback("proxy_on_context_create", create, |_| "")?;
         self.open.push(context);
-        Ok(HttpStream { context, incarnation: self.plugin.incarnation() })
+        Ok(HttpStream { context })
     }
 
     /// Headers arrive. The answer is the plugin's, as a proxy would get it; `None`: the plugin does not see them, because it closed the
@@ -186,8 +182,8 @@ impl SimProxy {
     }
 
     fn check_open(&mut self, stream: HttpStream) -> Result<(), StepError> {
-        let open = stream.incarnation == self.plugin.incarnation() && self.open.contains(&stream.context);
-        if open { Ok(()) } else { Err(StepError::Gone) }
+        let is_open = stream.context.vm() == self.plugin.vm().id() && self.open.contains(&stream.context);
+        if is_open { Ok(()) } else { Err(StepError::Gone) }
     }
 
     fn flow<R>(

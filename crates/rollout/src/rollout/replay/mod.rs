@@ -201,7 +201,7 @@ impl Replay<'_> {
 
     fn answer(&mut self, step: &Step) {
         if let Some((token, response)) = &step.answer
-            && let Some(own) = self.replayed.own_token(*token)
+            && let Some(own) = self.replayed.own_call(*token)
         {
             // Whether the shadow fails in it is looked at afterwards.
             let _ = self.vm.on_http_call_response(own, response.clone());

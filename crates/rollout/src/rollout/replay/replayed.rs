@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use dynvm::abi::types::{LogLevel, Status};
 
 use crate::rollout::recording::{Recording, Step, number};
+use dynvm::CallId;
 use dynvm::call_trace::{Event, Named, Value, escaped};
 
 /// The answers of the callback under way, on the thread of the shadow. Behind a lock since services are shared between threads in
@@ -21,8 +22,8 @@ struct State {
     under_way: bool,
     /// What has been asked for in vain.
     unanswered: Vec<String>,
-    /// The answering plugin's tokens to the shadow's.
-    tokens: HashMap<u32, u32>,
+    /// The shadow's calls by the answering plugin's tokens.
+    calls: HashMap<u32, CallId>,
     /// What properties were last known to be.
     properties: HashMap<Vec<u8>, Answer>,
     realtime: u64,
@@ -56,7 +57,7 @@ impl Replayed {
     /// Forgets what belongs to one stream.
     pub(super) fn forget(&self) {
         let mut state = self.state();
-        state.tokens.clear();
+        state.calls.clear();
         state.properties.clear();
         state.hostcalls.clear();
     }
@@ -145,15 +146,15 @@ impl Replayed {
     }
 
     /// The shadow made the call that the plugin that answered made with this token.
-    pub(super) fn pair(&self, results: &[Named], own: u32) {
+    pub(super) fn pair(&self, results: &[Named], own: CallId) {
         if let Some(token) = number(results, "token") {
-            self.state().tokens.insert(token, own);
+            self.state().calls.insert(token, own);
         }
     }
 
-    /// The shadow's token of a call; `None`: it has not made it.
-    pub(super) fn own_token(&self, token: u32) -> Option<u32> {
-        self.state().tokens.get(&token).copied()
+    /// The shadow's call for the answering plugin's token; `None`: it has not made it.
+    pub(super) fn own_call(&self, token: u32) -> Option<CallId> {
+        self.state().calls.get(&token).copied()
     }
 }
 

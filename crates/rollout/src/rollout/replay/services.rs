@@ -13,6 +13,7 @@ use dynvm::host::{
     GrpcSendError, HttpCall, HttpCalls, InProcessMetrics, InProcessSharedData, Log, LogSource, QueueId, Services,
     SharedData, SharedQueues, SystemClock, UnknownQueue,
 };
+use dynvm::{CallId, ContextId};
 
 /// Services that reach nothing but the recording.
 pub(super) fn isolated(replayed: &Arc<Replayed>) -> Services {
@@ -98,6 +99,8 @@ impl SharedQueues for Queues {
         self.id(vm_id, name)
     }
 
+    fn unregister(&self, _: ContextId) {}
+
     fn resolve(&self, vm_id: &str, name: &[u8]) -> Option<QueueId> {
         let recorded = self.replayed.take("proxy_resolve_shared_queue", &[vm_id.as_bytes(), name]);
         recorded.is_none_or(|(status, _)| status == Status::Ok).then(|| self.id(vm_id, name))
@@ -142,7 +145,7 @@ impl HttpCalls for Calls {
     fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError> {
         match self.0.take("proxy_http_call", &[&call.upstream]) {
             Some((Status::Ok, results)) => {
-                self.0.pair(&results, call.token);
+                self.0.pair(&results, call.id);
                 Ok(())
             }
             Some((Status::BadArgument, _)) => Err(DispatchError::BadArgument),
@@ -157,11 +160,11 @@ impl GrpcCalls for Calls {
         Err(DispatchError::Internal)
     }
 
-    fn send(&self, _: u32, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
+    fn send(&self, _: CallId, _: &[u8], _: bool) -> Result<(), GrpcSendError> {
         Err(GrpcSendError::NotFound)
     }
 
-    fn cancel(&self, _: u32) {}
+    fn cancel(&self, _: CallId) {}
 
-    fn close(&self, _: u32) {}
+    fn close(&self, _: CallId) {}
 }
