@@ -18,14 +18,13 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
-use crate::artifact::{ArtifactKind, BackendKind};
+use crate::artifact::BackendKind;
 use crate::error::{Failure, LoadError, StartError};
 use crate::instance::InstanceState;
 
-/// Compiles artifacts of some kinds.
+/// Compiles artifacts.
 pub(crate) trait Backend: Send + Sync {
-    /// Whether artifacts of a kind are for this backend.
-    fn accepts(&self, kind: ArtifactKind) -> bool;
+    fn kind(&self) -> BackendKind;
 
     /// Checks and compiles an artifact. Nothing of it runs. The name is for messages.
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError>;
@@ -33,8 +32,6 @@ pub(crate) trait Backend: Send + Sync {
 
 /// A compiled artifact.
 pub(crate) trait Code: Any + Send + Sync {
-    fn backend(&self) -> BackendKind;
-
     /// The ABI version that the plugin was built for.
     fn abi_version(&self) -> AbiVersion;
 

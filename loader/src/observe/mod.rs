@@ -145,6 +145,33 @@ impl Observer {
     }
 
     /// Adds metrics to the page for Prometheus, for as long as the collector exists.
+    ///
+    /// ```
+    /// use std::fmt;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::sync::{Arc, Weak};
+    ///
+    /// use dynvm::observe::prometheus::Page;
+    /// use dynvm::observe::{Collect, Observer};
+    ///
+    /// struct Connections(AtomicU64);
+    ///
+    /// impl Collect for Connections {
+    ///     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+    ///         page.family("proxy_connections", "gauge", "Open connections.")?;
+    ///         page.sample("proxy_connections", &[("listener", "public".to_owned())], self.0.load(Ordering::Relaxed))
+    ///     }
+    /// }
+    ///
+    /// let observer = Observer::new();
+    /// let connections = Arc::new(Connections(AtomicU64::new(7)));
+    /// let collector: Weak<Connections> = Arc::downgrade(&connections);
+    /// observer.register(collector);
+    /// assert!(observer.prometheus().contains(r#"proxy_connections{listener="public"} 7"#));
+    ///
+    /// drop(connections);
+    /// assert!(!observer.prometheus().contains("proxy_connections"));
+    /// ```
     pub fn register(&self, collector: Weak<dyn Collect>) {
         self.state().add_collector(collector);
     }

@@ -3,7 +3,6 @@
 //! `docs/observability.md` lists the metrics.
 
 mod page;
-mod plugin;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +14,6 @@ use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::error::FailureKind;
 pub use page::Page;
 use page::Seconds;
-pub use plugin::{plugin_metrics, write_plugin_metrics};
 
 /// The content type of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

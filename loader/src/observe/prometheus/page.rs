@@ -23,7 +23,7 @@ struct Family {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(to: &'a mut dyn Write) -> Page<'a> {
+    pub(crate) fn new(to: &'a mut dyn Write) -> Page<'a> {
         // Takes the samples written before the first family.
         Page { to, families: vec![Family::default()], current: 0, series: HashSet::new() }
     }
@@ -71,7 +71,7 @@ impl<'a> Page<'a> {
     }
 
     /// Writes the page.
-    pub(super) fn finish(self) -> fmt::Result {
+    pub(crate) fn finish(self) -> fmt::Result {
         self.families.iter().try_for_each(|family| self.to.write_str(&family.text))
     }
 }
