@@ -8,12 +8,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Collect;
 use super::histogram::Distribution;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::error::FailureKind;
-pub use page::Page;
 use page::Seconds;
+pub use page::{Collect, Page};
 
 /// The content type of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::Collect;
 use super::counters::{PluginSlots, VmSlots};
+use super::prometheus::Collect;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::artifact::{BackendKind, ModuleInfo};
 

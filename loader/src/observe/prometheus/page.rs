@@ -16,6 +16,40 @@ pub struct Page<'a> {
     series: HashSet<String>,
 }
 
+/// Metrics that something else than the loader counts: a rollout, or the embedder.
+///
+/// ```
+/// use std::fmt;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use dynvm::observe::prometheus::Page;
+/// use dynvm::observe::{Collect, Observer};
+///
+/// struct Connections(AtomicU64);
+///
+/// impl Collect for Connections {
+///     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+///         page.family("proxy_connections", "gauge", "Open connections.")?;
+///         page.sample("proxy_connections", &[], self.0.load(Ordering::Relaxed))
+///     }
+/// }
+///
+/// let observer = Observer::new();
+/// let connections = Arc::new(Connections(AtomicU64::new(3)));
+/// let collector: Arc<dyn Collect> = connections.clone();
+/// observer.register(Arc::downgrade(&collector));
+/// assert!(observer.prometheus().contains("\nproxy_connections 3\n"));
+/// ```
+pub trait Collect: Send + Sync {
+    /// Writes the metrics of now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the page.
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result;
+}
+
 #[derive(Default)]
 struct Family {
     name: String,
