@@ -45,18 +45,6 @@ pub(crate) trait Code: Any + Send + Sync {
 /// What a callback gave: its result (0 where it returns nothing), or `None` when the plugin does not export it.
 pub(crate) type Returned = Result<Option<u32>, Box<Failure>>;
 
-macro_rules! argument {
-    (u32) => {
-        u32
-    };
-    (bool) => {
-        bool
-    };
-    (size) => {
-        usize
-    };
-}
-
 macro_rules! instance_trait {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
         /// A running plugin: its callbacks, one method each.
@@ -70,7 +58,7 @@ macro_rules! instance_trait {
             /// Bytes of memory that the instance holds, where the backend knows.
             fn memory_size(&self) -> Option<u64>;
 
-            $(fn $name(&mut self, $($param: argument!($ty)),*) -> Returned;)*
+            $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*
         }
     };
 }
