@@ -54,6 +54,14 @@ impl fmt::Display for BackendKind {
 }
 
 impl ArtifactKind {
+    /// What runs artifacts of this kind.
+    pub const fn backend(self) -> BackendKind {
+        match self {
+            ArtifactKind::Native => BackendKind::Native,
+            ArtifactKind::Wasm | ArtifactKind::WasmText => BackendKind::Wasm,
+        }
+    }
+
     /// Tells the kind from the first bytes.
     ///
     /// # Errors
@@ -128,6 +136,11 @@ pub struct ModuleInfo {
 }
 
 impl ModuleInfo {
+    /// What runs the module.
+    pub const fn backend(&self) -> BackendKind {
+        self.kind.backend()
+    }
+
     pub(crate) fn new(name: &str, kind: ArtifactKind, artifact: &[u8], abi_version: AbiVersion) -> ModuleInfo {
         ModuleInfo {
             name: name.to_owned(),

@@ -2,9 +2,9 @@
 //!
 //! All of it is off the path of callbacks. `docs/observability.md` lists the events.
 
+use crate::artifact::ModuleInfo;
 use crate::error::{Failure, LoadError, StartError};
 use crate::observe::Reload;
-use crate::{Module, Vm};
 
 /// Says whose events these are, for filters.
 #[cfg(feature = "tracing")]
@@ -46,11 +46,10 @@ pub(crate) fn loading(name: &str) -> Entered {
     span!("load_module", module = name)
 }
 
-pub(crate) fn loaded(name: &str, loaded: &Result<Module, LoadError>) {
+pub(crate) fn loaded(name: &str, loaded: Result<&ModuleInfo, &LoadError>) {
     match loaded {
-        Ok(module) => {
-            let info = module.info();
-            let (backend, abi_version) = (module.backend().name(), info.abi_version.to_string());
+        Ok(info) => {
+            let (backend, abi_version) = (info.backend().name(), info.abi_version.to_string());
             event!(
                 INFO,
                 "module loaded",
@@ -67,15 +66,14 @@ pub(crate) fn loaded(name: &str, loaded: &Result<Module, LoadError>) {
     }
 }
 
-pub(crate) fn vm_starting(module: &Module, vm_id: &str) -> Entered {
-    span!("start_vm", module = module.name(), backend = module.backend().name(), vm_id = vm_id)
+pub(crate) fn vm_starting(module: &ModuleInfo, vm_id: &str) -> Entered {
+    span!("start_vm", module = module.name, backend = module.backend().name(), vm_id = vm_id)
 }
 
-/// Inside of the span of `vm_starting`, which says which VM it is.
-pub(crate) fn vm_started(vm: &Result<Vm, StartError>) {
-    match vm {
-        Ok(vm) => {
-            let memory = vm.memory_size();
+/// Inside of the span of `vm_starting`, which says which VM it is. A VM that started has this memory, where that is known.
+pub(crate) fn vm_started(memory: Result<Option<u64>, &StartError>) {
+    match memory {
+        Ok(memory) => {
             event!(INFO, "VM started", memory_bytes = memory);
         }
         Err(error) => {

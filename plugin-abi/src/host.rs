@@ -106,21 +106,3 @@ macro_rules! extension_id {
         }
     };
 }
-
-/// The type by which native code passes what a token of the tables stands for.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! __native_type {
-    (u32) => { u32 };
-    (i32) => { i32 };
-    (u64) => { u64 };
-    (i64) => { i64 };
-    (bool) => { u32 };
-    (ptr) => { *const u8 };
-    (size) => { usize };
-    (size32) => { usize };
-    (out_ptr) => { *mut *mut u8 };
-    (out_size) => { *mut usize };
-    (out_u32) => { *mut u32 };
-    (out_u64) => { *mut u64 };
-}

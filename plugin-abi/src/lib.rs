@@ -23,6 +23,7 @@ pub mod host;
 #[cfg(feature = "abi-stable")]
 pub mod layout;
 pub mod table;
+mod tokens;
 pub mod types;
 pub mod version;
 

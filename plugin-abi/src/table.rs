@@ -295,48 +295,6 @@ pub const ENTRY_POINTS: &[Callback] = &[
 /// Callbacks that 0.1.0 declares without their last parameter, `end_of_stream`.
 pub const WITHOUT_END_OF_STREAM_IN_0_1_0: &[&str] = &["proxy_on_request_headers", "proxy_on_response_headers"];
 
-/// The [`Type`] that a token of the tables stands for.
-#[macro_export]
-#[doc(hidden)]
-macro_rules! __type {
-    (u32) => {
-        $crate::table::Type::U32
-    };
-    (i32) => {
-        $crate::table::Type::I32
-    };
-    (u64) => {
-        $crate::table::Type::U64
-    };
-    (i64) => {
-        $crate::table::Type::I64
-    };
-    (bool) => {
-        $crate::table::Type::Bool
-    };
-    (ptr) => {
-        $crate::table::Type::Ptr
-    };
-    (size) => {
-        $crate::table::Type::Size
-    };
-    (size32) => {
-        $crate::table::Type::Size32
-    };
-    (out_ptr) => {
-        $crate::table::Type::OutPtr
-    };
-    (out_size) => {
-        $crate::table::Type::OutSize
-    };
-    (out_u32) => {
-        $crate::table::Type::OutU32
-    };
-    (out_u64) => {
-        $crate::table::Type::OutU64
-    };
-}
-
 macro_rules! returns {
     (none) => {
         Return::None

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dynvm::host::{InProcessMetrics, MetricValue, Metrics as _};
-use dynvm::observe::{Observer, prometheus};
+use dynvm::observe::Observer;
 use dynvm::{PluginConfig, Vm, VmConfig};
 
 use crate::page::{Family, parse};
@@ -105,7 +105,7 @@ fn metrics_of_plugins_keep_their_names() {
         let root = vm.start_plugin(PluginConfig::named("p").configuration(script)).unwrap();
         let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
         vm.on_request_headers(id, 0, true);
-        let page = prometheus::plugin_metrics(&metrics.snapshot(), "");
+        let page = plugin_metrics(&metrics.snapshot(), "");
         let families = parse(&page);
         let kinds: Vec<_> = families.iter().map(|(name, family)| (name.as_str(), family.kind.as_str())).collect();
         assert_eq!(kinds, [("acme_requests", "counter"), ("acme_sizes", "summary"), ("acme_temperature", "gauge")]);
@@ -146,11 +146,11 @@ fn no_name_spoils_a_page() {
         }
     }
     let snapshot = metrics.snapshot();
-    let families = parse(&(Observer::new().prometheus() + &prometheus::plugin_metrics(&snapshot, "")));
+    let families = parse(&(Observer::new().prometheus() + &plugin_metrics(&snapshot, "")));
     let plugins = families.iter().filter(|(name, _)| !name.starts_with("dynvm_"));
     assert_eq!(plugins.count(), snapshot.len(), "each has a family of its own");
     assert!(snapshot.iter().any(|(_, value)| matches!(value, MetricValue::Histogram { .. })));
-    let prefixed = parse(&prometheus::plugin_metrics(&snapshot, "wasmcustom."));
+    let prefixed = parse(&plugin_metrics(&snapshot, "wasmcustom."));
     assert!(prefixed.keys().all(|name| name.starts_with("wasmcustom_")));
 }
 

@@ -5,8 +5,8 @@ mod json;
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use dynvm::host::MetricValue;
-use dynvm::observe::{ModuleSnapshot, Observer, PluginSnapshot, prometheus};
+use dynvm::host::{MetricValue, plugin_metrics};
+use dynvm::observe::{ModuleSnapshot, Observer, PluginSnapshot};
 use owo_colors::OwoColorize as _;
 
 use crate::units::{size, time};
@@ -26,7 +26,7 @@ pub enum StatsFormat {
 pub fn print(format: StatsFormat, observer: &Observer, metrics: &[(String, MetricValue)]) -> anyhow::Result<()> {
     match format {
         StatsFormat::Text => text(observer),
-        StatsFormat::Prometheus => print!("{}{}", observer.prometheus(), prometheus::plugin_metrics(metrics, "")),
+        StatsFormat::Prometheus => print!("{}{}", observer.prometheus(), plugin_metrics(metrics, "")),
         StatsFormat::Json => {
             println!("{}", serde_json::to_string_pretty(&json::Stats::new(&observer.snapshot(), metrics))?);
         }

@@ -2,16 +2,11 @@ use std::ffi::{c_char, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::error::{Code, Error, attempt};
-use crate::module::Module;
+use crate::module::{Module, Version};
 use crate::options::{Loader, loader};
 use crate::text::{free, give, object, text};
 
 type Try = unsafe extern "C" fn(data: *mut c_void, module: *const Module) -> bool;
-
-/// A version, for as long as anything refers to it.
-pub struct Version {
-    number: u64,
-}
 
 /// `dynvm_deployment_t`.
 pub struct Deployment {

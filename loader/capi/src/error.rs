@@ -3,7 +3,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dynvm::{LoadError, StartError};
 
-use crate::text::{c_string, free, give, object};
+use crate::text::{TextError, c_string, free, give, object};
 
 /// `dynvm_error_t`.
 #[derive(Debug)]
@@ -41,6 +41,12 @@ impl From<LoadError> for Error {
             _ => Code::NotAPlugin,
         };
         Error::new(code, error.to_string())
+    }
+}
+
+impl From<TextError> for Error {
+    fn from(TextError(text): TextError) -> Error {
+        Error::new(Code::Argument, text)
     }
 }
 

@@ -3,11 +3,15 @@ use std::sync::Arc;
 
 use dynvm_abi::version::AbiVersion;
 
-use crate::deployment::Version;
 use crate::error::{Code, Error, attempt};
 use crate::hostcalls;
 use crate::options::{Loader, loader};
 use crate::text::{c_string, free, give, object, text};
+
+/// A version of a deployment, for as long as anything refers to it.
+pub(crate) struct Version {
+    pub(crate) number: u64,
+}
 
 /// `dynvm_module_t`.
 #[derive(Clone)]

@@ -2,20 +2,21 @@
 
 use std::ffi::{CStr, CString, c_char};
 
-use crate::error::{Code, Error};
+/// Why a string that was passed in is none: null, or not UTF-8.
+pub(crate) struct TextError(pub(crate) String);
 
 /// A string that was passed in.
 ///
 /// # Safety
 ///
 /// It ends with a NUL, and lives for as long as what is returned is used.
-pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a str, Error> {
+pub(crate) unsafe fn text<'a>(pointer: *const c_char, what: &str) -> Result<&'a str, TextError> {
     if pointer.is_null() {
-        return Err(Error::new(Code::Argument, format!("{what} is null")));
+        return Err(TextError(format!("{what} is null")));
     }
     // SAFETY: the caller's promise.
     let bytes = unsafe { CStr::from_ptr(pointer) };
-    bytes.to_str().map_err(|_| Error::new(Code::Argument, format!("{what} is not UTF-8: {bytes:?}")))
+    bytes.to_str().map_err(|_| TextError(format!("{what} is not UTF-8: {bytes:?}")))
 }
 
 /// A string to be handed out. A NUL in it, which C could not see beyond, becomes a space.

@@ -18,14 +18,13 @@ use std::sync::Arc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
-use crate::artifact::{ArtifactKind, BackendKind};
+use crate::artifact::BackendKind;
 use crate::error::{Failure, LoadError, StartError};
 use crate::instance::InstanceState;
 
-/// Compiles artifacts of some kinds.
+/// Compiles artifacts.
 pub(crate) trait Backend: Send + Sync {
-    /// Whether artifacts of a kind are for this backend.
-    fn accepts(&self, kind: ArtifactKind) -> bool;
+    fn kind(&self) -> BackendKind;
 
     /// Checks and compiles an artifact. Nothing of it runs. The name is for messages.
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError>;
@@ -33,8 +32,6 @@ pub(crate) trait Backend: Send + Sync {
 
 /// A compiled artifact.
 pub(crate) trait Code: Any + Send + Sync {
-    fn backend(&self) -> BackendKind;
-
     /// The ABI version that the plugin was built for.
     fn abi_version(&self) -> AbiVersion;
 
@@ -47,18 +44,6 @@ pub(crate) trait Code: Any + Send + Sync {
 
 /// What a callback gave: its result (0 where it returns nothing), or `None` when the plugin does not export it.
 pub(crate) type Returned = Result<Option<u32>, Box<Failure>>;
-
-macro_rules! argument {
-    (u32) => {
-        u32
-    };
-    (bool) => {
-        bool
-    };
-    (size) => {
-        usize
-    };
-}
 
 macro_rules! instance_trait {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
@@ -73,7 +58,7 @@ macro_rules! instance_trait {
             /// Bytes of memory that the instance holds, where the backend knows.
             fn memory_size(&self) -> Option<u64>;
 
-            $(fn $name(&mut self, $($param: argument!($ty)),*) -> Returned;)*
+            $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*
         }
     };
 }

@@ -80,7 +80,7 @@ impl Loader {
     fn load_trusted(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
         let _loading = telemetry::loading(name);
         let loaded = self.load(name, bytes, file);
-        telemetry::loaded(name, &loaded);
+        telemetry::loaded(name, loaded.as_ref().map(Module::info));
         loaded
     }
 
@@ -96,7 +96,7 @@ impl Loader {
 
     /// The backend for a kind of artifact.
     fn backend(&self, name: &str, kind: ArtifactKind) -> Result<&dyn Backend, LoadError> {
-        let backend = self.backends.iter().find(|backend| backend.accepts(kind));
+        let backend = self.backends.iter().find(|backend| backend.kind() == kind.backend());
         backend.map(AsRef::as_ref).ok_or_else(|| options::no_backend(name, kind))
     }
 }
@@ -126,12 +126,16 @@ impl Module {
 
     /// What runs it.
     pub fn backend(&self) -> BackendKind {
-        self.code().backend()
+        self.info.backend()
     }
 
     /// Whether it exports a callback.
     pub fn exports(&self, callback: CallbackId) -> bool {
         self.code().exports(callback)
+    }
+
+    pub(crate) fn shared_info(&self) -> &Arc<ModuleInfo> {
+        &self.info
     }
 
     pub(crate) fn code(&self) -> &dyn Code {

@@ -40,11 +40,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 pub use histogram::Distribution;
+pub use prometheus::Collect;
 pub use snapshot::{CallbackSnapshot, ModuleSnapshot, ModuleVersion, PluginSnapshot, PluginStarts, Reloads, Snapshot};
 pub(crate) use vm::{PluginObserved, VmObserved};
 
 use crate::artifact::BackendKind;
-use prometheus::Page;
 use state::State;
 
 /// Counts what the VMs do that it is given to, in any number of threads.
@@ -66,40 +66,6 @@ pub enum Reload {
     Failure,
     /// The wait before the next attempt was not over.
     Backoff,
-}
-
-/// Metrics that something else than the loader counts: a rollout, or the embedder.
-///
-/// ```
-/// use std::fmt;
-/// use std::sync::Arc;
-/// use std::sync::atomic::{AtomicU64, Ordering};
-///
-/// use dynvm::observe::prometheus::Page;
-/// use dynvm::observe::{Collect, Observer};
-///
-/// struct Connections(AtomicU64);
-///
-/// impl Collect for Connections {
-///     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
-///         page.family("proxy_connections", "gauge", "Open connections.")?;
-///         page.sample("proxy_connections", &[], self.0.load(Ordering::Relaxed))
-///     }
-/// }
-///
-/// let observer = Observer::new();
-/// let connections = Arc::new(Connections(AtomicU64::new(3)));
-/// let collector: Arc<dyn Collect> = connections.clone();
-/// observer.register(Arc::downgrade(&collector));
-/// assert!(observer.prometheus().contains("\nproxy_connections 3\n"));
-/// ```
-pub trait Collect: Send + Sync {
-    /// Writes the metrics of now.
-    ///
-    /// # Errors
-    ///
-    /// Those of the page.
-    fn collect(&self, page: &mut Page<'_>) -> fmt::Result;
 }
 
 impl Observer {

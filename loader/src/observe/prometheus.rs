@@ -3,19 +3,16 @@
 //! `docs/observability.md` lists the metrics.
 
 mod page;
-mod plugin;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Collect;
 use super::histogram::Distribution;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::error::FailureKind;
-pub use page::Page;
 use page::Seconds;
-pub use plugin::{plugin_metrics, write_plugin_metrics};
+pub use page::{Collect, Page};
 
 /// The content type of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::Collect;
 use super::counters::{PluginSlots, VmSlots};
+use super::prometheus::Collect;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
-use crate::Module;
-use crate::artifact::BackendKind;
+use crate::artifact::{BackendKind, ModuleInfo};
 
 /// A name, and what runs it.
 type Key = (String, BackendKind);
@@ -16,7 +15,7 @@ type Key = (String, BackendKind);
 /// A VM that there is.
 #[derive(Debug)]
 struct LiveVm {
-    module: Module,
+    module: Arc<ModuleInfo>,
     slots: Arc<VmSlots>,
     plugins: Vec<(String, Arc<PluginSlots>)>,
 }
@@ -33,7 +32,7 @@ pub(super) struct State {
 
 impl State {
     /// Adds a VM, and gives its number.
-    pub(super) fn add_vm(&mut self, module: &Module, slots: Arc<VmSlots>) -> u64 {
+    pub(super) fn add_vm(&mut self, module: &Arc<ModuleInfo>, slots: Arc<VmSlots>) -> u64 {
         self.module(module).vms_created += 1;
         let number = self.next_vm;
         self.next_vm += 1;
@@ -70,7 +69,7 @@ impl State {
         self.vms.get(&vm)?.plugins.first().map(|(name, _)| name.clone())
     }
 
-    pub(super) fn module(&mut self, module: &Module) -> &mut ModuleSnapshot {
+    pub(super) fn module(&mut self, module: &ModuleInfo) -> &mut ModuleSnapshot {
         module_entry(&mut self.modules, module)
     }
 
@@ -82,10 +81,9 @@ impl State {
         let (mut modules, mut plugins) = (self.modules.clone(), self.plugins.clone());
         for vm in self.vms.values() {
             let failed = vm.slots.failed.load(Ordering::Relaxed);
-            let info = vm.module.info();
             let module = module_entry(&mut modules, &vm.module);
             *(if failed { &mut module.vms_failed } else { &mut module.vms_running }) += 1;
-            module.add_version(info.size as u64, info.abi_version);
+            module.add_version(vm.module.size as u64, vm.module.abi_version);
             if let Some(bytes) = vm.slots.memory() {
                 *module.memory.get_or_insert(0) += bytes;
             }
@@ -116,8 +114,8 @@ fn add_callbacks(plugin: &mut PluginSnapshot, slots: &PluginSlots) {
     }
 }
 
-fn module_entry<'a>(modules: &'a mut BTreeMap<Key, ModuleSnapshot>, module: &Module) -> &'a mut ModuleSnapshot {
-    let (name, backend) = (module.name(), module.backend());
+fn module_entry<'a>(modules: &'a mut BTreeMap<Key, ModuleSnapshot>, module: &ModuleInfo) -> &'a mut ModuleSnapshot {
+    let (name, backend) = (module.name.as_str(), module.backend());
     modules.entry((name.to_owned(), backend)).or_insert_with(|| ModuleSnapshot::new(name, backend))
 }
 

@@ -9,8 +9,7 @@ use dynvm_abi::table::CallbackId;
 
 use super::Observer;
 use super::counters::{PluginSlots, VmSlots};
-use crate::Module;
-use crate::artifact::BackendKind;
+use crate::artifact::{BackendKind, ModuleInfo};
 use crate::error::{FailureKind, StartError};
 
 /// Callbacks between two readings of a VM's memory.
@@ -34,14 +33,14 @@ pub(crate) struct PluginObserved {
 
 impl Observer {
     /// A VM is there; its start functions have not run yet.
-    pub(crate) fn vm_created(self: &Arc<Self>, module: &Module) -> VmObserved {
+    pub(crate) fn vm_created(self: &Arc<Self>, module: &Arc<ModuleInfo>) -> VmObserved {
         let slots = Arc::<VmSlots>::default();
         let number = self.state().add_vm(module, slots.clone());
         VmObserved { observer: self.clone(), number, backend: module.backend(), slots, callbacks: Cell::new(0) }
     }
 
     /// A VM was made and its start functions have run, or the attempt failed.
-    pub(crate) fn vm_started(&self, module: &Module, started: bool, took: Duration) {
+    pub(crate) fn vm_started(&self, module: &ModuleInfo, started: bool, took: Duration) {
         let mut state = self.state();
         let module = state.module(module);
         if started {

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
-use super::{Instance, InstanceState, Returned};
+use crate::backend::{Instance, Returned};
 use crate::call_trace::{Event, Value};
+use crate::instance::InstanceState;
 
 /// Makes a callback for those who watch.
 #[cold]

@@ -49,19 +49,19 @@ impl Vm {
         state.set_tracer(tracer);
         let observer = state.services.observer.clone();
         let started = Instant::now();
-        let _starting = telemetry::vm_starting(module, &state.config.vm_id);
+        let _starting = telemetry::vm_starting(module.info(), &state.config.vm_id);
         let vm = Vm::make(module, state);
         if let Some(observer) = observer {
-            observer.vm_started(module, vm.is_ok(), started.elapsed());
+            observer.vm_started(module.info(), vm.is_ok(), started.elapsed());
         }
-        telemetry::vm_started(&vm);
+        telemetry::vm_started(vm.as_ref().map(Vm::memory_size));
         vm
     }
 
     fn make(module: &Module, state: Rc<InstanceState>) -> Result<Vm, StartError> {
         let instance = module.code().instantiate(&state)?;
         if let Some(observer) = &state.services.observer {
-            state.set_observed(observer.vm_created(module));
+            state.set_observed(observer.vm_created(module.shared_info()));
         }
         let mut vm = Vm { instance, state, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;

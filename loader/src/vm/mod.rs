@@ -15,7 +15,7 @@ pub use lifecycle::RootDone;
 
 use crate::backend::{Instance, Returned};
 use crate::call_trace::Tracer;
-use crate::error::{CallError, Failure};
+use crate::error::Failure;
 use crate::host::{Services, Stream};
 use crate::id::{ContextId, VmId};
 use crate::instance::InstanceState;
@@ -234,12 +234,6 @@ struct Called {
     /// Its result; `None` when the plugin does not export it.
     value: Option<u32>,
     local_response_sent: bool,
-}
-
-impl From<&Vm> for Option<CallError> {
-    fn from(vm: &Vm) -> Self {
-        vm.failure().map(CallError::Vm)
-    }
 }
 
 impl From<Failure> for StartError {

@@ -74,27 +74,6 @@ struct Entry(*const c_void);
 // SAFETY: addresses of functions, which any thread may call.
 unsafe impl Sync for Entry {}
 
-macro_rules! widen {
-    (ptr, $value:ident) => {
-        $value as u64
-    };
-    (out_ptr, $value:ident) => {
-        $value as u64
-    };
-    (out_size, $value:ident) => {
-        $value as u64
-    };
-    (out_u32, $value:ident) => {
-        $value as u64
-    };
-    (out_u64, $value:ident) => {
-        $value as u64
-    };
-    ($scalar:ident, $value:ident) => {
-        $value as u64
-    };
-}
-
 /// The embedder's functions take every argument in 64 bits.
 macro_rules! foreign_type {
     ($param:ident) => {
@@ -108,7 +87,7 @@ macro_rules! entry_points {
             extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
                 hostcall(
                     HostcallId::$name,
-                    [$(widen!($ty, $param)),*],
+                    [$($param as u64),*],
                     |guest, state, [$($param),*]| dispatch::$name(guest, state, $($param),*),
                     |_arguments| {
                         let mut _index = 0;

@@ -54,7 +54,7 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use super::{Backend, Code, Instance};
-use crate::artifact::{ArtifactKind, BackendKind};
+use crate::artifact::BackendKind;
 use crate::error::{LoadError, StartError};
 use crate::instance::InstanceState;
 pub(crate) use address_check::{readable, writable};
@@ -166,8 +166,8 @@ impl NativeBackend {
 }
 
 impl Backend for NativeBackend {
-    fn accepts(&self, kind: ArtifactKind) -> bool {
-        kind == ArtifactKind::Native
+    fn kind(&self) -> BackendKind {
+        BackendKind::Native
     }
 
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
@@ -230,10 +230,6 @@ impl NativeModule {
 }
 
 impl Code for NativeModule {
-    fn backend(&self) -> BackendKind {
-        BackendKind::Native
-    }
-
     fn abi_version(&self) -> AbiVersion {
         self.elf.abi_version.expect("checked when the module was made")
     }

@@ -115,12 +115,6 @@ struct Start {
     start: Option<usize>,
 }
 
-macro_rules! widen {
-    ($value:ident) => {
-        $value as u64
-    };
-}
-
 macro_rules! narrow {
     (none, $value:expr) => {{
         let _ = $value;
@@ -132,18 +126,6 @@ macro_rules! narrow {
     };
     (action, $value:expr) => {
         $value as u32
-    };
-}
-
-macro_rules! argument_type {
-    (u32) => {
-        u32
-    };
-    (bool) => {
-        bool
-    };
-    (size) => {
-        usize
     };
 }
 
@@ -177,11 +159,11 @@ macro_rules! native_callbacks {
 
             $(
                 #[inline]
-                fn $name(&mut self, $($param: argument_type!($ty)),*) -> Returned {
+                fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned {
                     let Some(function) = self.callbacks.$name else { return Ok(None) };
                     let _entered = current_instance::enter(&self.instance);
                     // SAFETY: the plugin exports this function, whose parameters are those of the ABI: integers, five at most.
-                    let value = unsafe { self.instance.call(function, arguments([$(widen!($param)),*]))? };
+                    let value = unsafe { self.instance.call(function, arguments([$($param as u64),*]))? };
                     Ok(Some(narrow!($ret, value)))
                 }
             )*

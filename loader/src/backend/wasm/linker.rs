@@ -44,18 +44,6 @@ pub(super) fn other_function(module: &str, name: &str) -> Option<(&'static str, 
     }
 }
 
-macro_rules! wasm_type {
-    (u64) => {
-        u64
-    };
-    (i64) => {
-        u64
-    };
-    ($word:ident) => {
-        u32
-    };
-}
-
 macro_rules! define_hostcalls {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
         fn define_hostcalls(linker: &mut Linker<Data>) -> Result<()> {
@@ -63,7 +51,7 @@ macro_rules! define_hostcalls {
                 linker.func_wrap(
                     "env",
                     stringify!($name),
-                    |caller: Caller<'_, Data>, $($param: wasm_type!($ty)),*| -> Result<u32> {
+                    |caller: Caller<'_, Data>, $($param: dynvm_abi::__wasm_type!($ty)),*| -> Result<u32> {
                         hostcall(caller, |guest, state| dispatch::$name(guest, state, $(u64::from($param)),*))
                     },
                 )?;

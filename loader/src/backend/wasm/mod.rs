@@ -23,7 +23,7 @@ use engine::WasmEngine;
 pub use engine::{CpuLimit, WasmOptions};
 
 use super::{Backend, Code, Instance};
-use crate::artifact::{ArtifactKind, BackendKind};
+use crate::artifact::BackendKind;
 use crate::error::{LoadError, StartError};
 use crate::instance::InstanceState;
 
@@ -40,8 +40,8 @@ impl WasmBackend {
 }
 
 impl Backend for WasmBackend {
-    fn accepts(&self, kind: ArtifactKind) -> bool {
-        matches!(kind, ArtifactKind::Wasm | ArtifactKind::WasmText)
+    fn kind(&self) -> BackendKind {
+        BackendKind::Wasm
     }
 
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
@@ -68,10 +68,6 @@ impl WasmModule {
 }
 
 impl Code for WasmModule {
-    fn backend(&self) -> BackendKind {
-        BackendKind::Wasm
-    }
-
     fn abi_version(&self) -> AbiVersion {
         self.abi_version
     }

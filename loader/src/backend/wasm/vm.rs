@@ -62,29 +62,11 @@ macro_rules! result_value {
     };
 }
 
-macro_rules! argument_type {
-    (u32) => {
-        u32
-    };
-    (bool) => {
-        bool
-    };
-    (size) => {
-        usize
-    };
-}
-
-macro_rules! word {
-    ($ty:ident) => {
-        u32
-    };
-}
-
 macro_rules! wasm_callbacks {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
         /// The callbacks that the module exports and may have called.
         struct Callbacks {
-            $($name: Option<TypedFunc<($(word!($ty),)*), result_type!($ret)>>,)*
+            $($name: Option<TypedFunc<($(dynvm_abi::__wasm_type!($ty),)*), result_type!($ret)>>,)*
             /// As 0.1.0 declares them, without `end_of_stream`.
             request_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
             response_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
@@ -121,7 +103,7 @@ macro_rules! wasm_callbacks {
 
             $(
                 #[inline]
-                fn $name(&mut self, $($param: argument_type!($ty)),*) -> Returned {
+                fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned {
                     let Some(function) = &self.callbacks.$name else {
                         return self.without_end_of_stream(CallbackId::$name, &[$($param as u32),*]);
                     };

@@ -16,6 +16,40 @@ pub struct Page<'a> {
     series: HashSet<String>,
 }
 
+/// Metrics that something else than the loader counts: a rollout, or the embedder.
+///
+/// ```
+/// use std::fmt;
+/// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use dynvm::observe::prometheus::Page;
+/// use dynvm::observe::{Collect, Observer};
+///
+/// struct Connections(AtomicU64);
+///
+/// impl Collect for Connections {
+///     fn collect(&self, page: &mut Page<'_>) -> fmt::Result {
+///         page.family("proxy_connections", "gauge", "Open connections.")?;
+///         page.sample("proxy_connections", &[], self.0.load(Ordering::Relaxed))
+///     }
+/// }
+///
+/// let observer = Observer::new();
+/// let connections = Arc::new(Connections(AtomicU64::new(3)));
+/// let collector: Arc<dyn Collect> = connections.clone();
+/// observer.register(Arc::downgrade(&collector));
+/// assert!(observer.prometheus().contains("\nproxy_connections 3\n"));
+/// ```
+pub trait Collect: Send + Sync {
+    /// Writes the metrics of now.
+    ///
+    /// # Errors
+    ///
+    /// Those of the page.
+    fn collect(&self, page: &mut Page<'_>) -> fmt::Result;
+}
+
 #[derive(Default)]
 struct Family {
     name: String,
@@ -23,7 +57,7 @@ struct Family {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(to: &'a mut dyn Write) -> Page<'a> {
+    pub(crate) fn new(to: &'a mut dyn Write) -> Page<'a> {
         // Takes the samples written before the first family.
         Page { to, families: vec![Family::default()], current: 0, series: HashSet::new() }
     }
@@ -71,7 +105,7 @@ impl<'a> Page<'a> {
     }
 
     /// Writes the page.
-    pub(super) fn finish(self) -> fmt::Result {
+    pub(crate) fn finish(self) -> fmt::Result {
         self.families.iter().try_for_each(|family| self.to.write_str(&family.text))
     }
 }

@@ -1,10 +1,10 @@
-//! Metrics that plugins define, under their own names.
+//! Metrics that plugins define, as a page for Prometheus, under their own names.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::page::Page;
-use crate::host::MetricValue;
+use super::MetricValue;
+use crate::observe::prometheus::Page;
 
 /// A page of the metrics that plugins defined, as [`InProcessMetrics::snapshot`](crate::host::InProcessMetrics::snapshot) gives them.
 ///
