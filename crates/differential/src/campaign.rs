@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::generate::Generator;
 use crate::lockstep::{CompareError, Divergence, Lockstep, Pair, Started};
-use crate::rules::{Applied, Rules};
 use crate::scenario::Scenario;
+use dynvm_compare::rules::{Applied, Rules};
 
 /// How much to run.
 #[derive(Clone, Copy, Debug)]

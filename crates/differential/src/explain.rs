@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::lockstep::{Divergence, Lockstep, Pair, Started};
-use crate::rules::Rules;
 use crate::scenario::Scenario;
+use dynvm_compare::rules::Rules;
 
 /// What experiments with a small scenario showed.
 #[derive(Clone, Debug, Serialize)]
