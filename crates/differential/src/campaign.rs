@@ -4,10 +4,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use dynvm_compare::rules::{Applied, Rules};
+
 use crate::generate::Generator;
 use crate::lockstep::{CompareError, Divergence, Lockstep, Pair, Started};
 use crate::scenario::Scenario;
-use dynvm_compare::rules::{Applied, Rules};
 
 /// How much to run.
 #[derive(Clone, Copy, Debug)]

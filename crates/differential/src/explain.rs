@@ -1,10 +1,10 @@
 //! Why two builds part: what repeats itself, what changes with randomness and time, and how the values are related.
 
+use dynvm_compare::rules::Rules;
 use serde::Serialize;
 
 use crate::lockstep::{Divergence, Lockstep, Pair, Started};
 use crate::scenario::Scenario;
-use dynvm_compare::rules::Rules;
 
 /// What experiments with a small scenario showed.
 #[derive(Clone, Debug, Serialize)]

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use dynvm::{Module, StartError};
-use dynvm_sim::{MadeCall, SimProxy};
-
-use crate::scenario::{Observation, Scenario, Step, drive_step};
 use dynvm_compare::Found;
 use dynvm_compare::difference::first_difference;
 use dynvm_compare::line::{Line, lines, pass_over};
 use dynvm_compare::rules::{Applied, Rules};
 use dynvm_compare::trace::{Recorder, StepTrace as Trace};
+use dynvm_sim::{MadeCall, SimProxy};
+
+use crate::scenario::{Observation, Scenario, Step, drive_step};
 
 /// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
 #[derive(Clone)]

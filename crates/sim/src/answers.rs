@@ -1,10 +1,11 @@
 //! Answers to calls: those that were prepared, as they fall due, and those by hand.
 
-use super::SimProxy;
-use super::calls::{Answer, GrpcAnswer, MadeCall};
 use dynvm::CallError;
 use dynvm::Vm;
 use dynvm::host::{Headers, HttpCallResponse};
+
+use super::SimProxy;
+use super::calls::{Answer, GrpcAnswer, MadeCall};
 
 /// What comes of a gRPC call that is answered by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]

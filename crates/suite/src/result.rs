@@ -100,7 +100,7 @@ pub fn difference(native: &[Observed], wasm: &[Observed], rules: &Rules, applied
 }
 
 fn trace(seen: &Observed) -> StepTrace<Vec<Aspect>> {
-    let mut trace = StepTrace::default();
+    let mut trace = StepTrace::<Vec<Aspect>>::default();
     let mut line = |aspect: String, value: String| trace.result.push((aspect, value));
     line("status".to_owned(), seen.status.unwrap_or("none").to_owned());
     if let Some((status, grpc_status, details)) = &seen.local_response {

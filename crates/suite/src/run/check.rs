@@ -19,7 +19,13 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     /// All of a call: headers, body, whether there is a local response, log.
-    pub(super) fn all(&mut self, expect: &Expectation, status: FilterHeadersStatus, answer: &Answer, log: &[(LogLevel, Vec<u8>)]) {
+    pub(super) fn all(
+        &mut self,
+        expect: &Expectation,
+        status: FilterHeadersStatus,
+        answer: &Answer,
+        log: &[(LogLevel, Vec<u8>)],
+    ) {
         if !self.headers(expect, answer) {
             return;
         }

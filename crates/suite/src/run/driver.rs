@@ -174,7 +174,8 @@ impl<'a> Driver<'a> {
             None => Ok(()),
             Some(failure) => {
                 // The loader logs the failure as well: it is told once.
-                let lines = self.log.of(context).into_iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned());
+                let lines =
+                    self.log.of(context).into_iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned());
                 let lines = lines.filter(|line| !line.contains(&failure.message));
                 let message = lines.fold(format!("the VM failed: {failure}"), |text, line| text + "\n  log: " + &line);
                 Err(self.fatal(phase, message))

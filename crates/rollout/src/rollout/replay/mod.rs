@@ -13,15 +13,16 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dynvm::CallbackBudget;
+use dynvm::call_trace::Event;
+use dynvm::{ContextId, Plugin, Vm};
+use dynvm_compare::rules::{Applied, Rules};
+
 use super::compare::{Comparer, Done};
 use super::recording::{Collector, Recording, Step};
 use super::snapshot::View;
 use super::{Arm, Counters};
 use crate::deploy::Deployment;
-use dynvm::CallbackBudget;
-use dynvm::call_trace::Event;
-use dynvm::{ContextId, Plugin, Vm};
-use dynvm_compare::rules::{Applied, Rules};
 use replayed::Replayed;
 use stream::ShadowStream;
 
