@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use dynvm_compare::scenario::{Body, Bytes, FILE_NAME, FileError, Lines, RequestStep, Text};
-pub use dynvm_compare::scenario::{Observation, Observed, Scenario, Step, drive, drive_step};
-use dynvm_compare::traffic;
+use dynvm_differential::scenario::{Body, Bytes, FILE_NAME, FileError, Lines, RequestStep, Text};
+pub use dynvm_differential::scenario::{Observation, Observed, Scenario, Step, drive, drive_step};
+use dynvm_differential::traffic;
 
 use crate::exit::usage;
 

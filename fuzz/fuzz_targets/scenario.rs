@@ -1,7 +1,7 @@
 //! Scenarios: no text makes reading panic, and what is written is read as it was.
 #![no_main]
 
-use dynvm_compare::scenario::Scenario;
+use dynvm_differential::scenario::Scenario;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -1,8 +1,8 @@
 //! Traffic: no text makes reading JSON Lines or HAR archives panic, and each step that is read can be sent.
 #![no_main]
 
-use dynvm_compare::scenario::Step;
-use dynvm_compare::traffic::{parse_har, parse_json_lines};
+use dynvm_differential::scenario::Step;
+use dynvm_differential::traffic::{parse_har, parse_json_lines};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

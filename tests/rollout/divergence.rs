@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dynvm::abi::table::CallbackId;
 use dynvm::host::{Headers, HttpCallResponse};
 use dynvm::observe::Observer;
+use dynvm_compare::rules::Rule;
 use dynvm_rollout::rollout::{Arm, Aspect, RolloutConfig};
 
 use crate::{BOTH, Two, headers};
@@ -79,8 +80,34 @@ fn the_first_divergences_have_details() {
         );
         let first = &seen.first[0];
         assert_eq!((first.stream, first.step, first.answering.0, first.shadow.0), (0, 1, Arm::Stable, Arm::Candidate));
-        assert_eq!(first.answered, "HttpRequestHeaders: x-plugin: one");
-        assert_eq!(first.shadowed, "HttpRequestHeaders: x-plugin: two");
+        assert_eq!(first.what, "HttpRequestHeaders x-plugin");
+        assert_eq!((first.answered.as_str(), first.shadowed.as_str()), ("one", "two"));
+    }
+}
+
+#[test]
+fn rules_allow_in_a_shadow_what_they_allow_in_dynvm_ab() {
+    let took = |time: &str| format!("on_log|proxy_log 2 took-{time}\n");
+    for arms in BOTH {
+        let mut strict = Two::new(arms, [&took("3us"), &took("5us")]);
+        strict.request();
+        let seen = strict.seen();
+        assert_eq!((seen.shadow.same, seen.shadow.diverged), (0, 1), "by default the text counts");
+        assert_eq!((seen.first[0].aspect, seen.first[0].what.as_str()), (Aspect::Log, "proxy_log, message"));
+        assert!(seen.first[0].answered.contains("3us") && seen.first[0].shadowed.contains("5us"), "{:?}", seen.first);
+
+        let mut config = RolloutConfig::default();
+        config.rules = config.rules.allow(Rule::LogText);
+        let mut allowed = Two::with(arms, [&took("3us"), &took("5us")], config.clone());
+        allowed.request();
+        let seen = allowed.seen();
+        assert_eq!((seen.shadow.same, seen.shadow.diverged), (1, 0), "{:?}", seen.first);
+        let rules: Vec<_> = seen.rules.iter().map(|applied| (applied.rule, applied.count)).collect();
+        assert_eq!(rules, [("log-text", 1)], "what was passed over is counted");
+
+        let mut more = Two::with(arms, [&took("3us"), &format!("{}{}", took("5us"), took("5us"))], config);
+        more.request();
+        assert_eq!(more.aspects(), [Aspect::Log], "one more message is no other text");
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use dynvm_compare::align::{Row, align};
-use dynvm_compare::campaign::{self, Campaign, Summary};
-use dynvm_compare::explain::{Explanation, explain};
-use dynvm_compare::generate::Generator;
-use dynvm_compare::lockstep::{self, Divergence, Pair};
 use dynvm_compare::rules::{AppliedRule, Rules};
-use dynvm_compare::shrink::{Limits, shrink};
+use dynvm_differential::align::{Row, align};
+use dynvm_differential::campaign::{self, Campaign, Summary};
+use dynvm_differential::explain::{Explanation, explain};
+use dynvm_differential::generate::Generator;
+use dynvm_differential::lockstep::{self, Divergence, Pair};
+use dynvm_differential::shrink::{Limits, shrink};
 use serde::Serialize;
 
 use super::{Side, step_name};
@@ -179,8 +179,8 @@ fn difference(
         written.map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))?;
     }
     let [native, wasm] = divergence.found.values.clone();
-    let at = dynvm_compare::align::common_prefix(&native, &wasm);
-    let excerpt = |text: &str| dynvm_compare::align::excerpt(text, at);
+    let at = dynvm_compare::text::common_prefix(&native, &wasm);
+    let excerpt = |text: &str| dynvm_compare::text::excerpt(text, at);
     Ok(Difference {
         step: step_name(divergence.step.map_or(0, |index| index + 1), &scenario),
         aspect: divergence.found.aspect.clone(),

@@ -1,6 +1,7 @@
 //! A difference as people read it: both traces, the difference marked, what explains it, how to see it again.
 
-use dynvm_compare::align::{Row, common_prefix};
+use dynvm_compare::text::common_prefix;
+use dynvm_differential::align::Row;
 use owo_colors::OwoColorize as _;
 
 use super::compare::{Difference, Generated};

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::call_trace::{Event, Tracer};
+use dynvm_compare::rules::{Applied, Rules};
 use dynvm_suite::bench::{self, Bench};
 use dynvm_suite::{Filter, Format as SuiteFormat, Runner, Suite, TestResult, junit};
 
@@ -200,8 +201,10 @@ impl TestArgs {
             }
         }
         if let [native, wasm] = &outcome.tests[first..]
-            && let Some(difference) = dynvm_suite::difference(&native.observed, &wasm.observed)
+            && let Some(difference) =
+                dynvm_suite::difference(&native.observed, &wasm.observed, &Rules::default(), &mut Applied::default())
         {
+            let difference = difference.to_string();
             if self.format == Format::Text {
                 report::difference(&test.name, &difference);
             }

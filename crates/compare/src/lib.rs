@@ -1,29 +1,47 @@
-//! Runs two builds of a Proxy-Wasm plugin on the same traffic, in lockstep, and tells where they first differ.
+//! Did two builds of a Proxy-Wasm plugin do the same? One answer for differential runs, shadows of rollouts, and suites.
 //!
 //! ```text
-//!   scenario   a plugin's configuration and traffic, as a JSON file: bytes of any kind, streams side by side
-//!   traffic    the same from JSON Lines and HAR files
-//!   generate   traffic from a seed, with the words of the plugin
-//!     trace    what is seen of a step: each callback and hostcall with its values, output, results, metrics
-//!     rules    what may differ by declaration, by name
-//!     lockstep both builds a step at a time, compared as they go
-//!       campaign   many generated streams, on several threads, in flat memory
-//!       shrink     the smallest scenario that still differs
-//!       explain    why: what repeats itself and what does not
-//!       align      both traces side by side, the difference marked
+//!   trace        what was seen of a step on one side: callbacks and hostcalls, output, metrics, and what became of the step
+//!     difference the first difference of two traces
+//!       rules    what may differ by declaration, by name
+//!   line         a trace in lines, for alignment and for people
 //! ```
 //!
-//! `dynvm ab` is this crate on the command line; `docs/differential.md` tells what is compared and what is not.
+//! The first side stands for the native build and the second for the wasm build where a rule is about one of them.
+//!
+//! ```
+//! use dynvm::abi::types::Status;
+//! use dynvm::call_trace::{Event, Value};
+//! use dynvm_compare::difference::first_difference;
+//! use dynvm_compare::rules::{Applied, Rule, Rules};
+//! use dynvm_compare::trace::StepTrace;
+//!
+//! let logs = |message: &str| {
+//!     let arguments = vec![("level", Value::Number(2)), ("message", Value::Bytes(message.into()))];
+//!     let event = Event::Hostcall { name: "proxy_log", arguments, status: Status::Ok, results: Vec::new() };
+//!     let mut trace = StepTrace::<Vec<_>>::default();
+//!     trace.events.push(event);
+//!     trace
+//! };
+//! let (native, wasm) = (logs("took 3 us"), logs("took 5 us"));
+//! let mut applied = Applied::default();
+//! let found = first_difference(&native, &wasm, &Rules::default(), &mut applied).expect("the messages differ");
+//! assert_eq!(found.values, ["took 3 us", "took 5 us"]);
+//!
+//! let rules = Rules::default().allow(Rule::LogText);
+//! assert_eq!(first_difference(&native, &wasm, &rules, &mut applied), None);
+//! assert_eq!(applied.of(Rule::LogText), 1);
+//! ```
 
 #![forbid(unsafe_code)]
 
-pub mod align;
-pub mod campaign;
-pub mod explain;
-pub mod generate;
-pub mod lockstep;
+pub mod difference;
+mod events;
+mod found;
+pub mod line;
+mod output;
 pub mod rules;
-pub mod scenario;
-pub mod shrink;
+pub mod text;
 pub mod trace;
-pub mod traffic;
+
+pub use found::Found;

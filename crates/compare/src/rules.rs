@@ -3,8 +3,6 @@
 //! Nothing is passed over without a rule, and each application is counted. What the trace does not have cannot differ and needs no rule:
 //! calls of the plugin's allocator, and the WASI functions beside the C library's. `docs/differential.md` says so.
 
-use serde::Serialize;
-
 /// A declared difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -123,7 +121,8 @@ impl Rules {
 pub struct Applied([u64; Rule::ALL.len()]);
 
 /// A rule and how often it was applied, for a report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AppliedRule {
     /// Its name.
     pub rule: &'static str,

@@ -1,9 +1,10 @@
 //! Answers to calls: those that were prepared, as they fall due, and those by hand.
 
-use super::SimProxy;
-use super::calls::{Answer, GrpcAnswer, MadeCall};
 use dynvm::host::{Headers, HttpCallResponse};
 use dynvm::{CallError, CallId, Vm};
+
+use super::SimProxy;
+use super::calls::{Answer, GrpcAnswer, MadeCall};
 
 /// What comes of a gRPC call that is answered by hand.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,8 @@
 //! HTTP requests and responses as data.
 
-use super::PropertyValue;
 use dynvm::host::{HeaderMap as _, Headers};
+
+use super::PropertyValue;
 
 /// Headers, a body in chunks, trailers: either half of an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

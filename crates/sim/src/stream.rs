@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use dynvm::abi::types::{BufferType, MapType, StreamType};
+use dynvm::host::{Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
 
 use super::http::{Direction, Flow, LocalReply};
-use dynvm::host::{Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
 
 /// One direction of a stream.
 #[derive(Default)]

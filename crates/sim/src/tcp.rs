@@ -1,11 +1,11 @@
 //! TCP connections through one filter.
 
+use dynvm::CallError;
 use dynvm::abi::types::{FilterStatus, PeerType};
+use dynvm::{ContextId, Vm};
 
 use super::SimProxy;
 use super::stream::SimStream;
-use dynvm::CallError;
-use dynvm::{ContextId, Vm};
 
 /// A connection: the bytes that both sides send, in chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

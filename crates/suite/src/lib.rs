@@ -63,5 +63,5 @@ mod yaml;
 pub use filter::Filter;
 pub use model::Suite;
 pub use read::{Format, ReadError};
-pub use result::{Failure, Observed, TestResult, difference};
+pub use result::{Difference, Failure, Observed, TestResult, difference};
 pub use run::{NewTracer, Runner, SetupError};

@@ -1,8 +1,16 @@
 //! What came of a test.
 
+use std::fmt;
 use std::time::Duration;
 
 use dynvm::BackendKind;
+use dynvm::abi::types::{LogLevel, Status};
+use dynvm::call_trace::{Event, Value};
+use dynvm_compare::Found;
+use dynvm_compare::difference::first_difference;
+use dynvm_compare::rules::{Applied, Rules};
+use dynvm_compare::text::exact;
+use dynvm_compare::trace::{Aspect, StepTrace};
 
 /// A test that was run.
 #[derive(Clone, Debug)]
@@ -56,28 +64,88 @@ pub struct Observed {
     /// A local response: HTTP status, gRPC status, details.
     pub local_response: Option<(u32, u32, Vec<u8>)>,
     /// Messages that were kept.
-    pub log: Vec<Vec<u8>>,
+    pub log: Vec<(LogLevel, Vec<u8>)>,
 }
 
-/// Where two runs of a test are not the same, in words: the first thing. Failures are not compared.
-pub fn difference(native: &[Observed], wasm: &[Observed]) -> Option<String> {
+/// A difference between two runs of a test.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The step, in the suite's words.
+    pub phase: &'static str,
+    /// What differs there.
+    pub found: Found,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Found { aspect, values: [native, wasm] } = &self.found;
+        write!(f, "{}: {aspect}: native {native}, wasm {wasm}", self.phase)
+    }
+}
+
+/// The first difference between two runs of a test, compared as `dynvm ab` compares two builds. Failures are not compared.
+///
+/// Every message of the log counts as one of `proxy_log`: a suite does not tell output from messages.
+pub fn difference(native: &[Observed], wasm: &[Observed], rules: &Rules, applied: &mut Applied) -> Option<Difference> {
     for (a, b) in native.iter().zip(wasm) {
-        let text = |bytes: &[u8]| format!("{:?}", String::from_utf8_lossy(bytes));
-        let lines = |lines: &[Vec<u8>]| lines.iter().map(|line| text(line)).collect::<Vec<_>>().join(", ");
-        let headers = |seen: &Observed| {
-            let line = |(name, value): &(Vec<u8>, Vec<u8>)| [name.as_slice(), b": ", value].concat();
-            lines(&seen.headers.iter().map(line).collect::<Vec<_>>())
-        };
-        let pairs = [
-            ("status", a.status.unwrap_or("none").to_owned(), b.status.unwrap_or("none").to_owned()),
-            ("local response", format!("{:?}", a.local_response), format!("{:?}", b.local_response)),
-            ("headers", headers(a), headers(b)),
-            ("body", text(&a.body), text(&b.body)),
-            ("log", lines(&a.log), lines(&b.log)),
-        ];
-        if let Some((what, native, wasm)) = pairs.into_iter().find(|(_, native, wasm)| native != wasm) {
-            return Some(format!("{}: {what}: native {native}, wasm {wasm}", a.phase));
+        if let Some(found) = first_difference(&trace(a), &trace(b), rules, applied) {
+            return Some(Difference { phase: a.phase, found });
         }
     }
-    (native.len() != wasm.len()).then(|| format!("native got {} steps far, wasm {}", native.len(), wasm.len()))
+    let first_missing = native.get(wasm.len()).or_else(|| wasm.get(native.len()))?;
+    let steps = |seen: &[Observed]| format!("{} steps", seen.len());
+    let found = Found { aspect: "length of the test".to_owned(), values: [steps(native), steps(wasm)] };
+    Some(Difference { phase: first_missing.phase, found })
+}
+
+fn trace(seen: &Observed) -> StepTrace<Vec<Aspect>> {
+    let mut trace = StepTrace::<Vec<Aspect>>::default();
+    let mut line = |aspect: String, value: String| trace.result.push((aspect, value));
+    line("status".to_owned(), seen.status.unwrap_or("none").to_owned());
+    if let Some((status, grpc_status, details)) = &seen.local_response {
+        line("local response".to_owned(), format!("{status}, gRPC status {grpc_status}, \"{}\"", exact(details)));
+    }
+    for (name, value) in &seen.headers {
+        line(format!("header {}", exact(name)), exact(value));
+    }
+    line("body".to_owned(), exact(&seen.body));
+    trace.events = seen.log.iter().map(|(level, message)| logged(*level, message)).collect();
+    trace
+}
+
+fn logged(level: LogLevel, message: &[u8]) -> Event {
+    let arguments = vec![("level", Value::Number(level as i128)), ("message", Value::Bytes(message.to_vec()))];
+    Event::Hostcall { name: "proxy_log", arguments, status: Status::Ok, results: Vec::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dynvm_compare::rules::Rule;
+
+    fn seen(message: &str, header: &str) -> Observed {
+        Observed {
+            phase: "request_headers",
+            headers: vec![(b"x-plugin".to_vec(), header.into())],
+            log: vec![(LogLevel::Info, message.into())],
+            ..Observed::default()
+        }
+    }
+
+    #[test]
+    fn builds_are_compared_by_the_rules() {
+        let compare = |wasm: &[Observed], rules: Rules| {
+            let found = difference(&[seen("took 3 us", "one")], wasm, &rules, &mut Applied::default());
+            found.map(|found| found.to_string())
+        };
+        let log_text = Rules::default().allow(Rule::LogText);
+        let by_text = "request_headers: proxy_log, message: native took 3 us, wasm took 5 us";
+        assert_eq!(compare(&[seen("took 5 us", "one")], Rules::default()).as_deref(), Some(by_text));
+        assert_eq!(compare(&[seen("took 5 us", "one")], log_text), None);
+        let by_header = "request_headers: header x-plugin: native one, wasm two";
+        assert_eq!(compare(&[seen("took 3 us", "two")], log_text).as_deref(), Some(by_header));
+        let by_length = "request_headers: length of the test: native 1 steps, wasm 0 steps";
+        assert_eq!(compare(&[], log_text).as_deref(), Some(by_length));
+    }
 }

@@ -131,8 +131,8 @@ pub fn report() -> Report {
             aspect: HOSTILE.to_owned(),
             native,
             wasm,
-            trace: vec![dynvm_compare::align::Row { same: false, native: text(), wasm: None }],
-            explanation: dynvm_compare::explain::Explanation {
+            trace: vec![dynvm_differential::align::Row { same: false, native: text(), wasm: None }],
+            explanation: dynvm_differential::explain::Explanation {
                 native_repeats: true,
                 wasm_repeats: true,
                 wasm_repeats_with_other_randomness: false,

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use dynvm::StartError;
 use dynvm::abi::types::LogLevel;
+use dynvm::host::{LogSource, Services};
+use dynvm::{Loader, Module, Plugin, PluginConfig};
 
 use super::source::Origin;
 use super::status::{DeploymentStatus, FailedAttempt};
 use super::version::Version;
 use super::{DeployError, DeploymentConfig, Source, Worker};
-use dynvm::StartError;
-use dynvm::host::{LogSource, Services};
-use dynvm::{Loader, Module, Plugin, PluginConfig};
 
 /// The current version of a plugin, for all threads of a process. `Clone` shares it.
 ///

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dynvm::abi::types::LogLevel;
-
-use super::version::{Version, VmUse};
-use super::{DeploymentConfig, StreamRef};
 use dynvm::host::{Services, Stream};
 use dynvm::{CallError, StartError};
 use dynvm::{ContextId, Plugin, RootDone, Vm};
+
+use super::version::{Version, VmUse};
+use super::{DeploymentConfig, StreamRef};
 
 /// A version that runs on this thread.
 pub(super) struct Serving {

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::SystemTime;
 
+use dynvm::{Module, PluginConfig};
+
 use super::deployment::lock;
 use super::status::VersionStatus;
-use dynvm::{Module, PluginConfig};
 
 /// A version that was tried and found good. It lives for as long as it is the current one or a worker runs it.
 pub(super) struct Version {

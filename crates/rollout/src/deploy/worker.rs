@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use dynvm::abi::types::LogLevel;
-
-use super::Deployment;
-use super::serving::{Drained, Serving};
 use dynvm::host::{Services, Stream};
 use dynvm::{CallError, StartError};
 use dynvm::{ContextId, PluginStats, Vm};
+
+use super::Deployment;
+use super::serving::{Drained, Serving};
 
 /// A stream, and the VM in which it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,9 +1,17 @@
 //! What two plugins did in one callback, side by side.
 
+use dynvm::BackendKind;
+use dynvm::abi::types::Status;
+use dynvm::call_trace::Event;
+use dynvm::host::Headers;
+use dynvm_compare::Found;
+use dynvm_compare::difference::first_difference;
+use dynvm_compare::rules::{Applied, Rules};
+use dynvm_compare::text::{common_prefix, exact, excerpt};
+use dynvm_compare::trace::StepTrace;
+
 use super::recording::Step;
 use super::snapshot::{BUFFERS, Change, MAPS, View};
-use dynvm::call_trace::{Event, Named, escaped, list};
-use dynvm::host::Headers;
 
 /// In what two plugins may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,8 +97,11 @@ impl Aspect {
 /// Arguments that are the host's numbers for things, which two hosts number differently.
 const NUMBERS: [&str; 4] = ["metric_id", "queue_id", "cas", "token"];
 
-/// A difference: the aspect, what the plugin that answers did, what the shadow did.
-pub(super) type Difference = (Aspect, String, String);
+/// Aspects whose hostcalls are compared, in order within each.
+const EFFECTS: [Aspect; 5] = [Aspect::LocalReply, Aspect::Control, Aspect::Calls, Aspect::Log, Aspect::State];
+
+/// A difference: the aspect, and what the plugin that answers and the shadow did, in this order.
+pub(super) type Difference = (Aspect, Found);
 
 /// What the shadow did in a callback.
 pub(super) struct Done<'a> {
@@ -104,82 +115,108 @@ pub(super) struct Done<'a> {
     pub(super) failure: Option<&'a str>,
 }
 
-/// Compares a callback. `answered`: the stream of the plugin that answers, afterwards.
-pub(super) fn compare(step: &Step, answered: &View, done: &Done<'_>) -> Vec<Difference> {
-    if let Some(failure) = done.failure {
-        return vec![(Aspect::Failure, "it did not fail".to_owned(), failure.to_owned())];
-    }
-    let mut differences = Vec::new();
-    if step.returned != done.returned {
-        let text = |returned: Option<u32>| returned.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
-        differences.push((Aspect::Action, text(step.returned), text(done.returned)));
-    }
-    contents(step, answered, done, &mut differences);
-    for aspect in [Aspect::LocalReply, Aspect::Control, Aspect::Calls, Aspect::Log, Aspect::State] {
-        let (one, other) = (effects(&step.hostcalls, aspect), effects(done.hostcalls, aspect));
-        if one != other {
-            differences.push((aspect, text_of(&one), text_of(&other)));
-        }
-    }
-    if !done.unanswered.is_empty() {
-        differences.push((Aspect::Reads, "it did not ask".to_owned(), done.unanswered.join(", ")));
-    }
-    differences
+/// Compares callbacks of one stream as `dynvm ab` compares those of two builds.
+pub(super) struct Comparer<'a> {
+    rules: &'a Rules,
+    applied: &'a mut Applied,
+    /// Rules take the native side first.
+    is_shadow_first: bool,
 }
 
-/// Maps and buffers that either changed in this callback: those that it left alone may differ since an earlier one.
-fn contents(step: &Step, answered: &View, done: &Done<'_>, differences: &mut Vec<Difference>) {
+type Trace = StepTrace<Vec<(String, String)>>;
+
+impl<'a> Comparer<'a> {
+    pub(super) fn new(
+        answers: BackendKind,
+        shadow: BackendKind,
+        rules: &'a Rules,
+        applied: &'a mut Applied,
+    ) -> Comparer<'a> {
+        let is_shadow_first = answers == BackendKind::Wasm && shadow == BackendKind::Native;
+        Comparer { rules, applied, is_shadow_first }
+    }
+
+    /// Compares a callback. `answered`: the stream of the plugin that answers, afterwards.
+    pub(super) fn callback(&mut self, step: &Step, answered: &View, done: &Done<'_>) -> Vec<Difference> {
+        let found = |aspect: &str, one: &str, other: String| Found {
+            aspect: aspect.to_owned(),
+            values: [one.to_owned(), other],
+        };
+        if let Some(failure) = done.failure {
+            return vec![(Aspect::Failure, found("failure of the VM", "no failure", failure.to_owned()))];
+        }
+        let leave = |returned| Event::CallbackLeave { name: step.callback, returned, exported: true, failure: None };
+        let mut differences = Vec::new();
+        let mut compare = |aspect: Aspect, one: Trace, other: Trace| {
+            differences.extend(self.first_difference(one, other).map(|found| (aspect, found)));
+        };
+        compare(Aspect::Action, of_events(vec![leave(step.returned)]), of_events(vec![leave(done.returned)]));
+        compare(Aspect::Headers, headers(answered, step, done), headers(done.view, step, done));
+        compare(Aspect::Body, bodies(answered, step, done), bodies(done.view, step, done));
+        for aspect in EFFECTS {
+            compare(aspect, effects(&step.hostcalls, aspect), effects(done.hostcalls, aspect));
+        }
+        if !done.unanswered.is_empty() {
+            let asked = done.unanswered.join(", ");
+            differences.push((Aspect::Reads, found("what is asked for", "nothing", asked)));
+        }
+        differences
+    }
+
+    fn first_difference(&mut self, one: Trace, other: Trace) -> Option<Found> {
+        let (first, second) = if self.is_shadow_first { (&other, &one) } else { (&one, &other) };
+        let mut found = first_difference(first, second, self.rules, self.applied)?;
+        if self.is_shadow_first {
+            found.values.reverse();
+        }
+        // Divergences are kept: a body may be as large as a recording.
+        let at = common_prefix(&found.values[0], &found.values[1]);
+        found.values = found.values.map(|text| excerpt(&text, at));
+        Some(found)
+    }
+}
+
+fn of_events(events: Vec<Event>) -> Trace {
+    Trace { events, ..Trace::default() }
+}
+
+/// The hostcalls of an aspect, without the host's numbers.
+fn effects(hostcalls: &[Event], aspect: Aspect) -> Trace {
+    let of_aspect = |event: &&Event| matches!(event, Event::Hostcall { name, .. } if Aspect::of(name) == Some(aspect));
+    let mut events: Vec<Event> = hostcalls.iter().filter(of_aspect).cloned().collect();
+    for event in &mut events {
+        if let Event::Hostcall { arguments, status, results, .. } = event {
+            arguments.retain(|(name, _)| !NUMBERS.contains(name));
+            // What a shadow is answered comes from the recording: it is no act of the plugin.
+            *status = Status::Ok;
+            results.clear();
+        }
+    }
+    of_events(events)
+}
+
+/// Header maps that either side changed in this callback: those that both left alone may differ since an earlier one.
+fn headers(view: &View, step: &Step, done: &Done<'_>) -> Trace {
     let changed = || step.changed.iter().chain(done.changed);
+    let mut lines = Vec::new();
     for (index, map) in MAPS.iter().enumerate() {
-        let touched = changed().any(|change| matches!(change, Change::Map(at, _) if *at == index));
-        let (one, other) = (&answered.maps[index], &done.view.maps[index]);
-        if touched && one != other {
-            let (one, other) = lines_apart(one.as_ref(), other.as_ref());
-            differences.push((Aspect::Headers, format!("{}: {one}", map.name()), format!("{}: {other}", map.name())));
+        if changed().any(|change| matches!(change, Change::Map(at, _) if *at == index)) {
+            for (name, value) in view.maps[index].iter().flat_map(Headers::iter) {
+                lines.push((format!("{} {}", map.name(), exact(name)), exact(value)));
+            }
         }
     }
+    Trace { result: lines, ..Trace::default() }
+}
+
+/// Bodies, in the same way.
+fn bodies(view: &View, step: &Step, done: &Done<'_>) -> Trace {
+    let changed = || step.changed.iter().chain(done.changed);
+    let mut lines = Vec::new();
     for (index, buffer) in BUFFERS.iter().enumerate() {
-        let touched = changed().any(|change| matches!(change, Change::Buffer(at, _) if *at == index));
-        let (one, other) = (&answered.buffers[index], &done.view.buffers[index]);
-        if touched && one != other {
-            let text = |bytes: &Option<Vec<u8>>| {
-                let bytes = bytes.as_deref().unwrap_or_default();
-                format!("{}, {} bytes: \"{}\"", buffer.name(), bytes.len(), escaped(bytes))
-            };
-            differences.push((Aspect::Body, text(one), text(other)));
+        if changed().any(|change| matches!(change, Change::Buffer(at, _) if *at == index)) {
+            lines.push((buffer.name().to_owned(), exact(view.buffers[index].as_deref().unwrap_or_default())));
         }
     }
-}
-
-/// The lines of each map that are not in the other; if there are none, their order differs, and all are shown.
-fn lines_apart(one: Option<&Headers>, other: Option<&Headers>) -> (String, String) {
-    let empty = Headers::new();
-    let (one, other) = (one.unwrap_or(&empty), other.unwrap_or(&empty));
-    let only = |of: &Headers, not: Option<&Headers>| {
-        let lines = of.iter().filter(|line| not.is_none_or(|not| !not.iter().any(|known| known == *line)));
-        lines.map(|(name, value)| format!("{}: {}", escaped(name), escaped(value))).collect::<Vec<_>>().join(", ")
-    };
-    let apart = (only(one, Some(other)), only(other, Some(one)));
-    if apart.0.is_empty() && apart.1.is_empty() { (only(one, None), only(other, None)) } else { apart }
-}
-
-type Effect<'a> = (&'static str, Vec<&'a Named>);
-
-fn effects(hostcalls: &[Event], aspect: Aspect) -> Vec<Effect<'_>> {
-    let effects = hostcalls.iter().filter_map(|event| match event {
-        Event::Hostcall { name, arguments, .. } if Aspect::of(name) == Some(aspect) => {
-            Some((*name, arguments.iter().filter(|(name, _)| !NUMBERS.contains(name)).collect()))
-        }
-        _ => None,
-    });
-    effects.collect()
-}
-
-fn text_of(effects: &[Effect<'_>]) -> String {
-    let texts = effects.iter().map(|(name, arguments)| {
-        let arguments: Vec<Named> = arguments.iter().map(|argument| (*argument).clone()).collect();
-        format!("{name}({})", list(&arguments))
-    });
-    let text = texts.collect::<Vec<_>>().join(", ");
-    if text.is_empty() { "nothing".to_owned() } else { text }
+    Trace { result: lines, ..Trace::default() }
 }

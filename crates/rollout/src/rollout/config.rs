@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynvm::observe::Observer;
+use dynvm_compare::rules::Rules;
 
 /// Configures a [`Rollout`](super::Rollout).
 #[derive(Clone)]
@@ -18,6 +19,10 @@ pub struct RolloutConfig {
     /// The callback budget of shadow VMs, unless their deployment has one. A callback that takes longer fails the shadow's VM, where
     /// that is sound. Default: 1 s.
     pub callback_limit: Duration,
+    /// What the shadow may do differently by declaration. Default: as `dynvm ab` ([`Rules::default`]).
+    ///
+    /// A plugin that logs how long it took needs `Rules::default().allow(Rule::LogText)`.
+    pub rules: Rules,
     /// Who shows the numbers to Prometheus.
     pub observer: Option<Arc<Observer>>,
 }
@@ -29,6 +34,7 @@ impl Default for RolloutConfig {
             max_recording: 4 << 20,
             kept_divergences: 32,
             callback_limit: Duration::from_secs(1),
+            rules: Rules::default(),
             observer: None,
         }
     }

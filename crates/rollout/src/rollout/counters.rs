@@ -3,11 +3,12 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use dynvm::BackendKind;
 use dynvm::abi::table::{CALLBACKS, CallbackId};
+use dynvm_compare::rules::{Applied, AppliedRule};
 
 use super::recording::{Recording, Spoiled};
 use super::{Arm, Aspect, Share};
-use dynvm::BackendKind;
 
 /// What was counted.
 #[derive(Clone, Debug)]
@@ -31,6 +32,8 @@ pub struct RolloutSnapshot {
     pub divergences: Vec<DivergenceCount>,
     /// The first of them, with details.
     pub first: Vec<Divergence>,
+    /// The rules that were applied, and how often.
+    pub rules: Vec<AppliedRule>,
 }
 
 /// What became of shadowed streams.
@@ -77,6 +80,8 @@ pub struct Divergence {
     pub callback: CallbackId,
     /// The aspect.
     pub aspect: Aspect,
+    /// In what exactly: `proxy_log, message`, `HttpRequestHeaders x-plugin`.
+    pub what: String,
     /// Who answered: arm, backend, version.
     pub answering: (Arm, BackendKind, u64),
     /// Who was the shadow.
@@ -109,6 +114,7 @@ pub(super) struct Counters {
     pub(super) vm_failures: AtomicU64,
     divergences: Vec<AtomicU64>,
     first: Mutex<Vec<Divergence>>,
+    applied: Mutex<Applied>,
     kept: usize,
 }
 
@@ -182,6 +188,7 @@ impl Counters {
             vm_failures: AtomicU64::new(0),
             divergences,
             first: Mutex::default(),
+            applied: Mutex::default(),
             kept,
         }
     }
@@ -214,7 +221,8 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_compared(&self, same: bool) {
+    pub(super) fn count_compared(&self, same: bool, applied: &Applied) {
+        lock(&self.applied).add(applied);
         (if same { &self.same } else { &self.diverged }).fetch_add(1, Ordering::Relaxed);
     }
 
@@ -223,18 +231,20 @@ impl Counters {
         recording: &Recording,
         step: usize,
         shadow: (Arm, BackendKind, u64),
-        (aspect, answered, shadowed): super::compare::Difference,
+        (aspect, found): super::compare::Difference,
     ) {
         let name = recording.steps[step].callback;
         let Some(index) = CALLBACKS.iter().position(|callback| callback.name == name) else { return };
         self.divergences[index * Aspect::ALL.len() + aspect as usize].fetch_add(1, Ordering::Relaxed);
         let mut first = lock(&self.first);
         if first.len() < self.kept {
+            let [answered, shadowed] = found.values;
             first.push(Divergence {
                 stream: recording.number,
                 step,
                 callback: CallbackId::ALL[index],
                 aspect,
+                what: found.aspect,
                 answering: (recording.arm, recording.backend, recording.version),
                 shadow,
                 answered,
@@ -268,6 +278,7 @@ impl Counters {
             },
             divergences: counts.filter(|count| count.count > 0).collect(),
             first: lock(&self.first).clone(),
+            rules: lock(&self.applied).list(),
         }
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::queue::{self, Queue};
-use super::{Counters, RolloutConfig, RolloutSnapshot, RolloutWorker, Share};
-use crate::deploy::Deployment;
 use dynvm::StartError;
 use dynvm::host::Services;
 use dynvm::observe::Collect;
+
+use super::queue::{self, Queue};
+use super::{Counters, RolloutConfig, RolloutSnapshot, RolloutWorker, Share};
+use crate::deploy::Deployment;
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,6 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use dynvm_compare::rules::Rules;
+
 use super::recording::Recording;
 use super::replay::Replayer;
 use super::{Arm, Counters, RolloutConfig};
@@ -63,10 +65,10 @@ impl Pending {
 pub(super) fn start(deployments: [Deployment; 2], config: &RolloutConfig, counters: Arc<Counters>) -> Queue {
     let (sender, receiver) = sync_channel(config.queue);
     let pending = Arc::new(Pending::default());
-    let (limit, its_pending) = (config.callback_limit, pending.clone());
+    let (limit, rules, its_pending) = (config.callback_limit, config.rules, pending.clone());
     let ending = Arc::new(AtomicBool::new(false));
     let its_ending = ending.clone();
-    let run = move || shadow(&receiver, deployments, limit, &counters, &its_pending, &its_ending);
+    let run = move || shadow(&receiver, deployments, (limit, rules), &counters, &its_pending, &its_ending);
     // Without a thread nobody receives, and each recording counts as dropped.
     let thread = thread::Builder::new().name("dynvm-shadow".to_owned()).spawn(run).ok();
     Queue { recordings: Some(sender), pending, thread, ending }
@@ -76,13 +78,14 @@ pub(super) fn start(deployments: [Deployment; 2], config: &RolloutConfig, counte
 fn shadow(
     recordings: &Receiver<Box<Recording>>,
     deployments: [Deployment; 2],
-    limit: Duration,
+    (limit, rules): (Duration, Rules),
     counters: &Arc<Counters>,
     pending: &Pending,
     ending: &AtomicBool,
 ) {
     let [stable, candidate] = deployments;
-    let mut replayers = [Replayer::new(Arm::Stable, stable, limit), Replayer::new(Arm::Candidate, candidate, limit)];
+    let mut replayers = [(Arm::Stable, stable), (Arm::Candidate, candidate)]
+        .map(|(arm, deployment)| Replayer::new(arm, deployment, limit, rules));
     while let Ok(recording) = recordings.recv() {
         if ending.load(Ordering::Relaxed) {
             break;

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use dynvm::abi::types::{LogLevel, PeerType, Status};
+use dynvm::call_trace::{Event, Named, Value};
+use dynvm::host::HttpCallResponse;
+use dynvm::{BackendKind, CallId, ContextId, Vm, VmId};
 
 use super::Arm;
 use super::snapshot::{Change, View};
 use crate::deploy::StreamRef;
-use dynvm::call_trace::{Event, Named, Value};
-use dynvm::host::HttpCallResponse;
-use dynvm::{BackendKind, CallId, ContextId, Vm, VmId};
 
 /// A stream, from its context to its end.
 pub(super) struct Recording {

@@ -1,7 +1,6 @@
 //! What a stream holds: header maps and bodies, and what changes in them.
 
 use dynvm::abi::types::{BufferType, MapType};
-
 use dynvm::host::{HeaderMap, Headers, Stream};
 
 /// The maps of a stream.

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use dynvm::host::{HttpCallResponse, Services, Stream};
+use dynvm::{CallError, CallId, ContextId, StartError, Vm};
+
 use super::counters::StreamCounts;
 use super::recording::Recording;
 use super::share::{Points, point_of};
 use super::{Arm, Rollout};
 use crate::deploy::{StreamRef, Worker};
-use dynvm::host::{HttpCallResponse, Services, Stream};
-use dynvm::{CallError, CallId, ContextId, StartError, Vm};
 
 /// A stream of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

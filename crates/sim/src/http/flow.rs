@@ -1,12 +1,12 @@
 //! One direction of an HTTP stream: what arrives, what the plugin holds back, what goes on.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus};
+use dynvm::host::{HeaderMap as _, Headers, LocalResponse};
+use dynvm::{ContextId, Vm};
 
 use super::{Direction, LocalReply};
 use crate::stream::SimStream;
 use crate::{Message, SimProxy};
-use dynvm::host::{HeaderMap as _, Headers, LocalResponse};
-use dynvm::{ContextId, Vm};
 
 /// How far a direction has come.
 #[derive(Default)]

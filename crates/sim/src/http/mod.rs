@@ -6,10 +6,11 @@ mod open;
 pub(super) use flow::Flow;
 pub use open::{HttpStream, Passed, StepError, StreamView};
 
-use super::{Message, Request, Response, SimProxy};
 use dynvm::CallError;
 use dynvm::ContextId;
 use dynvm::host::HeaderMap as _;
+
+use super::{Message, Request, Response, SimProxy};
 
 /// A stream's end.
 #[derive(Clone, Debug, PartialEq, Eq)]

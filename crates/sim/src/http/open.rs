@@ -1,14 +1,14 @@
 //! HTTP streams step by step: whoever drives them says what arrives, and looks at what has become of it.
 
+use dynvm::CallError;
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus};
+use dynvm::host::Headers;
+use dynvm::{ContextId, Vm};
 
 use super::flow::Flow;
 use super::{Direction, LocalReply};
 use crate::stream::SimStream;
 use crate::{Message, SimProxy};
-use dynvm::CallError;
-use dynvm::host::Headers;
-use dynvm::{ContextId, Vm};
 
 /// An open HTTP stream of a [`SimProxy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

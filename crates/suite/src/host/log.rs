@@ -46,7 +46,7 @@ struct State {
 
 #[derive(Default)]
 struct OfContext {
-    kept: Vec<Vec<u8>>,
+    kept: Vec<(LogLevel, Vec<u8>)>,
     count: LogCount,
 }
 
@@ -64,7 +64,7 @@ impl SuiteLog {
     }
 
     /// What a context logged since it was last cleared.
-    pub(crate) fn of(&self, context: u32) -> Vec<Vec<u8>> {
+    pub(crate) fn of(&self, context: u32) -> Vec<(LogLevel, Vec<u8>)> {
         self.state().contexts.get(&context).map(|of| of.kept.clone()).unwrap_or_default()
     }
 
@@ -93,7 +93,7 @@ impl Log for SuiteLog {
         if level < self.least {
             return;
         }
-        of.kept.push(message.to_vec());
+        of.kept.push((level, message.to_vec()));
         if let Some(file) = &mut state.file {
             file.line(message);
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use dynvm::abi::types::FilterHeadersStatus;
+use dynvm::abi::types::{FilterHeadersStatus, LogLevel};
 use dynvm::host::HeaderMap as _;
 
 use crate::host::Answer;
@@ -19,7 +19,13 @@ pub(super) struct Check<'a> {
 
 impl Check<'_> {
     /// All of a call: headers, body, whether there is a local response, log.
-    pub(super) fn all(&mut self, expect: &Expectation, status: FilterHeadersStatus, answer: &Answer, log: &[Vec<u8>]) {
+    pub(super) fn all(
+        &mut self,
+        expect: &Expectation,
+        status: FilterHeadersStatus,
+        answer: &Answer,
+        log: &[(LogLevel, Vec<u8>)],
+    ) {
         if !self.headers(expect, answer) {
             return;
         }
@@ -30,8 +36,9 @@ impl Check<'_> {
         self.log(expect, log);
     }
 
-    pub(super) fn log(&mut self, expect: &Expectation, log: &[Vec<u8>]) {
-        self.strings("log message", &expect.log, log);
+    pub(super) fn log(&mut self, expect: &Expectation, log: &[(LogLevel, Vec<u8>)]) {
+        let messages: Vec<Vec<u8>> = log.iter().map(|(_, message)| message.clone()).collect();
+        self.strings("log message", &expect.log, &messages);
     }
 
     /// Headers by name. False: the suite is mistaken, and nothing more is checked.

@@ -174,7 +174,8 @@ impl<'a> Driver<'a> {
             None => Ok(()),
             Some(failure) => {
                 // The loader logs the failure as well: it is told once.
-                let lines = self.log.of(context).into_iter().map(|line| String::from_utf8_lossy(&line).into_owned());
+                let lines =
+                    self.log.of(context).into_iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned());
                 let lines = lines.filter(|line| !line.contains(&failure.message));
                 let message = lines.fold(format!("the VM failed: {failure}"), |text, line| text + "\n  log: " + &line);
                 Err(self.fatal(phase, message))
@@ -184,7 +185,7 @@ impl<'a> Driver<'a> {
 
     fn log_text(&self, context: u32) -> String {
         let lines = self.log.of(context);
-        lines.iter().map(|line| format!("\n  log: {}", String::from_utf8_lossy(line))).collect()
+        lines.iter().map(|(_, line)| format!("\n  log: {}", String::from_utf8_lossy(line))).collect()
     }
 
     fn fatal(&mut self, phase: &'static str, message: String) -> Fatal {

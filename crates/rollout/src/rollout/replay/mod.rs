@@ -13,14 +13,16 @@ mod stream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::compare::{Done, compare};
+use dynvm::CallbackBudget;
+use dynvm::call_trace::Event;
+use dynvm::{ContextId, Plugin, Vm};
+use dynvm_compare::rules::{Applied, Rules};
+
+use super::compare::{Comparer, Done};
 use super::recording::{Collector, Recording, Step};
 use super::snapshot::View;
 use super::{Arm, Counters};
 use crate::deploy::Deployment;
-use dynvm::CallbackBudget;
-use dynvm::call_trace::Event;
-use dynvm::{ContextId, Plugin, Vm};
 use replayed::Replayed;
 use stream::ShadowStream;
 
@@ -29,6 +31,7 @@ pub(super) struct Replayer {
     arm: Arm,
     deployment: Deployment,
     limit: Duration,
+    rules: Rules,
     running: Option<Running>,
     /// A version that did not start, and when it is tried again.
     broken: Option<(u64, Instant)>,
@@ -44,13 +47,13 @@ struct Running {
 }
 
 impl Replayer {
-    pub(super) fn new(arm: Arm, deployment: Deployment, limit: Duration) -> Replayer {
-        Replayer { arm, deployment, limit, running: None, broken: None }
+    pub(super) fn new(arm: Arm, deployment: Deployment, limit: Duration, rules: Rules) -> Replayer {
+        Replayer { arm, deployment, limit, rules, running: None, broken: None }
     }
 
     /// Takes a recorded stream through the shadow, and counts how it differs.
     pub(super) fn compare(&mut self, recording: &Recording, counters: &Counters) {
-        let arm = self.arm;
+        let (arm, rules) = (self.arm, self.rules);
         let Some(running) = self.follow() else {
             counters.not_started.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             return;
@@ -61,7 +64,9 @@ impl Replayer {
             return;
         }
         let shadow = (arm, vm.module().backend(), running.version);
+        let mut applied = Applied::default();
         let mut replay = Replay {
+            comparer: Comparer::new(recording.backend, shadow.1, &rules, &mut applied),
             vm,
             root,
             context: None,
@@ -81,7 +86,7 @@ impl Replayer {
             }
         }
         replay.end();
-        counters.count_compared(same);
+        counters.count_compared(same, &applied);
     }
 
     /// The current version of the deployment, started if it is new.
@@ -110,6 +115,7 @@ impl Replayer {
 
 /// One stream on its way through the shadow.
 struct Replay<'a> {
+    comparer: Comparer<'a>,
     vm: &'a mut Vm,
     root: ContextId,
     context: Option<ContextId>,
@@ -145,7 +151,7 @@ impl Replay<'_> {
             unanswered: &unanswered,
             failure: failure.as_deref(),
         };
-        compare(step, &self.answered, &done)
+        self.comparer.callback(step, &self.answered, &done)
     }
 
     /// What the host brought: into the shadow's stream, as it was brought into the other.

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
+use dynvm::CallId;
 use dynvm::abi::types::{LogLevel, Status};
+use dynvm::call_trace::{Event, Named, Value, escaped};
 
 use crate::rollout::recording::{Recording, Step, number};
-use dynvm::CallId;
-use dynvm::call_trace::{Event, Named, Value, escaped};
 
 /// The answers of the callback under way, on the thread of the shadow. Behind a lock since services are shared between threads in
 /// general; here nobody ever waits for it.

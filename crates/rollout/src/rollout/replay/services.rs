@@ -5,15 +5,15 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use dynvm::abi::types::{LogLevel, Status};
-
-use super::replayed::{Replayed, bytes_of};
-use crate::rollout::recording::number;
 use dynvm::host::{
     CasMismatch, Clock, Consumer, DequeueError, DispatchError, ForeignError, ForeignFunctions, GrpcCall, GrpcCalls,
     GrpcSendError, HttpCall, HttpCalls, InProcessMetrics, InProcessSharedData, Log, LogSource, QueueId, Services,
     SharedData, SharedQueues, SystemClock, UnknownQueue,
 };
 use dynvm::{CallId, ContextId};
+
+use super::replayed::{Replayed, bytes_of};
+use crate::rollout::recording::number;
 
 /// Services that reach nothing but the recording.
 pub(super) fn isolated(replayed: &Arc<Replayed>) -> Services {

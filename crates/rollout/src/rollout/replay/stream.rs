@@ -4,10 +4,10 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dynvm::abi::types::{BufferType, MapType, Status};
+use dynvm::host::{Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
 
 use super::replayed::{Replayed, bytes_of};
 use crate::rollout::snapshot::{BUFFERS, MAPS, View};
-use dynvm::host::{Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
 
 /// Holds what arrived and what the shadow made of it. What it asks of its stream (continue, close, answer) is compared and not carried out.
 pub(super) struct ShadowStream {

@@ -1,22 +1,11 @@
 //! What is seen of a step: callbacks and hostcalls with their values, output, results, metrics.
 
-mod difference;
-mod line;
-mod output;
-mod result;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use dynvm::abi::types::{LogLevel, Status};
 use dynvm::call_trace::{Event, Tracer, Value};
 use dynvm::host::MetricValue;
-
-pub use difference::{Found, first_difference};
-pub(crate) use difference::{Step, of_events};
-pub use line::{Line, lines};
-
-use crate::scenario::Observation;
 
 /// Keeps the events of a host until they are taken.
 #[derive(Clone, Default)]
@@ -46,13 +35,28 @@ impl Recorder {
     }
 }
 
+/// A line of a result: in what, and its value.
+pub type Aspect = (String, String);
+
+/// What became of a step beside its calls, for whoever drives the plugin: what went on to the upstream and the client, say.
+pub trait StepResult: PartialEq {
+    /// The result in lines, which are compared in order.
+    fn lines(&self) -> Vec<Aspect>;
+}
+
+impl StepResult for Vec<Aspect> {
+    fn lines(&self) -> Vec<Aspect> {
+        self.clone()
+    }
+}
+
 /// What was seen of one step on one side.
-#[derive(Clone, Debug)]
-pub struct StepTrace {
+#[derive(Clone, Debug, Default)]
+pub struct StepTrace<R> {
     /// Callbacks and hostcalls, in order.
     pub events: Vec<Event>,
     /// What became of the step.
-    pub result: Observation,
+    pub result: R,
     /// Messages to the log that did not come through `proxy_log`: standard output and error, the loader's own.
     pub written: Vec<(LogLevel, String)>,
     /// The metrics, if a hostcall may have changed them.
@@ -61,13 +65,7 @@ pub struct StepTrace {
     pub failure: Option<String>,
 }
 
-impl Default for StepTrace {
-    fn default() -> Self {
-        StepTrace { events: Vec::new(), result: Observation::Start, written: Vec::new(), metrics: None, failure: None }
-    }
-}
-
-impl StepTrace {
+impl<R> StepTrace<R> {
     /// Whether a hostcall may have changed metrics.
     pub fn touches_metrics(&self) -> bool {
         let is_metric = |event: &Event| matches!(event, Event::Hostcall { name, .. } if name.ends_with("_metric"));

@@ -2,14 +2,21 @@
 
 use dynvm::abi::types::LogLevel;
 
-use super::difference::{Found, is_panic, of_lines};
-use super::line::LOADERS_OWN;
+use crate::found::{Found, of_lines};
 use crate::rules::{Applied, Rule, Rules};
+
+/// How the loader's message about a failure begins. The event of the callback that failed has it too.
+pub(crate) const LOADERS_OWN: &str = "the plugin failed in ";
+
+/// Rust's panics say so, whoever prints them.
+pub(crate) fn is_panic(text: &str) -> bool {
+    text.contains("panicked at ")
+}
 
 type Written = [(LogLevel, String)];
 
 /// The first difference of what was written, but for what rules pass over.
-pub(super) fn of_output(native: &Written, wasm: &Written, rules: &Rules, applied: &mut Applied) -> Option<Found> {
+pub(crate) fn of_output(native: &Written, wasm: &Written, rules: &Rules, applied: &mut Applied) -> Option<Found> {
     if native == wasm {
         return None;
     }

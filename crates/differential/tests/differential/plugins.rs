@@ -1,7 +1,7 @@
 //! Small plugins in wasm text, two of which differ as a test says.
 
 use dynvm::Loader;
-use dynvm_compare::lockstep::Pair;
+use dynvm_differential::lockstep::Pair;
 
 /// A plugin whose request callback has this body. `$log` logs "many", `$count` is the number of headers.
 pub fn plugin(loader: &Loader, more: &str, on_request_headers: &str) -> dynvm::Module {

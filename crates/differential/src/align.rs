@@ -1,10 +1,9 @@
 //! Two traces side by side: the lines that both have, and those of one side at the height where they belong.
 
+use dynvm_compare::line::Line;
+use dynvm_compare::text::{common_prefix, excerpt};
 use serde::Serialize;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
-
-use crate::rules::{Applied, Rules};
-use crate::trace::{Line, Step, StepTrace, of_events};
 
 /// A row of two aligned traces. A side that has nothing at this height is `None`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -22,19 +21,6 @@ const BEFORE: usize = 6;
 
 /// Rows shown from the first difference on.
 const AFTER: usize = 12;
-
-/// Makes the keys of lines the same where a rule passes over what differs, and leaves out what it lets one side have alone.
-pub(crate) fn pass_over(native: &StepTrace, wasm: &StepTrace, lines: &mut [Vec<Line>; 2], rules: &Rules) {
-    let [a, b] = lines;
-    let mut alone = Vec::new();
-    of_events(native, wasm, rules, &mut Applied::default(), |step| match step {
-        Step::Pair(at, beside) => b[beside].key.clone_from(&a[at].key),
-        Step::NativeOnly(at) => alone.push(at),
-    });
-    for at in alone.into_iter().rev() {
-        a.remove(at);
-    }
-}
 
 /// Aligns two traces and cuts out what is around the first difference. Without a difference there are no rows.
 pub fn align(native: &[Line], wasm: &[Line]) -> Vec<Row> {
@@ -69,29 +55,6 @@ fn shorten(row: &mut Row) {
     for text in [&mut row.native, &mut row.wasm].into_iter().flatten() {
         *text = excerpt(text, at);
     }
-}
-
-/// Bytes that two texts have in common at their beginning, to a whole character.
-pub fn common_prefix(a: &str, b: &str) -> usize {
-    let pairs = a.char_indices().zip(b.chars());
-    pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, character), _)| at + character.len_utf8())
-}
-
-/// A text, cut to what is around a place if it is long.
-pub fn excerpt(text: &str, at: usize) -> String {
-    const MOST: usize = 300;
-    const AHEAD: usize = 120;
-    const AROUND: usize = 60;
-    if text.len() <= MOST {
-        return text.to_owned();
-    }
-    let floor = |index: usize| text.floor_char_boundary(index.min(text.len()));
-    let (from, to) = (floor(at.saturating_sub(AROUND)), floor(at + AHEAD));
-    if from <= AHEAD {
-        return format!("{}... ({} characters)", &text[..floor(from + 2 * AHEAD)], text.chars().count());
-    }
-    let end = if to < text.len() { "..." } else { "" };
-    format!("{}...{}{end} ({} characters)", &text[..floor(AROUND)], &text[from..to], text.chars().count())
 }
 
 #[cfg(test)]
@@ -139,7 +102,5 @@ mod tests {
         let (native, wasm) = (rows[0].native.as_deref().unwrap(), rows[0].wasm.as_deref().unwrap());
         assert!(native.contains('A') && wasm.contains('B'), "{native}\n{wasm}");
         assert!(native.len() < 400 && native.ends_with("(1001 characters)"), "{native}");
-        assert_eq!(excerpt("short", 3), "short");
-        assert_eq!(common_prefix("aéb", "aéc"), 3);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use dynvm_compare::campaign::{Campaign, Summary, run};
-use dynvm_compare::generate::Generator;
-use dynvm_compare::lockstep::Pair;
 use dynvm_compare::rules::Rules;
-use dynvm_compare::scenario::Scenario;
+use dynvm_differential::campaign::{Campaign, Summary, run};
+use dynvm_differential::generate::Generator;
+use dynvm_differential::lockstep::Pair;
+use dynvm_differential::scenario::Scenario;
 
 use crate::plugins::{logs_from, pair};
 

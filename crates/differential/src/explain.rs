@@ -1,9 +1,9 @@
 //! Why two builds part: what repeats itself, what changes with randomness and time, and how the values are related.
 
+use dynvm_compare::rules::Rules;
 use serde::Serialize;
 
 use crate::lockstep::{Divergence, Lockstep, Pair, Started};
-use crate::rules::Rules;
 use crate::scenario::Scenario;
 
 /// What experiments with a small scenario showed.

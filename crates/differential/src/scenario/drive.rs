@@ -29,9 +29,10 @@ pub struct Observed {
 }
 
 /// What became of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Observation {
     /// The plugin was started.
+    #[default]
     Start,
     /// A request.
     Http(Box<Exchange>),

@@ -1,49 +1,27 @@
-//! The first thing in which what was seen on both sides differs, but for what rules pass over.
+//! Callbacks and hostcalls of both sides, in order, to the first that differ.
 
 use dynvm::abi::table::{Type, hostcall};
 use dynvm::call_trace::{Event, Named, Value};
-use dynvm::host::MetricValue;
 
-use super::{StepTrace, line, logged, output, result};
+use crate::found::Found;
+use crate::output::is_panic;
 use crate::rules::{Applied, Rule, Rules};
-
-/// A difference.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// In what.
-    pub aspect: String,
-    /// What both sides have: native, wasm.
-    pub values: [String; 2],
-}
-
-/// The first difference of a step.
-pub fn first_difference(native: &StepTrace, wasm: &StepTrace, rules: &Rules, applied: &mut Applied) -> Option<Found> {
-    let of_calls = if native.events == wasm.events { None } else { of_events(native, wasm, rules, applied, |_| ()) };
-    of_calls
-        .or_else(|| {
-            if native.result == wasm.result {
-                return None;
-            }
-            of_lines(&result::lines(&native.result), &result::lines(&wasm.result))
-        })
-        .or_else(|| output::of_output(&native.written, &wasm.written, rules, applied))
-        .or_else(|| of_metrics(native.metrics.as_deref(), wasm.metrics.as_deref(), rules, applied))
-        .or_else(|| of_failures(native, wasm, rules, applied))
-}
+use crate::text;
+use crate::trace::{StepTrace, logged};
 
 /// What a rule passed over: events at these places are the same, or the native one stands alone.
-pub(crate) enum Step {
+pub(crate) enum Passed {
     Pair(usize, usize),
     NativeOnly(usize),
 }
 
 /// Goes along both traces to the first difference.
-pub(crate) fn of_events(
-    native: &StepTrace,
-    wasm: &StepTrace,
+pub(crate) fn of_events<R>(
+    native: &StepTrace<R>,
+    wasm: &StepTrace<R>,
     rules: &Rules,
     applied: &mut Applied,
-    mut visit: impl FnMut(Step),
+    mut visit: impl FnMut(Passed),
 ) -> Option<Found> {
     let (mut at, mut beside) = (0, 0);
     while let (Some(a), Some(b)) = (native.events.get(at), wasm.events.get(beside)) {
@@ -51,10 +29,10 @@ pub(crate) fn of_events(
             let leave = end_of_unwinding(native, wasm, at, beside).filter(|_| rules.has(Rule::PanicUnwinding));
             let Some(leave) = leave else { return Some(found) };
             applied.count(Rule::PanicUnwinding);
-            (at..leave).for_each(|index| visit(Step::NativeOnly(index)));
+            (at..leave).for_each(|index| visit(Passed::NativeOnly(index)));
             at = leave;
         } else {
-            visit(Step::Pair(at, beside));
+            visit(Passed::Pair(at, beside));
             (at, beside) = (at + 1, beside + 1);
         }
     }
@@ -62,12 +40,12 @@ pub(crate) fn of_events(
     if rest.iter().all(Option::is_none) {
         return None;
     }
-    let text = |event: Option<&Event>| event.map_or_else(|| "nothing more".to_owned(), line::event);
+    let text = |event: Option<&Event>| event.map_or_else(|| "nothing more".to_owned(), text::event);
     Some(Found { aspect: "what is called".to_owned(), values: rest.map(text) })
 }
 
 /// Where wasm ends a callback with a panic and the native build first unwinds: the end of the native callback.
-fn end_of_unwinding(native: &StepTrace, wasm: &StepTrace, at: usize, beside: usize) -> Option<usize> {
+fn end_of_unwinding<R>(native: &StepTrace<R>, wasm: &StepTrace<R>, at: usize, beside: usize) -> Option<usize> {
     let failed = |event: &Event| match event {
         Event::CallbackLeave { name, failure: Some(_), .. } => Some(*name),
         _ => None,
@@ -81,7 +59,7 @@ fn end_of_unwinding(native: &StepTrace, wasm: &StepTrace, at: usize, beside: usi
 }
 
 /// Whether two events are the same or pass by a rule; if not, in what they differ.
-pub(crate) fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) -> Option<Found> {
+fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) -> Option<Found> {
     if native == wasm {
         return None;
     }
@@ -97,6 +75,13 @@ pub(crate) fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mu
             None
         }
         (
+            Event::CallbackLeave { name, failure: None, returned: a @ Some(_), exported: true },
+            Event::CallbackLeave { name: other, failure: None, returned: b @ Some(_), exported: true },
+        ) if name == other => {
+            let text = |returned: &Option<u32>| returned.map_or_else(String::new, |value| value.to_string());
+            Some(Found { aspect: format!("{name}, answer"), values: [text(a), text(b)] })
+        }
+        (
             Event::Hostcall { name, arguments: a, status: s, results: r },
             Event::Hostcall { name: other, arguments: b, status: t, results: q },
         ) if name == other && a.len() == b.len() => {
@@ -105,13 +90,13 @@ pub(crate) fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mu
             }
             of_values(name, a, b, rules, applied).or_else(|| {
                 if s != t {
-                    let values = [s, t].map(|status| line::status_name(*status).to_owned());
+                    let values = [s, t].map(|status| status.name().to_owned());
                     return Some(Found { aspect: format!("{name}, status"), values });
                 }
                 of_values(name, r, q, rules, applied)
             })
         }
-        _ => Some(Found { aspect: "what is called".to_owned(), values: [line::event(native), line::event(wasm)] }),
+        _ => Some(Found { aspect: "what is called".to_owned(), values: [text::event(native), text::event(wasm)] }),
     }
 }
 
@@ -141,11 +126,6 @@ fn same_level(native: &Event, wasm: &Event) -> bool {
     level(native) == level(wasm)
 }
 
-/// Rust's panics say so, whoever prints them.
-pub(super) fn is_panic(text: &str) -> bool {
-    text.contains("panicked at ")
-}
-
 fn of_values(call: &str, native: &[Named], wasm: &[Named], rules: &Rules, applied: &mut Applied) -> Option<Found> {
     if native.len() != wasm.len() {
         let text = |values: &[Named]| format!("{values:?}");
@@ -164,7 +144,7 @@ fn of_values(call: &str, native: &[Named], wasm: &[Named], rules: &Rules, applie
             continue;
         }
         let of = native.iter().find_map(|(key, value)| match value {
-            Value::Bytes(bytes) if matches!(*key, "key" | "name") && key != name => Some(line::exact(bytes)),
+            Value::Bytes(bytes) if matches!(*key, "key" | "name") && key != name => Some(text::exact(bytes)),
             _ => None,
         });
         let of = of.map(|bytes| format!(" of \"{bytes}\"")).unwrap_or_default();
@@ -176,8 +156,8 @@ fn of_values(call: &str, native: &[Named], wasm: &[Named], rules: &Rules, applie
 /// A value without quotes.
 fn bare(name: &'static str, value: &Value) -> String {
     match value {
-        Value::Bytes(bytes) => line::exact(bytes),
-        other => line::value(name, other),
+        Value::Bytes(bytes) => text::exact(bytes),
+        other => text::value(name, other),
     }
 }
 
@@ -192,54 +172,4 @@ fn is_width_of_size(call: &str, name: &str, native: &Value, wasm: &Value) -> boo
 
 fn is_metric_value(call: &str, name: &str) -> bool {
     call.ends_with("_metric") && matches!(name, "value" | "offset")
-}
-
-pub(super) fn of_lines(native: &[result::Aspect], wasm: &[result::Aspect]) -> Option<Found> {
-    let longest = native.len().max(wasm.len());
-    (0..longest).find_map(|index| {
-        let (a, b) = (native.get(index), wasm.get(index));
-        if a == b {
-            return None;
-        }
-        let aspect = a.or(b).map_or("", |(aspect, _)| aspect);
-        let text = |line: Option<&result::Aspect>| match line {
-            None => "nothing".to_owned(),
-            Some((of, value)) if of == aspect => value.clone(),
-            Some((of, value)) => format!("{of}: {value}"),
-        };
-        Some(Found { aspect: aspect.to_owned(), values: [text(a), text(b)] })
-    })
-}
-
-type Metrics<'a> = Option<&'a [(String, MetricValue)]>;
-
-fn of_metrics(native: Metrics<'_>, wasm: Metrics<'_>, rules: &Rules, applied: &mut Applied) -> Option<Found> {
-    if native == wasm {
-        return None;
-    }
-    let names =
-        |metrics: Metrics<'_>| metrics.unwrap_or_default().iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
-    if rules.has(Rule::MetricValues) && names(native) == names(wasm) {
-        applied.count(Rule::MetricValues);
-        return None;
-    }
-    let lines = |metrics: Metrics<'_>| {
-        let line = |(name, value): &(String, MetricValue)| (format!("metric {name}"), result::metric(value));
-        metrics.unwrap_or_default().iter().map(line).collect::<Vec<_>>()
-    };
-    of_lines(&lines(native), &lines(wasm))
-}
-
-fn of_failures(native: &StepTrace, wasm: &StepTrace, rules: &Rules, applied: &mut Applied) -> Option<Found> {
-    match (&native.failure, &wasm.failure) {
-        (a, b) if a == b => None,
-        (Some(_), Some(_)) if rules.has(Rule::FailureText) => {
-            applied.count(Rule::FailureText);
-            None
-        }
-        (a, b) => {
-            let text = |failure: &Option<String>| failure.clone().unwrap_or_else(|| "no failure".to_owned());
-            Some(Found { aspect: "failure of the VM".to_owned(), values: [text(a), text(b)] })
-        }
-    }
 }

@@ -1,10 +1,10 @@
 //! Making scenarios smaller keeps what they show.
 
-use dynvm_compare::generate::Generator;
-use dynvm_compare::lockstep::run;
 use dynvm_compare::rules::Rules;
-use dynvm_compare::scenario::{Event, Scenario, Step};
-use dynvm_compare::shrink::{Limits, shrink};
+use dynvm_differential::generate::Generator;
+use dynvm_differential::lockstep::run;
+use dynvm_differential::scenario::{Event, Scenario, Step};
+use dynvm_differential::shrink::{Limits, shrink};
 
 use crate::plugins::{logs_from, pair};
 

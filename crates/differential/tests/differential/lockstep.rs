@@ -1,11 +1,11 @@
 //! What is compared, step by step.
 
 use dynvm::Loader;
-use dynvm_compare::align::align;
-use dynvm_compare::explain::explain;
-use dynvm_compare::lockstep::{Pair, run};
 use dynvm_compare::rules::{Rule, Rules};
-use dynvm_compare::scenario::Scenario;
+use dynvm_differential::align::align;
+use dynvm_differential::explain::explain;
+use dynvm_differential::lockstep::{Pair, run};
+use dynvm_differential::scenario::Scenario;
 
 use crate::plugins::{logs_from, pair, plugin};
 

@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use dynvm::{Module, StartError};
+use dynvm_compare::Found;
+use dynvm_compare::difference::first_difference;
+use dynvm_compare::line::{Line, lines, pass_over};
+use dynvm_compare::rules::{Applied, Rules};
+use dynvm_compare::trace::{Recorder, StepTrace as Trace};
 use dynvm_sim::{MadeCall, SimProxy};
 
-use crate::rules::{Applied, Rules};
 use crate::scenario::{Observation, Scenario, Step, drive_step};
-use crate::trace::{Found, Line, Recorder, StepTrace, first_difference, lines};
 
 /// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
 #[derive(Clone)]
@@ -40,6 +43,8 @@ pub struct Divergence {
     /// What both did in that step: native, wasm.
     pub lines: [Vec<Line>; 2],
 }
+
+type StepTrace = Trace<Observation>;
 
 /// One of the two.
 struct Side {
@@ -146,7 +151,7 @@ impl Lockstep {
         self.events += a.trace.events.len() as u64;
         let found = first_difference(&a.trace, &b.trace, &self.rules, &mut self.applied)?;
         let mut lines = [lines(&a.trace), lines(&b.trace)];
-        crate::align::pass_over(&a.trace, &b.trace, &mut lines, &self.rules);
+        pass_over(&a.trace, &b.trace, &mut lines, &self.rules);
         Some(Divergence { step, found, lines })
     }
 
@@ -172,7 +177,7 @@ impl Lockstep {
     }
 
     /// What was seen of the last step: native, wasm.
-    pub fn traces(&self) -> [&StepTrace; 2] {
+    pub fn traces(&self) -> [&Trace<Observation>; 2] {
         [&self.sides[0].trace, &self.sides[1].trace]
     }
 

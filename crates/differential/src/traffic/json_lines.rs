@@ -1,9 +1,9 @@
 //! Requests as JSON Lines: on each line the fields of a scenario's request, or a whole step.
 
 use serde::de::Error as _;
-use serde_json::Value;
 
 use crate::scenario::{RequestStep, Step};
+use serde_json::Value;
 
 /// Names of steps, which no field of a request has.
 const STEPS: [&str; 4] = ["request", "connection", "interleaved", "tick"];

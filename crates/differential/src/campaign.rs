@@ -4,9 +4,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use dynvm_compare::rules::{Applied, Rules};
+
 use crate::generate::Generator;
 use crate::lockstep::{CompareError, Divergence, Lockstep, Pair, Started};
-use crate::rules::{Applied, Rules};
 use crate::scenario::Scenario;
 
 /// How much to run.

@@ -1,0 +1,55 @@
+//! A trace as lines of text, all of each value: for alignment and for people.
+
+use dynvm::call_trace::Event;
+
+use crate::events::{Passed, of_events};
+use crate::output::LOADERS_OWN;
+use crate::rules::{Applied, Rules};
+use crate::text;
+use crate::trace::{StepResult, StepTrace};
+
+/// A line of a trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The line.
+    pub text: String,
+    /// The line as it is compared: what rules pass over is the same in both traces.
+    pub key: String,
+}
+
+/// The lines of what was seen of a step. Keys are the texts.
+pub fn lines<R: StepResult>(trace: &StepTrace<R>) -> Vec<Line> {
+    let mut lines: Vec<Line> = trace.events.iter().map(of_event).collect();
+    let mut texts = Vec::new();
+    let written = trace.written.iter().filter(|(_, text)| !text.starts_with(LOADERS_OWN));
+    texts.extend(written.map(|(level, text)| format!("output [{}] {text:?}", level.name().to_lowercase())));
+    texts.extend(trace.result.lines().into_iter().map(|(aspect, value)| format!("{aspect}: {value}")));
+    for (name, value) in trace.metrics.iter().flatten() {
+        texts.push(format!("metric {name}: {}", text::metric(value)));
+    }
+    lines.extend(texts.into_iter().map(|text| Line { key: text.clone(), text }));
+    lines
+}
+
+/// A failure with its backtrace is shown by its first line.
+fn of_event(event: &Event) -> Line {
+    let key = text::event(event);
+    let text = match key.split_once('\n') {
+        Some((first, rest)) => format!("{first} (and {} lines more)", rest.lines().count()),
+        None => key.clone(),
+    };
+    Line { text, key }
+}
+
+/// Makes the keys of lines the same where a rule passes over what differs, and leaves out what it lets one side have alone.
+pub fn pass_over<R>(native: &StepTrace<R>, wasm: &StepTrace<R>, lines: &mut [Vec<Line>; 2], rules: &Rules) {
+    let [a, b] = lines;
+    let mut alone = Vec::new();
+    of_events(native, wasm, rules, &mut Applied::default(), |step| match step {
+        Passed::Pair(at, beside) => b[beside].key.clone_from(&a[at].key),
+        Passed::NativeOnly(at) => alone.push(at),
+    });
+    for at in alone.into_iter().rev() {
+        a.remove(at);
+    }
+}

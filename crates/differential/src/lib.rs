@@ -1,0 +1,49 @@
+//! Runs two builds of a Proxy-Wasm plugin on the same traffic, in lockstep, and tells where they first differ.
+//!
+//! ```text
+//!   scenario   a plugin's configuration and traffic, as a JSON file: bytes of any kind, streams side by side
+//!   traffic    the same from JSON Lines and HAR files
+//!   generate   traffic from a seed, with the words of the plugin
+//!     lockstep both builds a step at a time in a simulated proxy, compared as they go
+//!       campaign   many generated streams, on several threads, in flat memory
+//!       shrink     the smallest scenario that still differs
+//!       explain    why: what repeats itself and what does not
+//!       align      both traces side by side, the difference marked
+//! ```
+//!
+//! What counts as a difference is decided by [`dynvm_compare`]. `dynvm ab` is this crate on the command line; `docs/differential.md` tells
+//! what is compared and what is not.
+//!
+//! ```
+//! # #[cfg(feature = "wasm")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use dynvm::Loader;
+//! use dynvm_compare::rules::Rules;
+//! use dynvm_differential::lockstep::{Pair, run};
+//! use dynvm_differential::scenario::Scenario;
+//!
+//! let loader = Loader::new()?;
+//! let build = |name: &str| {
+//!     let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
+//!     loader.load_bytes(name, text)
+//! };
+//! let pair = Pair { native: build("one.wat")?, wasm: build("other.wat")? };
+//! let scenario: Scenario = serde_json::from_str(r#"{"steps": [{"request": {"path": "/"}}]}"#)?;
+//! assert!(run(&pair, &scenario, Rules::default())?.divergence.is_none());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "wasm"))]
+//! # fn main() {}
+//! ```
+
+#![forbid(unsafe_code)]
+
+pub mod align;
+pub mod campaign;
+pub mod explain;
+pub mod generate;
+pub mod lockstep;
+mod outcome;
+pub mod scenario;
+pub mod shrink;
+pub mod traffic;
