@@ -6,7 +6,9 @@
 //!   generate   traffic from a seed, with the words of the plugin
 //!     trace    what is seen of a step: each callback and hostcall with its values, output, results, metrics
 //!     rules    what may differ by declaration, by name
+//!     start    a plugin in a host in memory, with its log if it does not start
 //!     lockstep both builds a step at a time, compared as they go
+//!       failures   those that both builds have in common, by kind
 //!       campaign   many generated streams, on several threads, in flat memory
 //!       shrink     the smallest scenario that still differs
 //!       explain    why: what repeats itself and what does not
@@ -18,10 +20,12 @@
 pub mod align;
 pub mod campaign;
 pub mod explain;
+pub mod failures;
 pub mod generate;
 pub mod lockstep;
 pub mod rules;
 pub mod scenario;
 pub mod shrink;
+pub mod start;
 pub mod trace;
 pub mod traffic;

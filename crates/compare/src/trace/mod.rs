@@ -13,7 +13,7 @@ use dynvm::call_trace::{Event, Tracer, Value};
 use dynvm::host::MetricValue;
 
 pub use difference::{Found, first_difference};
-pub(crate) use difference::{Step, of_events};
+pub(crate) use difference::{Step, is_panic, of_events};
 pub use line::{Line, lines};
 
 use crate::scenario::Observation;
