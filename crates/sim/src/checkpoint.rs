@@ -45,9 +45,10 @@ impl SimProxy {
 mod tests {
     use std::time::Duration;
 
-    use super::*;
     use dynvm::Loader;
     use dynvm::host::{Consumer, DequeueError, Random as _, SharedQueues as _};
+
+    use super::*;
 
     #[test]
     fn a_host_goes_back_to_where_it_was() {
@@ -60,7 +61,7 @@ mod tests {
         host.set_shared_data(b"kept", b"1");
         let checkpoint = host.checkpoint();
 
-        let random = |host: &MemoryHost| {
+        let random = |host: &SimProxy| {
             let mut bytes = [0; 8];
             assert!(host.random.fill(&mut bytes));
             bytes
