@@ -57,6 +57,41 @@ fn paths_that_are_no_file() {
     }
 }
 
+/// An artifact is what was read once: what becomes of its file afterwards changes neither what runs nor what is said of it.
+#[test]
+fn a_file_that_is_replaced_after_it_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in [("plugin.wasm", wasm()), ("plugin.so", native())] {
+        let path = dir.path().join(name);
+        std::fs::write(&path, &bytes).unwrap();
+        let loader = loader();
+        let artifact = loader.read_file(&path).unwrap();
+        std::fs::write(&path, "(module)").unwrap();
+        let module = loader.load_artifact(&artifact).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let inspection = dynvm::inspect::inspect_loaded(&loader, &artifact, &module);
+        assert_eq!(artifact.bytes, bytes);
+        let digest = dynvm::trust::Sha256Digest::of(&bytes).to_string();
+        assert!(digest.ends_with(&module.info().sha256), "{digest}, {}", module.info().sha256);
+        assert_eq!((module.info().size, inspection.size, inspection.refusal), (bytes.len(), bytes.len(), None));
+        assert!(inspection.callbacks.contains(&"proxy_on_request_headers"), "{:?}", inspection.callbacks);
+    }
+}
+
+/// What is no regular file is neither waited for nor read to its end.
+#[test]
+fn files_that_have_no_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), Path::new("/dev/zero")] {
+        for error in [loader().load_file(path).unwrap_err(), dynvm::inspect::inspect_file(&loader(), path).unwrap_err()]
+        {
+            assert!(error.to_string().contains("a pipe or a device"), "{error}");
+        }
+    }
+}
+
 #[test]
 fn elf_files_of_other_kinds() {
     let plugin = native();

@@ -2,9 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use dynvm::trust::TrustPolicy;
-use dynvm::{ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
+use dynvm::{Artifact, ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
 
 use crate::build::{BuildOptions, build_plugin};
 use crate::exit::{load_failure, usage};
@@ -27,15 +26,12 @@ impl Backend {
         }
     }
 
-    /// The backend that a file needs, by its content.
-    pub fn of(path: &Path) -> anyhow::Result<Backend> {
-        let bytes = std::fs::read(path)
-            .with_context(|| format!("{} cannot be read", path.display()))
-            .map_err(|e| load_failure(format!("{e:#}")))?;
-        match ArtifactKind::of(&bytes) {
+    /// The backend that an artifact needs, by its content.
+    pub fn of(artifact: &Artifact) -> anyhow::Result<Backend> {
+        match ArtifactKind::of(&artifact.bytes) {
             Ok(ArtifactKind::Native) => Ok(Backend::Native),
             Ok(_) => Ok(Backend::Wasm),
-            Err(what) => Err(load_failure(format!("{}: {what}", path.display()))),
+            Err(what) => Err(load_failure(format!("{}: {what}", artifact.name))),
         }
     }
 }
@@ -69,23 +65,28 @@ pub fn load(loader: &Loader, path: &Path) -> anyhow::Result<Module> {
     loader.load_file(path).map_err(load_failure)
 }
 
+/// Reads a file, with what a policy asks about it.
+pub fn read(path: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Artifact> {
+    policy.map_or_else(|| Artifact::read(path), |policy| policy.read_file(path, None)).map_err(load_failure)
+}
+
 /// Both builds of one plugin.
 pub struct Pair {
-    pub native: PathBuf,
-    pub wasm: PathBuf,
+    pub native: Artifact,
+    pub wasm: Artifact,
     /// The plugin's directory, if that is what was named.
     pub dir: Option<PathBuf>,
 }
 
 /// Finds both builds: a directory is built, two files are told apart by their content.
-pub fn pair(paths: &[PathBuf]) -> anyhow::Result<Pair> {
+pub fn pair(paths: &[PathBuf], policy: Option<&TrustPolicy>) -> anyhow::Result<Pair> {
     match paths {
         [dir] if dir.is_dir() => {
             let built = build_plugin(dir, &BuildOptions::default()).map_err(|e| load_failure(format!("{e:#}")))?;
             let missing = |what: &str| load_failure(format!("{}: the {what} build gave no artifact", dir.display()));
             Ok(Pair {
-                native: built.native.ok_or_else(|| missing("native"))?,
-                wasm: built.wasm.ok_or_else(|| missing("wasm"))?,
+                native: read(&built.native.ok_or_else(|| missing("native"))?, policy)?,
+                wasm: read(&built.wasm.ok_or_else(|| missing("wasm"))?, policy)?,
                 dir: Some(dir.clone()),
             })
         }
@@ -93,11 +94,14 @@ pub fn pair(paths: &[PathBuf]) -> anyhow::Result<Pair> {
             "{} is one file; name a plugin's directory, or the two builds of one plugin (FILE.so FILE.wasm)",
             file.display()
         ))),
-        [first, second] => match (Backend::of(first)?, Backend::of(second)?) {
-            (Backend::Native, Backend::Wasm) => Ok(Pair { native: first.clone(), wasm: second.clone(), dir: None }),
-            (Backend::Wasm, Backend::Native) => Ok(Pair { native: second.clone(), wasm: first.clone(), dir: None }),
-            (both, _) => Err(usage(format!("both files are {}; name one native and one wasm build", both.name()))),
-        },
+        [first, second] => {
+            let [first, second] = [read(first, policy)?, read(second, policy)?];
+            match (Backend::of(&first)?, Backend::of(&second)?) {
+                (Backend::Native, Backend::Wasm) => Ok(Pair { native: first, wasm: second, dir: None }),
+                (Backend::Wasm, Backend::Native) => Ok(Pair { native: second, wasm: first, dir: None }),
+                (both, _) => Err(usage(format!("both files are {}; name one native and one wasm build", both.name()))),
+            }
+        }
         _ => Err(usage("name a plugin's directory, or two files")),
     }
 }

@@ -74,7 +74,16 @@ fn version() -> &'static str {
     format!("{} (Proxy-Wasm ABI {})", env!("CARGO_PKG_VERSION"), abi.join(", ")).leak()
 }
 
+/// Ends this process quietly where it writes to a pipe that nobody reads any more, as `head` leaves it. Rust ignores the signal, and each
+/// `println!` would panic.
+fn end_with_a_closed_pipe() -> std::io::Result<()> {
+    let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, always).map(|_| ())
+}
+
 fn main() -> ExitCode {
+    // Without it only the end is louder.
+    let _ = end_with_a_closed_pipe();
     let cli = Cli::parse();
     match cli.color {
         Color::Auto => {}

@@ -84,8 +84,11 @@ pub fn execute(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn verify(policy: &TrustPolicy, path: &Path, signature: Option<&Path>) -> Result<Verified, LoadError> {
-    let artifact = policy.read_file(path, signature)?;
-    Ok(Verified::new(policy, &artifact))
+    match policy.read_file(path, signature) {
+        Ok(artifact) => Ok(Verified::new(policy, &artifact)),
+        Err(error @ LoadError::NotAPlugin { .. }) => Ok(Verified::no_plugin(path.display().to_string(), &error)),
+        Err(error) => Err(error),
+    }
 }
 
 /// What is said of one artifact.
@@ -119,10 +122,12 @@ impl Verified {
                 let (kind, trusted) = (Some(evidence.kind.to_string()), verdict.is_trusted());
                 Verified { file, kind, trusted, rules: lines(&verdict), problem: None }
             }
-            Err(error) => {
-                Verified { file, kind: None, trusted: false, rules: Vec::new(), problem: Some(error.to_string()) }
-            }
+            Err(error) => Verified::no_plugin(file, &error),
         }
+    }
+
+    fn no_plugin(file: String, error: &LoadError) -> Verified {
+        Verified { file, kind: None, trusted: false, rules: Vec::new(), problem: Some(error.to_string()) }
     }
 
     fn print(&self) {

@@ -115,7 +115,7 @@ fn a_planted_difference_is_found() {
 fn mistakes_are_named() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["run", "/nowhere/plugin.so"], 3, "/nowhere/plugin.so: cannot be read"),
-        (&["ab", "/nowhere/a.so", "/nowhere/b.wasm"], 3, "/nowhere/a.so cannot be read"),
+        (&["ab", "/nowhere/a.so", "/nowhere/b.wasm"], 3, "/nowhere/a.so: cannot be read"),
         (&["ab", "/bin/sh"], 2, "is one file"),
         (&["run", "/bin/sh"], 3, "this is a program, not a shared object"),
         (&["run", "/bin/sh", "--request", "GET nowhere"], 2, "a path begins with '/'"),

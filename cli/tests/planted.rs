@@ -25,16 +25,20 @@ struct Planted {
 
 impl Planted {
     fn find(name: &str) -> Planted {
+        let mut planted = Planted::build(name);
+        let report = planted.ab(&["--generate", "50000"], 1);
+        planted.difference = report["difference"].clone();
+        planted
+    }
+
+    fn build(name: &str) -> Planted {
         let dir = tempfile::tempdir().unwrap();
         let source = plugins().join("planted").join(format!("{name}.c"));
         let (source, folder) = (source.to_str().unwrap(), dir.path().to_str().unwrap());
         let (code, out, err) = dynvm(&["build", source, "--out-dir", folder, "--target-dir", folder]);
         assert_eq!(code, Some(0), "{out}\n{err}");
         let files = ["so", "wasm"].map(|kind| dir.path().join(format!("{name}.{kind}")).to_str().unwrap().to_owned());
-        let mut planted = Planted { dir, files, difference: Value::Null };
-        let report = planted.ab(&["--generate", "50000"], 1);
-        planted.difference = report["difference"].clone();
-        planted
+        Planted { dir, files, difference: Value::Null }
     }
 
     fn minimal(&self) -> String {
@@ -133,6 +137,15 @@ fn a_struct_as_it_lies_in_memory_is_found() {
 }
 
 #[needs::wasm_rust]
+#[test]
+fn header_maps_are_compared_as_the_host_reads_them() {
+    let planted = Planted::build("map-width");
+    let report = planted.ab(&["--strict", "--request", "/"], 0);
+    assert_eq!((&report["verdict"], &report["steps"]), (&"identical".into(), &2.into()));
+    let report = planted.ab(&["--request", "/", "--header", "x-differ: 1"], 1);
+    assert_eq!(report["difference"]["aspect"], "proxy_send_local_response, headers");
+}
+
 #[test]
 fn the_order_of_a_hash_map_is_found() {
     let dir = tempfile::tempdir().unwrap();

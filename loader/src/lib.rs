@@ -68,4 +68,5 @@ pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;
+pub use trust::Artifact;
 pub use vm::{RootDone, Vm};

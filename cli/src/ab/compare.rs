@@ -1,11 +1,12 @@
 //! Whether both builds do the same, by all that passes between plugin and host; and where not, the least that shows it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use dynvm_compare::rules::{AppliedRule, Rules};
 use dynvm_differential::align::{Row, align};
 use dynvm_differential::campaign::{self, Campaign, Summary};
 use dynvm_differential::explain::{Explanation, explain};
+use dynvm_differential::failures::{CommonFailure, Failures};
 use dynvm_differential::generate::Generator;
 use dynvm_differential::lockstep::{self, Divergence, Pair};
 use dynvm_differential::shrink::{Limits, shrink};
@@ -24,6 +25,8 @@ pub struct Comparison {
     pub difference: Option<Difference>,
     /// How the VMs failed, if they did: native, wasm.
     pub failures: [Option<String>; 2],
+    /// Kinds of failures that both builds have in common, those of generated traffic among them.
+    pub common_failures: Vec<CommonFailure>,
     /// What was passed over, by which rules.
     pub rules: Vec<AppliedRule>,
     /// What was generated, if anything.
@@ -109,18 +112,27 @@ pub fn compare(sides: &[Side; 2], scenario: &Scenario, options: &Options) -> any
         print::unanswered(upstream);
     }
     let mut applied = outcome.applied;
+    let mut failures = Failures::default();
+    failures.extend(outcome.common_failure);
     let mut found = outcome.divergence.map(|divergence| (up_to(scenario, &divergence), divergence));
     let mut generated = None;
     if options.generate > 0 && found.is_none() {
-        let mut summary = generate(&pair, &sides[1].path, scenario, options)?;
+        let mut summary = generate(&pair, &sides[1].artifact.bytes, scenario, options)?;
         found = summary.divergence.take();
         applied.add(&summary.applied);
+        failures.extend(std::mem::take(&mut summary.failures).into_list());
         generated = Some(Generated::new(options.seed, &summary));
     }
     let difference =
         found.map(|(scenario, divergence)| difference(&pair, scenario, divergence, options)).transpose()?;
-    let rules = applied.list();
-    Ok(Comparison { steps: outcome.steps, difference, failures: outcome.failures, rules, generated })
+    Ok(Comparison {
+        steps: outcome.steps,
+        difference,
+        failures: outcome.failures,
+        common_failures: failures.into_list(),
+        rules: applied.list(),
+        generated,
+    })
 }
 
 /// The scenario to the step in which the builds part.
@@ -129,9 +141,8 @@ fn up_to(scenario: &Scenario, divergence: &Divergence) -> Scenario {
     Scenario { steps: scenario.steps[..steps].to_vec(), ..scenario.clone() }
 }
 
-fn generate(pair: &Pair, wasm: &Path, scenario: &Scenario, options: &Options) -> anyhow::Result<Summary> {
-    let module = std::fs::read(wasm).unwrap_or_default();
-    let generator = Generator::new(scenario, &module, options.seed);
+fn generate(pair: &Pair, wasm: &[u8], scenario: &Scenario, options: &Options) -> anyhow::Result<Summary> {
+    let generator = Generator::new(scenario, wasm, options.seed);
     let campaign =
         Campaign { streams: options.generate, streams_per_vm: options.streams_per_vm, threads: options.threads };
     let bar = progress::bar(options.generate, "comparing generated streams");

@@ -9,12 +9,13 @@ mod measure;
 mod options;
 mod report;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dynvm::Module;
+use dynvm::inspect::{Inspection, inspect_loaded};
 use dynvm::trust::TrustPolicy;
+use dynvm::{Artifact, Module};
 
 use crate::artifact::{self, Backend};
 use crate::exit::{DIFFERS, load_failure};
@@ -64,11 +65,13 @@ pub struct AbArgs {
     traffic: TrafficArgs,
 }
 
-/// One of the two sides.
+/// One of the two sides. All that is said of it is said of these bytes: the file is read once.
 struct Side {
-    path: PathBuf,
+    artifact: Artifact,
     module: Module,
-    /// Time to read, check and, for wasm, compile the artifact.
+    /// What the artifact shows of its SDK and its compilers.
+    inspection: Inspection,
+    /// Time to check and, for wasm, compile the artifact.
     load: Duration,
 }
 
@@ -81,12 +84,10 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
     let options = args.differential.options(args.traffic.traffic.is_some())?;
     let policy = args.policy.read()?;
-    let pair = artifact::pair(&args.plugins)?;
+    let pair = artifact::pair(&args.plugins, policy.as_ref())?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides =
-        [load(&pair.native, Backend::Native, policy.clone())?, load(&pair.wasm, Backend::Wasm, policy.clone())?];
-    let inspections = [inspect(&sides[0], Backend::Native)?, inspect(&sides[1], Backend::Wasm)?];
+    let sides = [load(pair.native, Backend::Native, policy.clone())?, load(pair.wasm, Backend::Wasm, policy.clone())?];
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario, &options)?;
@@ -94,7 +95,6 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
         sides: &sides,
-        inspections: &inspections,
         scenario: &scenario,
         comparison: &comparison,
         measured: measured.as_ref().ok(),
@@ -106,17 +106,13 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }
 
-fn load(path: &Path, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
+fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
     let loader = artifact::loader_of(backend, policy)?;
     let start = std::time::Instant::now();
-    let module = artifact::load(&loader, path)?;
-    Ok(Side { path: path.to_owned(), module, load: start.elapsed() })
-}
-
-/// What the file says of itself: its SDK, its compilers. It has been loaded, so no policy is asked again.
-fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Inspection> {
-    let loader = artifact::loader_of(backend, None)?;
-    dynvm::inspect::inspect_file(&loader, &side.path).map_err(load_failure)
+    let module = loader.load_artifact(&artifact).map_err(load_failure)?;
+    let load = start.elapsed();
+    let inspection = inspect_loaded(&loader, &artifact, &module);
+    Ok(Side { artifact, module, inspection, load })
 }
 
 impl Side {

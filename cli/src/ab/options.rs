@@ -118,15 +118,16 @@ impl MeasureArgs {
     ///
     /// A file cannot be written.
     pub fn write(&self, report: &Report) -> anyhow::Result<()> {
-        match self.format {
-            Format::Json => println!("{}", report::json(report)?),
-            Format::Text => report.print(),
-        }
+        // Before anything is printed: whoever reads that may close the pipe, which ends this process.
         if let Some(path) = &self.json {
             save(path, &report::json(report)?)?;
         }
         if let Some(path) = &self.html {
             save(path, &report::html(report)?)?;
+        }
+        match self.format {
+            Format::Json => println!("{}", report::json(report)?),
+            Format::Text => report.print(),
         }
         Ok(())
     }

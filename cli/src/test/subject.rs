@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use dynvm::bundle::Bundle;
 use dynvm::trust::TrustPolicy;
-use dynvm::{BackendKind, Module};
+use dynvm::{Artifact, BackendKind, Module};
 
 use crate::artifact::{self, Backend};
 use crate::exit::{load_failure, usage};
@@ -14,12 +14,7 @@ use crate::progress;
 pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Result<Vec<Module>> {
     let mut modules = Vec::new();
     for plugin in plugins {
-        for (path, backend) in builds(plugin, policy.as_ref())? {
-            let spinner = progress::spinner("loading");
-            let module = artifact::load(&artifact::loader_of(backend, policy.clone())?, &path)?;
-            spinner.finish_and_clear();
-            modules.push(module);
-        }
+        modules.extend(builds(plugin, policy.as_ref())?);
     }
     modules.sort_by_key(Module::backend);
     for pair in modules.windows(2) {
@@ -35,23 +30,26 @@ pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Resu
 }
 
 /// The builds of a plugin that is named: of a directory and of a fat plugin both, of another file the one that it is.
-fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<(PathBuf, Backend)>> {
+fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<Module>> {
+    let load = |artifact: &Artifact, backend: Backend| {
+        let spinner = progress::spinner("loading");
+        let module = artifact::loader_of(backend, policy.cloned())?.load_artifact(artifact).map_err(load_failure);
+        spinner.finish_and_clear();
+        module
+    };
     if plugin.is_dir() {
-        let pair = artifact::pair(&[plugin.to_owned()])?;
-        return Ok(vec![(pair.native, Backend::Native), (pair.wasm, Backend::Wasm)]);
+        let pair = artifact::pair(&[plugin.to_owned()], policy)?;
+        return Ok(vec![load(&pair.native, Backend::Native)?, load(&pair.wasm, Backend::Wasm)?]);
     }
-    let backend = Backend::of(plugin)?;
-    let mut builds = vec![(plugin.to_owned(), backend)];
-    if backend == Backend::Wasm && has_native_part(plugin, policy)? {
-        builds.insert(0, (plugin.to_owned(), Backend::Native));
+    let artifact = artifact::read(plugin, policy)?;
+    let backend = Backend::of(&artifact)?;
+    let mut builds = vec![load(&artifact, backend)?];
+    if backend == Backend::Wasm && matches!(Bundle::read(&artifact.bytes), Ok(Some(_))) {
+        let native = load(&artifact, Backend::Native)?;
+        // Else it has no image that can, and may, be run here.
+        if native.backend() == BackendKind::Native {
+            builds.insert(0, native);
+        }
     }
     Ok(builds)
-}
-
-/// Whether a wasm module carries an image that can, and may, be run here.
-fn has_native_part(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<bool> {
-    let bytes = std::fs::read(plugin).map_err(|error| load_failure(format!("{}: {error}", plugin.display())))?;
-    let Ok(Some(_)) = Bundle::read(&bytes) else { return Ok(false) };
-    let loader = artifact::loader_of(Backend::Native, policy.cloned())?;
-    Ok(artifact::load(&loader, plugin)?.backend() == BackendKind::Native)
 }

@@ -56,12 +56,25 @@ pub(crate) fn of_output(native: &Written, wasm: &Written, rules: &Rules, applied
 /// Which messages a panic printed: from the first on to the end, as errors, a backtrace among them, in as many pieces as it was written in.
 /// What the loader says of the failure comes after it.
 fn print_of_panic(written: &Written) -> Vec<bool> {
-    let mut panicking = false;
-    let mut is_of_panic = |(level, text): &(LogLevel, String)| {
-        panicking = (panicking || is_panic(text)) && !text.starts_with(LOADERS_OWN);
-        panicking && *level == LogLevel::Error
+    let start = start_of_panic(written).unwrap_or(written.len());
+    let mut panicking = true;
+    let is_of_panic = |(index, (level, text)): (usize, &(LogLevel, String))| {
+        panicking &= index < start || !text.starts_with(LOADERS_OWN);
+        index >= start && panicking && *level == LogLevel::Error
     };
-    written.iter().map(&mut is_of_panic).collect()
+    written.iter().enumerate().map(is_of_panic).collect()
+}
+
+/// Pieces in which a report begins that is longer than the buffer of Rust's standard library: the thread's name and number stand alone.
+const PIECES_OF_BEGINNING: usize = 8;
+
+/// Where the report of a panic begins: at the piece that says so, or before it at the name of its thread.
+fn start_of_panic(written: &Written) -> Option<usize> {
+    let says = written.iter().position(|(_, text)| is_panic(text))?;
+    let before =
+        written[..says].iter().rev().take(PIECES_OF_BEGINNING).take_while(|(level, _)| *level == LogLevel::Error);
+    let names = before.enumerate().find(|(_, (_, text))| text.trim_start().starts_with("thread '"));
+    Some(names.map_or(says, |(back, _)| says - 1 - back))
 }
 
 /// Leaves out what both sides have, in whatever words and however many.
@@ -126,6 +139,20 @@ mod tests {
             [(Error, "thread '1' panicked at b.rs:1"), (Error, "stack backtrace:"), (Error, " 0: f"), (Info, "after")];
         assert!(passes_by(Rule::PanicText, &other, &panic));
         assert!(!passes_by(Rule::PanicText, &[(Info, "after")], &panic), "only one side panics");
+        // As a report of more than 512 bytes is written.
+        let pieces = |number| {
+            [
+                (Error, "\nthread '"),
+                (Error, "<unnamed>"),
+                (Error, "' ("),
+                (Error, number),
+                (Error, ") panicked at "),
+                (Error, "a.rs:1"),
+            ]
+        };
+        assert!(passes_by(Rule::PanicText, &pieces("31201"), &pieces("1")));
+        let printed = |text| [&[(Error, text)][..], &pieces("1")[..]].concat();
+        assert!(!passes_by(Rule::PanicText, &printed("a"), &printed("b")), "what was printed before it is compared");
         assert!(passes_by(
             Rule::FailureText,
             &[(Critical, "the plugin failed in f: SIGSEGV")],

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dynvm_compare::rules::{Applied, Rules};
 
+use crate::failures::Failures;
 use crate::generate::Generator;
 use crate::lockstep::{CompareError, Divergence, Lockstep, Pair, Started};
 use crate::scenario::Scenario;
@@ -33,6 +34,8 @@ pub struct Summary {
     pub vms: u64,
     /// Pairs of VMs that failed alike.
     pub failed_alike: u64,
+    /// How they failed.
+    pub failures: Failures,
     /// How often rules were applied.
     pub applied: Applied,
     /// Time.
@@ -147,7 +150,10 @@ impl Shared<'_> {
                 break;
             }
         }
-        summary.failed_alike += u64::from(divergence.is_none() && lockstep.has_failed());
+        if divergence.is_none() && lockstep.has_failed() {
+            summary.failed_alike += 1;
+            summary.failures.extend(lockstep.common_failure());
+        }
         summary.events += lockstep.events();
         summary.applied.add(lockstep.applied());
         summary.divergence = divergence.map(|divergence| (up_to(from..next), divergence));
@@ -163,6 +169,7 @@ impl Shared<'_> {
         summary.events += of_run.events;
         summary.vms += of_run.vms;
         summary.failed_alike += of_run.failed_alike;
+        summary.failures.extend(of_run.failures.into_list());
         summary.applied.add(&of_run.applied);
         let is_end = of_run.divergence.is_some() || error.is_some();
         if is_end && self.end.fetch_min(number, Ordering::Relaxed) > number {

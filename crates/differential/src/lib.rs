@@ -4,7 +4,9 @@
 //!   scenario   a plugin's configuration and traffic, as a JSON file: bytes of any kind, streams side by side
 //!   traffic    the same from JSON Lines and HAR files
 //!   generate   traffic from a seed, with the words of the plugin
+//!     start    a plugin in a simulated proxy, with its log if it does not start
 //!     lockstep both builds a step at a time in a simulated proxy, compared as they go
+//!       failures   failures that both builds have in common, by kind
 //!       campaign   many generated streams, on several threads, in flat memory
 //!       shrink     the smallest scenario that still differs
 //!       explain    why: what repeats itself and what does not
@@ -41,9 +43,11 @@
 pub mod align;
 pub mod campaign;
 pub mod explain;
+pub mod failures;
 pub mod generate;
 pub mod lockstep;
 mod outcome;
 pub mod scenario;
 pub mod shrink;
+pub mod start;
 pub mod traffic;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dynvm::{Module, StartError};
+use dynvm::Module;
 use dynvm_compare::Found;
 use dynvm_compare::difference::first_difference;
 use dynvm_compare::line::{Line, lines, pass_over};
@@ -10,7 +10,9 @@ use dynvm_compare::rules::{Applied, Rules};
 use dynvm_compare::trace::{Recorder, StepTrace as Trace};
 use dynvm_sim::{MadeCall, SimProxy};
 
+use crate::failures::CommonFailure;
 use crate::scenario::{Observation, Scenario, Step, drive_step};
+use crate::start::{NotStarted, start};
 
 /// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
 #[derive(Clone)]
@@ -25,9 +27,9 @@ pub struct Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
-    /// Neither build starts.
-    #[error("{0}")]
-    Start(#[from] StartError),
+    /// Neither build starts, or one cannot be loaded.
+    #[error(transparent)]
+    Start(#[from] NotStarted),
     /// The plugin has been stopped.
     #[error("{0}")]
     Call(#[from] dynvm::CallError),
@@ -79,7 +81,7 @@ impl Lockstep {
     ///
     /// # Errors
     ///
-    /// Neither starts.
+    /// Neither starts, or one cannot be loaded.
     pub fn start(pair: &Pair, scenario: &Scenario, rules: Rules) -> Result<Started, CompareError> {
         Lockstep::start_each(pair, [scenario, scenario], rules)
     }
@@ -94,6 +96,8 @@ impl Lockstep {
         let (native, wasm) = match (native, wasm) {
             (Ok(native), Ok(wasm)) => (native, wasm),
             (Err(error), Err(_)) => return Err(error.into()),
+            // Not a difference in behaviour: nothing of that build has run.
+            (Err(error), _) | (_, Err(error)) if error.is_unloadable() => return Err(error.into()),
             (native, wasm) => return Ok(Started::Diverged(Box::new(only_one_starts(native.err(), wasm.err())))),
         };
         let mut lockstep = Lockstep { sides: [native, wasm], rules, applied: Applied::default(), events: 0 };
@@ -166,6 +170,11 @@ impl Lockstep {
         [a, b].map(|side| side.host.failure().map(|failure| failure.message))
     }
 
+    /// The failure of both in the last step; `None`: a side did not fail in it.
+    pub fn common_failure(&self) -> Option<CommonFailure> {
+        CommonFailure::of(self.traces())
+    }
+
     /// How often rules were applied.
     pub fn applied(&self) -> &Applied {
         &self.applied
@@ -188,9 +197,9 @@ impl Lockstep {
 }
 
 impl Side {
-    fn start(module: &Module, scenario: &Scenario) -> Result<Side, StartError> {
+    fn start(module: &Module, scenario: &Scenario) -> Result<Side, NotStarted> {
         let recorder = Recorder::default();
-        let host = scenario.host().start_traced(module, Some(recorder.tracer()))?;
+        let host = start(scenario.host(), module, Some(recorder.tracer()))?;
         Ok(Side { host, recorder, trace: StepTrace::default(), failed: false, calls: Vec::new() })
     }
 
@@ -210,10 +219,15 @@ impl Side {
     }
 }
 
-fn only_one_starts(native: Option<StartError>, wasm: Option<StartError>) -> Divergence {
-    let text = |error: Option<StartError>| error.map_or_else(|| "it starts".to_owned(), |error| error.to_string());
-    let values = [text(native), text(wasm)];
-    let lines = values.clone().map(|text| vec![Line { key: text.clone(), text }]);
+fn only_one_starts(native: Option<NotStarted>, wasm: Option<NotStarted>) -> Divergence {
+    let sides = [native, wasm];
+    let values = sides
+        .each_ref()
+        .map(|side| side.as_ref().map_or_else(|| "it starts".to_owned(), |side| side.error.to_string()));
+    let lines = sides.map(|side| {
+        let text = side.map_or_else(|| "it starts".to_owned(), |side| side.to_string());
+        text.lines().map(|line| Line { key: line.to_owned(), text: line.to_owned() }).collect()
+    });
     Divergence { step: None, found: Found { aspect: "start of the plugin".to_owned(), values }, lines }
 }
 
@@ -225,6 +239,8 @@ pub struct Outcome {
     pub divergence: Option<Divergence>,
     /// How the VMs failed, if they did: native, wasm.
     pub failures: [Option<String>; 2],
+    /// The failure that both have in common.
+    pub common_failure: Option<CommonFailure>,
     /// How often rules were applied.
     pub applied: Applied,
     /// Upstreams of HTTP calls for which the scenario has no answer.
@@ -241,6 +257,7 @@ pub fn run(pair: &Pair, scenario: &Scenario, rules: Rules) -> Result<Outcome, Co
         steps: 1,
         divergence: None,
         failures: [None, None],
+        common_failure: None,
         applied: Applied::default(),
         unanswered: Vec::new(),
     };
@@ -257,6 +274,7 @@ pub fn run(pair: &Pair, scenario: &Scenario, rules: Rules) -> Result<Outcome, Co
         if outcome.divergence.is_some() {
             break;
         }
+        outcome.common_failure = outcome.common_failure.or_else(|| lockstep.common_failure());
     }
     outcome.unanswered.sort();
     outcome.unanswered.dedup();

@@ -29,6 +29,14 @@ impl VirtualTimers {
         self.timers.borrow().values().map(|timer| timer.due).min()
     }
 
+    /// Begins the period of each timer anew.
+    pub(super) fn restart(&self) {
+        let now = self.clock.monotonic_ns();
+        for timer in self.timers.borrow_mut().values_mut() {
+            timer.due = now + timer.period;
+        }
+    }
+
     /// A root whose tick is due; its timer is armed again.
     pub(super) fn take_due(&self, now: u64) -> Option<ContextId> {
         let mut timers = self.timers.borrow_mut();
@@ -52,13 +60,24 @@ impl Timers for VirtualTimers {
     }
 }
 
+/// Queue events in the order of their delivery.
+pub(super) type Waiting = VecDeque<(ContextId, QueueId)>;
+
 /// Queue events that wait for delivery.
 #[derive(Default)]
-pub(super) struct QueueEvents(Mutex<VecDeque<(ContextId, QueueId)>>);
+pub(super) struct QueueEvents(Mutex<Waiting>);
 
 impl QueueEvents {
     pub(super) fn take(&self) -> Option<(ContextId, QueueId)> {
         self.0.lock().unwrap_or_else(|e| e.into_inner()).pop_front()
+    }
+
+    pub(super) fn save(&self) -> Waiting {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clone()
+    }
+
+    pub(super) fn restore(&self, saved: &Waiting) {
+        self.0.lock().unwrap_or_else(|e| e.into_inner()).clone_from(saved);
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod answers;
 mod calls;
+mod checkpoint;
 mod events;
 mod http;
 mod message;
@@ -45,6 +46,7 @@ use dynvm::abi::types::LogLevel;
 
 pub use answers::GrpcEvent;
 pub use calls::{GrpcAnswer, HttpAnswer, MadeCall};
+pub use checkpoint::Checkpoint;
 pub use http::{Direction, Exchange, HttpStream, LocalReply, Outcome, Passed, StepError, StreamView, UpstreamRequest};
 pub use message::{Message, Request, Response};
 pub use property::PropertyValue;
@@ -210,11 +212,12 @@ impl SimProxyBuilder {
         let clock = shared.clock.clone();
         let queues = Arc::new(QueueEvents::default());
         let timers = Rc::new(VirtualTimers::new(clock.clone()));
+        let random = Arc::new(SeededRandom::new(self.random_seed));
         let calls = Rc::new(CannedCalls::new(clock.clone(), self.by_hand, self.http_answers, self.grpc_answers));
         let mut services = Services::default();
         services.log = log.clone();
         services.clock = clock;
-        services.random = Arc::new(SeededRandom::new(self.random_seed));
+        services.random = random.clone();
         services.metrics = shared.metrics.clone();
         services.shared_data = shared.data.clone();
         services.shared_queues = shared.queues.clone();
@@ -228,7 +231,7 @@ impl SimProxyBuilder {
         let vm_id = self.vm_config.vm_id.clone();
         let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;
         let (on_timed, steps) = (None, RefCell::default());
-        Ok(SimProxy { plugin, vm_id, log, shared, queues, timers, calls, open: Vec::new(), on_timed, steps })
+        Ok(SimProxy { plugin, vm_id, log, shared, random, queues, timers, calls, open: Vec::new(), on_timed, steps })
     }
 }
 
@@ -238,6 +241,7 @@ pub struct SimProxy {
     vm_id: String,
     log: Arc<MemoryLog>,
     shared: Shared,
+    random: Arc<SeededRandom>,
     queues: Arc<QueueEvents>,
     timers: Rc<VirtualTimers>,
     calls: Rc<CannedCalls>,

@@ -39,19 +39,25 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until it is moved, for tests and comparisons.
 pub struct ManualClock {
-    start_ns: u64,
+    /// The time of day when `elapsed_ns` was 0. It wraps where the clock was set back by more than that.
+    start_ns: AtomicU64,
     elapsed_ns: AtomicU64,
 }
 
 impl ManualClock {
     /// Stands at this time since 1970.
     pub fn at(since_epoch: Duration) -> ManualClock {
-        ManualClock { start_ns: since_epoch.as_nanos() as u64, elapsed_ns: AtomicU64::new(0) }
+        ManualClock { start_ns: AtomicU64::new(since_epoch.as_nanos() as u64), elapsed_ns: AtomicU64::new(0) }
     }
 
     /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.elapsed_ns.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// Sets the time of day, also to an earlier one. The monotonic clock is not affected.
+    pub fn set(&self, since_epoch: Duration) {
+        self.start_ns.store((since_epoch.as_nanos() as u64).wrapping_sub(self.monotonic_ns()), Ordering::Relaxed);
     }
 }
 
@@ -64,7 +70,7 @@ impl Default for ManualClock {
 
 impl Clock for ManualClock {
     fn realtime_ns(&self) -> u64 {
-        self.start_ns + self.monotonic_ns()
+        self.start_ns.load(Ordering::Relaxed).wrapping_add(self.monotonic_ns())
     }
 
     fn monotonic_ns(&self) -> u64 {

@@ -42,9 +42,9 @@ pub use metrics::{InProcessMetrics, MetricError, MetricId, MetricValue, Metrics}
 pub use plugin_metrics::{plugin_metrics, write_plugin_metrics};
 pub use property::{NoProperties, Properties, PropertyError, PropertyPath};
 pub use random::{OsRandom, Random, SeededRandom};
-pub use shared_data::{CasMismatch, InProcessSharedData, SharedData};
+pub use shared_data::{CasMismatch, InProcessSharedData, SavedData, SharedData};
 pub use shared_queue::{
-    Consumer, DequeueError, InProcessSharedQueues, QueueId, QueueWaker, SharedQueues, UnknownQueue,
+    Consumer, DequeueError, InProcessSharedQueues, QueueId, QueueWaker, SavedQueues, SharedQueues, UnknownQueue,
 };
 pub use stream::{ConfigStream, LocalResponse, Stream};
 pub use timer::{NoTimers, Timers};

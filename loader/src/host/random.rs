@@ -34,6 +34,16 @@ impl SeededRandom {
     pub fn new(seed: u64) -> SeededRandom {
         SeededRandom(AtomicU64::new(seed))
     }
+
+    /// The seed from which all further bytes follow.
+    pub fn state(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Goes on from a [`state`](SeededRandom::state).
+    pub fn set_state(&self, state: u64) {
+        self.0.store(state, Ordering::Relaxed);
+    }
 }
 
 impl Random for SeededRandom {

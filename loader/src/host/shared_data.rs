@@ -38,6 +38,29 @@ impl InProcessSharedData {
     pub fn forget(&self, vm_id: &str) {
         self.store.write().unwrap_or_else(|e| e.into_inner()).remove(vm_id);
     }
+
+    /// All data now.
+    pub fn save(&self) -> SavedData {
+        let store = self.store.read().unwrap_or_else(|e| e.into_inner());
+        SavedData { store: store.clone(), last_cas: self.last_cas.load(Ordering::Relaxed) }
+    }
+
+    /// Goes back to data that was saved, the numbers for compare-and-swap too.
+    pub fn restore(&self, saved: &SavedData) {
+        // Each change of a value takes a number, so the same number means the same data.
+        if self.last_cas.load(Ordering::Relaxed) == saved.last_cas {
+            return;
+        }
+        let mut store = self.store.write().unwrap_or_else(|e| e.into_inner());
+        store.clone_from(&saved.store);
+        self.last_cas.store(saved.last_cas, Ordering::Relaxed);
+    }
+}
+
+/// Shared data at one moment.
+pub struct SavedData {
+    store: Store,
+    last_cas: u32,
 }
 
 impl InProcessSharedData {

@@ -90,7 +90,25 @@ impl InProcessSharedQueues {
     fn lock(&self) -> std::sync::MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(|e| e.into_inner())
     }
+
+    /// What is in the queues now.
+    pub fn save(&self) -> SavedQueues {
+        SavedQueues(self.lock().queues.iter().map(|queue| queue.elements.clone()).collect())
+    }
+
+    /// Goes back to elements that were saved. A queue that was registered since is emptied. Nobody is woken.
+    pub fn restore(&self, saved: &SavedQueues) {
+        for (index, queue) in self.lock().queues.iter_mut().enumerate() {
+            match saved.0.get(index) {
+                Some(elements) => queue.elements.clone_from(elements),
+                None => queue.elements.clear(),
+            }
+        }
+    }
 }
+
+/// The elements of each queue, by its number, at one moment.
+pub struct SavedQueues(Vec<VecDeque<Vec<u8>>>);
 
 impl Queues {
     fn get(&mut self, id: QueueId) -> Option<&mut Queue> {

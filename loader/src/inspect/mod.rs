@@ -18,7 +18,7 @@ use dynvm_abi::version::AbiVersion;
 pub use fat::{FatPlugin, FatPluginImage};
 
 use crate::trust::FileFacts;
-use crate::{ArtifactKind, LoadError, Loader, Module};
+use crate::{Artifact, ArtifactKind, LoadError, Loader, Module};
 
 /// What is known of an artifact.
 #[derive(Clone, Debug, Default)]
@@ -83,15 +83,28 @@ pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
 ///
 /// # Errors
 ///
-/// [`LoadError::Io`]: the file, or its signature where the policy asks for one, cannot be read.
+/// [`LoadError::Io`]: the file, or its signature where the policy asks for one, cannot be read. No regular file, or one of more than
+/// 1 GiB, is not.
 pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadError> {
-    if let Some(policy) = loader.trust_policy() {
-        let artifact = policy.read_file(path, None)?;
-        let loaded = loader.load_artifact(policy, &artifact);
-        return Ok(inspection(loader, &artifact.name, &artifact.bytes, artifact.file.as_ref(), loaded));
+    match loader.read_file(path) {
+        Ok(artifact) => {
+            let loaded = loader.load_artifact(&artifact);
+            Ok(inspection(loader, &artifact.name, &artifact.bytes, artifact.file.as_ref(), loaded))
+        }
+        Err(error @ LoadError::NotAPlugin { .. }) => Ok(Inspection {
+            name: path.display().to_string(),
+            // The rest of it was not read.
+            size: path.metadata().map_or(0, |metadata| metadata.len() as usize),
+            refusal: Some(error.to_string()),
+            ..Inspection::default()
+        }),
+        Err(error) => Err(error),
     }
-    let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-    Ok(inspect(loader, &path.display().to_string(), &bytes))
+}
+
+/// As [`inspect`], of an artifact from which `module` was loaded. It is not loaded again.
+pub fn inspect_loaded(loader: &Loader, artifact: &Artifact, module: &Module) -> Inspection {
+    inspection(loader, &artifact.name, &artifact.bytes, artifact.file.as_ref(), Ok(module.clone()))
 }
 
 fn inspection(

@@ -15,7 +15,7 @@ use crate::artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, Modu
 use crate::backend::{Backend, Code};
 use crate::error::LoadError;
 use crate::telemetry;
-use crate::trust::{FileFacts, TrustPolicy};
+use crate::trust::{Artifact, FileFacts, TrustPolicy};
 
 /// Turns artifacts into modules. `Clone` shares it; one is enough for a process.
 #[derive(Clone)]
@@ -57,12 +57,27 @@ impl Loader {
     ///
     /// See [`LoadError`]; each names the file, what is wrong and what to do.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
-        let path = path.as_ref();
-        if let Some(policy) = &self.trust {
-            return self.load_artifact(policy, &policy.read_file(path, None)?);
-        }
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        self.load_trusted(&path.display().to_string(), &bytes, None)
+        self.load_artifact(&self.read_file(path)?)
+    }
+
+    /// Reads a file, with what the trust policy of this loader asks about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Artifact::read`].
+    pub fn read_file(&self, path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
+        self.trust.as_ref().map_or_else(|| Artifact::read(&path), |policy| policy.read_file(path.as_ref(), None))
+    }
+
+    /// Loads an artifact that [`read_file`](Loader::read_file) has read. The file is not looked at again.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_file`](Loader::load_file). A policy with rules about files or signatures refuses an artifact that a loader without
+    /// these rules has read.
+    pub fn load_artifact(&self, artifact: &Artifact) -> Result<Module, LoadError> {
+        self.check_artifact(artifact)?;
+        self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref())
     }
 
     /// Loads an artifact from memory. The name is for messages. A trust policy that has rules about files refuses it; so does one that

@@ -4,25 +4,12 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use super::{Evidence, TrustPolicy};
-use crate::{ArtifactKind, LoadError};
+use super::TrustPolicy;
+use super::artifact::{self, Artifact, open};
+use crate::LoadError;
 
 /// A signature has four lines, of which one is a comment of the signer's.
 const SIGNATURE_LIMIT: u64 = 64 * 1024;
-
-/// An artifact that was read from a file, with all that a policy asks about it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Artifact {
-    /// Its name: the path as given.
-    pub name: String,
-    /// The file's content.
-    pub bytes: Vec<u8>,
-    /// What the file system says of it; `None` if no rule asks.
-    pub file: Option<FileFacts>,
-    /// Its signature, if a rule asks and there is one.
-    pub signature: Option<String>,
-}
 
 /// What the file system says of a file that was open when it was asked.
 #[derive(Clone, Debug)]
@@ -52,53 +39,26 @@ impl TrustPolicy {
     ///
     /// # Errors
     ///
-    /// [`LoadError::Io`]: the file, or a signature that exists, cannot be read.
+    /// [`LoadError::Io`]: the file, or a signature that exists, cannot be read. [`LoadError::NotAPlugin`]: its first bytes are those of
+    /// no plugin; the rest has not been read.
     pub fn read_file(&self, path: &Path, signature: Option<&Path>) -> Result<Artifact, LoadError> {
         let failed = |source| LoadError::Io { path: path.to_owned(), source };
-        let (bytes, file) = if self.asks_of_files() {
-            let (bytes, facts) = FileFacts::read(path).map_err(failed)?;
-            (bytes, Some(facts))
-        } else {
-            (std::fs::read(path).map_err(failed)?, None)
-        };
+        let file = open(path).map_err(failed)?;
+        let facts = if self.asks_of_files() { Some(FileFacts::of(&file, path).map_err(failed)?) } else { None };
+        let bytes = artifact::read(file, path)?;
         let signature = if self.asks_for_signatures() { read_signature(path, signature)? } else { None };
-        Ok(Artifact { name: path.display().to_string(), bytes, file, signature })
-    }
-}
-
-impl Artifact {
-    /// What a policy is asked about.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::NotAPlugin`]: it is of no kind that there are rules for.
-    pub fn evidence(&self) -> Result<Evidence<'_>, LoadError> {
-        let kind =
-            ArtifactKind::of(&self.bytes).map_err(|what| LoadError::NotAPlugin { name: self.name.clone(), what })?;
-        Ok(Evidence {
-            kind,
-            name: &self.name,
-            bytes: &self.bytes,
-            signed: None,
-            file: self.file.as_ref(),
-            signature: self.signature.as_deref(),
-        })
+        Ok(Artifact { name: path.display().to_string(), bytes, file: facts, signature })
     }
 }
 
 impl FileFacts {
-    /// Opens a file, asks the descriptor for owner and mode, finds where the file really is, and reads it.
+    /// Asks the descriptor of an open file for owner and mode, and finds where the file really is.
     ///
     /// # Errors
     ///
-    /// What the system said; or it is no regular file; or its path changed meanwhile.
-    pub fn read(path: &Path) -> io::Result<(Vec<u8>, FileFacts)> {
-        let mut file = open(path)?;
+    /// What the system said; or the path changed meanwhile.
+    fn of(file: &File, path: &Path) -> io::Result<FileFacts> {
         let opened = file.metadata()?;
-        if !opened.is_file() {
-            let what = if opened.is_dir() { "it is a directory" } else { "it is a pipe or a device" };
-            return Err(io::Error::other(format!("{what}, and the trust policy has rules about files")));
-        }
         let real = path.canonicalize()?;
         // From the root down: a folder that only trusted users can write keeps what was seen in it, so none of them can be exchanged
         // unseen for another before the last is reached.
@@ -113,9 +73,7 @@ impl FileFacts {
         if !same_file(&opened, &real.symlink_metadata()?) {
             return Err(moved());
         }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok((bytes, FileFacts { file: Node::new(&real, &opened), folders }))
+        Ok(FileFacts { file: Node::new(&real, &opened), folders })
     }
 
     /// Where the file is: absolute, without symbolic links.
@@ -153,18 +111,6 @@ fn read_signature(artifact: &Path, signature: Option<&Path>) -> Result<Option<St
         Err(error) if error.kind() == io::ErrorKind::NotFound && signature.is_none() => Ok(None),
         Err(source) => Err(LoadError::Io { path, source }),
     }
-}
-
-/// Opens a file for reading, without waiting for a writer if it is a pipe.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    }
-    options.open(path)
 }
 
 /// Owner and mode, on systems that have them.

@@ -23,9 +23,11 @@
 //! | `rules` | each rule, applied to the evidence |
 //! | `verdict` | what came of it |
 //! | `digest`, `signature` | identity of the bytes |
+//! | `artifact` | what is read of a file |
 //! | `file` | facts of the file system |
 //! | `policy_file` | the TOML form (feature `policy-file`) |
 
+mod artifact;
 mod digest;
 mod file;
 #[cfg(feature = "policy-file")]
@@ -36,8 +38,9 @@ mod verdict;
 
 use std::path::PathBuf;
 
+pub use artifact::Artifact;
 pub use digest::Sha256Digest;
-pub use file::{Artifact, FileFacts};
+pub use file::FileFacts;
 #[cfg(feature = "policy-file")]
 pub use policy_file::PolicyError;
 pub use signature::{KeyId, PublicKey, SignatureError, verify_signature};

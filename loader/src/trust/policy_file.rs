@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::file::{access, open};
+use super::artifact::open;
+use super::file::access;
 use super::{PublicKey, Require, Rules, TrustPolicy};
 
 /// More than any list of digests that people keep.

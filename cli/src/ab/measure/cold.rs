@@ -1,4 +1,4 @@
-//! From files to a plugin that serves: loading, compiling, starting a VM, its first stream.
+//! From the bytes of artifacts to a plugin that serves: loading, compiling, starting a VM, its first stream.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::artifact::{self, Backend};
 use crate::exit::load_failure;
 use crate::scenario::{Scenario, Step, drive_step};
 
-/// Nanoseconds; files are in the system's cache. Arrays are native, wasm.
+/// Nanoseconds; the artifacts are in memory. Arrays are native, wasm.
 pub struct ColdStart {
-    /// Reading, checking and editing the shared object.
+    /// Checking and editing the shared object.
     pub native_load: Estimate,
-    /// Reading, checking and compiling the module.
+    /// Checking and compiling the module.
     pub wasm_compile: Estimate,
     /// The same where its code was compiled before and is in a cache on disk; or why that could not be measured.
     pub wasm_cached: Result<Estimate, String>,
@@ -70,7 +70,7 @@ fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
 }
 
 fn load(loader: &Loader, side: &Side) -> anyhow::Result<()> {
-    artifact::load(loader, &side.path)?;
+    loader.load_artifact(&side.artifact).map_err(load_failure)?;
     Ok(())
 }
 

@@ -26,7 +26,8 @@ fn growth(side: &Side, scenario: &Scenario, hosts: &mut Vec<SimProxy>) -> anyhow
     let mut start = |many: usize| -> anyhow::Result<()> {
         for _ in 0..many {
             let mut host = side.host(scenario)?;
-            pass(&mut host, scenario, &mut |_, _| ())?;
+            let start = host.checkpoint();
+            pass(&mut host, &start, scenario, &mut |_, _| ())?;
             hosts.push(host);
         }
         Ok(())

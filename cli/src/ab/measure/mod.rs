@@ -20,7 +20,7 @@ pub mod traffic;
 use std::time::{Duration, Instant};
 
 use dynvm::trust::TrustPolicy;
-use dynvm_sim::SimProxy;
+use dynvm_sim::{Checkpoint, SimProxy};
 
 use super::Side;
 use crate::progress;
@@ -65,6 +65,9 @@ pub struct Plan {
     pub policy: Option<TrustPolicy>,
 }
 
+/// How long a quiet machine is waited for. A short measurement waits less.
+const MOST_WAITED: Duration = Duration::from_secs(15);
+
 impl Plan {
     /// A part of the time.
     fn share(&self, percent: u32) -> Duration {
@@ -73,8 +76,11 @@ impl Plan {
 }
 
 pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::Result<Measured> {
+    let spinner = progress::spinner("waiting for other processes to finish, 15 s at most");
+    let wait = noise::Wait::for_quiet((plan.duration * 4).min(MOST_WAITED));
+    spinner.finish_and_clear();
     let start = Instant::now();
-    let noise = noise::Before::now();
+    let noise = noise::Before::now(wait);
     let clock = Clock::probe();
 
     let spinner = progress::spinner("measuring memory");
@@ -107,8 +113,16 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::R
     })
 }
 
-/// Takes a host through all steps once, saying after each that it is done.
-fn pass(host: &mut SimProxy, scenario: &Scenario, done: &mut dyn FnMut(usize, &Step)) -> anyhow::Result<()> {
+/// Takes a host through all steps once, from the state at the start of the plugin, saying after each that it is done.
+///
+/// Without going back, a scenario in which time passes would be another one in each pass: tokens expire, buckets run empty.
+fn pass(
+    host: &mut SimProxy,
+    start: &Checkpoint,
+    scenario: &Scenario,
+    done: &mut dyn FnMut(usize, &Step),
+) -> anyhow::Result<()> {
+    host.restore(start);
     for (index, step) in scenario.steps.iter().enumerate() {
         drive_step(host, step)?;
         done(index, step);

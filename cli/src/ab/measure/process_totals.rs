@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ThreadTime;
 use dynvm::{Loader, Module};
-use dynvm_sim::SimProxy;
+use dynvm_sim::{Checkpoint, SimProxy};
 use indicatif::ProgressBar;
 
 use super::instructions::Instructions;
@@ -126,6 +126,8 @@ fn ratio(blocks: &[Vec<Cost>; 3], of: fn(&Cost) -> f64) -> Option<Estimate> {
 
 struct Subject {
     host: SimProxy,
+    /// The state in which each pass begins.
+    start: Checkpoint,
     /// How many passes a batch has.
     passes: u64,
 }
@@ -134,22 +136,23 @@ impl Subject {
     /// Warms a host up, and sees how long a pass takes.
     fn warm(mut host: SimProxy, scenario: &Scenario) -> anyhow::Result<Subject> {
         const PASSES: u32 = 5;
-        pass(&mut host, scenario, &mut |_, _| ())?;
-        let start = Instant::now();
+        let start = host.checkpoint();
+        pass(&mut host, &start, scenario, &mut |_, _| ())?;
+        let began = Instant::now();
         for _ in 0..PASSES {
-            pass(&mut host, scenario, &mut |_, _| ())?;
+            pass(&mut host, &start, scenario, &mut |_, _| ())?;
         }
-        let one = (start.elapsed() / PASSES).as_nanos().max(1);
+        let one = (began.elapsed() / PASSES).as_nanos().max(1);
         let passes = (BATCH.as_nanos() / one).clamp(1, 10_000) as u64;
-        Ok(Subject { host, passes })
+        Ok(Subject { host, start, passes })
     }
 
     fn batch(&mut self, scenario: &Scenario, counter: Option<&mut Instructions>) -> anyhow::Result<Cost> {
-        let Subject { host, passes } = self;
+        let Subject { host, start, passes } = self;
         let mut run = || -> anyhow::Result<(Duration, Duration)> {
             let (cpu, wall) = (ThreadTime::try_now()?, Instant::now());
             for _ in 0..*passes {
-                pass(host, scenario, &mut |_, _| ())?;
+                pass(host, start, scenario, &mut |_, _| ())?;
             }
             let wall = wall.elapsed();
             Ok((wall, cpu.try_elapsed()?))

@@ -164,6 +164,7 @@ fn point(
         2,
         &mut |side| {
             let timed = &mut hosts[side];
+            timed.rewind();
             timed.host.send(request.clone())?;
             shared.borrow_mut().sides[side].record(timed.take_total(clock));
             forget(&timed.host);

@@ -1,10 +1,11 @@
 //! The plugin's callbacks under the scenario's traffic.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use dynvm_sim::{Outcome, SimProxy};
+use dynvm_sim::{Checkpoint, Outcome, SimProxy};
 use indicatif::ProgressBar;
 
 use super::clock::Clock;
@@ -31,7 +32,9 @@ pub struct Traffic {
     pub steps: Vec<(String, Pair)>,
     /// Each callback, in the order in which they are first made.
     pub callbacks: Vec<(&'static str, Pair)>,
-    /// Steps that ended otherwise in the last pass than in the first, with how: a rate limiter begins to refuse, say.
+    /// How the streams of a pass end, by outcome: `200 by the upstream`, and how many do. Those of the last pass.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Steps that ended otherwise in the last pass than in the first, with how: a plugin that counts in a variable begins to refuse, say.
     pub changed: Vec<String>,
 }
 
@@ -43,7 +46,7 @@ pub fn measure(
     bar: &ProgressBar,
 ) -> anyhow::Result<Traffic> {
     let mut hosts = [TimedHost::start(&sides[0], scenario)?, TimedHost::start(&sides[1], scenario)?];
-    let before = outcomes(&mut hosts[0].host, scenario)?;
+    let before = outcomes(&mut hosts[0], scenario)?;
     let warm_up = warm_up(&mut hosts, scenario, time / 10)?;
 
     let mut times = Times::new(scenario, clock)?;
@@ -52,10 +55,10 @@ pub fn measure(
     let passes = turns.take(
         2,
         &mut |side| {
-            let TimedHost { host, recorder } = &mut hosts[side];
+            let TimedHost { host, start, recorder } = &mut hosts[side];
             let mut total = 0;
             let mut times = shared.borrow_mut();
-            pass(host, scenario, &mut |index, step| {
+            pass(host, start, scenario, &mut |index, step| {
                 total += times.record(side, index, step, &recorder.take());
             })?;
             times.pass.sides[side].record(total);
@@ -63,13 +66,17 @@ pub fn measure(
         },
         &mut || shared.borrow_mut().end_block(),
     )?;
-    let after = outcomes(&mut hosts[0].host, scenario)?;
+    let after = outcomes(&mut hosts[0], scenario)?;
     let changed = before.iter().zip(&after).zip(&scenario.steps).filter(|((before, after), _)| before != after);
     let changed = changed.map(|((before, after), step)| format!("{}: {before}, then {after}", step.title()));
     let changed = changed.collect();
+    let mut ends = BTreeMap::new();
+    for (outcome, _) in after.iter().zip(&scenario.steps).filter(|(_, step)| !matches!(step, Step::Tick(_))) {
+        *ends.entry(outcome.clone()).or_default() += 1;
+    }
     let Times { pass, stream, steps, callbacks, .. } = times;
     let steps = scenario.steps.iter().map(Step::title).zip(steps).collect();
-    Ok(Traffic { passes, warm_up, pass, stream, steps, callbacks, changed })
+    Ok(Traffic { passes, warm_up, pass, stream, steps, callbacks, outcomes: ends, changed })
 }
 
 /// What one step's callbacks took, taking the time included.
@@ -78,6 +85,8 @@ pub type Recorded = Vec<(&'static str, u64)>;
 /// A host that notes how long each callback took.
 pub struct TimedHost {
     pub host: SimProxy,
+    /// The state in which each pass begins.
+    start: Checkpoint,
     pub recorder: Rc<RefCell<Recorded>>,
 }
 
@@ -90,7 +99,13 @@ impl TimedHost {
             into.borrow_mut().push((name, time.as_nanos() as u64));
         })));
         forget(&host);
-        Ok(TimedHost { host, recorder })
+        let start = host.checkpoint();
+        Ok(TimedHost { host, start, recorder })
+    }
+
+    /// Goes back to the state at the start of the plugin.
+    pub fn rewind(&mut self) {
+        self.host.restore(&self.start);
     }
 
     /// The time of all callbacks since this was last asked.
@@ -108,8 +123,8 @@ fn total(recorded: &Recorded, clock: &Clock) -> u64 {
 fn warm_up(hosts: &mut [TimedHost; 2], scenario: &Scenario, time: Duration) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
-        for TimedHost { host, recorder } in hosts.iter_mut() {
-            pass(host, scenario, &mut |_, _| ())?;
+        for TimedHost { host, start, recorder } in hosts.iter_mut() {
+            pass(host, start, scenario, &mut |_, _| ())?;
             recorder.take();
         }
         if start.elapsed() >= time {
@@ -169,8 +184,10 @@ impl<'a> Times<'a> {
     }
 }
 
-/// How each step ends, in a word or two.
-fn outcomes(host: &mut SimProxy, scenario: &Scenario) -> anyhow::Result<Vec<String>> {
+/// How each step of a pass ends, in a word or two.
+fn outcomes(timed: &mut TimedHost, scenario: &Scenario) -> anyhow::Result<Vec<String>> {
+    timed.rewind();
+    let TimedHost { host, .. } = timed;
     let mut outcomes = Vec::new();
     for step in &scenario.steps {
         let outcome = match drive_step(host, step)? {

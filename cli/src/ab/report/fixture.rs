@@ -59,6 +59,7 @@ pub fn numbers() -> Numbers {
         traffic: row("the whole traffic", 5000, 10_000),
         stream: row("a stream", 1000, 2000),
         steps: vec![row(HOSTILE, 900, 1800)],
+        outcomes: vec![OutcomeNumbers { outcome: HOSTILE.to_owned(), streams: 5 }],
         callbacks: vec![row("proxy_on_request_headers", 700, 1500), row("proxy_on_log", 12, 30)],
         whole: WholeNumbers {
             streams_per_pass: 5,
@@ -140,6 +141,12 @@ pub fn report() -> Report {
             },
             scenario: Minimal { file: Some(HOSTILE.into()), steps: 1, runs: 10, complete: true, shows_in_ten: 10 },
         }),
+        failures: vec![CommonFailure {
+            callback: HOSTILE.to_owned(),
+            native: HOSTILE.to_owned(),
+            wasm: HOSTILE.to_owned(),
+            count: 2,
+        }],
         steps: 6,
         generated: Some(Generated {
             seed: 1,
@@ -157,7 +164,14 @@ pub fn report() -> Report {
         not_measured: text(),
         gates: [gate::Verdict::Passed, gate::Verdict::Failed, gate::Verdict::Undecided].map(gate).to_vec(),
         warnings: vec![HOSTILE.to_owned()],
-        noise: Some(Noise { load_start: Some(1.0), load_end: Some(1.0), steal: Some(0.01), preemptions: Some(3) }),
+        noise: Some(Noise {
+            waited_ms: 500,
+            busy_start: Some(0.1),
+            load_start: Some(1.0),
+            load_end: Some(1.0),
+            steal: Some(0.01),
+            preemptions: Some(3),
+        }),
         environment: Environment {
             cpu: text(),
             distribution: text(),

@@ -12,7 +12,7 @@ mod warnings;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dynvm::inspect::Inspection;
+use dynvm_differential::failures::CommonFailure;
 use dynvm_compare::rules::AppliedRule;
 use serde::Serialize;
 
@@ -43,6 +43,8 @@ pub struct Report {
     pub passed: bool,
     /// The first difference.
     pub difference: Option<Difference>,
+    /// Kinds of failures that both builds have in common.
+    pub failures: Vec<CommonFailure>,
     /// Steps that were compared, the start among them.
     pub steps: usize,
     /// Generated traffic that was compared too.
@@ -86,10 +88,10 @@ pub struct Build {
 }
 
 impl Build {
-    fn of(side: &Side, inspection: &Inspection, failure: Option<&String>) -> Build {
-        let info = side.module.info();
+    fn of(side: &Side, failure: Option<&String>) -> Build {
+        let (info, inspection) = (side.module.info(), &side.inspection);
         Build {
-            path: side.path.display().to_string(),
+            path: side.artifact.name.clone(),
             size_bytes: info.size,
             sha256: info.sha256.clone(),
             abi_version: info.abi_version.to_string(),
@@ -106,7 +108,6 @@ pub struct Parts<'a> {
     /// The plugin's directory, if that is what was named.
     pub dir: Option<&'a Path>,
     pub sides: &'a [Side; 2],
-    pub inspections: &'a [Inspection; 2],
     pub scenario: &'a Scenario,
     pub comparison: &'a Comparison,
     pub measured: Option<&'a Measured>,
@@ -117,7 +118,7 @@ pub struct Parts<'a> {
 impl Report {
     /// A report without gates, which are decided by it: see [`Report::decide`].
     pub fn new(parts: Parts<'_>) -> Report {
-        let Parts { dir, sides, inspections, scenario, comparison, measured, not_measured, environment } = parts;
+        let Parts { dir, sides, scenario, comparison, measured, not_measured, environment } = parts;
         let numbers = measured.map(|measured| Numbers::new(measured, sides));
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
         let identical = comparison.difference.is_none() && !sweep_differs;
@@ -127,15 +128,16 @@ impl Report {
             schema: SCHEMA,
             created: rfc3339(since_epoch),
             command: std::env::args().collect(),
-            plugin: plugin_name(scenario, dir.unwrap_or(&sides[0].path)),
+            plugin: plugin_name(scenario, dir.unwrap_or(Path::new(&sides[0].artifact.name))),
             verdict: if identical { Verdict::Identical } else { Verdict::Different },
             passed: identical,
             difference: comparison.difference.clone(),
+            failures: comparison.common_failures.clone(),
             steps: comparison.steps,
             generated: comparison.generated.clone(),
             rules: comparison.rules.clone(),
-            native: Build::of(&sides[0], &inspections[0], comparison.failures[0].as_ref()),
-            wasm: Build::of(&sides[1], &inspections[1], comparison.failures[1].as_ref()),
+            native: Build::of(&sides[0], comparison.failures[0].as_ref()),
+            wasm: Build::of(&sides[1], comparison.failures[1].as_ref()),
             warnings: numbers
                 .as_ref()
                 .map(|numbers| warnings::warnings(numbers, noise.as_ref(), &environment))
@@ -169,5 +171,9 @@ fn plugin_name(scenario: &Scenario, path: &Path) -> String {
     if !scenario.plugin.name.is_empty() {
         return scenario.plugin.name.clone();
     }
-    path.file_stem().map_or_else(|| path.display().to_string(), |stem| stem.to_string_lossy().into_owned())
+    // `.` has a name when it is resolved.
+    let resolved = path.canonicalize();
+    let path = resolved.as_deref().unwrap_or(path);
+    let name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    name.map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -17,6 +17,8 @@ pub struct Numbers {
     pub stream: Row,
     /// Each step of the scenario.
     pub steps: Vec<Row>,
+    /// How the streams of a pass end.
+    pub outcomes: Vec<OutcomeNumbers>,
     pub callbacks: Vec<Row>,
     pub whole: WholeNumbers,
     pub sweep: Option<SweepNumbers>,
@@ -26,6 +28,14 @@ pub struct Numbers {
     pub memory_per_vm_bytes: Sides<Option<Estimate>>,
     pub size_bytes: Sides<u64>,
     pub method: Method,
+}
+
+/// How some of the streams of a pass end.
+#[derive(Serialize)]
+pub struct OutcomeNumbers {
+    /// As in `200 by the upstream`.
+    pub outcome: String,
+    pub streams: u64,
 }
 
 /// One thing of both builds.
@@ -161,11 +171,14 @@ pub struct Method {
 
 impl Numbers {
     pub fn new(measured: &Measured, sides: &[Side; 2]) -> Numbers {
-        let Traffic { pass, stream, steps, callbacks, .. } = &measured.traffic;
+        let Traffic { pass, stream, steps, callbacks, outcomes, .. } = &measured.traffic;
+        let outcome =
+            |(outcome, streams): (&String, &u64)| OutcomeNumbers { outcome: outcome.clone(), streams: *streams };
         Numbers {
             traffic: Row::of("the whole traffic", pass),
             stream: Row::of("a stream", stream),
             steps: steps.iter().map(|(title, pair)| Row::of(title, pair)).collect(),
+            outcomes: outcomes.iter().map(outcome).collect(),
             callbacks: callbacks.iter().map(|(name, pair)| Row::of(name, pair)).collect(),
             whole: WholeNumbers::of(&measured.whole),
             sweep: measured.sweep.as_ref().ok().map(SweepNumbers::of),

@@ -3,10 +3,11 @@
 use comfy_table::{CellAlignment, Table, presets};
 use owo_colors::OwoColorize as _;
 
-use super::numbers::{Numbers, Row};
+use super::numbers::{Numbers, OutcomeNumbers, Row};
 use super::{Report, Verdict};
 use crate::ab::divergence;
 use crate::ab::gate::{self, Decision};
+use crate::ab::measure::noise::Noise;
 use crate::ab::measure::statistics::Estimate;
 use crate::units;
 
@@ -17,7 +18,7 @@ pub fn print(report: &Report) {
         Some(numbers) => {
             anstream::println!("{}\n", meaning(numbers, |ns| units::time(ns.round() as u64)).bold());
             anstream::println!("{}\n", table(numbers));
-            for line in footnotes(numbers) {
+            for line in footnotes(numbers, report.noise.as_ref()) {
                 anstream::println!("{}", line.dimmed());
             }
         }
@@ -37,7 +38,9 @@ fn verdict(report: &Report) {
     let plugin = report.plugin.bold();
     if report.verdict == Verdict::Identical {
         let same = "identical".green().bold().to_string();
-        anstream::println!("{plugin}: {same} results on both builds, {} steps compared", report.steps);
+        let crash =
+            if report.failures.is_empty() { String::new() } else { format!(", and both {}", "crash".red().bold()) };
+        anstream::println!("{plugin}: {same} results on both builds{crash}, {} steps compared", report.steps);
     } else {
         anstream::println!("{plugin}: the two builds {}", "differ".red().bold());
     }
@@ -45,6 +48,12 @@ fn verdict(report: &Report) {
         anstream::println!("  in {}: {}", difference.step, difference.aspect);
         anstream::println!("    native {}", difference.native);
         anstream::println!("    wasm   {}", difference.wasm);
+    }
+    for failure in &report.failures {
+        let times = if failure.count == 1 { String::new() } else { format!(" ({} pairs of VMs)", failure.count) };
+        anstream::println!("  {} both fail in {}{times}", "!".red(), failure.callback);
+        anstream::println!("    native {}", failure.native.replace('\n', "\n           "));
+        anstream::println!("    wasm   {}", failure.wasm.replace('\n', "\n           "));
     }
     for (name, build) in report.builds() {
         if let Some(failure) = &build.failure {
@@ -72,7 +81,15 @@ pub fn meaning(numbers: &Numbers, time: fn(f64) -> String) -> String {
     if let (Some(native), Some(wasm)) = (numbers.stream.native.p50_ns, numbers.stream.wasm.p50_ns) {
         text += &format!(", a stream in {} instead of {}", time(native.value), time(wasm.value));
     }
-    text
+    text + &outcomes(&numbers.outcomes)
+}
+
+/// Which work was measured: how the streams end.
+fn outcomes(outcomes: &[OutcomeNumbers]) -> String {
+    let all: u64 = outcomes.iter().map(|outcome| outcome.streams).sum();
+    let parts: Vec<String> =
+        outcomes.iter().map(|part| format!("{} end with {}", part.streams, part.outcome)).collect();
+    if parts.is_empty() { String::new() } else { format!("; of {all} streams {}", parts.join(", ")) }
 }
 
 /// An interval of a ratio.
@@ -179,8 +196,12 @@ fn add(
 }
 
 /// How it was measured, and what growth costs.
-fn footnotes(numbers: &Numbers) -> Vec<String> {
+fn footnotes(numbers: &Numbers, noise: Option<&Noise>) -> Vec<String> {
     let mut lines = Vec::new();
+    if let Some(noise) = noise.filter(|noise| noise.waited_ms > 0) {
+        let waited = noise.waited_ms as f64 / 1000.0;
+        lines.push(format!("waited {waited:.1} s for other processes to finish"));
+    }
     if let Some(sweep) = &numbers.sweep {
         let slope = |line: Option<super::numbers::LineNumbers>| {
             line.map_or_else(|| "-".to_owned(), |line| units::time(line.per_unit_ns.max(0.0).round() as u64))

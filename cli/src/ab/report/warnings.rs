@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::numbers::Numbers;
 use crate::ab::environment::Environment;
-use crate::ab::measure::noise::Noise;
+use crate::ab::measure::noise::{Noise, QUIET};
 
 /// Half of an interval's width from which on a ratio is called uncertain.
 const WIDE: f64 = 0.05;
@@ -35,8 +35,8 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
     let changed = &numbers.method.changed;
     if !changed.is_empty() {
         warnings.push(format!(
-            "repeated, the traffic does not do what it did at first, so that the times are of what it does later (a scenario without ticks and \
-             limits would be steady): {}",
+            "repeated, the traffic does not do what it did at first, so that the times are of what it does later: each pass begins at the same \
+             time with the same shared data, so this is what the plugin keeps in its variables: {}",
             changed.join("; ")
         ));
     }
@@ -51,12 +51,12 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
 }
 
 fn disturbances(noise: &Noise, environment: &Environment, warnings: &mut Vec<String>) {
-    // At the end the tool itself counts as one.
-    let others = noise.load_start.unwrap_or(0.0);
-    if others > environment.cpus as f64 {
+    if let Some(busy) = noise.busy_start.filter(|busy| *busy > QUIET) {
         warnings.push(format!(
-            "the machine was busy before this began: load {others:.1} on {} CPUs; the ratios hold better than the times",
-            environment.cpus
+            "the machine was busy before this began: other processes used {:.0} % of its CPU time, also after {:.0} s of waiting for them; \
+             the ratios hold better than the times",
+            busy * 100.0,
+            noise.waited_ms as f64 / 1000.0
         ));
     }
     if let Some(steal) = noise.steal.filter(|steal| *steal > STEAL) {
@@ -87,21 +87,21 @@ mod tests {
 
     #[test]
     fn a_quiet_machine_is_not_warned_of() {
-        let noise = Noise { load_start: Some(0.5), load_end: Some(1.2), steal: Some(0.001), preemptions: Some(5) };
+        let noise = Noise { busy_start: Some(0.2), load_start: Some(5.0), steal: Some(0.001), ..Noise::default() };
         let environment = Environment { governor: Some("performance".to_owned()), ..environment() };
         assert_eq!(warnings(&quiet(), Some(&noise), &environment), Vec::<String>::new());
     }
 
     #[test]
     fn each_disturbance_is_named() {
-        let noise = Noise { load_start: Some(3.0), load_end: None, steal: Some(0.07), preemptions: None };
+        let noise = Noise { waited_ms: 15_020, busy_start: Some(0.8), steal: Some(0.07), ..Noise::default() };
         let environment = Environment { debug_build: true, governor: Some("powersave".to_owned()), ..environment() };
         let mut numbers = fixture::numbers();
         numbers.traffic.ratio.p50 = Some(Estimate { value: 0.5, low: Some(0.4), high: Some(0.6) });
         let warnings = warnings(&numbers, Some(&noise), &environment).join("\n");
         for part in [
             "debug build",
-            "load 3.0 on 2 CPUs",
+            "used 80 % of its CPU time, also after 15 s",
             "7 % of the CPU time",
             "powersave",
             "20 % to either side",

@@ -46,6 +46,7 @@ pub fn warnings(main: &mut Markup, report: &Report) {
 fn headline(report: &Report) -> &'static str {
     match (report.verdict, report.passed) {
         (Verdict::Different, _) => "The two builds differ",
+        (Verdict::Identical, true) if !report.failures.is_empty() => "Both builds behave the same, and both crash",
         (Verdict::Identical, true) => "Both builds behave the same",
         (Verdict::Identical, false) => "Same behaviour, but a gate did not pass",
     }

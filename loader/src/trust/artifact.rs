@@ -1,0 +1,147 @@
+//! Artifacts as they are read from files: once, and not at all where the first bytes show that there is no plugin.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+
+use super::{Evidence, FileFacts};
+use crate::{ArtifactKind, LoadError};
+
+/// The largest artifact that is read from a file.
+const MAX_SIZE: u64 = 1 << 30;
+
+/// Bytes that tell whether a file may be a plugin. A text has to come to its `(module` within them.
+const HEAD: u64 = 64 * 1024;
+
+/// An artifact that was read from a file, with all that a loader's trust policy asks about it.
+///
+/// It is loaded and inspected from here, so that what is said of an artifact is said of the bytes that run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Artifact {
+    /// Its name: the path as given.
+    pub name: String,
+    /// The file's content.
+    pub bytes: Vec<u8>,
+    /// What the file system says of it; `None` if no rule asks.
+    pub file: Option<FileFacts>,
+    /// Its signature, if a rule asks and there is one.
+    pub signature: Option<String>,
+}
+
+impl Artifact {
+    /// Reads a file for a loader without a trust policy. With one, see [`Loader::read_file`](crate::Loader::read_file).
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Io`]: it cannot be read, is no regular file, or is larger than 1 GiB. [`LoadError::NotAPlugin`]: its first bytes
+    /// are those of no plugin; the rest has not been read.
+    pub fn read(path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
+        let path = path.as_ref();
+        let file = open(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
+        Ok(Artifact { name: path.display().to_string(), bytes: read(file, path)?, file: None, signature: None })
+    }
+
+    /// What a policy is asked about.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::NotAPlugin`]: it is of no kind that there are rules for.
+    pub fn evidence(&self) -> Result<Evidence<'_>, LoadError> {
+        let kind =
+            ArtifactKind::of(&self.bytes).map_err(|what| LoadError::NotAPlugin { name: self.name.clone(), what })?;
+        Ok(Evidence {
+            kind,
+            name: &self.name,
+            bytes: &self.bytes,
+            signed: None,
+            file: self.file.as_ref(),
+            signature: self.signature.as_deref(),
+        })
+    }
+}
+
+/// Opens a file for reading, without waiting for a writer if it is a pipe.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+    }
+    options.open(path)
+}
+
+/// Reads an open file that may be a plugin.
+///
+/// # Errors
+///
+/// See [`Artifact::read`].
+pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
+    let failed = |source| LoadError::Io { path: path.to_owned(), source };
+    let refused = |what: &str| failed(io::Error::other(what.to_owned()));
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.is_dir() {
+        return Err(refused("it is a directory; name the artifact in it"));
+    }
+    if !metadata.is_file() {
+        return Err(refused("it is a pipe or a device, and an artifact is read from a regular file; copy it to one"));
+    }
+    if metadata.len() > MAX_SIZE {
+        return Err(refused(&format!("it has {} bytes, and no plugin has more than 1 GiB", metadata.len())));
+    }
+    let mut bytes = Vec::new();
+    file.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 == HEAD {
+        // The head may end within a character of a text.
+        let text = match std::str::from_utf8(&bytes) {
+            Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
+            _ => &bytes,
+        };
+        ArtifactKind::of(text).map_err(|what| LoadError::NotAPlugin { name: path.display().to_string(), what })?;
+        // It may have grown since it was asked for its size.
+        file.take(MAX_SIZE + 1 - HEAD).read_to_end(&mut bytes).map_err(failed)?;
+        if bytes.len() as u64 > MAX_SIZE {
+            return Err(refused("it grew to more than 1 GiB while it was being read"));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_path(path: &Path) -> Result<Vec<u8>, LoadError> {
+        read(open(path).unwrap(), path)
+    }
+
+    #[test]
+    fn what_is_no_regular_file_or_too_large_is_refused_unread() {
+        for (path, part) in [("/dev/zero", "a device"), ("/tmp", "a directory"), ("/proc/self/fd", "a directory")] {
+            let error = read_path(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains(part), "{path}: {error}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let sparse = dir.path().join("sparse.so");
+        File::create(&sparse).unwrap().set_len(MAX_SIZE + 1).unwrap();
+        assert!(read_path(&sparse).unwrap_err().to_string().contains("1 GiB"));
+        // Reading it would take a GiB of memory and seconds.
+        File::create(&sparse).unwrap().set_len(MAX_SIZE).unwrap();
+        let start = std::time::Instant::now();
+        assert!(matches!(read_path(&sparse), Err(LoadError::NotAPlugin { .. })));
+        assert!(start.elapsed() < std::time::Duration::from_millis(500), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn a_long_artifact_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("long.wat");
+        // A character of two bytes lies across the end of the head.
+        let text = format!("(module (;{}é;){})", "x".repeat(HEAD as usize - 11), " ".repeat(HEAD as usize));
+        assert!(!text.is_char_boundary(HEAD as usize));
+        std::fs::write(&path, &text).unwrap();
+        assert_eq!(read_path(&path).unwrap(), text.as_bytes());
+    }
+}
