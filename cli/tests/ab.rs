@@ -31,6 +31,12 @@ fn it_measures_all_that_it_says() {
     assert_eq!(report, written, "--format json and --json say the same");
     assert_eq!((&report["schema"], &report["verdict"]), (&"dynvm-ab/1".into(), &"identical".into()));
 
+    let created = report["created"].as_str().unwrap();
+    assert!(
+        created.starts_with("20") && created.len() == "2026-01-01T00:00:00Z".len() && created.ends_with('Z'),
+        "{created}"
+    );
+
     let measured = &report["measured"];
     assert!(measured["method"]["passes"].as_u64().unwrap() > 0);
     for row in [&measured["traffic"], &measured["stream"], &measured["callbacks"][1]] {

@@ -10,14 +10,14 @@ mod terminal;
 mod warnings;
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use dynvm::inspect::Inspection;
 use dynvm_compare::rules::AppliedRule;
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, Generated};
-use super::environment::{Environment, rfc3339};
+use super::environment::Environment;
 use super::measure::Measured;
 use super::measure::noise::Noise;
 use super::thresholds::Decision;
@@ -122,10 +122,11 @@ impl Report {
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
         let identical = comparison.difference.is_none() && !sweep_differs;
         let noise = measured.map(|measured| measured.noise);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // humantime panics at a clock before the epoch.
+        let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
         Report {
             schema: SCHEMA,
-            created: rfc3339(since_epoch),
+            created: humantime::format_rfc3339_seconds(now).to_string(),
             command: std::env::args().collect(),
             plugin: plugin_name(scenario, dir.unwrap_or(&sides[0].path)),
             verdict: if identical { Verdict::Identical } else { Verdict::Different },
