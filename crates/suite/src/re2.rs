@@ -1,12 +1,12 @@
 //! RE2's syntax on top of the crate `regex`.
 //!
-//! The two agree on most of it and are of the same kind: linear time, no references back. An expression is rewritten where one of them
-//! would refuse or misread what the other takes; what RE2 alone refuses is let through.
+//! The two agree on most of it and are of the same kind: linear time, no references back. An expression is
+//! rewritten where the crate would refuse it or read it differently. What RE2 alone refuses is let through.
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// What follows a backslash and means something else to the crate, and how the crate writes it. Classes of Perl are of ASCII in RE2;
-/// written as classes of their own they may stand inside of another.
+/// Escapes that mean something else to the crate, and how the crate writes them. Perl's classes are of ASCII in RE2;
+/// as classes in brackets they are valid inside another class too.
 const ESCAPES: [(char, &str); 9] = [
     ('d', "[0-9]"),
     ('D', "[^0-9]"),
@@ -100,7 +100,7 @@ fn escape(after: &str) -> Result<(usize, String), String> {
     Ok((char.len_utf8(), text))
 }
 
-/// Whether what follows an opening brace makes it a repetition: `n}`, `n,}` or `n,m}`. Any other brace stands for itself.
+/// Whether an opening brace begins a repetition, by the text after it: `n}`, `n,}` or `n,m}`. Any other is a literal.
 fn is_repetition(after: &str) -> bool {
     let Some((counts, _)) = after.split_once('}') else { return false };
     let (least, most) = counts.split_once(',').unwrap_or((counts, ""));

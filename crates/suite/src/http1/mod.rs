@@ -1,7 +1,7 @@
 //! Headers from HTTP/1 text, with the pseudo-headers of HTTP/2.
 //!
-//! The lines are read by the crate `httparse`, as leniently as it can. What makes a message of them (the target, the length of the
-//! body) follows quiche's Balsa, which the wasm-tester uses.
+//! The crate `httparse` reads the lines. The rules of a message (its target, the length of its body) are those of
+//! quiche's Balsa, which the wasm-tester uses.
 
 mod target;
 
