@@ -82,6 +82,10 @@ impl Condition {
             Ok(unit) => {
                 let Some((_, dimension, factor)) = UNITS.iter().find(|(known, ..)| *known == &text[unit.clone()])
                 else {
+                    // What goes on after it is no unit but a condition of several parts.
+                    Scanner { text, at: unit.end }
+                        .end()
+                        .map_err(|error| Error { at: unit.start..error.at.end, ..error })?;
                     let what = format!("there is no unit {:?}; the units are {}", &text[unit.clone()], units(None));
                     return Err(Error::new(text, unit, what));
                 };
@@ -260,10 +264,11 @@ mod tests {
             ("a.time > 0.5 * b.time", "* b.time", one_comparison),
             ("a.time > 1us or ratio > 1", "or ratio > 1", one_comparison),
             ("a.time < 1us < 2us", "< 2us", one_comparison),
+            ("ratio > 1 or a.time > 1us", "or a.time > 1us", one_comparison),
             ("a.time > 1us) ", ")", one_comparison),
             ("a.time > 1µs", "µs", "there is no unit \"µs\"; the units are ns, us, ms, s, B, KiB, MiB, GiB, %"),
             ("a.time > 1 parsec", "parsec", "there is no unit \"parsec\""),
-            ("a.time > 1e3 ns", "e3", "there is no unit \"e3\""),
+            ("a.time > 1e3ns", "e3ns", "there is no unit \"e3ns\""),
             ("a.time > 1.2.3us", "1.2.3", "\"1.2.3\" is not a number"),
             ("a.time > 5", "5", "a plain number cannot be compared with a time; give it a unit: ns, us, ms, s"),
             ("a.size > 5", "5", "give it a unit: B, KiB, MiB, GiB"),
