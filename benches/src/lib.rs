@@ -1,7 +1,8 @@
 //! What the benches have in common: the traffic, the plugins, and each way to run one.
 //!
-//! `benches/` has criterion benches, for a developer who changes something; the program `ratios` interleaves all subjects in one run
-//! and prints the tables of `docs/performance.md`.
+//! `benches/` has criterion benches, for a developer who changes something; the program `ratios` interleaves all
+//! subjects in one run and prints the tables of `docs/performance.md`. The program `soak` runs for long and fails if
+//! anything leaks (`docs/soak.md`).
 
 pub mod artifacts;
 pub mod direct;

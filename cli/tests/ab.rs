@@ -1,4 +1,4 @@
-//! `dynvm ab` measures, decides gates and writes reports.
+//! `dynvm ab` measures, decides thresholds and writes reports.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,6 +44,12 @@ fn it_measures_all_that_it_says() {
     assert_eq!(report, written, "--format json and --json say the same");
     assert_eq!((&report["schema"], &report["verdict"]), (&"dynvm-ab/1".into(), &"identical".into()));
 
+    let created = report["created"].as_str().unwrap();
+    assert!(
+        created.starts_with("20") && created.len() == "2026-01-01T00:00:00Z".len() && created.ends_with('Z'),
+        "{created}"
+    );
+
     let measured = &report["measured"];
     assert!(measured["method"]["passes"].as_u64().unwrap() > 0);
     for row in [&measured["traffic"], &measured["stream"], &measured["callbacks"][1]] {
@@ -76,18 +82,22 @@ fn it_measures_all_that_it_says() {
 
 #[needs::wasm_rust]
 #[test]
-fn gates_decide_the_exit_code() {
+fn thresholds_decide_the_exit_code() {
     let quick = ["--duration", "0.3", "--fail-if"];
-    let (code, out, err) = ab(&[&quick[..], &["native.p50 > 1s or wasm.memory > 1 GiB"]].concat());
+    let (code, out, err) = ab(&[&quick[..], &["native.p50 > 1s", "--fail-if", "wasm.memory > 1 GiB"]].concat());
     assert_eq!(code, Some(0), "{out}\n{err}");
-    assert!(out.contains("gate passed: fail if native.p50 > 1s or wasm.memory > 1 GiB"), "{out}");
+    assert!(out.contains("threshold passed: fail if native.p50 > 1s\n"), "{out}");
+    assert!(out.contains("threshold passed: fail if wasm.memory > 1 GiB\n"), "{out}");
     assert!(out.contains("of wasm's time (95 % CI "), "{out}");
 
     let (code, out, err) = ab(&[&quick[..], &["native.p50 > 0ns", "--fail-if", "native.p50 > 1s"]].concat());
     assert_eq!(code, Some(1), "{out}\n{err}");
-    for part in
-        ["identical", "gate failed: fail if native.p50 > 0ns", "native.p50 = ", "gate passed: fail if native.p50 > 1s"]
-    {
+    for part in [
+        "identical",
+        "threshold failed: fail if native.p50 > 0ns",
+        "native.p50 = ",
+        "threshold passed: fail if native.p50 > 1s",
+    ] {
         assert!(out.contains(part), "{part} is in:\n{out}");
     }
 }
@@ -215,7 +225,7 @@ fn a_callback_that_the_traffic_does_not_make_is_known_before_measuring() {
     let (code, out, err) = ab(&["--duration", "600", "--fail-if", "native.on_downstream_data.p99 > 1ms"]);
     assert_eq!(code, Some(2), "{out}\n{err}");
     assert!(
-        err.contains("native.on_downstream_data.p99 is not to be had: the traffic does not make this callback"),
+        err.contains("native.on_downstream_data.p99 is not available: the traffic does not make this callback"),
         "{err}"
     );
 }

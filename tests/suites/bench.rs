@@ -106,5 +106,5 @@ fn failures() {
     assert_eq!(failed, [false, false, true, false]);
     let text = "test { name: 't' benchmark: true request_headers { input { content: 'nonsense' } } }";
     let bench = benches(&Case::new(backend(), &[], text), "t").remove(0);
-    assert!(bench.sides[0].result.as_ref().unwrap_err().contains("invalid target"));
+    assert!(bench.sides[0].result.as_ref().unwrap_err().contains("the first line is not METHOD TARGET HTTP/1.1"));
 }

@@ -4,10 +4,10 @@ mod compare;
 mod differential;
 mod divergence;
 mod environment;
-mod gate;
 mod measure;
 mod options;
 mod report;
+mod thresholds;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,15 +39,15 @@ Examples:
   dynvm ab plugin.so plugin.wasm --scenario traffic.json
   dynvm ab my-plugin --duration 10 --pin 3 --html report.html --json report.json
   dynvm ab my-plugin --fail-if 'ratio.traffic.p50 > 0.8' --fail-if 'native.memory > 4 MiB'
-  dynvm ab my-plugin --fail-if 'native.p50 > 0.5 * wasm.p50 or native.on_request_headers.p99 > 20us'
+  dynvm ab my-plugin --fail-if 'native.on_request_headers.p99 > 20us'
   dynvm ab my-plugin --generate 1000000 --duration 0     a million streams made up from a seed
   dynvm ab my-plugin --traffic recorded.har              what a browser or a proxy recorded
   dynvm ab my-plugin --scenario minimal.json             the smallest scenario that differed, again
 
-Gates (--fail-if) know: native, wasm and ratio of stream, traffic and callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory,
-size, cpu, instructions, headers.N, body.N. A name that is not known is answered with the list. Units are ns us ms s, B KiB MiB GiB, %.
+A threshold (--fail-if) is NAME OP VALUE[UNIT]. Names: native, wasm and ratio of stream, traffic and callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory,
+size, cpu, instructions, headers.N, body.N. An unknown name is answered with the list. Operators are < <= > >=, units ns us ms s, B KiB MiB GiB, %.
 
-Exit codes: 0 the two behave the same and all gates passed, 1 they differ or a gate did not pass, 2 wrong usage, 3 an artifact cannot be
+Exit codes: 0 the two behave the same and all thresholds passed, 1 they differ or a threshold did not pass, 2 wrong usage, 3 an artifact cannot be
 built or loaded.
 
 Times are those of the plugin's callbacks, the time to take the time subtracted; the host in memory around them is not counted.")]
@@ -77,7 +77,7 @@ struct Side {
 
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     // Before anything is built: a mistake in an option or in the scenario shows at once.
-    let gates = args.measure.check()?;
+    let thresholds = args.measure.check()?;
     // Before a thread is bound to a CPU, which changes the answers.
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
@@ -91,7 +91,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario, &options)?;
-    let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &gates, policy)?;
+    let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &thresholds, policy)?;
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
         sides: &sides,
@@ -101,7 +101,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
         not_measured: measured.as_ref().err().cloned(),
         environment,
     });
-    args.measure.decide(&gates, &mut report);
+    args.measure.decide(&thresholds, &mut report);
     args.measure.write(&report)?;
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use dynvm::trust::TrustPolicy;
 
 use super::Side;
-use super::gate::{self, Facts, Gate, InDoubt};
 use super::measure::instructions::Instructions;
 use super::measure::{self, Measured, Plan, pin};
 use super::report::{self, Report};
+use super::thresholds::{self, Facts, Threshold};
 use crate::exit::usage;
 use crate::scenario::{Scenario, Step, drive_step};
 
@@ -23,12 +23,9 @@ pub struct MeasureArgs {
     /// Bind the measuring thread to this CPU.
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
-    /// Fail (exit code 1) if this holds, as in 'native.p50 > 0.5 * wasm.p50'. Repeat it for several.
+    /// Fail (exit code 1) if this holds, as in 'ratio.traffic.p50 > 0.8'. Repeat it for several.
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<String>,
-    /// What becomes of a gate that holds for some values within the intervals of confidence and not for others.
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "estimate")]
-    in_doubt: InDoubt,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -49,17 +46,17 @@ enum Format {
 }
 
 impl MeasureArgs {
-    /// Checks all that can be checked before a plugin is built, and reads the gates.
+    /// Checks all that can be checked before a plugin is built, and reads the thresholds.
     ///
     /// # Errors
     ///
     /// An option does not make sense.
-    pub fn check(&self) -> anyhow::Result<Vec<Gate>> {
+    pub fn check(&self) -> anyhow::Result<Vec<Threshold>> {
         if !(0.0..=86_400.0).contains(&self.duration) {
             return Err(usage("--duration is a number of seconds, at most a day"));
         }
-        let gates = gate::parse(&self.fail_if)?;
-        if self.duration == 0.0 && !gates.is_empty() {
+        let thresholds = thresholds::parse(&self.fail_if)?;
+        if self.duration == 0.0 && !thresholds.is_empty() {
             return Err(usage("--fail-if needs measurements, and --duration 0 makes none: leave out one of them"));
         }
         if let Some(cpu) = self.pin {
@@ -72,20 +69,20 @@ impl MeasureArgs {
                 return Err(usage(format!("{option}: {} is not a folder: make it first", folder.display())));
             }
         }
-        Ok(gates)
+        Ok(thresholds)
     }
 
     /// Measures; or says why not.
     ///
     /// # Errors
     ///
-    /// A gate asks for what cannot be had, or a VM does not start.
+    /// A threshold is on a value that cannot be measured, or a VM does not start.
     pub fn measure(
         &self,
         sides: &[Side; 2],
         scenario: &Scenario,
         serves: bool,
-        gates: &[Gate],
+        thresholds: &[Threshold],
         policy: Option<TrustPolicy>,
     ) -> anyhow::Result<Result<Measured, String>> {
         if self.duration == 0.0 {
@@ -94,21 +91,21 @@ impl MeasureArgs {
         if !serves {
             return Ok(Err("a VM failed".to_owned()));
         }
-        if !gates.is_empty() {
+        if !thresholds.is_empty() {
             let facts = facts(sides, scenario)?;
-            gates.iter().try_for_each(|gate| gate.check(&facts))?;
+            thresholds.iter().try_for_each(|threshold| threshold.check(&facts))?;
         }
         let plan = Plan { duration: Duration::from_secs_f64(self.duration), pin: self.pin, policy };
         measure::measure(sides, scenario, &plan).map(Ok)
     }
 
-    /// Decides the gates by a report, and notes it there.
-    pub fn decide(&self, gates: &[Gate], report: &mut Report) {
+    /// Decides the thresholds by a report, and adds the decisions to it.
+    pub fn decide(&self, thresholds: &[Threshold], report: &mut Report) {
         let numbers = match (&report.measured, &report.not_measured) {
             (Some(numbers), _) => Ok(numbers),
             (None, reason) => Err(reason.as_deref().unwrap_or_default()),
         };
-        let decisions = gates.iter().map(|gate| gate.decide(numbers, self.in_doubt)).collect();
+        let decisions = thresholds.iter().map(|threshold| threshold.decide(numbers)).collect();
         report.decide(decisions);
     }
 
@@ -137,7 +134,7 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))
 }
 
-/// What can be known of the values of gates before anything is measured.
+/// What can be known of the values of thresholds before anything is measured.
 fn facts(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Facts> {
     let mut made: [BTreeSet<&'static str>; 2] = Default::default();
     for (side, made) in sides.iter().zip(&mut made) {

@@ -45,3 +45,4 @@ pub mod text;
 pub mod trace;
 
 pub use found::Found;
+pub use output::is_panic;

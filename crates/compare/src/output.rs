@@ -8,8 +8,8 @@ use crate::rules::{Applied, Rule, Rules};
 /// How the loader's message about a failure begins. The event of the callback that failed has it too.
 pub(crate) const LOADERS_OWN: &str = "the plugin failed in ";
 
-/// Rust's panics say so, whoever prints them.
-pub(crate) fn is_panic(text: &str) -> bool {
+/// Whether a message is the report of a Rust panic.
+pub fn is_panic(text: &str) -> bool {
     text.contains("panicked at ")
 }
 

@@ -88,7 +88,7 @@ impl<R> StepTrace<R> {
 }
 
 /// The message of a call of `proxy_log`.
-pub(crate) fn logged(event: &Event) -> Option<&[u8]> {
+pub fn logged(event: &Event) -> Option<&[u8]> {
     match event {
         Event::Hostcall { name: "proxy_log", arguments, status: Status::Ok, .. } => {
             arguments.iter().find_map(|(name, value)| match value {

@@ -1,9 +1,9 @@
 //! Failures that both builds have in common, by kind: the builds behave the same, and the plugin has a fault.
 
 use dynvm::call_trace::Event;
+use dynvm_compare::is_panic;
+use dynvm_compare::trace::{StepTrace, logged};
 use serde::Serialize;
-
-use crate::trace::{StepTrace, is_panic, logged};
 
 /// A kind of failure of both builds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,7 +20,7 @@ pub struct CommonFailure {
 
 impl CommonFailure {
     /// The failure in which a step ended on both sides; `None`: a side did not fail in it.
-    pub fn of([native, wasm]: [&StepTrace; 2]) -> Option<CommonFailure> {
+    pub fn of<R>([native, wasm]: [&StepTrace<R>; 2]) -> Option<CommonFailure> {
         let failed = native.events.iter().rev().find_map(|event| match event {
             Event::CallbackLeave { name, failure: Some(_), .. } => Some(*name),
             _ => None,
@@ -41,7 +41,7 @@ impl CommonFailure {
 }
 
 /// How a side failed in a step.
-fn message(trace: &StepTrace) -> Option<String> {
+fn message<R>(trace: &StepTrace<R>) -> Option<String> {
     let failure = trace.failure.as_ref()?;
     let through_the_abi =
         trace.events.iter().filter_map(logged).map(String::from_utf8_lossy).find(|text| is_panic(text));

@@ -1,199 +1,110 @@
 //! RE2's syntax on top of the crate `regex`.
 //!
-//! The two agree on most of it and are of the same kind: linear time, no references back. Here an expression is rewritten where they differ:
-//! in RE2 `\d`, `\w`, `\s` and `\b` are of ASCII, a brace that repeats nothing stands for itself, as does `[`, `&`, `-` or `~` in a class,
-//! `\<` is no boundary of a word, and there are `\Q...\E`, `\C` and octal escapes.
+//! The two agree on most of it and are of the same kind: linear time, no references back. An expression is
+//! rewritten where the crate would refuse it or read it differently. What RE2 alone refuses is let through.
 
-use std::iter::Peekable;
-use std::str::Chars;
+use regex::bytes::{Regex, RegexBuilder};
 
-use regex::bytes::Regex;
+/// Escapes that mean something else to the crate, and how the crate writes them. Perl's classes are of ASCII in RE2;
+/// as classes in brackets they are valid inside another class too.
+const ESCAPES: [(char, &str); 9] = [
+    ('d', "[0-9]"),
+    ('D', "[^0-9]"),
+    ('s', r"[\t\n\f\r ]"),
+    ('S', r"[^\t\n\f\r ]"),
+    ('w', "[0-9A-Za-z_]"),
+    ('W', "[^0-9A-Za-z_]"),
+    ('b', r"(?-u:\b)"),
+    ('B', r"(?-u:\B)"),
+    ('C', "(?s-u:.)"),
+];
 
 /// Compiles an expression that has to match all of a text. `.` matches no line end, as in RE2.
 pub(crate) fn full_match(expression: &str) -> Result<Regex, String> {
-    let translated = Translator::new(expression).translate()?;
+    let translated = translate(expression)?;
     // By itself first: in the group an unbalanced parenthesis could find a partner.
-    let alone = Regex::new(&translated).map_err(|error| reason(&error))?;
-    drop(alone);
-    Regex::new(&format!(r"\A(?:{translated})\z")).map_err(|error| reason(&error))
+    compile(&translated)?;
+    compile(&format!(r"\A(?:{translated})\z"))
 }
 
-/// The last line of what the crate says, which draws the expression before it.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
-    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+/// The error is the last line of what the crate says, which draws the expression before it.
+fn compile(expression: &str) -> Result<Regex, String> {
+    RegexBuilder::new(expression).octal(true).build().map_err(|error| {
+        let text = error.to_string();
+        text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
 }
 
-struct Translator<'a> {
-    chars: Peekable<Chars<'a>>,
-    out: String,
-}
-
-impl<'a> Translator<'a> {
-    fn new(expression: &'a str) -> Translator<'a> {
-        Translator { chars: expression.chars().peekable(), out: String::with_capacity(expression.len() + 16) }
-    }
-
-    fn translate(mut self) -> Result<String, String> {
-        while let Some(char) = self.chars.next() {
-            match char {
-                '\\' => self.escape(false)?,
-                '[' => self.class()?,
-                '{' => self.brace(),
-                '(' => self.group()?,
-                // Only in a mode that RE2 does not have would they mean something.
-                other => self.out.push(other),
+fn translate(expression: &str) -> Result<String, String> {
+    let mut out = String::with_capacity(expression.len() + 16);
+    let mut rest = expression;
+    let mut in_class = false;
+    while let Some(char) = rest.chars().next() {
+        let mut taken = char.len_utf8();
+        let after = &rest[taken..];
+        match char {
+            '\\' => {
+                let (length, text) = escape(after)?;
+                taken += length;
+                out.push_str(&text);
             }
-        }
-        Ok(self.out)
-    }
-
-    /// What follows a backslash.
-    fn escape(&mut self, in_class: bool) -> Result<(), String> {
-        let char = self.chars.next().ok_or("a backslash at the end")?;
-        let ascii = |items: &str, negated: bool| match (in_class, negated) {
-            (true, false) => items.to_owned(),
-            (_, negated) => format!("[{}{items}]", if negated { "^" } else { "" }),
-        };
-        let text = match char {
-            'd' | 'D' => ascii("0-9", char == 'D'),
-            's' | 'S' => ascii(r"\t\n\f\r ", char == 'S'),
-            'w' | 'W' => ascii("0-9A-Za-z_", char == 'W'),
-            'b' | 'B' if !in_class => format!(r"(?-u:\{char})"),
-            'C' if !in_class => r"(?s-u:.)".to_owned(),
-            'Q' => return self.quotation(),
-            '0'..='7' => self.octal(char)?,
-            'A' | 'a' | 'f' | 'n' | 'P' | 'p' | 'r' | 't' | 'v' | 'x' | 'z' => format!("\\{char}"),
-            other if other.is_ascii_alphanumeric() => return Err(format!("invalid escape \\{other}")),
-            other => {
-                self.literal(other);
-                return Ok(());
-            }
-        };
-        self.out.push_str(&text);
-        Ok(())
-    }
-
-    /// `\Q...\E`: to the end, if that is missing.
-    fn quotation(&mut self) -> Result<(), String> {
-        while let Some(char) = self.chars.next() {
-            if char == '\\' && self.chars.peek() == Some(&'E') {
-                self.chars.next();
-                break;
-            }
-            self.literal(char);
-        }
-        Ok(())
-    }
-
-    /// Up to three octal digits. A single one but 0 would be a reference back.
-    fn octal(&mut self, first: char) -> Result<String, String> {
-        let mut digits = String::from(first);
-        while digits.len() < 3
-            && let Some(digit) = self.chars.next_if(|next| ('0'..='7').contains(next))
-        {
-            digits.push(digit);
-        }
-        if digits.len() == 1 && first != '0' {
-            return Err(format!("invalid escape \\{first}: there are no references back"));
-        }
-        let value = u32::from_str_radix(&digits, 8).map_err(|error| error.to_string())?;
-        Ok(format!(r"\x{{{value:x}}}"))
-    }
-
-    fn literal(&mut self, char: char) {
-        self.out.push_str(&regex::escape(char.encode_utf8(&mut [0; 4])));
-    }
-
-    /// `[...]`.
-    fn class(&mut self) -> Result<(), String> {
-        self.out.push('[');
-        if self.chars.next_if_eq(&'^').is_some() {
-            self.out.push('^');
-        }
-        // At the beginning it is an item.
-        if self.chars.next_if_eq(&']').is_some() {
-            self.out.push_str(r"\]");
-        }
-        while let Some(char) = self.chars.next() {
-            match char {
-                ']' => {
-                    self.out.push(']');
-                    return Ok(());
+            '[' if !in_class => {
+                in_class = true;
+                taken += usize::from(after.starts_with('^'));
+                out.push_str(&rest[..taken]);
+                // At the beginning it is an item.
+                if rest[taken..].starts_with(']') {
+                    taken += 1;
+                    out.push_str(r"\]");
                 }
-                '\\' => self.escape(true)?,
-                '[' if self.chars.peek() == Some(&':') => self.named_class(),
-                '[' | '&' | '~' => self.literal(char),
-                // Twice it would be a difference of sets; before the end it is an item.
-                '-' if matches!(self.chars.peek(), Some('-' | ']')) => self.out.push_str(r"\-"),
-                other => self.out.push(other),
             }
-        }
-        Err("missing closing ]".to_owned())
-    }
-
-    /// `[:alpha:]`, or a bracket that stands for itself.
-    fn named_class(&mut self) {
-        let name: String =
-            self.chars.clone().skip(1).take_while(|char| char.is_ascii_lowercase() || *char == '^').collect();
-        let mut end = self.chars.clone().skip(1 + name.len());
-        if end.next() == Some(':') && end.next() == Some(']') {
-            self.out.push_str(&format!("[:{name}:]"));
-            self.chars = end_of(&self.chars, name.len() + 3);
-        } else {
-            self.literal('[');
-        }
-    }
-
-    /// A repetition, or a brace that stands for itself.
-    fn brace(&mut self) {
-        let mut rest = self.chars.clone();
-        let mut text = String::new();
-        for char in rest.by_ref() {
-            text.push(char);
-            if !(char.is_ascii_digit() || char == ',') {
-                break;
+            ']' if in_class => {
+                in_class = false;
+                out.push(']');
             }
+            // `[:alpha:]`
+            '[' if after.starts_with(':') && after[1..].contains(":]") => {
+                taken += after[1..].find(":]").map_or(0, |end| end + 3);
+                out.push_str(&rest[..taken]);
+            }
+            // To the crate these begin a class in the class, or join two; here they are items.
+            '[' | '&' | '~' if in_class => out.push_str(&regex::escape(&rest[..taken])),
+            '-' if in_class && after.starts_with(['-', ']']) => out.push_str(r"\-"),
+            '{' if !in_class && !is_repetition(after) => out.push_str(r"\{"),
+            other => out.push(other),
         }
-        let counts = text.strip_suffix('}').map(|counts| counts.split(',').collect::<Vec<_>>());
-        let is_number = |text: &&str| !text.is_empty();
-        let repeats = counts.is_some_and(|counts| match counts.as_slice() {
-            [count] => is_number(count),
-            [least, _] => is_number(least),
-            _ => false,
-        });
-        if repeats {
-            self.out.push('{');
-            self.out.push_str(&text);
-            self.chars = rest;
-        } else {
-            self.out.push_str(r"\{");
-        }
+        rest = &rest[taken..];
     }
-
-    /// An opening parenthesis with what makes it special. Flags that only the crate has are refused.
-    fn group(&mut self) -> Result<(), String> {
-        self.out.push('(');
-        if self.chars.peek() != Some(&'?') {
-            return Ok(());
-        }
-        let flags: String =
-            self.chars.clone().skip(1).take_while(|char| char.is_ascii_alphabetic() || *char == '-').collect();
-        let after = self.chars.clone().nth(1 + flags.len());
-        let is_name = flags == "P" || (flags.is_empty() && after == Some('<'));
-        if !is_name && flags.contains(|flag| !"imsU-".contains(flag)) {
-            return Err(format!("invalid flags (?{flags}"));
-        }
-        Ok(())
-    }
+    Ok(out)
 }
 
-fn end_of<'a>(chars: &Peekable<Chars<'a>>, count: usize) -> Peekable<Chars<'a>> {
-    let mut chars = chars.clone();
-    for _ in 0..count {
-        chars.next();
+/// What follows a backslash: how much of it belongs to the escape, and how the crate writes that.
+fn escape(after: &str) -> Result<(usize, String), String> {
+    let Some(char) = after.chars().next() else { return Err("a backslash at the end".to_owned()) };
+    let rest = &after[char.len_utf8()..];
+    if char == 'Q' {
+        let quoted = rest.split_once(r"\E").map_or(rest, |(quoted, _)| quoted);
+        return Ok(((r"Q\E".len() + quoted.len()).min(after.len()), regex::escape(quoted)));
     }
-    chars
+    // With one digit more it is a character's octal number.
+    if matches!(char, '1'..='7') && !rest.starts_with(|next| matches!(next, '0'..='7')) {
+        return Err(format!("invalid escape \\{char}: there are no references back"));
+    }
+    let text = match ESCAPES.iter().find(|(known, _)| *known == char) {
+        Some((_, text)) => (*text).to_owned(),
+        // The crate knows RE2's other letters and digits, or refuses them.
+        None if char.is_ascii_alphanumeric() => format!("\\{char}"),
+        // Among these is `\<`, which to the crate is the beginning of a word.
+        None => regex::escape(&after[..char.len_utf8()]),
+    };
+    Ok((char.len_utf8(), text))
+}
+
+/// Whether an opening brace begins a repetition, by the text after it: `n}`, `n,}` or `n,m}`. Any other is a literal.
+fn is_repetition(after: &str) -> bool {
+    let Some((counts, _)) = after.split_once('}') else { return false };
+    let (least, most) = counts.split_once(',').unwrap_or((counts, ""));
+    !least.is_empty() && [least, most].iter().all(|count| count.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -231,6 +142,8 @@ mod tests {
         matches(r"\s\S", &[" a"], &["\u{a0}a", "\u{b}a"]);
         matches(r"a\b.", &["aé"], &["ab"]);
         matches("[[:xdigit:][:^alpha:]]+", &["a1"], &["z"]);
+        matches("[[:digit:]&&[]+", &["1&["], &["a"]);
+        matches(r"[é\Qa-c\E]", &["é", "-", "c"], &["b"]);
     }
 
     #[test]
@@ -259,7 +172,7 @@ mod tests {
 
     #[test]
     fn mistakes() {
-        for expression in ["(", "a)|(b", "[a", r"\1", r"\y", "(?x)a", "(?R)a", "(?u)a", "*", r"\", r"(?=a)", "[b-a]"] {
+        for expression in ["(", "a)|(b", "[a", r"\1", r"\y", "*", r"\", r"(?=a)", "[b-a]"] {
             assert!(full_match(expression).is_err(), "{expression}");
         }
     }

@@ -98,20 +98,13 @@ pub fn line(points: &[(f64, f64)]) -> Option<Line> {
 
 #[cfg(test)]
 mod tests {
+    use dynvm_compare::generate::Random;
+
     use super::*;
 
-    /// Numbers from 0 to 1 that look random and are the same in every run.
-    struct Uniform(u64);
-
-    impl Uniform {
-        fn next(&mut self) -> f64 {
-            // splitmix64
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = self.0;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-        }
+    /// A number from 0 to 1, the same in every run.
+    fn uniform(random: &mut Random) -> f64 {
+        (random.number() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     #[test]
@@ -146,12 +139,12 @@ mod tests {
             // Heavier than any tail of latencies: it has no mean.
             ("Cauchy", 0.0, |u| (std::f64::consts::PI * (u - 0.5)).tan()),
         ];
-        let mut uniform = Uniform(1);
+        let mut random = Random::new(1);
         for (name, median, quantile) in distributions {
             for count in [6, 25, 60] {
                 let mut enclosed = 0;
                 for _ in 0..2000 {
-                    let samples: Vec<f64> = (0..count).map(|_| quantile(uniform.next())).collect();
+                    let samples: Vec<f64> = (0..count).map(|_| quantile(uniform(&mut random))).collect();
                     let estimate = Estimate::median_of(&samples).unwrap();
                     enclosed += usize::from(estimate.low.unwrap() <= median && median <= estimate.high.unwrap());
                 }
@@ -163,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_disturbed_minority_does_not_move_the_median() {
-        let mut uniform = Uniform(2);
-        let quiet: Vec<f64> = (0..60).map(|_| 100.0 + uniform.next()).collect();
+        let mut random = Random::new(2);
+        let quiet: Vec<f64> = (0..60).map(|_| 100.0 + uniform(&mut random)).collect();
         let mut disturbed = quiet.clone();
         disturbed[..12].fill(1e6);
         let (quiet, disturbed) = (Estimate::median_of(&quiet).unwrap(), Estimate::median_of(&disturbed).unwrap());

@@ -3,10 +3,10 @@
 use super::numbers::*;
 use super::*;
 use crate::ab::compare::Minimal;
-use crate::ab::gate::{self, Decision, Value};
 use crate::ab::measure::clock::Clock;
 use crate::ab::measure::samples::Pair;
 use crate::ab::measure::statistics::Estimate;
+use crate::ab::thresholds::{self, Decision, Value};
 
 /// Ends a script, an attribute and a comment, and begins elements.
 pub const HOSTILE: &str = "</script><b>\"'><!--&\u{2028}";
@@ -112,12 +112,12 @@ pub fn report() -> Report {
         failure: text(),
     };
     let value = Value { name: HOSTILE.to_owned(), value: 1.0, low: Some(0.9), high: Some(1.1), unit: "ns" };
-    let gate = |verdict| Decision {
+    let threshold = |verdict: thresholds::Verdict| Decision {
         fail_if: HOSTILE.to_owned(),
         verdict,
         certain: true,
         reason: HOSTILE.to_owned(),
-        values: vec![value.clone()],
+        value: Some(value.clone()),
     };
     let [native, wasm] = [HOSTILE.to_owned(), HOSTILE.to_owned()];
     Report {
@@ -162,7 +162,9 @@ pub fn report() -> Report {
         wasm: build(),
         measured: Some(numbers()),
         not_measured: text(),
-        gates: [gate::Verdict::Passed, gate::Verdict::Failed, gate::Verdict::Undecided].map(gate).to_vec(),
+        thresholds: [thresholds::Verdict::Passed, thresholds::Verdict::Failed, thresholds::Verdict::Undecided]
+            .map(threshold)
+            .to_vec(),
         warnings: vec![HOSTILE.to_owned()],
         noise: Some(Noise {
             waited_ms: 500,

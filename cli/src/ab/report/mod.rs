@@ -10,17 +10,17 @@ mod terminal;
 mod warnings;
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use dynvm_differential::failures::CommonFailure;
 use dynvm_compare::rules::AppliedRule;
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, Generated};
-use super::environment::{Environment, rfc3339};
-use super::gate::Decision;
+use super::environment::Environment;
 use super::measure::Measured;
 use super::measure::noise::Noise;
+use super::thresholds::Decision;
 use super::{Scenario, Side};
 use numbers::Numbers;
 
@@ -39,7 +39,7 @@ pub struct Report {
     pub command: Vec<String>,
     pub plugin: String,
     pub verdict: Verdict,
-    /// The exit code is 0: the builds behave the same and no gate failed.
+    /// The exit code is 0: the builds behave the same and no threshold failed.
     pub passed: bool,
     /// The first difference.
     pub difference: Option<Difference>,
@@ -56,7 +56,7 @@ pub struct Report {
     /// `None`: nothing was measured, for `not_measured`.
     pub measured: Option<Numbers>,
     pub not_measured: Option<String>,
-    pub gates: Vec<Decision>,
+    pub thresholds: Vec<Decision>,
     /// What makes the numbers less sure, and what to do about it.
     pub warnings: Vec<String>,
     pub noise: Option<Noise>,
@@ -116,17 +116,18 @@ pub struct Parts<'a> {
 }
 
 impl Report {
-    /// A report without gates, which are decided by it: see [`Report::decide`].
+    /// A report without thresholds, which are decided by it: see [`Report::decide`].
     pub fn new(parts: Parts<'_>) -> Report {
         let Parts { dir, sides, scenario, comparison, measured, not_measured, environment } = parts;
         let numbers = measured.map(|measured| Numbers::new(measured, sides));
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
         let identical = comparison.difference.is_none() && !sweep_differs;
         let noise = measured.map(|measured| measured.noise);
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // humantime panics at a clock before the epoch.
+        let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
         Report {
             schema: SCHEMA,
-            created: rfc3339(since_epoch),
+            created: humantime::format_rfc3339_seconds(now).to_string(),
             command: std::env::args().collect(),
             plugin: plugin_name(scenario, dir.unwrap_or(Path::new(&sides[0].artifact.name))),
             verdict: if identical { Verdict::Identical } else { Verdict::Different },
@@ -144,16 +145,16 @@ impl Report {
                 .unwrap_or_default(),
             measured: numbers,
             not_measured,
-            gates: Vec::new(),
+            thresholds: Vec::new(),
             noise,
             environment,
         }
     }
 
-    /// Adds what the gates decided.
-    pub fn decide(&mut self, gates: Vec<Decision>) {
-        self.passed &= gates.iter().all(Decision::passed);
-        self.gates = gates;
+    /// Adds what came of the thresholds.
+    pub fn decide(&mut self, thresholds: Vec<Decision>) {
+        self.passed &= thresholds.iter().all(Decision::passed);
+        self.thresholds = thresholds;
     }
 
     /// For a terminal.

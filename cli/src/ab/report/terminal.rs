@@ -1,4 +1,4 @@
-//! For people at a terminal: the verdict, a sentence that says what the numbers mean, a table, gates, warnings.
+//! For people at a terminal: the verdict, a sentence that says what the numbers mean, a table, thresholds, warnings.
 
 use comfy_table::{CellAlignment, Table, presets};
 use owo_colors::OwoColorize as _;
@@ -6,9 +6,9 @@ use owo_colors::OwoColorize as _;
 use super::numbers::{Numbers, OutcomeNumbers, Row};
 use super::{Report, Verdict};
 use crate::ab::divergence;
-use crate::ab::gate::{self, Decision};
 use crate::ab::measure::noise::Noise;
 use crate::ab::measure::statistics::Estimate;
+use crate::ab::thresholds::{self, Decision};
 use crate::units;
 
 pub fn print(report: &Report) {
@@ -28,7 +28,7 @@ pub fn print(report: &Report) {
             }
         }
     }
-    report.gates.iter().for_each(gate);
+    report.thresholds.iter().for_each(threshold);
     for warning in &report.warnings {
         anstream::println!("{} {warning}", "warning:".yellow().bold());
     }
@@ -229,15 +229,15 @@ fn footnotes(numbers: &Numbers, noise: Option<&Noise>) -> Vec<String> {
     lines
 }
 
-fn gate(decision: &Decision) {
+fn threshold(decision: &Decision) {
     let word = match decision.verdict {
-        gate::Verdict::Passed => "passed".green().bold().to_string(),
-        gate::Verdict::Failed => "failed".red().bold().to_string(),
-        gate::Verdict::Undecided => "undecided, which is no pass".red().bold().to_string(),
+        thresholds::Verdict::Passed => "passed".green().bold().to_string(),
+        thresholds::Verdict::Failed => "failed".red().bold().to_string(),
+        thresholds::Verdict::Undecided => "undecided, which is no pass".red().bold().to_string(),
     };
-    anstream::println!("gate {word}: fail if {}", decision.fail_if);
+    anstream::println!("threshold {word}: fail if {}", decision.fail_if);
     anstream::println!("  {}", decision.reason.replace('\n', "\n  "));
-    for value in &decision.values {
+    if let Some(value) = &decision.value {
         let text = |number: f64| match value.unit {
             "ns" => units::time(number.round() as u64),
             "bytes" => units::size(number.round() as u64),

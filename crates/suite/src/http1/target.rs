@@ -13,20 +13,18 @@ pub(super) struct Target {
 }
 
 /// Takes a target apart: a whole URL, or a path that a normalised URL has.
-pub(super) fn resolve(target: &[u8], host: &[u8]) -> Result<Target, String> {
-    let invalid =
-        || format!("invalid target {:?}: use a normalised path or a whole URL", String::from_utf8_lossy(target));
-    let text = std::str::from_utf8(target).map_err(|_| invalid())?;
-    if let Ok(url) = Url::parse(text) {
+pub(super) fn resolve(target: &str, host: &[u8]) -> Result<Target, String> {
+    let invalid = || format!("invalid target {target:?}: use a normalised path or a whole URL");
+    if let Ok(url) = Url::parse(target) {
         return Ok(absolute(&url));
     }
     let base = Url::parse("http://example.com").map_err(|_| invalid())?;
-    let joined = base.join(text).map_err(|_| invalid())?;
-    if path_for_request(&joined) != text {
+    let joined = base.join(target).map_err(|_| invalid())?;
+    if path_for_request(&joined) != target {
         return Err(invalid());
     }
     let authority = Some(host.to_vec()).filter(|host| !host.is_empty());
-    Ok(Target { scheme: None, path: target.to_vec(), takes_host: authority.is_some(), authority })
+    Ok(Target { scheme: None, path: target.as_bytes().to_vec(), takes_host: authority.is_some(), authority })
 }
 
 fn absolute(url: &Url) -> Target {

@@ -4,11 +4,11 @@ mod callbacks;
 mod cost;
 mod difference;
 mod environment;
-mod gates;
 mod growth;
 mod latency;
 mod method;
 mod start;
+mod thresholds;
 mod verdict;
 
 use super::markup::Markup;
@@ -18,7 +18,7 @@ pub fn all(main: &mut Markup, report: &Report) {
     verdict::write(main, report);
     difference::write(main, report);
     verdict::warnings(main, report);
-    gates::write(main, report);
+    thresholds::write(main, report);
     if let Some(numbers) = &report.measured {
         latency::write(main, numbers);
         callbacks::write(main, numbers);

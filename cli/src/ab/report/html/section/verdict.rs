@@ -1,11 +1,11 @@
 //! The verdict, what it comes to, and what makes the numbers less sure.
 
-use crate::ab::gate;
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::html::format;
 use crate::ab::report::html::markup::Markup;
 use crate::ab::report::numbers::Numbers;
 use crate::ab::report::{Report, Verdict, terminal};
+use crate::ab::thresholds;
 
 pub fn write(main: &mut Markup, report: &Report) {
     let same = report.verdict == Verdict::Identical;
@@ -18,7 +18,7 @@ pub fn write(main: &mut Markup, report: &Report) {
         });
         let steps =
             format!("{} steps compared, {}", report.steps, if same { "all the same" } else { "not all the same" });
-        header.text_tag("p", &[("class", &"sub")], format!("{steps}{}", gates(report)));
+        header.text_tag("p", &[("class", &"sub")], format!("{steps}{}", thresholds(report)));
         match &report.measured {
             Some(numbers) => {
                 header.text_tag("p", &[("class", &"meaning")], capital(&terminal::meaning(numbers, format::time)));
@@ -48,15 +48,15 @@ fn headline(report: &Report) -> &'static str {
         (Verdict::Different, _) => "The two builds differ",
         (Verdict::Identical, true) if !report.failures.is_empty() => "Both builds behave the same, and both crash",
         (Verdict::Identical, true) => "Both builds behave the same",
-        (Verdict::Identical, false) => "Same behaviour, but a gate did not pass",
+        (Verdict::Identical, false) => "Same behaviour, but a threshold did not pass",
     }
 }
 
-fn gates(report: &Report) -> String {
-    let passed = report.gates.iter().filter(|gate| gate.verdict == gate::Verdict::Passed).count();
-    match report.gates.len() {
+fn thresholds(report: &Report) -> String {
+    let passed = report.thresholds.iter().filter(|threshold| threshold.verdict == thresholds::Verdict::Passed).count();
+    match report.thresholds.len() {
         0 => String::new(),
-        all => format!("; {passed} of {all} gates passed"),
+        all => format!("; {passed} of {all} thresholds passed"),
     }
 }
 

@@ -3,12 +3,12 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::ab::report::fixture;
 
-fn gate(text: &str) -> Gate {
-    Gate::parse(text).unwrap_or_else(|error| panic!("{error}"))
+fn threshold(text: &str) -> Threshold {
+    Threshold::parse(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn decide(text: &str, in_doubt: InDoubt) -> Decision {
-    gate(text).decide(Ok(&fixture::numbers()), in_doubt)
+fn decide(text: &str) -> Decision {
+    threshold(text).decide(Ok(&fixture::numbers()))
 }
 
 #[test]
@@ -83,86 +83,82 @@ fn names_that_mean_nothing_are_none() {
 
 #[test]
 fn mistakes_show_the_place_and_the_names() {
-    let error = parse(&["native.p50 > 0.5 * wsam.p50".to_owned()]).err().unwrap().to_string();
-    for part in [
-        "--fail-if: column 20: nothing is named wsam.p50",
-        "\n                     ^^^^^^^^",
-        "stream|traffic|CALLBACK",
-        "wasm.cached",
-    ] {
+    let error = parse(&["native.p50 > 1us".to_owned(), "wsam.p50 > 1us".to_owned()]).unwrap_err().to_string();
+    for part in
+        ["--fail-if: column 1: nothing is named wsam.p50", "\n  ^^^^^^^^\n", "stream|traffic|CALLBACK", "wasm.cached"]
+    {
         assert!(error.contains(part), "{part:?} is in:\n{error}");
     }
     for (text, message) in [
         ("native.p50 > 5", "a plain number cannot be compared with a time; give it a unit"),
-        ("native.memory > native.p50", "a time cannot be compared with a size"),
-        ("native.p50", "this is a value, not a condition"),
-        ("native.p50 >", "the condition ends"),
+        ("native.memory > 1ms", "a time cannot be compared with a size"),
+        ("native.p50", "expected an operator"),
+        ("native.p50 >", "expected a number"),
+        ("native.p50 > 0.5 * wasm.p50", "compare the builds by ratio.*"),
     ] {
-        let error = parse(&[text.to_owned()]).err().unwrap().to_string();
+        let error = parse(&[text.to_owned()]).unwrap_err().to_string();
         assert!(error.contains(message), "{text}: {error}");
     }
 }
 
 #[test]
-fn what_cannot_be_had_is_an_error_before() {
+fn a_value_that_cannot_be_measured_is_an_error_before_measuring() {
     let facts = Facts {
         callbacks: BTreeSet::from(["proxy_on_log"]),
         has_request: false,
         no_instructions: Some("no counter".to_owned()),
     };
     for (text, message) in [
-        ("native.instructions > 5", "native.instructions is not to be had: no counter"),
+        ("native.instructions > 5", "native.instructions is not available: no counter"),
         ("native.on_request_body.p50 > 5us", "the traffic does not make this callback in both builds"),
         ("native.body.0 > 5us", "the scenario has no request"),
         ("ratio.per_header > 1", "the scenario has no request"),
     ] {
-        let error = gate(text).check(&facts).unwrap_err().to_string();
+        let error = threshold(text).check(&facts).unwrap_err().to_string();
         assert!(error.contains(message), "{text}: {error}");
     }
-    gate("native.on_log.p50 > 5us or native.cpu > 1ms").check(&facts).unwrap();
+    threshold("native.on_log.p50 > 5us").check(&facts).unwrap();
+    threshold("native.cpu > 1ms").check(&facts).unwrap();
 }
 
 #[test]
-fn gates_pass_and_fail_by_intervals() {
-    let passed = decide("ratio.stream.p50 > 0.8", InDoubt::Estimate);
+fn the_point_estimate_decides_and_the_interval_says_how_sure_that_is() {
+    let passed = decide("ratio.stream.p50 > 0.8");
     assert_eq!((passed.verdict, passed.certain), (Verdict::Passed, true));
-    let failed = decide("native.memory > 1 MiB and native.start > 100us", InDoubt::Estimate);
-    assert_eq!((failed.verdict, failed.certain), (Verdict::Failed, true));
-    assert_eq!(
-        failed.values.iter().map(|value| value.name.as_str()).collect::<Vec<_>>(),
-        ["native.memory", "native.start"]
-    );
-    assert_eq!((failed.values[0].unit, failed.values[1].unit), ("bytes", "ns"));
+    let time = decide("native.start > 100us");
+    assert_eq!((time.verdict, time.certain, time.value.unwrap().unit), (Verdict::Failed, true, "ns"));
+    let size = decide("native.memory > 1 MiB");
+    assert_eq!((size.verdict, size.certain), (Verdict::Failed, true));
+    let value = size.value.unwrap();
+    assert_eq!((value.name.as_str(), value.unit), ("native.memory", "bytes"));
 
     // 3 ms, within 2.94 and 3.06.
-    let doubtful = "native.load > 2.99 ms";
-    for (in_doubt, verdict) in
-        [(InDoubt::Estimate, Verdict::Failed), (InDoubt::Fail, Verdict::Failed), (InDoubt::Pass, Verdict::Passed)]
-    {
-        let decision = decide(doubtful, in_doubt);
-        assert_eq!((decision.verdict, decision.certain), (verdict, false));
-        assert!(decision.reason.contains("in doubt"), "{}", decision.reason);
+    for (text, verdict) in [("native.load > 2.99 ms", Verdict::Failed), ("native.load > 3.01 ms", Verdict::Passed)] {
+        let decision = decide(text);
+        assert_eq!((decision.verdict, decision.certain), (verdict, false), "{text}");
+        assert_eq!(decision.reason, "in doubt: by the point estimate");
     }
-    assert_eq!(decide("native.load > 3.01 ms", InDoubt::Estimate).verdict, Verdict::Passed);
-    assert_eq!(decide("native.load > 3.01 ms", InDoubt::Fail).verdict, Verdict::Failed);
 }
 
 #[test]
-fn what_is_missing_is_no_pass() {
+fn a_missing_value_is_no_pass() {
     let mut numbers = fixture::numbers();
     numbers.whole.instructions = None;
     numbers.whole.instructions_unavailable = Some("no counter".to_owned());
     numbers.stream.native.p99_ns = None;
     numbers.callbacks.clear();
+    numbers.cold_start.native_load_ns.value = f64::NAN;
     for (text, message) in [
         ("native.instructions > 5", "no counter"),
         ("native.p99 > 5us", "too few samples"),
         ("native.on_log.p50 > 5us", "does not make this callback"),
+        ("native.load > 1s", "native.load is not available: it is not a number"),
     ] {
-        let decision = gate(text).decide(Ok(&numbers), InDoubt::Pass);
+        let decision = threshold(text).decide(Ok(&numbers));
         assert_eq!(decision.verdict, Verdict::Undecided, "{text}");
         assert!(decision.reason.contains(message) && !decision.passed(), "{text}: {}", decision.reason);
+        assert!(decision.value.is_none());
     }
-    let decision = gate("native.p50 > 5us").decide(Err("a VM failed"), InDoubt::Pass);
+    let decision = threshold("native.p50 > 5us").decide(Err("a VM failed"));
     assert_eq!((decision.verdict, decision.reason.as_str()), (Verdict::Undecided, "nothing was measured: a VM failed"));
 }

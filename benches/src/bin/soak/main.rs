@@ -1,8 +1,8 @@
 //! Runs the loader for long, and fails if anything is lost or grows. Not part of the tests: it takes minutes.
 //!
 //! ```text
-//! cargo run --release -p dynvm-soak -- reload --reloads 1000 --threads 8
-//! cargo run --release -p dynvm-soak -- crash --crashes 10000 --threads 8
+//! cargo run --release -p dynvm-benches --bin soak -- reload --reloads 1000 --threads 8
+//! cargo run --release -p dynvm-benches --bin soak -- crash --crashes 10000 --threads 8
 //! ```
 
 #![forbid(unsafe_code)]

@@ -1,13 +1,12 @@
-//! The names that gates may use, and their values in a report.
+//! The names that thresholds may use, and their values in a report.
 
 use std::collections::BTreeSet;
 
-use dynvm::abi::table::CALLBACKS;
-use dynvm_gate::Dimension;
-
+use super::condition::Dimension;
 use crate::ab::measure::samples::Stat;
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::numbers::{Distribution, GrowthNumbers, Numbers, Ratios, Row, WithHost};
+use dynvm::abi::table::CALLBACKS;
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq)]

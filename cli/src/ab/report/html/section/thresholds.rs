@@ -1,21 +1,23 @@
-//! Gates, and what they decided by.
+//! Thresholds, and what they were decided by.
 
 use super::card;
-use crate::ab::gate::{Decision, Value, Verdict};
 use crate::ab::report::Report;
 use crate::ab::report::html::format;
 use crate::ab::report::html::markup::Markup;
+use crate::ab::thresholds::{Decision, Value, Verdict};
 
 pub fn write(main: &mut Markup, report: &Report) {
-    if report.gates.is_empty() {
+    if report.thresholds.is_empty() {
         return;
     }
-    card(main, "Gates", |card| {
-        card.tag("ul", &[("class", &"gates")], |list| report.gates.iter().for_each(|decision| gate(list, decision)));
+    card(main, "Thresholds", |card| {
+        card.tag("ul", &[("class", &"thresholds")], |list| {
+            report.thresholds.iter().for_each(|decision| threshold(list, decision))
+        });
     });
 }
 
-fn gate(list: &mut Markup, decision: &Decision) {
+fn threshold(list: &mut Markup, decision: &Decision) {
     let (class, sign, word) = match decision.verdict {
         Verdict::Passed => ("good", "✓", "passed"),
         Verdict::Failed => ("bad", "✗", "failed"),
@@ -28,8 +30,9 @@ fn gate(list: &mut Markup, decision: &Decision) {
                 p.text("fail if ");
                 p.text_tag("code", &[], &decision.fail_if);
             });
-            let values: Vec<String> = decision.values.iter().map(value).collect();
-            body.text_tag("p", &[("class", &"soft")], values.join(" · "));
+            if let Some(measured) = &decision.value {
+                body.text_tag("p", &[("class", &"soft")], value(measured));
+            }
             let class = if decision.verdict == Verdict::Undecided { "reason soft" } else { "soft" };
             body.text_tag("p", &[("class", &class)], &decision.reason);
         });
