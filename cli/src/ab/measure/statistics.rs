@@ -98,7 +98,7 @@ pub fn line(points: &[(f64, f64)]) -> Option<Line> {
 
 #[cfg(test)]
 mod tests {
-    use dynvm_compare::generate::Random;
+    use dynvm_differential::generate::Random;
 
     use super::*;
 
