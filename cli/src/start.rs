@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use dynvm::Module;
 use dynvm::abi::types::LogLevel;
 use dynvm::call_trace::Tracer;
 use dynvm::host::MemoryLog;
+use dynvm::{Module, with_causes};
 use dynvm_sim::{SimProxy, SimProxyBuilder};
 
 use crate::exit::load_failure;
@@ -20,7 +20,7 @@ pub fn start(builder: SimProxyBuilder, module: &Module, tracer: Option<Box<dyn T
     builder
         .log_to(log.clone())
         .start_traced(module, tracer)
-        .map_err(|error| load_failure(format!("{error}{}", logged(&log.take()))))
+        .map_err(|error| load_failure(format!("{}{}", with_causes(&error), logged(&log.take()))))
 }
 
 fn logged(lines: &[(LogLevel, String)]) -> String {

@@ -65,7 +65,7 @@ pub fn execute(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             Ok(result) => results.push(result),
             Err(error) => {
                 unread = true;
-                exit::report(&exit::usage(error.to_string()));
+                exit::report(&exit::usage(dynvm::with_causes(&error)));
             }
         }
     }
@@ -117,9 +117,13 @@ impl Verified {
                 let (kind, trusted) = (Some(evidence.kind.to_string()), verdict.is_trusted());
                 Verified { file, kind, trusted, rules: lines(&verdict), problem: None }
             }
-            Err(error) => {
-                Verified { file, kind: None, trusted: false, rules: Vec::new(), problem: Some(error.to_string()) }
-            }
+            Err(error) => Verified {
+                file,
+                kind: None,
+                trusted: false,
+                rules: Vec::new(),
+                problem: Some(dynvm::with_causes(&error)),
+            },
         }
     }
 

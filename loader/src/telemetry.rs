@@ -2,7 +2,7 @@
 //!
 //! All of it is off the path of callbacks. `docs/observability.md` lists the events.
 
-use crate::error::{Failure, LoadError, StartError};
+use crate::error::{Failure, LoadError, StartError, with_causes};
 use crate::observe::Reload;
 use crate::{Module, Vm};
 
@@ -61,7 +61,7 @@ pub(crate) fn loaded(name: &str, loaded: &Result<Module, LoadError>) {
             );
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "module refused", module = name, error = error);
         }
     }
@@ -79,7 +79,7 @@ pub(crate) fn vm_started(vm: &Result<Vm, StartError>) {
             event!(INFO, "VM started", memory_bytes = memory);
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "VM not started", error = error);
         }
     }
@@ -100,7 +100,7 @@ pub(crate) fn plugin_started(vm_id: &str, plugin: &str, context: u32, started: &
             event!(INFO, "plugin started", vm_id = vm_id, plugin = plugin, context_id = context);
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "plugin not started", vm_id = vm_id, plugin = plugin, context_id = context, error = error);
         }
     }

@@ -17,7 +17,7 @@ use dynvm::Module;
 use dynvm::trust::TrustPolicy;
 
 use crate::artifact::{self, Backend};
-use crate::exit::{DIFFERS, load_failure};
+use crate::exit::{DIFFERS, cannot_load};
 use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
@@ -116,7 +116,7 @@ fn load(path: &Path, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::R
 /// What the file says of itself: its SDK, its compilers. It has been loaded, so no policy is asked again.
 fn inspect(side: &Side, backend: Backend) -> anyhow::Result<dynvm::inspect::Inspection> {
     let loader = artifact::loader_of(backend, None)?;
-    dynvm::inspect::inspect_file(&loader, &side.path).map_err(load_failure)
+    dynvm::inspect::inspect_file(&loader, &side.path).map_err(cannot_load)
 }
 
 impl Side {

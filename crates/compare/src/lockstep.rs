@@ -23,10 +23,10 @@ pub struct Pair {
 #[non_exhaustive]
 pub enum CompareError {
     /// Neither build starts.
-    #[error("{0}")]
+    #[error(transparent)]
     Start(#[from] StartError),
     /// The plugin has been stopped.
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] dynvm::CallError),
 }
 
@@ -206,7 +206,8 @@ impl Side {
 }
 
 fn only_one_starts(native: Option<StartError>, wasm: Option<StartError>) -> Divergence {
-    let text = |error: Option<StartError>| error.map_or_else(|| "it starts".to_owned(), |error| error.to_string());
+    let text =
+        |error: Option<StartError>| error.map_or_else(|| "it starts".to_owned(), |error| dynvm::with_causes(&error));
     let values = [text(native), text(wasm)];
     let lines = values.clone().map(|text| vec![Line { key: text.clone(), text }]);
     Divergence { step: None, found: Found { aspect: "start of the plugin".to_owned(), values }, lines }

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::{Evidence, TrustPolicy};
+use crate::access::Access;
 use crate::{ArtifactKind, LoadError};
 
 /// A signature has four lines, of which one is a comment of the signer's.
@@ -39,12 +40,6 @@ pub(super) struct Node {
     pub path: PathBuf,
     /// Owner and mode; `None` on systems that have neither.
     pub access: Option<Access>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
-    pub uid: u32,
-    pub mode: u32,
 }
 
 impl TrustPolicy {
@@ -126,7 +121,7 @@ impl FileFacts {
 
 impl Node {
     fn new(path: &Path, metadata: &Metadata) -> Node {
-        Node { path: path.to_owned(), access: access(metadata) }
+        Node { path: path.to_owned(), access: Access::of(metadata) }
     }
 }
 
@@ -167,20 +162,6 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Owner and mode, on systems that have them.
-pub(super) fn access(metadata: &Metadata) -> Option<Access> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        Some(Access { uid: metadata.uid(), mode: metadata.mode() & 0o7777 })
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
 fn same_file(a: &Metadata, b: &Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -190,17 +171,5 @@ fn same_file(a: &Metadata, b: &Metadata) -> bool {
     #[cfg(not(unix))]
     {
         (a.len(), a.modified().ok()) == (b.len(), b.modified().ok())
-    }
-}
-
-impl Access {
-    /// Whether group or others may write. Entries of an access control list show here too: the group's bits are their mask.
-    pub fn others_write(self) -> bool {
-        self.mode & 0o022 != 0
-    }
-
-    /// Whether others may write and exchange what is in this folder.
-    pub fn others_replace(self) -> bool {
-        self.others_write() && self.mode & 0o1000 == 0
     }
 }
