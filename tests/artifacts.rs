@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Command;
 
-use dynvm::{LoadError, Loader};
+use dynvm::{LoadError, Loader, with_causes};
 use harness::{Backend, compile, loader};
 
 /// The message of a refusal.
 fn refusal(bytes: &[u8]) -> String {
-    loader().load_bytes("plugin", bytes).map(|_| ()).expect_err("it is refused").to_string()
+    with_causes(&loader().load_bytes("plugin", bytes).map(|_| ()).expect_err("it is refused"))
 }
 
 #[track_caller]
@@ -52,7 +52,7 @@ fn paths_that_are_no_file() {
     for (path, expected) in [(dir.path(), "directory"), (Path::new("/nowhere/plugin.so"), "No such file")] {
         let error = loader().load_file(path).unwrap_err();
         assert!(matches!(error, LoadError::Io { .. }));
-        let message = error.to_string();
+        let message = with_causes(&error);
         assert!(message.contains(expected) && message.contains(path.to_str().unwrap()), "{message}");
     }
 }
@@ -214,6 +214,27 @@ fn wasm_that_is_not_valid() {
     refused(b"(module (func (result i32)) (func (export \"proxy_abi_version_0_2_1\")))", "wasmtime cannot compile it");
     refused(b"(module (fun", "wasmtime cannot compile it");
     refused(b"(module)", "exports none of proxy_abi_version_0_1_0");
+}
+
+/// The text of a cause comes from the cause alone, so that those who print the chain print nothing twice.
+#[test]
+fn causes_are_told_once() {
+    let error = loader().load_file("/nowhere/plugin.so").unwrap_err();
+    assert_eq!(error.to_string(), "/nowhere/plugin.so: cannot be read");
+    assert_eq!(with_causes(&error), "/nowhere/plugin.so: cannot be read: No such file or directory (os error 2)");
+    let error = loader().load_bytes("p", b"(module (fun").unwrap_err();
+    assert_eq!(error.to_string(), "p: wasmtime cannot compile it");
+    assert!(with_causes(&error).contains("unknown operator or unexpected token"), "{}", with_causes(&error));
+    let text = br#"(module (memory 70000000000) (func (export "proxy_abi_version_0_2_1")))"#;
+    let error = loader().load_bytes("p", text).unwrap_err();
+    assert!(std::error::Error::source(&error).is_some(), "{error:?}");
+
+    let limited = harness::loader_with(|options| options.wasm.memory_limit = Some(65536));
+    let text = br#"(module (memory (export "memory") 9) (func (export "proxy_abi_version_0_2_1")))"#;
+    let module = limited.load_bytes("p", text).unwrap();
+    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), "p: cannot be instantiated");
+    assert!(with_causes(&error).contains("exceeds memory limits"), "{}", with_causes(&error));
 }
 
 /// Native code has to be allowed.

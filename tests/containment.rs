@@ -131,7 +131,7 @@ fn a_failed_vm_runs_no_destructors() {
 fn crashes_while_starting_and_ending() {
     let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
     let error = dynvm::Vm::new(&load("CRASH_IN_CONSTRUCTOR"), VmConfig::default(), Default::default());
-    let error = error.map(|_| ()).unwrap_err().to_string();
+    let error = dynvm::with_causes(&error.map(|_| ()).unwrap_err());
     assert!(error.contains("SIGSEGV") && error.contains("crash.cc"), "{error}");
     let harness = Harness::of(&load("CRASH_IN_DESTRUCTOR"), VmConfig::default(), "");
     let log = harness.log.clone();

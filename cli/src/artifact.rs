@@ -6,7 +6,7 @@ use dynvm::trust::TrustPolicy;
 use dynvm::{Artifact, ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
 
 use crate::build::{BuildOptions, build_plugin};
-use crate::exit::{load_failure, usage};
+use crate::exit::{cannot_load, load_failure, usage};
 
 /// Which build of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
@@ -41,7 +41,7 @@ pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
     options.trust = policy;
-    Loader::with_options(options).map_err(load_failure)
+    Loader::with_options(options).map_err(cannot_load)
 }
 
 /// The same for one build of a plugin: of a fat plugin it takes that part.
@@ -57,17 +57,17 @@ pub fn loader_with(backend: Backend, wasm: WasmOptions, policy: Option<TrustPoli
     if backend == Backend::Wasm {
         options.prefer = BackendPreference::Wasm;
     }
-    Loader::with_options(options).map_err(load_failure)
+    Loader::with_options(options).map_err(cannot_load)
 }
 
 /// Loads a file.
 pub fn load(loader: &Loader, path: &Path) -> anyhow::Result<Module> {
-    loader.load_file(path).map_err(load_failure)
+    loader.load_file(path).map_err(cannot_load)
 }
 
 /// Reads a file, with what a policy asks about it.
 pub fn read(path: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Artifact> {
-    policy.map_or_else(|| Artifact::read(path), |policy| policy.read_file(path, None)).map_err(load_failure)
+    policy.map_or_else(|| Artifact::read(path), |policy| policy.read_file(path, None)).map_err(cannot_load)
 }
 
 /// Both builds of one plugin.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use dynvm::with_causes;
 use owo_colors::OwoColorize as _;
 
 /// The two builds differ, or a run failed.
@@ -33,9 +34,14 @@ pub fn usage(message: impl Into<String>) -> anyhow::Error {
     Coded { code: USAGE, message: message.into() }.into()
 }
 
-/// A failure to build or load.
-pub fn load_failure(error: impl std::fmt::Display) -> anyhow::Error {
-    Coded { code: LOAD_FAILURE, message: error.to_string() }.into()
+/// A failure to build or load, in words.
+pub fn load_failure(message: impl Into<String>) -> anyhow::Error {
+    Coded { code: LOAD_FAILURE, message: message.into() }.into()
+}
+
+/// A failure to build or load, with its causes.
+pub fn cannot_load(error: impl std::error::Error) -> anyhow::Error {
+    load_failure(with_causes(&error))
 }
 
 /// Prints an error and gives its exit code.

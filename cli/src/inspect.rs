@@ -56,7 +56,7 @@ pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
             Ok(inspection) => inspections.push(inspection),
             Err(error) => {
                 unread = true;
-                exit::report(&exit::usage(error.to_string()));
+                exit::report(&exit::usage(dynvm::with_causes(&error)));
             }
         }
     }

@@ -127,7 +127,7 @@ fn header(line: &str) -> anyhow::Result<(Bytes, Bytes)> {
 
 /// A file that is not what it should be is a mistake of usage.
 fn mistake(error: FileError) -> anyhow::Error {
-    usage(error.to_string())
+    usage(dynvm::with_causes(&error))
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub fn execute(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
             Ok(result) => results.push(result),
             Err(error) => {
                 unread = true;
-                exit::report(&exit::usage(error.to_string()));
+                exit::report(&exit::usage(dynvm::with_causes(&error)));
             }
         }
     }

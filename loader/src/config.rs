@@ -21,7 +21,7 @@ pub struct VmConfig {
     /// What the host has and how it answers, where that is not as in Envoy.
     pub host: HostProfile,
     /// Most bytes that the plugin may hold: of linear memory on wasm (the lower of this and
-    /// [`WasmOptions::memory_limit`](crate::WasmOptions::memory_limit)), of its heap natively, where it has one of its own. A plugin that wants
+    /// `WasmOptions::memory_limit`), of its heap natively, where it has one of its own. A plugin that wants
     /// more fails its VM.
     pub memory_limit: Option<usize>,
     /// How long a callback may take. `None`: as long as it likes. Costs a few nanoseconds for each callback.
@@ -69,7 +69,7 @@ pub enum OverrunAction {
     Report,
     /// The VM fails as well, as soon as that is sound. A native plugin is left where it executes code of its image, called by nothing but the
     /// image itself; while it is in a hostcall or a library, it is only reported. A wasm plugin is interrupted if the loader runs with
-    /// [`CpuLimit::Time`](crate::CpuLimit::Time), by the lower of the two times; without it, it is only reported.
+    /// `CpuLimit::Time`, by the lower of the two times; without it, it is only reported.
     Fail,
 }
 

@@ -6,12 +6,28 @@ use dynvm_abi::version::AbiVersion;
 
 use crate::id::{CallId, ContextId};
 
+/// An error with its causes, as people read it: `plugin.so: cannot be read: No such file or directory`.
+///
+/// The errors of this crate say only what they add to their [`source`](std::error::Error::source).
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+/// The cause of an error whose type is the engine's.
+pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why an artifact was not loaded. Nothing of it has run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("{path}: cannot be read: {source}", path = path.display())]
+    #[error("{path}: cannot be read", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,
@@ -95,22 +111,39 @@ pub enum LoadError {
         version: AbiVersion,
     },
     /// Neither the native image nor the wasm module of a fat plugin loads.
-    #[error("{name}: neither part of this fat plugin loads. Native: {native}. Wasm: {wasm}")]
+    #[error("{name}: neither part of this fat plugin loads (native: {native})")]
     NoPartLoads {
         /// The artifact.
         name: String,
         /// Why no native image is used.
         native: String,
         /// Why the wasm module is not.
+        #[source]
         wasm: Box<LoadError>,
     },
     /// The wasm engine refused it.
-    #[error("{name}: wasmtime cannot compile it: {message}")]
+    #[error("{name}: wasmtime cannot compile it")]
     Compile {
         /// The artifact.
         name: String,
         /// What the engine said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The wasm engine cannot run on this machine, or not with these options.
+    #[error("wasmtime cannot run with these options")]
+    Engine {
+        /// What the engine or the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The directory for compiled code is not one that may be used.
+    #[error("{dir}: cannot be a cache of compiled code: {what}", dir = dir.display())]
+    CodeCache {
+        /// The directory.
+        dir: PathBuf,
+        /// What is the case, and what to do.
+        what: String,
+        /// What the system said, if it did.
+        source: Option<std::io::Error>,
     },
 }
 
@@ -135,21 +168,22 @@ pub enum StartError {
         message: String,
     },
     /// The module could not be instantiated.
-    #[error("{module}: cannot be instantiated: {message}")]
+    #[error("{module}: cannot be instantiated")]
     Instantiate {
         /// The module.
         module: String,
         /// What the engine said.
-        message: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The plugin failed while it started.
-    #[error("{module}: failed in `{function}`: {failure}")]
+    #[error("{module}: failed in `{function}`")]
     Failed {
         /// The module.
         module: String,
         /// The callback.
         function: &'static str,
         /// What happened.
+        #[source]
         failure: Failure,
     },
     /// The plugin refused its configuration: it returned false.
@@ -161,8 +195,8 @@ pub enum StartError {
         function: &'static str,
     },
     /// The VM has failed before.
-    #[error("the VM has failed before and cannot start plugins: {0}")]
-    VmFailed(Failure),
+    #[error("the VM has failed before and cannot start plugins")]
+    VmFailed(#[source] Failure),
 }
 
 /// A call that could not be made, or that failed the VM.
@@ -170,9 +204,9 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum CallError {
     /// The VM failed, now or before. It serves no more calls: start another one.
-    #[error("the VM has failed: {0}")]
-    Vm(Failure),
-    /// There is no such context in this VM: it has ended, or it is another VM's.
+    #[error("the VM has failed")]
+    Vm(#[source] Failure),
+    /// There is no such context in this VM: it has ended, or it belongs to another VM.
     #[error("there is no context {0} in this VM")]
     UnknownContext(ContextId),
     /// No such call is under way in this VM: it has been answered or cancelled, or it is another VM's.

@@ -44,10 +44,12 @@ pub mod inspect;
 pub mod observe;
 pub mod trust;
 
+mod access;
 mod artifact;
 mod backend;
 mod config;
 mod error;
+mod fork;
 mod hostcalls;
 mod id;
 mod instance;
@@ -63,7 +65,7 @@ pub use backend::native::{ImageEdits, NativeOptions};
 #[cfg(feature = "wasm")]
 pub use backend::wasm::{CpuLimit, WasmOptions};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
-pub use error::{CallError, Failure, FailureKind, LoadError, StartError};
+pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_causes};
 pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginStats, ReloadBackoff};

@@ -178,7 +178,10 @@ impl Plugin {
             Err(error) => {
                 self.stats.reload_failure += 1;
                 self.observe(Reload::Failure);
-                self.vm.log(dynvm_abi::types::LogLevel::Error, &format!("the plugin cannot be started again: {error}"));
+                self.vm.log(
+                    dynvm_abi::types::LogLevel::Error,
+                    &format!("the plugin cannot be started again: {}", crate::with_causes(&error)),
+                );
             }
         }
         self.wait = if self.retry_at.is_some_and(|at| now < at + self.backoff.max) {

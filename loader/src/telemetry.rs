@@ -3,7 +3,7 @@
 //! All of it is off the path of callbacks. `docs/observability.md` lists the events.
 
 use crate::artifact::ModuleInfo;
-use crate::error::{Failure, LoadError, StartError};
+use crate::error::{Failure, LoadError, StartError, with_causes};
 use crate::observe::Reload;
 
 /// Says whose events these are, for filters.
@@ -60,7 +60,7 @@ pub(crate) fn loaded(name: &str, loaded: Result<&ModuleInfo, &LoadError>) {
             );
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "module refused", module = name, error = error);
         }
     }
@@ -77,7 +77,7 @@ pub(crate) fn vm_started(memory: Result<Option<u64>, &StartError>) {
             event!(INFO, "VM started", memory_bytes = memory);
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "VM not started", error = error);
         }
     }
@@ -98,7 +98,7 @@ pub(crate) fn plugin_started(vm_id: &str, plugin: &str, context: u32, started: &
             event!(INFO, "plugin started", vm_id = vm_id, plugin = plugin, context_id = context);
         }
         Err(error) => {
-            let error = error.to_string();
+            let error = with_causes(error);
             event!(ERROR, "plugin not started", vm_id = vm_id, plugin = plugin, context_id = context, error = error);
         }
     }

@@ -126,7 +126,7 @@ fn neither_part_loads() {
     let loader = Loader::with_options(LoaderOptions::default()).unwrap();
     let error = loader.load_bytes("fat", &writer.write().unwrap()).unwrap_err();
     assert!(matches!(error, LoadError::NoPartLoads { .. }));
-    let message = error.to_string();
+    let message = dynvm::with_causes(&error);
     for part in ["fat: neither part", "native plugins are not allowed", "exports none of proxy_abi_version_0_1_0"] {
         assert!(message.contains(part), "{part:?} is in {message:?}");
     }

@@ -34,6 +34,8 @@ macro_rules! on_backend {
             mod restriction;
             #[path = "services.rs"]
             mod services;
+            #[path = "start.rs"]
+            mod start;
             #[path = "versions.rs"]
             mod versions;
         }

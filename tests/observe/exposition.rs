@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dynvm::host::plugin_metrics;
 use dynvm::host::{InProcessMetrics, MetricValue, Metrics as _};
 use dynvm::observe::Observer;
 use dynvm::{PluginConfig, Vm, VmConfig};

@@ -13,7 +13,7 @@ use dynvm_differential::shrink::{Limits, shrink};
 use serde::Serialize;
 
 use super::{Side, step_name};
-use crate::exit::{load_failure, usage};
+use crate::exit::{cannot_load, usage};
 use crate::scenario::Scenario;
 use crate::{print, progress};
 
@@ -107,7 +107,7 @@ impl Comparison {
 
 pub fn compare(sides: &[Side; 2], scenario: &Scenario, options: &Options) -> anyhow::Result<Comparison> {
     let pair = Pair { native: sides[0].module.clone(), wasm: sides[1].module.clone() };
-    let outcome = lockstep::run(&pair, scenario, options.rules).map_err(load_failure)?;
+    let outcome = lockstep::run(&pair, scenario, options.rules).map_err(cannot_load)?;
     for upstream in &outcome.unanswered {
         print::unanswered(upstream);
     }
@@ -148,7 +148,7 @@ fn generate(pair: &Pair, wasm: &[u8], scenario: &Scenario, options: &Options) ->
     let bar = progress::bar(options.generate, "comparing generated streams");
     let summary = campaign::run(pair, &generator, options.rules, campaign, &|done| bar.set_position(done));
     bar.finish_and_clear();
-    summary.map_err(load_failure)
+    summary.map_err(cannot_load)
 }
 
 impl Generated {

@@ -18,7 +18,7 @@ use dynvm::trust::TrustPolicy;
 use dynvm::{Artifact, Module};
 
 use crate::artifact::{self, Backend};
-use crate::exit::{DIFFERS, load_failure};
+use crate::exit::{DIFFERS, cannot_load};
 use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
@@ -109,7 +109,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
 fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {
     let loader = artifact::loader_of(backend, policy)?;
     let start = std::time::Instant::now();
-    let module = loader.load_artifact(&artifact).map_err(load_failure)?;
+    let module = loader.load_artifact(&artifact).map_err(cannot_load)?;
     let load = start.elapsed();
     let inspection = inspect_loaded(&loader, &artifact, &module);
     Ok(Side { artifact, module, inspection, load })

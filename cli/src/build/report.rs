@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// Prints an error to standard error.
 pub fn error(error: &BuildError) {
-    anstream::eprintln!("error: {error}");
+    anstream::eprintln!("error: {}", dynvm::with_causes(error));
 }
 
 /// For people: the artifacts to `out`, errors to standard error.
@@ -46,7 +46,7 @@ pub fn json(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
         Some(Ok(artifact)) => {
             json!({"path": artifact.path, "bytes": bytes(artifact), "by": artifact.by})
         }
-        Some(Err(error)) => json!({"error": format!("{error}")}),
+        Some(Err(error)) => json!({"error": dynvm::with_causes(error)}),
     };
     let plugins: Vec<_> = plugins
         .iter()

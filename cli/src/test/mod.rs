@@ -125,7 +125,7 @@ pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
     let modules = subject::modules(&args.plugins(&suite)?, policy)?;
     let mut runners = Vec::new();
     for module in modules {
-        let runner = Runner::new(&suite, module).map_err(|error| usage(error.to_string()))?;
+        let runner = Runner::new(&suite, module).map_err(|error| usage(dynvm::with_causes(&error)))?;
         runners.push(if suite.env.log_level == Some(LogLevel::Trace) { args.traced(runner) } else { runner });
     }
     if suite.env.log_level == Some(LogLevel::Trace) {
@@ -161,7 +161,7 @@ impl TestArgs {
             (None, Some(path)) => (path, SuiteFormat::Yaml),
             (None, None) => return Err(usage("name a suite: --proto FILE or --yaml FILE")),
         };
-        let mut suite = Suite::from_file(path, format).map_err(|error| usage(error.to_string()))?;
+        let mut suite = Suite::from_file(path, format).map_err(|error| usage(dynvm::with_causes(&error)))?;
         let given = |path: &Option<OsString>| path.as_ref().filter(|path| !path.is_empty()).map(PathBuf::from);
         let env = &mut suite.env;
         env.config = given(&self.config).or(env.config.take());

@@ -7,7 +7,7 @@ use dynvm::trust::TrustPolicy;
 use dynvm::{Artifact, BackendKind, Module};
 
 use crate::artifact::{self, Backend};
-use crate::exit::{load_failure, usage};
+use crate::exit::{cannot_load, usage};
 use crate::progress;
 
 /// Builds what is a directory and loads all of it, native first.
@@ -33,7 +33,7 @@ pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Resu
 fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<Module>> {
     let load = |artifact: &Artifact, backend: Backend| {
         let spinner = progress::spinner("loading");
-        let module = artifact::loader_of(backend, policy.cloned())?.load_artifact(artifact).map_err(load_failure);
+        let module = artifact::loader_of(backend, policy.cloned())?.load_artifact(artifact).map_err(cannot_load);
         spinner.finish_and_clear();
         module
     };

@@ -9,11 +9,15 @@ pub struct BuildError(anyhow::Error);
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        self.0.fmt(f)
     }
 }
 
-impl std::error::Error for BuildError {}
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
+    }
+}
 
 impl From<anyhow::Error> for BuildError {
     fn from(error: anyhow::Error) -> Self {

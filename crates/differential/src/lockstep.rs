@@ -31,7 +31,7 @@ pub enum CompareError {
     #[error(transparent)]
     Start(#[from] NotStarted),
     /// The plugin has been stopped.
-    #[error("{0}")]
+    #[error(transparent)]
     Call(#[from] dynvm::CallError),
 }
 
@@ -223,7 +223,7 @@ fn only_one_starts(native: Option<NotStarted>, wasm: Option<NotStarted>) -> Dive
     let sides = [native, wasm];
     let values = sides
         .each_ref()
-        .map(|side| side.as_ref().map_or_else(|| "it starts".to_owned(), |side| side.error.to_string()));
+        .map(|side| side.as_ref().map_or_else(|| "it starts".to_owned(), |side| dynvm::with_causes(&side.error)));
     let lines = sides.map(|side| {
         let text = side.map_or_else(|| "it starts".to_owned(), |side| side.to_string());
         text.lines().map(|line| Line { key: line.to_owned(), text: line.to_owned() }).collect()

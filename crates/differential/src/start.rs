@@ -27,7 +27,7 @@ impl NotStarted {
 
 impl fmt::Display for NotStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.error.fmt(f)?;
+        f.write_str(&dynvm::with_causes(&self.error))?;
         if !self.log.is_empty() {
             f.write_str("\nit logged:")?;
         }

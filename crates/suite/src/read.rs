@@ -19,7 +19,7 @@ pub enum Format {
 #[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be read.
-    #[error("{}: cannot be read: {source}", path.display())]
+    #[error("{}: cannot be read", path.display())]
     Io {
         /// The file.
         path: PathBuf,

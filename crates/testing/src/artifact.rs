@@ -6,7 +6,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
-use dynvm::{BackendKind, ImageEdits, Loader, LoaderOptions, Module, NativeOptions, WasmOptions};
+use dynvm::{
+    BackendKind, ImageEdits, LoadError, Loader, LoaderOptions, Module, NativeOptions, WasmOptions, with_causes,
+};
 use dynvm_build::{BuildOptions, Quiet, Source, build};
 
 /// A directory with `<package>.so` and `<package>.wasm`, which are taken in place of building the package.
@@ -24,8 +26,8 @@ impl std::fmt::Display for ArtifactError {
 
 impl std::error::Error for ArtifactError {}
 
-fn error(error: impl std::fmt::Display) -> ArtifactError {
-    ArtifactError(error.to_string())
+fn error(error: impl std::error::Error) -> ArtifactError {
+    ArtifactError(with_causes(&error))
 }
 
 /// Where a plugin's artifacts are from.
@@ -73,10 +75,16 @@ fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     let mut options = LoaderOptions::default();
     options.native = Some(native);
     let mut wasm = WasmOptions::default();
-    // Beside the module, where whoever can write can change what is tested anyway.
     wasm.cache_dir = path.parent().map(|dir| dir.join("dynvm-cache"));
     options.wasm = wasm;
-    Loader::with_options(options).map_err(error)
+    match Loader::with_options(options.clone()) {
+        // Source trees that a group shares are common, and a cache there is refused: then each test compiles.
+        Err(LoadError::CodeCache { .. }) => {
+            options.wasm.cache_dir = None;
+            Loader::with_options(options).map_err(error)
+        }
+        loader => loader.map_err(error),
+    }
 }
 
 /// The file of a backend, built if it has to be.

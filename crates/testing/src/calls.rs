@@ -62,7 +62,7 @@ impl TestHost {
         match self.drive(act) {
             // What `drive` lets pass is what the plugin may do.
             Ok(()) | Err(dynvm::CallError::Vm(_)) => {}
-            Err(error) => panic!("{what}: {error}"),
+            Err(error) => panic!("{what}: {}", dynvm::with_causes(&error)),
         }
     }
 }

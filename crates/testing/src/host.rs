@@ -140,7 +140,7 @@ impl TestHost {
     fn started<R>(&self, result: Result<R, CallError>) -> R {
         match result {
             Ok(result) => result,
-            Err(error) => panic!("the plugin has been stopped: {error}"),
+            Err(error) => panic!("the plugin has been stopped: {}", dynvm::with_causes(&error)),
         }
     }
 

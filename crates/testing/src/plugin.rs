@@ -275,7 +275,7 @@ impl NotStarted {
 
 impl fmt::Display for NotStarted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "the plugin does not start on {}: {}", self.backend, self.error)?;
+        writeln!(f, "the plugin does not start on {}: {}", self.backend, dynvm::with_causes(&self.error))?;
         write!(f, "what it did:\n{}", self.transcript)?;
         for (level, text) in &self.log {
             writeln!(f, "  [{}] {text}", level.name().to_lowercase())?;

@@ -1,7 +1,7 @@
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use dynvm::{LoadError, StartError};
+use dynvm::{LoadError, StartError, with_causes};
 
 use crate::text::{TextError, c_string, free, give, object};
 
@@ -40,7 +40,7 @@ impl From<LoadError> for Error {
             LoadError::UnknownImports { .. } => Code::UnknownImport,
             _ => Code::NotAPlugin,
         };
-        Error::new(code, error.to_string())
+        Error::new(code, with_causes(&error))
     }
 }
 
@@ -56,7 +56,7 @@ impl From<StartError> for Error {
             StartError::Image { .. } => Code::Image,
             _ => Code::Failed,
         };
-        Error::new(code, error.to_string())
+        Error::new(code, with_causes(&error))
     }
 }
 

@@ -19,7 +19,7 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use crate::artifact::BackendKind;
-use crate::error::{Failure, LoadError, StartError};
+use crate::error::{BoxedError, Failure, LoadError, StartError};
 use crate::instance::InstanceState;
 
 /// Compiles artifacts.
@@ -38,19 +38,35 @@ pub(crate) trait Code: Any + Send + Sync {
     /// Whether the plugin exports a callback.
     fn exports(&self, callback: CallbackId) -> bool;
 
-    /// Makes an instance, whose start functions have not run yet.
+    /// Makes an instance, of which no code has run yet.
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError>;
 }
 
 /// What a callback gave: its result (0 where it returns nothing), or `None` when the plugin does not export it.
 pub(crate) type Returned = Result<Option<u32>, Box<Failure>>;
 
+/// Why an instance did not start.
+pub(crate) enum NotStarted {
+    /// The engine could not make it; no code of the plugin is at fault.
+    #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "native images are opened before"))]
+    Engine(BoxedError),
+    /// The plugin failed in code that runs before any callback.
+    Plugin(Box<Failure>),
+}
+
+impl From<Box<Failure>> for NotStarted {
+    fn from(failure: Box<Failure>) -> NotStarted {
+        NotStarted::Plugin(failure)
+    }
+}
+
 macro_rules! instance_trait {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
         /// A running plugin: its callbacks, one method each.
         pub(crate) trait Instance {
-            /// Runs `_initialize` and `main`, or `_start`: once, before anything else.
-            fn initialize(&mut self) -> Result<(), Box<Failure>>;
+            /// Runs the plugin's code that precedes all callbacks: constructors or wasm's start function, then
+            /// `_initialize` and `main`, or `_start`. Called once; nothing of the plugin runs before.
+            fn initialize(&mut self) -> Result<(), NotStarted>;
 
             /// Whether the plugin exports a callback and may have it called.
             fn exports(&self, callback: CallbackId) -> bool;

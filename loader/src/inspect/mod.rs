@@ -120,7 +120,7 @@ fn inspection(
     if let (Some(fat), Ok(module)) = (&mut inspection.fat, &loaded) {
         fat.chosen.clone_from(&module.info().chosen);
     }
-    inspection.refusal = loaded.err().map(|error| error.to_string());
+    inspection.refusal = loaded.err().map(|error| crate::with_causes(&error));
     inspection
 }
 

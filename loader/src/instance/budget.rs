@@ -3,14 +3,18 @@
 //! A VM with a budget notes when it enters and leaves a callback, in a slot that the watchdog reads; no clock is read on the way. The
 //! watchdog sees that a callback is still the one that it was, and reports it, with the stack where the backend knows it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::cell::Cell;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use dynvm_abi::table::{CALLBACKS, CallbackId};
 use dynvm_abi::types::LogLevel;
 
 use crate::config::{CallbackBudget, OverrunAction};
+use crate::fork;
 use crate::host::{Log, LogSource};
 
 /// What the watchdog wants of a VM's thread, and what came of it.
@@ -27,8 +31,15 @@ pub(crate) mod request {
 /// Describes addresses in an image.
 type Describe = Box<dyn Fn(&[u64]) -> String + Send + Sync>;
 
-/// How a VM's thread is asked: false if it cannot be now.
-type Interrupt = Box<dyn Fn() + Send + Sync>;
+/// How the watchdog gets at a native VM on its thread.
+pub(crate) struct NativeAccess {
+    /// The number of the calling thread.
+    pub(crate) this_thread: fn() -> i32,
+    /// Interrupts the thread with this number. Nothing happens where it runs no code of the plugin.
+    pub(crate) interrupt: fn(i32),
+    /// Describes the stack.
+    pub(crate) describe: Describe,
+}
 
 /// What one VM is doing.
 pub(crate) struct WatchdogEntry {
@@ -43,8 +54,13 @@ pub(crate) struct WatchdogEntry {
     pub(crate) request: AtomicU8,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
-    native: Mutex<Option<(Interrupt, Describe)>>,
+    /// Not behind a lock, which a fork might leave locked in the child.
+    native: OnceLock<NativeAccess>,
+    thread: AtomicI32,
     terminated: AtomicBool,
+    watched: bool,
+    /// The generation of processes in which the VM runs.
+    generation: AtomicU32,
 }
 
 /// How a plugin failed that the embedder terminated.
@@ -57,14 +73,19 @@ const STARTING: u8 = u8::MAX;
 impl WatchdogEntry {
     /// A slot that the watchdog looks at for as long as it lives.
     pub(crate) fn new(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
-        let slot = WatchdogEntry::unwatched(budget, log, vm_id);
-        Watchdog::add(&slot);
+        let slot = Arc::new(WatchdogEntry::make(budget, log, vm_id, true));
+        WATCHDOG.add(&slot);
         slot
     }
 
     /// A slot that the watchdog does not look at.
     pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
-        Arc::new(WatchdogEntry {
+        Arc::new(WatchdogEntry::make(budget, log, vm_id, false))
+    }
+
+    fn make(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str, watched: bool) -> WatchdogEntry {
+        fork::count();
+        WatchdogEntry {
             budget,
             log,
             vm_id: vm_id.to_owned(),
@@ -75,9 +96,12 @@ impl WatchdogEntry {
             request: AtomicU8::new(request::NONE),
             frames: [const { AtomicU64::new(0) }; 32],
             frame_count: AtomicUsize::new(0),
-            native: Mutex::new(None),
+            native: OnceLock::new(),
+            thread: AtomicI32::new(0),
             terminated: AtomicBool::new(false),
-        })
+            watched,
+            generation: AtomicU32::new(fork::generation()),
+        }
     }
 
     /// Has the callback under way left, and all that follow fail. Called from any thread; waits for at most so long. Returns whether the
@@ -92,9 +116,7 @@ impl WatchdogEntry {
                 return true;
             }
             self.request.store(request::STOP, Ordering::Release);
-            if let Some((interrupt, _)) = &*lock(&self.native) {
-                interrupt();
-            }
+            self.interrupt();
             std::thread::sleep(Duration::from_millis(1));
             if Instant::now() > end {
                 return self.serial.load(Ordering::Acquire) != serial;
@@ -121,14 +143,43 @@ impl WatchdogEntry {
         *lock(&self.plugin) = name.to_owned();
     }
 
-    /// Tells how the thread can be interrupted in code of the plugin's, and how its stack is described. Both are called by the watchdog.
+    /// Gives the watchdog access to this thread, on which a native VM runs from now on.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
-    pub(crate) fn set_native(&self, interrupt: Interrupt, describe: Describe) {
-        *lock(&self.native) = Some((interrupt, describe));
+    pub(crate) fn set_native(&self, access: NativeAccess) {
+        self.thread.store((access.this_thread)(), Ordering::Relaxed);
+        // A slot has one VM, which is made once.
+        let _ = self.native.set(access);
+    }
+
+    /// Interrupts the VM's thread, if it can be.
+    fn interrupt(&self) {
+        if let Some(native) = self.native.get() {
+            (native.interrupt)(self.thread.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Makes up for a fork, of which the watchdog's thread and the number of this thread are lost.
+    #[cold]
+    fn enter_process(&self) {
+        if let Some(native) = self.native.get() {
+            self.thread.store((native.this_thread)(), Ordering::Relaxed);
+        }
+        self.generation.store(fork::generation(), Ordering::Relaxed);
+        if self.watched {
+            WATCHDOG.ensure_thread(self);
+        }
+    }
+
+    #[inline]
+    fn is_of_this_process(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == fork::generation()
     }
 
     /// A callback begins; it ends when the guard is dropped.
     pub(crate) fn enter(&self, callback: Option<CallbackId>, context: u32) -> Running<'_> {
+        if !self.is_of_this_process() {
+            self.enter_process();
+        }
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
         self.request.store(request::NONE, Ordering::Relaxed);
@@ -145,6 +196,9 @@ impl WatchdogEntry {
         if !serial.is_multiple_of(2) {
             return None;
         }
+        if !self.is_of_this_process() {
+            self.enter_process();
+        }
         self.request.store(request::NONE, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
@@ -160,7 +214,7 @@ impl WatchdogEntry {
         self.request.store(request::DONE, Ordering::Release);
     }
 
-    fn report(&self, time: Duration) {
+    fn describe_overrun(&self, time: Duration) -> String {
         let function = match self.callback.load(Ordering::Relaxed) {
             STARTING => "its start functions",
             id => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
@@ -170,18 +224,20 @@ impl WatchdogEntry {
             time.as_millis(),
             self.budget.limit.as_millis()
         );
-        if let Some((_, describe)) = &*lock(&self.native) {
+        if let Some(native) = self.native.get() {
             if self.request.load(Ordering::Acquire) == request::DONE {
                 let count = self.frame_count.load(Ordering::Relaxed);
                 let frames: Vec<u64> = self.frames[..count].iter().map(|frame| frame.load(Ordering::Relaxed)).collect();
-                text += &describe(&frames);
+                text += &(native.describe)(&frames);
             } else {
                 text += "; it is in a hostcall or in a library that it called";
             }
         }
-        let plugin = lock(&self.plugin).clone();
-        let source =
-            LogSource { vm_id: &self.vm_id, plugin: &plugin, context_id: self.context.load(Ordering::Relaxed) };
+        text
+    }
+
+    fn tell(&self, plugin: &str, text: &str) {
+        let source = LogSource { vm_id: &self.vm_id, plugin, context_id: self.context.load(Ordering::Relaxed) };
         self.log.log(source, LogLevel::Error, text.as_bytes());
     }
 }
@@ -202,8 +258,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The thread that looks at all slots of the process. It sleeps while there are none.
 struct Watchdog {
-    slots: Mutex<Vec<Seen>>,
+    state: Mutex<State>,
     added: Condvar,
+}
+
+struct State {
+    slots: Vec<Seen>,
+    /// The generation of processes in which the thread was started.
+    thread: Option<u32>,
 }
 
 /// What the watchdog knows of a slot.
@@ -214,71 +276,123 @@ struct Seen {
     reported: bool,
 }
 
-static WATCHDOG: Watchdog = Watchdog { slots: Mutex::new(Vec::new()), added: Condvar::new() };
+/// An overrun to be reported.
+struct Overrun {
+    slot: Arc<WatchdogEntry>,
+    plugin: String,
+    text: String,
+}
+
+static WATCHDOG: Watchdog =
+    Watchdog { state: Mutex::new(State { slots: Vec::new(), thread: None }), added: Condvar::new() };
 
 impl Watchdog {
-    fn add(slot: &Arc<WatchdogEntry>) {
-        static START: std::sync::Once = std::sync::Once::new();
-        START.call_once(|| {
-            let thread = std::thread::Builder::new().name("dynvm-watchdog".to_owned());
-            // Without the thread nothing is reported, which is better than to fail VMs for it.
-            let _ = thread.spawn(|| WATCHDOG.watch());
-        });
-        lock(&WATCHDOG.slots).push(Seen {
+    fn add(&'static self, slot: &Arc<WatchdogEntry>) {
+        guard_forks();
+        lock(&self.state).slots.push(Seen {
             slot: Arc::downgrade(slot),
             serial: 0,
             since: Instant::now(),
             reported: false,
         });
-        WATCHDOG.added.notify_one();
+        self.ensure_thread(slot);
+        self.added.notify_one();
+    }
+
+    /// Starts the thread, unless it runs in this process.
+    fn ensure_thread(&'static self, slot: &WatchdogEntry) {
+        if let Err(error) = self.start() {
+            // To fail VMs for it would be worse.
+            let text = format!(
+                "callback_budget: the system cannot start a thread: {error}; overruns are neither reported nor stopped"
+            );
+            slot.tell("", &text);
+        }
+    }
+
+    fn start(&'static self) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        let generation = fork::generation();
+        if state.thread != Some(generation) {
+            std::thread::Builder::new().name("dynvm-watchdog".to_owned()).spawn(|| self.watch())?;
+            state.thread = Some(generation);
+        }
+        Ok(())
     }
 
     fn watch(&self) {
+        let (mut live, mut overruns) = (Vec::new(), Vec::new());
         loop {
-            let mut slots = lock(&self.slots);
-            while slots.is_empty() {
-                slots = self.added.wait(slots).unwrap_or_else(PoisonError::into_inner);
+            let mut state = lock(&self.state);
+            while state.slots.is_empty() {
+                state = self.added.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let mut pause = Duration::from_millis(100);
-            slots.retain_mut(|seen| {
+            state.slots.retain_mut(|seen| {
                 let Some(slot) = seen.slot.upgrade() else { return false };
-                seen.look(&slot);
-                pause = pause.min(slot.limit() / 4);
+                // Of a VM that was on another thread when the process forked, nothing runs here.
+                if slot.is_of_this_process() {
+                    overruns.extend(seen.look(&slot));
+                    pause = pause.min(slot.limit() / 4);
+                }
+                live.push(slot);
                 true
             });
-            drop(slots);
+            drop(state);
+            // Code of the embedder's runs without the lock: it may wait for a thread that forks, and so for the lock.
+            for Overrun { slot, plugin, text } in overruns.drain(..) {
+                // A log that panics must not end the watching of other VMs.
+                let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
+            }
+            live.clear();
             std::thread::sleep(pause.max(Duration::from_millis(1)));
         }
     }
 }
 
+/// Keeps the watchdog's lock from being held by another thread during a fork: nobody would release it in the child.
+fn guard_forks() {
+    thread_local! {
+        static HELD: Cell<Option<MutexGuard<'static, State>>> = const { Cell::new(None) };
+    }
+    extern "C" fn before() {
+        let _ = HELD.try_with(|held| held.set(Some(lock(&WATCHDOG.state))));
+    }
+    extern "C" fn after() {
+        let _ = HELD.try_with(Cell::take);
+    }
+    static GUARDED: AtomicBool = AtomicBool::new(false);
+    if !GUARDED.swap(true, Ordering::Relaxed) {
+        fork::at_fork(Some(before), Some(after), Some(after));
+    }
+}
+
 impl Seen {
-    fn look(&mut self, slot: &WatchdogEntry) {
+    fn look(&mut self, slot: &Arc<WatchdogEntry>) -> Option<Overrun> {
         let serial = slot.serial.load(Ordering::Acquire);
         let now = Instant::now();
         if serial != self.serial || serial.is_multiple_of(2) {
             (self.serial, self.since, self.reported) = (serial, now, false);
-            return;
+            return None;
         }
         let time = now - self.since;
         if time < slot.limit() || (self.reported && !slot.fails()) {
-            return;
+            return None;
         }
         let answered = slot.request.load(Ordering::Acquire) == request::DONE;
         // Where the thread cannot be interrupted, it is not waited for longer than this.
         let patience = slot.limit() + Duration::from_millis(50);
-        if let Some((interrupt, _)) = &*lock(&slot.native)
-            && !answered
-        {
+        if slot.native.get().is_some() && !answered {
             slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);
-            interrupt();
+            slot.interrupt();
             if time < patience {
-                return;
+                return None;
             }
         }
-        if !self.reported {
-            self.reported = true;
-            slot.report(time);
+        if std::mem::replace(&mut self.reported, true) {
+            return None;
         }
+        let plugin = lock(&slot.plugin).clone();
+        Some(Overrun { slot: slot.clone(), plugin, text: slot.describe_overrun(time) })
     }
 }

@@ -6,7 +6,7 @@ use super::{Loader, Module};
 use crate::artifact::{ArtifactKind, BackendPreference, Choice};
 use crate::backend::Code;
 use crate::bundle::{Bundle, Image, this_machine};
-use crate::error::LoadError;
+use crate::error::{LoadError, with_causes};
 use crate::trust::FileFacts;
 
 /// Takes an artifact apart; `None`: it is not a fat plugin.
@@ -80,7 +80,7 @@ fn image_may_be_used(
             file,
             signature: bundle.signature(),
         };
-        policy.check(&evidence).map_err(|error| error.to_string())?;
+        policy.check(&evidence).map_err(|error| with_causes(&error))?;
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ fn compile(loader: &Loader, name: &str, kind: ArtifactKind, part: &[u8]) -> Resu
 fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
     compile(loader, name, ArtifactKind::Native, image.bytes).map_err(|error| {
         // The reason becomes part of a message that begins with the name.
-        let text = error.to_string();
+        let text = with_causes(&error);
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))
     })
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::TrustPolicy;
 use super::artifact::{self, Artifact, open};
 use crate::LoadError;
+use crate::access::Access;
 
 /// A signature has four lines, of which one is a comment of the signer's.
 const SIGNATURE_LIMIT: u64 = 64 * 1024;
@@ -26,12 +27,6 @@ pub(super) struct Node {
     pub path: PathBuf,
     /// Owner and mode; `None` on systems that have neither.
     pub access: Option<Access>,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Access {
-    pub uid: u32,
-    pub mode: u32,
 }
 
 impl TrustPolicy {
@@ -84,7 +79,7 @@ impl FileFacts {
 
 impl Node {
     fn new(path: &Path, metadata: &Metadata) -> Node {
-        Node { path: path.to_owned(), access: access(metadata) }
+        Node { path: path.to_owned(), access: Access::of(metadata) }
     }
 }
 
@@ -113,20 +108,6 @@ fn read_signature(artifact: &Path, signature: Option<&Path>) -> Result<Option<St
     }
 }
 
-/// Owner and mode, on systems that have them.
-pub(super) fn access(metadata: &Metadata) -> Option<Access> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        Some(Access { uid: metadata.uid(), mode: metadata.mode() & 0o7777 })
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = metadata;
-        None
-    }
-}
-
 fn same_file(a: &Metadata, b: &Metadata) -> bool {
     #[cfg(unix)]
     {
@@ -136,17 +117,5 @@ fn same_file(a: &Metadata, b: &Metadata) -> bool {
     #[cfg(not(unix))]
     {
         (a.len(), a.modified().ok()) == (b.len(), b.modified().ok())
-    }
-}
-
-impl Access {
-    /// Whether group or others may write. Entries of an access control list show here too: the group's bits are their mask.
-    pub fn others_write(self) -> bool {
-        self.mode & 0o022 != 0
-    }
-
-    /// Whether others may write and exchange what is in this folder.
-    pub fn others_replace(self) -> bool {
-        self.others_write() && self.mode & 0o1000 == 0
     }
 }

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::artifact::open;
-use super::file::access;
 use super::{PublicKey, Require, Rules, TrustPolicy};
+use crate::access::Access;
 
 /// More than any list of digests that people keep.
 const POLICY_LIMIT: usize = 4 << 20;
@@ -203,7 +203,7 @@ fn read(path: &Path, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     if bytes.len() > limit {
         return Err(io::Error::other(format!("it is larger than {limit} bytes")));
     }
-    Ok((bytes, access(&metadata).is_some_and(|access| access.others_write())))
+    Ok((bytes, Access::of(&metadata).is_some_and(Access::others_write)))
 }
 
 fn cannot_be_read(error: &io::Error) -> String {

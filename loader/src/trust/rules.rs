@@ -145,9 +145,9 @@ fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::Access;
     use super::super::verdict::Outcome;
     use super::*;
+    use crate::access::Access;
 
     /// A file with folders above it, from the root down; each with owner and mode.
     fn facts(nodes: &[(&str, u32, u32)]) -> FileFacts {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use dynvm_abi::table::CallbackId;
 
 use super::{ContextId, Vm};
+use crate::backend::NotStarted;
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
 use crate::host::{Services, Stream};
@@ -78,12 +79,12 @@ impl Vm {
     fn initialize(&mut self) -> Result<(), StartError> {
         let _starting = self.state.enter_phase(Phase::Starting);
         let _running = self.state.slot().map(|slot| slot.enter(None, 0));
-        self.instance.initialize().map_err(|failure| {
-            self.state.fail(failure.clone());
-            StartError::Failed {
-                module: self.module.name().to_owned(),
-                function: "its start function",
-                failure: *failure,
+        let module = || self.module.name().to_owned();
+        self.instance.initialize().map_err(|error| match error {
+            NotStarted::Engine(source) => StartError::Instantiate { module: module(), source },
+            NotStarted::Plugin(failure) => {
+                self.state.fail(failure.clone());
+                StartError::Failed { module: module(), function: "its start function", failure: *failure }
             }
         })
     }

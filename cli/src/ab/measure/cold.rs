@@ -10,7 +10,7 @@ use super::statistics::Estimate;
 use super::traffic::TimedHost;
 use crate::ab::Side;
 use crate::artifact::{self, Backend};
-use crate::exit::load_failure;
+use crate::exit::{cannot_load, load_failure};
 use crate::scenario::{Scenario, Step, drive_step};
 
 /// Nanoseconds; the artifacts are in memory. Arrays are native, wasm.
@@ -70,7 +70,7 @@ fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
 }
 
 fn load(loader: &Loader, side: &Side) -> anyhow::Result<()> {
-    loader.load_artifact(&side.artifact).map_err(load_failure)?;
+    loader.load_artifact(&side.artifact).map_err(cannot_load)?;
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use super::interleave::Turns;
 use super::pass;
 use super::statistics::Estimate;
 use crate::ab::Side;
-use crate::exit::load_failure;
+use crate::exit::cannot_load;
 use crate::scenario::{Scenario, Step};
 
 const BLOCKS: u32 = 30;
@@ -45,7 +45,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, time: Duration, bar: &Pro
     let mut subjects = [
         Subject::warm(sides[0].host(scenario)?, scenario)?,
         Subject::warm(sides[1].host(scenario)?, scenario)?,
-        Subject::warm(scenario.host().start(&empty).map_err(load_failure)?, scenario)?,
+        Subject::warm(scenario.host().start(&empty).map_err(cannot_load)?, scenario)?,
     ];
     let mut counter = Instructions::open();
     let mut blocks: [Vec<Cost>; 3] = Default::default();
@@ -79,7 +79,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, time: Duration, bar: &Pro
 /// What takes no part in anything: only the host's own work is left.
 fn empty_module() -> anyhow::Result<Module> {
     let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
-    Loader::new().and_then(|loader| loader.load_bytes("the empty module", text)).map_err(load_failure)
+    Loader::new().and_then(|loader| loader.load_bytes("the empty module", text)).map_err(cannot_load)
 }
 
 /// What passes cost: nanoseconds and instructions.

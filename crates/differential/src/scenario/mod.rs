@@ -27,7 +27,7 @@ pub const FILE_NAME: &str = "scenario.json";
 #[non_exhaustive]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{path} cannot be read: {source}", path = path.display())]
+    #[error("{path} cannot be read", path = path.display())]
     Io {
         /// The file.
         path: PathBuf,

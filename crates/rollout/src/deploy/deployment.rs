@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use dynvm::StartError;
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{LogSource, Services};
-use dynvm::{Loader, Module, Plugin, PluginConfig};
+use dynvm::{Loader, Module, Plugin, PluginConfig, StartError, with_causes};
 
 use super::source::Origin;
 use super::status::{DeploymentStatus, FailedAttempt};
@@ -189,7 +188,7 @@ impl Deployment {
     /// Counts and logs that the current version did not start on a thread that has no other.
     pub(crate) fn not_started(&self, error: &StartError) {
         self.count_start_failure(error);
-        self.log(LogLevel::Error, &format!("does not start on this thread: {error}"));
+        self.log(LogLevel::Error, &format!("does not start on this thread: {}", with_causes(error)));
     }
 
     /// Counts a version that did not start on a worker's thread.
@@ -259,7 +258,10 @@ impl Deployment {
                 state.reloads_failed += 1;
                 state.last_error = Some(FailedAttempt::now(&error));
                 drop(state);
-                self.log(LogLevel::Error, &format!("not reloaded, version {} stays: {error}", self.version()));
+                self.log(
+                    LogLevel::Error,
+                    &format!("not reloaded, version {} stays: {}", self.version(), with_causes(&error)),
+                );
                 Err(error)
             }
         }
@@ -299,7 +301,7 @@ fn load(loader: &Loader, source: &Source) -> Result<Module, DeployError> {
 fn try_out(module: &Module, config: &DeploymentConfig, plugin_config: &PluginConfig) -> Result<(), DeployError> {
     match Plugin::start(module, config.vm_config.clone(), plugin_config.clone(), (config.canary_services)()) {
         Ok(_) => Ok(()),
-        Err(error) => Err(DeployError::Canary { name: module.name().to_owned(), error }),
+        Err(source) => Err(DeployError::Canary { name: module.name().to_owned(), source }),
     }
 }
 

@@ -10,12 +10,12 @@ pub enum DeployError {
     #[error(transparent)]
     Load(#[from] LoadError),
     /// It was loaded, but the plugin does not start.
-    #[error("{name}: this version is not used because its plugin does not start: {error}")]
+    #[error("{name}: this version is not used because its plugin does not start")]
     Canary {
         /// The artifact.
         name: String,
         /// Why it does not start.
-        error: StartError,
+        source: StartError,
     },
     /// There is no file to read again.
     #[error("{name}: was loaded from memory, so there is no file to read again: use reload_bytes or reload_from")]
@@ -25,11 +25,11 @@ pub enum DeployError {
     },
     /// The file cannot be watched.
     #[cfg(feature = "watch")]
-    #[error("{path}: cannot be watched: {message}", path = path.display())]
+    #[error("{path}: cannot be watched; reload on a signal instead, or raise the limits fs.inotify.*", path = path.display())]
     Watch {
         /// The file.
         path: std::path::PathBuf,
-        /// What the system said, and what to do.
-        message: String,
+        /// What the system said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

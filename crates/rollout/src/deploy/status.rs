@@ -51,7 +51,7 @@ pub struct FailedAttempt {
 }
 
 impl FailedAttempt {
-    pub(super) fn now(error: &impl std::fmt::Display) -> FailedAttempt {
-        FailedAttempt { at: SystemTime::now(), message: error.to_string() }
+    pub(super) fn now(error: &dyn std::error::Error) -> FailedAttempt {
+        FailedAttempt { at: SystemTime::now(), message: dynvm::with_causes(error) }
     }
 }

@@ -51,7 +51,7 @@ impl Background {
     pub(super) fn advance(&mut self, vm: &mut Vm, root: ContextId, traffic: &Traffic) -> Result<(), String> {
         let Some(id) = self.id else {
             let stream = Box::new(SuiteStream::new(traffic.properties.clone()));
-            self.id = Some(vm.create_stream(root, stream).map_err(|error| error.to_string())?);
+            self.id = Some(vm.create_stream(root, stream).map_err(|error| dynvm::with_causes(&error))?);
             self.step = 0;
             return healthy(vm);
         };

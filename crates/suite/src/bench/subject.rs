@@ -36,12 +36,12 @@ impl<'r> Bed<'r> {
     fn new(runner: &'r Runner<'_>) -> Result<Bed<'r>, String> {
         let log = Arc::new(SuiteLog::new(LogLevel::Critical, None));
         let services = runner.shared.services(log.clone(), FrozenClock::at(runner.suite.env.time_secs));
-        let vm = Vm::new(&runner.module, vm_config(), services).map_err(|error| error.to_string())?;
+        let vm = Vm::new(&runner.module, vm_config(), services).map_err(|error| dynvm::with_causes(&error))?;
         Ok(Bed { runner, vm, log, logged: LogCount::default() })
     }
 
     fn start(&mut self, config: PluginConfig) -> Result<ContextId, String> {
-        self.vm.start_plugin(config).map_err(|error| error.to_string())
+        self.vm.start_plugin(config).map_err(|error| dynvm::with_causes(&error))
     }
 
     fn config(&self) -> PluginConfig {
@@ -81,7 +81,7 @@ impl Subject for PluginLifecycle<'_> {
         let done = bed.vm.stop_plugin(root);
         let time = start.elapsed();
         bed.logged = bed.log.forget(root.get());
-        done.map_err(|error| error.to_string())?;
+        done.map_err(|error| dynvm::with_causes(&error))?;
         bed.healthy()?;
         Ok(time)
     }
@@ -115,7 +115,7 @@ impl Subject for StreamLifecycle<'_> {
         let stream = Box::new(SuiteStream::new(self.traffic.properties.clone()));
         let vm = &mut self.bed.vm;
         let start = Instant::now();
-        let id = vm.create_stream(self.root, stream).map_err(|error| error.to_string())?;
+        let id = vm.create_stream(self.root, stream).map_err(|error| dynvm::with_causes(&error))?;
         let stream = vm.delete_stream(id);
         let time = start.elapsed();
         drop(stream);
@@ -177,7 +177,7 @@ impl Subject for Handlers<'_> {
         let (request_headers, response_headers) = (traffic.request_headers.clone(), traffic.response_headers.clone());
         let (request_body, response_body) = (traffic.request_body.clone(), traffic.response_body.clone());
         let vm = &mut self.bed.vm;
-        let id = vm.create_stream(self.root, stream).map_err(|error| error.to_string())?;
+        let id = vm.create_stream(self.root, stream).map_err(|error| dynvm::with_causes(&error))?;
         let start = Instant::now();
         if let Some(headers) = request_headers {
             std::hint::black_box(call_headers(vm, id, Phase::RequestHeaders, headers));

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use dynvm::abi::types::{FilterHeadersStatus, LogLevel};
-use dynvm::{ContextId, PluginConfig, StartError, Vm};
+use dynvm::{ContextId, PluginConfig, StartError, Vm, with_causes};
 
 use super::Runner;
 use super::check::Check;
@@ -48,7 +48,8 @@ impl<'a> Driver<'a> {
         let clock = FrozenClock::at(self.runner.suite.env.time_secs);
         let services = self.runner.shared.services(self.log.clone(), clock);
         let vm = Vm::new_traced(&self.runner.module, vm_config(), services, self.runner.new_tracer());
-        let mut vm = vm.map_err(|error| self.fatal("plugin_init", format!("the VM does not start: {error}")))?;
+        let mut vm =
+            vm.map_err(|error| self.fatal("plugin_init", format!("the VM does not start: {}", with_causes(&error))))?;
         self.log.mark(&format!("--- Starting test: {} ---", self.test.name));
         let done = self.plugin(&mut vm);
         self.log.mark(&format!("--- Finished test: {} ---", self.test.name));
@@ -73,7 +74,7 @@ impl<'a> Driver<'a> {
             StartError::Refused { function: "proxy_on_configure", .. } => "Plugin.configure failed: ".to_owned(),
             _ => String::new(),
         };
-        message.push_str(&error.to_string());
+        message.push_str(&with_causes(&error));
         message.push_str(&self.log_text(ROOT));
         self.fatal("plugin_init", message)
     }
@@ -81,7 +82,7 @@ impl<'a> Driver<'a> {
     fn stream(&mut self, vm: &mut Vm, root: ContextId) -> Result<(), Fatal> {
         let stream = SuiteStream::new(Rc::from(self.test.properties.as_slice()));
         let id =
-            vm.create_stream(root, Box::new(stream)).map_err(|error| self.fatal("stream_init", error.to_string()))?;
+            vm.create_stream(root, Box::new(stream)).map_err(|error| self.fatal("stream_init", with_causes(&error)))?;
         let mut done = self.healthy(vm, "stream_init", id.get());
         if done.is_ok() {
             self.side_effects("stream_init", &self.test.stream_init, id.get());

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     match serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {}", dynvm::with_causes(&*error));
             ExitCode::FAILURE
         }
     }

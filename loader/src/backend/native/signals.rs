@@ -8,9 +8,10 @@ mod platform {
     pub(in super::super) fn install() {}
     pub(in super::super) fn ensure_stack() {}
     pub(in super::super) fn install_interrupt() {}
-    pub(in super::super) fn interrupter() -> Box<dyn Fn() + Send + Sync> {
-        Box::new(|| {})
+    pub(in super::super) fn this_thread() -> i32 {
+        0
     }
+    pub(in super::super) fn interrupt(_: i32) {}
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -199,14 +200,16 @@ mod platform {
         });
     }
 
-    /// Interrupts this thread, from another.
-    pub(in super::super) fn interrupter() -> Box<dyn Fn() + Send + Sync> {
+    /// The number by which another thread interrupts this one.
+    pub(in super::super) fn this_thread() -> libc::pid_t {
         // SAFETY: takes nothing.
-        let thread = unsafe { libc::gettid() };
-        Box::new(move || {
-            // SAFETY: a thread that has ended gives an error; another one that has its number now passes the signal on.
-            unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
-        })
+        unsafe { libc::gettid() }
+    }
+
+    /// Interrupts a thread of this process.
+    pub(in super::super) fn interrupt(thread: libc::pid_t) {
+        // SAFETY: a thread that has ended gives an error; another one that has its number now passes the signal on.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, INTERRUPT) };
     }
 
     extern "C" fn interrupted(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
@@ -316,4 +319,4 @@ mod platform {
     }
 }
 
-pub(super) use platform::{ensure_stack, install, install_interrupt, interrupter};
+pub(super) use platform::{ensure_stack, install, install_interrupt, interrupt, this_thread};

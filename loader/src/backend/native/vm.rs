@@ -15,10 +15,10 @@ use super::heap::Heap;
 use super::image::Image;
 use super::patch::Edits;
 use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
-use crate::backend::{Code as _, Returned};
+use crate::backend::{Code as _, NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
-use crate::instance::budget::TERMINATED;
+use crate::instance::budget::{NativeAccess, TERMINATED};
 use dynvm_abi::table::CallbackId;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
@@ -141,9 +141,9 @@ macro_rules! native_callbacks {
         }
 
         impl crate::backend::Instance for NativeVm {
-            fn initialize(&mut self) -> Result<(), Box<Failure>> {
+            fn initialize(&mut self) -> Result<(), NotStarted> {
                 self.run_constructors()?;
-                self.run_start_functions()
+                Ok(self.run_start_functions()?)
             }
 
             fn exports(&self, callback: CallbackId) -> bool {
@@ -233,7 +233,11 @@ impl NativeVm {
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
             let facts = elf.clone();
-            slot.set_native(signals::interrupter(), Box::new(move |frames| facts.functions.describe(frames)));
+            slot.set_native(NativeAccess {
+                this_thread: signals::this_thread,
+                interrupt: signals::interrupt,
+                describe: Box::new(move |frames| facts.functions.describe(frames)),
+            });
         }
         Ok(NativeVm {
             instance: Box::new(instance),

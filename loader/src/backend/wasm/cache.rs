@@ -1,31 +1,33 @@
 //! Compiled code on disk, so that a plugin is compiled once and not at each start.
 //!
-//! wasmtime's own cache crate reads and unpacks an entry into memory; here an entry is mapped as it is, which takes a tenth of the time.
-
-use std::fs;
-use std::io::Write as _;
-use std::path::Path;
+//! An entry is native code. Its file is read once, from a descriptor that was checked, and wasmtime gets a copy of the
+//! bytes whose digest fits: what happens to the file later has no effect.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, Module, Result};
 
+use super::cache_dir::CacheDir;
+
+/// Begins an entry, before the digest of name and code.
+const MAGIC: &[u8; 8] = b"dvmcode1";
+
+const DIGEST: usize = 32;
+
 /// Takes compiled code from the cache, or compiles and puts it there. A cache that cannot be written is no error.
-pub(super) fn compile(engine: &Engine, dir: &Path, bytes: &[u8]) -> Result<Module> {
-    if !prepare(dir) {
-        return Module::new(engine, bytes);
-    }
-    let path = dir.join(format!("{}.cwasm", key(engine, bytes)));
-    if path.exists() {
-        // SAFETY: the directory belongs to this user and nobody else may write there (`prepare`), so the file is what `store` put
-        // there: complete, since it was renamed into place, and unchanged, since entries are never written again. wasmtime itself
-        // refuses code of another version or of other settings.
-        if let Ok(module) = unsafe { Module::deserialize_file(engine, &path) } {
-            return Ok(module);
-        }
+pub(super) fn compile(engine: &Engine, dir: &CacheDir, bytes: &[u8]) -> Result<Module> {
+    let name = format!("{}.cwasm", key(engine, bytes));
+    if let Some(entry) = dir.read(&name)
+        && let Some(code) = open(&name, &entry)
+        // SAFETY: only this user can write the directory and the file (`CacheDir`), so the code is what `seal` was given
+        // for this name: the digest says that it is complete and under its own name. wasmtime itself refuses code of
+        // another version or of other settings.
+        && let Ok(module) = unsafe { Module::deserialize(engine, code) }
+    {
+        return Ok(module);
     }
     let module = Module::new(engine, bytes)?;
     // The next start compiles again if this fails.
-    let _ = store(dir, &path, &module);
+    let _ = dir.write(&name, &seal(&name, &module.serialize()?));
     Ok(module)
 }
 
@@ -50,31 +52,36 @@ fn key(engine: &Engine, bytes: &[u8]) -> String {
     feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn store(dir: &Path, path: &Path, module: &Module) -> Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(&module.serialize()?)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
+/// Binds code to the name of its entry.
+fn digest(name: &str, code: &[u8]) -> [u8; DIGEST] {
+    // All names have the same length, so that no other name and code give the same text.
+    Sha256::new().chain_update(name).chain_update(code).finalize().into()
 }
 
-/// Makes the directory, and tells whether only its owner may write there.
-fn prepare(dir: &Path) -> bool {
-    if fs::create_dir_all(dir).is_err() {
-        return false;
-    }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-        let Ok(metadata) = fs::metadata(dir) else { return false };
-        // Owner: this process's user, told by a file that it makes.
-        let Ok(probe) = tempfile::NamedTempFile::new_in(dir) else { return false };
-        let Ok(mine) = probe.as_file().metadata() else { return false };
-        if metadata.uid() != mine.uid() {
-            return false;
+fn seal(name: &str, code: &[u8]) -> Vec<u8> {
+    [MAGIC, digest(name, code).as_slice(), code].concat()
+}
+
+/// The code of an entry that is whole, and was written under this name.
+fn open<'a>(name: &str, entry: &'a [u8]) -> Option<&'a [u8]> {
+    let (found, code) = entry.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
+    (found == digest(name, code)).then_some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_whole_and_under_their_own_name() {
+        let entry = seal("a", b"code");
+        assert_eq!(open("a", &entry), Some(b"code".as_slice()));
+        assert_eq!(open("b", &entry), None, "renamed");
+        for at in 0..entry.len() {
+            let mut damaged = entry.clone();
+            damaged[at] ^= 1;
+            assert_eq!(open("a", &damaged), None, "damaged at {at}");
+            assert_eq!(open("a", &entry[..at]), None, "cut at {at}");
         }
-        if metadata.mode() & 0o022 != 0 {
-            return fs::set_permissions(dir, fs::Permissions::from_mode(metadata.mode() & 0o755)).is_ok();
-        }
     }
-    true
 }

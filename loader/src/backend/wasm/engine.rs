@@ -1,10 +1,13 @@
 //! The compiler and its settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, InstancePre, Linker, Module, PoolingAllocationConfig};
 
+use super::cache_dir::CacheDir;
+use super::limit::{EpochClock, TimeLimit};
 use super::vm::Data;
 use super::{cache, linker};
 use crate::error::LoadError;
@@ -13,8 +16,9 @@ use crate::error::LoadError;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct WasmOptions {
-    /// Where compiled code is kept between runs; `None`: nowhere. The directory must be writable by its owner alone, since what is in it
-    /// is executed.
+    /// Where compiled code is kept between runs; `None`: nowhere. What is in this directory is executed with all rights of
+    /// the process, so it is used only if it and all folders above it belong to the process's user or to root, and nobody
+    /// else may write them (above it, sticky folders such as `/tmp` are no harm). It is made if there is none.
     pub cache_dir: Option<PathBuf>,
     /// Most bytes of linear memory of one VM; `None`: as much as the module declares. A VM that wants more fails.
     pub memory_limit: Option<usize>,
@@ -38,19 +42,18 @@ pub enum CpuLimit {
     Time(Duration),
 }
 
-/// How often the clock of [`CpuLimit::Time`] ticks.
-const TICK: Duration = Duration::from_millis(1);
-
 pub(super) struct WasmEngine {
     pub(super) engine: Engine,
     linker: Linker<Data>,
     pub(super) options: WasmOptions,
+    cache: Option<CacheDir>,
+    /// `Some` if calls have a time limit.
+    clock: Option<Arc<EpochClock>>,
 }
 
 impl WasmEngine {
     pub(super) fn new(options: WasmOptions) -> Result<WasmEngine, LoadError> {
-        let failed =
-            |error: wasmtime::Error| LoadError::Compile { name: "wasmtime".to_owned(), message: format!("{error:#}") };
+        let failed = |error: wasmtime::Error| LoadError::Engine { source: error.into() };
         let mut config = Config::new();
         config.consume_fuel(matches!(options.cpu_limit, CpuLimit::Fuel(_)));
         config.epoch_interruption(matches!(options.cpu_limit, CpuLimit::Time(_)));
@@ -64,50 +67,45 @@ impl WasmEngine {
             config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
         }
         let engine = Engine::new(&config).map_err(failed)?;
-        if matches!(options.cpu_limit, CpuLimit::Time(_)) {
-            start_ticking(&engine);
-        }
+        let clock = match options.cpu_limit {
+            CpuLimit::Time(_) => {
+                Some(EpochClock::start(&engine).map_err(|source| LoadError::Engine { source: source.into() })?)
+            }
+            _ => None,
+        };
         let linker = linker::linker(&engine).map_err(failed)?;
-        Ok(WasmEngine { engine, linker, options })
+        let cache = options.cache_dir.as_deref().map(CacheDir::open).transpose()?;
+        Ok(WasmEngine { engine, linker, options, cache, clock })
     }
 
     pub(super) fn compile(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
-        let compiled = match &self.options.cache_dir {
-            Some(dir) => cache::compile(&self.engine, dir, bytes),
+        let compiled = match &self.cache {
+            Some(dir) => {
+                dir.check()?;
+                cache::compile(&self.engine, dir, bytes)
+            }
             None => Module::new(&self.engine, bytes),
         };
-        compiled.map_err(|error| LoadError::Compile { name: name.to_owned(), message: format!("{error:#}") })
+        compiled.map_err(|error| LoadError::Compile { name: name.to_owned(), source: error.into() })
     }
 
     pub(super) fn link(&self, name: &str, module: &Module) -> Result<InstancePre<Data>, LoadError> {
         self.linker
             .instantiate_pre(module)
-            .map_err(|error| LoadError::Compile { name: name.to_owned(), message: format!("{error:#}") })
+            .map_err(|error| LoadError::Compile { name: name.to_owned(), source: error.into() })
     }
 
-    /// The number of ticks that a callback may last, with a budget of its own.
-    pub(super) fn deadline(&self, budget: Option<Duration>) -> Option<u64> {
+    /// The fuel of one call.
+    pub(super) fn fuel(&self) -> Option<u64> {
         match self.options.cpu_limit {
-            // One more: the next tick may come at once.
-            CpuLimit::Time(time) => {
-                Some(budget.map_or(time, |budget| budget.min(time)).as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1)
-            }
+            CpuLimit::Fuel(fuel) => Some(fuel),
             _ => None,
         }
     }
-}
 
-/// Ticks for as long as the engine lives.
-fn start_ticking(engine: &Engine) {
-    let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("dynvm-epoch".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(TICK);
-            }
-        })
-        .expect("the system can start a thread");
+    /// The time of one call, of a VM with a budget of its own.
+    pub(super) fn time_limit(&self, budget: Option<Duration>) -> Option<TimeLimit> {
+        let CpuLimit::Time(time) = self.options.cpu_limit else { return None };
+        Some(TimeLimit::new(self.clock.clone()?, budget.map_or(time, |budget| budget.min(time))))
+    }
 }

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!   engine   the compiler and its settings, shared by all modules of a loader
-//!   cache    compiled code on disk
+//!   cache    compiled code on disk, in a `cache_dir`
+//!   limit    the clock of time limits
 //!   linker   what a module imports: the hostcalls and the WASI functions
 //!   vm       a running instance: callbacks down, memory access up
 //! ```
 
 mod cache;
+mod cache_dir;
 mod check;
 mod engine;
+mod limit;
 mod linker;
 mod vm;
 
@@ -51,7 +54,6 @@ impl Backend for WasmBackend {
 
 /// A wasm artifact, compiled and linked.
 struct WasmModule {
-    name: String,
     abi_version: AbiVersion,
     module: wasmtime::Module,
     linked: wasmtime::InstancePre<vm::Data>,
@@ -63,7 +65,7 @@ impl WasmModule {
         let module = engine.compile(name, bytes)?;
         let abi_version = check::check(name, &module)?;
         let linked = engine.link(name, &module)?;
-        Ok(WasmModule { name: name.to_owned(), abi_version, module, linked, engine })
+        Ok(WasmModule { abi_version, module, linked, engine })
     }
 }
 
@@ -77,6 +79,6 @@ impl Code for WasmModule {
     }
 
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
-        Ok(Box::new(vm::WasmVm::new(self, state.clone())?))
+        Ok(Box::new(vm::WasmVm::new(self, state.clone())))
     }
 }

@@ -5,19 +5,21 @@ use std::rc::Rc;
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::types::Status;
 use wasmtime::{
-    AsContextMut, Caller, Error, Instance, Memory, Store, StoreLimits, StoreLimitsBuilder, Trap, TypedFunc, WasmParams,
-    WasmResults,
+    AsContextMut, Caller, Error, Extern, Instance, InstancePre, Memory, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    TypedFunc, WasmBacktrace, WasmParams, WasmResults,
 };
 
+use super::WasmModule;
+use super::limit::TimeLimit;
 use super::linker::Exit;
-use super::{CpuLimit, WasmModule};
-use crate::backend::Returned;
-use crate::error::{Failure, FailureKind, StartError};
+use crate::backend::{NotStarted, Returned};
+use crate::error::{Failure, FailureKind};
 use crate::instance::{Addr, Guest, InstanceState};
 
 /// What hostcalls find in the store.
 pub(super) struct Data {
     pub(super) state: Rc<InstanceState>,
+    /// `None` until the first hostcall or the end of the instantiation.
     memory: Option<Memory>,
     allocator: Option<TypedFunc<u32, u32>>,
     limits: StoreLimits,
@@ -26,10 +28,15 @@ pub(super) struct Data {
 /// A wasm module that runs.
 pub(super) struct WasmVm {
     store: Store<Data>,
+    linked: InstancePre<Data>,
     callbacks: Callbacks,
-    start: Vec<Start>,
+    limit: CallLimit,
+}
+
+/// What bounds each call into the module.
+struct CallLimit {
     fuel: Option<u64>,
-    deadline: Option<u64>,
+    time: Option<TimeLimit>,
 }
 
 /// A function to run at the start.
@@ -65,6 +72,7 @@ macro_rules! result_value {
 macro_rules! wasm_callbacks {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
         /// The callbacks that the module exports and may have called.
+        #[derive(Default)]
         struct Callbacks {
             $($name: Option<TypedFunc<($(dynvm_abi::__wasm_type!($ty),)*), result_type!($ret)>>,)*
             /// As 0.1.0 declares them, without `end_of_stream`.
@@ -83,8 +91,9 @@ macro_rules! wasm_callbacks {
         }
 
         impl crate::backend::Instance for WasmVm {
-            fn initialize(&mut self) -> Result<(), Box<Failure>> {
-                self.run_start_functions()
+            fn initialize(&mut self) -> Result<(), NotStarted> {
+                let instance = self.instantiate()?;
+                Ok(self.run_start_functions(&instance)?)
             }
 
             fn exports(&self, callback: CallbackId) -> bool {
@@ -107,7 +116,7 @@ macro_rules! wasm_callbacks {
                     let Some(function) = &self.callbacks.$name else {
                         return self.without_end_of_stream(CallbackId::$name, &[$($param as u32),*]);
                     };
-                    prepare(&mut self.store, self.fuel, self.deadline);
+                    self.limit.apply(&mut self.store)?;
                     match function.call(&mut self.store, ($($param as u32,)*)) {
                         Ok(value) => Ok(Some(result_value!($ret, value))),
                         Err(error) => Err(describe(&self.store.data().state, &error)),
@@ -132,54 +141,62 @@ fn find<P: WasmParams, R: WasmResults>(
     instance.get_typed_func(store, name).ok()
 }
 
-/// Gives the next call its budget.
-#[inline]
-fn prepare(store: &mut Store<Data>, fuel: Option<u64>, deadline: Option<u64>) {
-    if let Some(fuel) = fuel {
-        store.set_fuel(fuel).expect("the engine was made to consume fuel");
-    }
-    if let Some(deadline) = deadline {
-        store.set_epoch_deadline(deadline);
+impl CallLimit {
+    /// Gives the next call its fuel and its time.
+    #[inline]
+    fn apply(&self, store: &mut Store<Data>) -> Result<(), Box<Failure>> {
+        if let Some(fuel) = self.fuel {
+            store.set_fuel(fuel).expect("the engine was made to consume fuel");
+        }
+        if let Some(time) = &self.time {
+            store.set_epoch_deadline(time.ticks()?);
+        }
+        Ok(())
     }
 }
 
 impl WasmVm {
-    pub(super) fn new(module: &WasmModule, state: Rc<InstanceState>) -> Result<WasmVm, StartError> {
+    /// A VM whose module is not instantiated yet: that may run code of the plugin.
+    pub(super) fn new(module: &WasmModule, state: Rc<InstanceState>) -> WasmVm {
         let options = &module.engine.options;
         let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
         if let Some(bytes) = options.memory_limit.into_iter().chain(state.config.memory_limit).min() {
             limits = limits.memory_size(bytes);
         }
-        let data = Data { state: state.clone(), memory: None, allocator: None, limits: limits.build() };
+        let budget = state.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
+        let limit = CallLimit { fuel: module.engine.fuel(), time: module.engine.time_limit(budget) };
+        let data = Data { state, memory: None, allocator: None, limits: limits.build() };
         let mut store = Store::new(&module.engine.engine, data);
         store.limiter(|data| &mut data.limits);
-        let fuel = match options.cpu_limit {
-            CpuLimit::Fuel(fuel) => Some(fuel),
-            _ => None,
-        };
-        let budget = state.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
-        let deadline = module.engine.deadline(budget);
-        prepare(&mut store, fuel, deadline);
-        let instance = module.linked.instantiate(&mut store).map_err(|error| StartError::Instantiate {
-            module: module.name.clone(),
-            message: describe(&state, &error).message,
-        })?;
-
-        let memory = instance.get_memory(&mut store, "memory");
-        let allocator = instance
-            .get_typed_func(&mut store, "proxy_on_memory_allocate")
-            .or_else(|_| instance.get_typed_func(&mut store, "malloc"))
-            .ok();
-        store.data_mut().memory = memory;
-        store.data_mut().allocator = allocator;
-        let start = start_functions(&mut store, &instance);
-        let callbacks = Callbacks::find(&mut store, &instance);
-        Ok(WasmVm { store, callbacks, start, fuel, deadline })
+        WasmVm { store, linked: module.linked.clone(), callbacks: Callbacks::default(), limit }
     }
 
-    fn run_start_functions(&mut self) -> Result<(), Box<Failure>> {
-        for function in std::mem::take(&mut self.start) {
-            prepare(&mut self.store, self.fuel, self.deadline);
+    /// Makes the instance, which runs the module's start function if it has one.
+    fn instantiate(&mut self) -> Result<Instance, NotStarted> {
+        self.limit.apply(&mut self.store)?;
+        let instance = self.linked.instantiate(&mut self.store).map_err(|error| {
+            let state = &self.store.data().state;
+            // Code of the module was running if there is a backtrace, or if a hostcall failed the VM.
+            if state.has_failed() || error.is::<Exit>() || error.is::<WasmBacktrace>() {
+                NotStarted::Plugin(describe(state, &error))
+            } else {
+                NotStarted::Engine(error.into())
+            }
+        })?;
+        let memory = instance.get_memory(&mut self.store, "memory");
+        let allocator = instance
+            .get_typed_func(&mut self.store, "proxy_on_memory_allocate")
+            .or_else(|_| instance.get_typed_func(&mut self.store, "malloc"))
+            .ok();
+        self.store.data_mut().memory = memory;
+        self.store.data_mut().allocator = allocator;
+        self.callbacks = Callbacks::find(&mut self.store, &instance);
+        Ok(instance)
+    }
+
+    fn run_start_functions(&mut self, instance: &Instance) -> Result<(), Box<Failure>> {
+        for function in start_functions(&mut self.store, instance) {
+            self.limit.apply(&mut self.store)?;
             let done = match &function {
                 Start::Plain(function) | Start::Command(function) => function.call(&mut self.store, ()),
                 Start::Main(function) => function.call(&mut self.store, (0, 0)).map(|_| ()),
@@ -204,7 +221,7 @@ impl WasmVm {
             _ => return Ok(None),
         };
         let Some(function) = function else { return Ok(None) };
-        prepare(&mut self.store, self.fuel, self.deadline);
+        self.limit.apply(&mut self.store)?;
         match function.call(&mut self.store, (arguments[0], arguments[1])) {
             Ok(value) => Ok(Some(value)),
             Err(error) => Err(describe(&self.store.data().state, &error)),
@@ -268,9 +285,20 @@ pub(super) struct WasmGuest<'a> {
 }
 
 impl<'a> WasmGuest<'a> {
-    pub(super) fn new(caller: Caller<'a, Data>) -> WasmGuest<'a> {
+    pub(super) fn new(mut caller: Caller<'a, Data>) -> WasmGuest<'a> {
+        if caller.data().memory.is_none() {
+            find_memory(&mut caller);
+        }
         WasmGuest { caller }
     }
+}
+
+/// Finds the memory through the calling instance: a module's start function makes hostcalls before the host has the
+/// instance in hand.
+#[cold]
+fn find_memory(caller: &mut Caller<'_, Data>) {
+    let memory = caller.get_export("memory").and_then(Extern::into_memory);
+    caller.data_mut().memory = memory;
 }
 
 impl Guest for WasmGuest<'_> {

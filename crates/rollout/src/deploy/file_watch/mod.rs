@@ -42,18 +42,15 @@ impl Deployment {
     /// The current version was loaded from memory, or the system cannot watch its directory.
     pub fn watch(&self) -> Result<Watch, DeployError> {
         let given = self.path()?;
-        let failed = |error: &dyn std::fmt::Display| DeployError::Watch {
-            path: given.clone(),
-            message: format!("{error}; reload on a signal instead, or raise the limits fs.inotify.*"),
-        };
-        let path = std::path::absolute(&given).map_err(|error| failed(&error))?;
+        let failed = |source| DeployError::Watch { path: given.clone(), source };
+        let path = std::path::absolute(&given).map_err(|error| failed(error.into()))?;
         let (signals, received) = channel();
         let sender = signals.clone();
         let watcher = notify::recommended_watcher(move |event| {
             // Fails when the thread has ended: then nobody wants to know.
             let _ = sender.send(Signal::Changed(event));
         });
-        let watcher = watcher.map_err(|error| failed(&error))?;
+        let watcher = watcher.map_err(|error| failed(error.into()))?;
         let mut watching = Watching {
             deployment: self.clone(),
             given: given.clone(),
@@ -63,9 +60,9 @@ impl Deployment {
             names: BTreeSet::new(),
             directories: BTreeSet::new(),
         };
-        watching.follow().map_err(|error| failed(&error))?;
+        watching.follow().map_err(|error| failed(error.into()))?;
         let thread = std::thread::Builder::new().name("dynvm-watch".to_owned()).spawn(move || watching.run());
-        Ok(Watch { signals, thread: Some(thread.map_err(|error| failed(&error))?) })
+        Ok(Watch { signals, thread: Some(thread.map_err(|error| failed(error.into()))?) })
     }
 }
 
