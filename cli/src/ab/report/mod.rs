@@ -12,8 +12,8 @@ mod warnings;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use dynvm_differential::failures::CommonFailure;
 use dynvm_compare::rules::AppliedRule;
+use dynvm_differential::failures::CommonFailure;
 use serde::Serialize;
 
 use super::compare::{Comparison, Difference, Generated};
