@@ -14,12 +14,12 @@
 //! use dynvm::call_trace::{Event, Value};
 //! use dynvm_compare::difference::first_difference;
 //! use dynvm_compare::rules::{Applied, Rule, Rules};
-//! use dynvm_compare::trace::StepTrace;
+//! use dynvm_compare::trace::{Aspect, StepTrace};
 //!
 //! let logs = |message: &str| {
 //!     let arguments = vec![("level", Value::Number(2)), ("message", Value::Bytes(message.into()))];
 //!     let event = Event::Hostcall { name: "proxy_log", arguments, status: Status::Ok, results: Vec::new() };
-//!     let mut trace = StepTrace::<Vec<_>>::default();
+//!     let mut trace = StepTrace::<Vec<Aspect>>::default();
 //!     trace.events.push(event);
 //!     trace
 //! };

@@ -30,7 +30,7 @@
 //!     loader.load_bytes(name, text)
 //! };
 //! let pair = Pair { native: build("one.wat")?, wasm: build("other.wat")? };
-//! let scenario: Scenario = serde_json::from_str(r#"{"steps": [{"request": {"path": "/"}}]}"#)?;
+//! let scenario = Scenario::parse(r#"{"steps": [{"request": {"path": "/"}}]}"#)?;
 //! assert!(run(&pair, &scenario, Rules::default())?.divergence.is_none());
 //! # Ok(())
 //! # }

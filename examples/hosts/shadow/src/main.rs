@@ -75,10 +75,11 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
             rollout.set_split(Share::NONE);
             for divergence in &seen.first {
                 println!(
-                    "stream {}, {}, {}: {:?} did: {}; {:?} would have done: {}",
+                    "stream {}, {}, {} ({}): {:?} did: {}; {:?} would have done: {}",
                     divergence.stream,
                     divergence.callback.describe().name,
                     divergence.aspect.name(),
+                    divergence.what,
                     divergence.answering.0,
                     divergence.answered,
                     divergence.shadow.0,
