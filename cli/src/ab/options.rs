@@ -120,7 +120,7 @@ impl MeasureArgs {
     pub fn write(&self, report: &Report) -> anyhow::Result<()> {
         match self.format {
             Format::Json => println!("{}", report::json(report)?),
-            Format::Text => report.print(),
+            Format::Text => report::terminal::print(report),
         }
         if let Some(path) = &self.json {
             save(path, &report::json(report)?)?;

@@ -6,7 +6,7 @@ pub mod fixture;
 mod html;
 mod json;
 pub mod numbers;
-mod terminal;
+pub mod terminal;
 mod warnings;
 
 use std::path::Path;
@@ -152,11 +152,6 @@ impl Report {
     pub fn decide(&mut self, gates: Vec<Decision>) {
         self.passed &= gates.iter().all(Decision::passed);
         self.gates = gates;
-    }
-
-    /// For a terminal.
-    pub fn print(&self) {
-        terminal::print(self);
     }
 
     /// Both artifacts, with their names.
