@@ -76,7 +76,7 @@ pub fn fails(backend: Backend, script: &[&str], test: &str, expected: &str) {
 /// What the plugin logged in a step.
 pub fn logged(result: &TestResult, phase: &str) -> Vec<String> {
     let steps = result.observed.iter().filter(|step| step.phase == phase);
-    steps.flat_map(|step| &step.log).map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    steps.flat_map(|step| &step.log).map(|(_, line)| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 /// Headers that it left there, as lines.

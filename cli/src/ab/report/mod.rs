@@ -6,7 +6,7 @@ pub mod fixture;
 mod html;
 mod json;
 pub mod numbers;
-mod terminal;
+pub mod terminal;
 mod warnings;
 
 use std::path::Path;
@@ -155,11 +155,6 @@ impl Report {
     pub fn decide(&mut self, thresholds: Vec<Decision>) {
         self.passed &= thresholds.iter().all(Decision::passed);
         self.thresholds = thresholds;
-    }
-
-    /// For a terminal.
-    pub fn print(&self) {
-        terminal::print(self);
     }
 
     /// Both artifacts, with their names.
