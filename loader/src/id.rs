@@ -28,7 +28,8 @@ impl fmt::Display for VmId {
     }
 }
 
-/// A context of one VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its context lives.
+/// A context of one VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its
+/// context lives.
 ///
 /// Every other VM answers as for a context that does not exist, also the VM that replaces a failed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -18,11 +18,12 @@ fn deployment(backend: Backend) -> Deployment {
     Deployment::new(loader(), compile::plugin(backend, "probe.c", &[]), config).unwrap()
 }
 
-fn worker(deployment: &Deployment, parts: &rig::Parts) -> Worker {
+fn worker(deployment: &Deployment, parts: &harness::Parts) -> Worker {
     let services = parts.services.clone();
     deployment.worker(move |_| services.clone()).unwrap()
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_worker_knows_nothing_of_a_replaced_vm() {
     for backend in BACKENDS {
@@ -51,6 +52,7 @@ fn a_worker_knows_nothing_of_a_replaced_vm() {
 }
 
 /// Two threads' workers of one deployment number their contexts alike.
+#[needs::wasm_clang]
 #[test]
 fn a_worker_knows_nothing_of_another() {
     for backend in BACKENDS {
@@ -64,6 +66,7 @@ fn a_worker_knows_nothing_of_another() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_rollout_knows_nothing_of_a_replaced_vm() {
     for backend in BACKENDS {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use dynvm::abi::types::{FilterHeadersStatus, FilterStatus};
-use dynvm::host::{Consumer, HttpCallResponse, SharedQueues};
+use dynvm::host::{Consumer, HttpCallResponse};
 use dynvm::{CallError, FailurePolicy, PluginConfig, Vm, VmConfig};
 
 use crate::{BACKENDS, WAITS, World};
 use harness::{Harness, TestStream, TestWaker, parts, probe};
 
 /// Calls, ticks and queues, once: at the failure, and not again when the VM is dropped.
+#[needs::wasm_clang]
 #[test]
 fn a_failed_vm_has_nothing_under_way() {
     for backend in BACKENDS {
@@ -29,6 +30,7 @@ fn a_failed_vm_has_nothing_under_way() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_dropped_vm_has_nothing_under_way() {
     for backend in BACKENDS {
@@ -40,6 +42,7 @@ fn a_dropped_vm_has_nothing_under_way() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_stopped_plugin_has_nothing_under_way() {
     for backend in BACKENDS {
@@ -55,6 +58,7 @@ fn a_stopped_plugin_has_nothing_under_way() {
 }
 
 /// The answer to a call of a refused plugin neither comes to the next plugin of the VM nor makes it fail.
+#[needs::wasm_clang]
 #[test]
 fn a_refused_plugin_has_nothing_under_way() {
     for backend in BACKENDS {
@@ -86,6 +90,7 @@ fn a_refused_plugin_has_nothing_under_way() {
 }
 
 /// An element wakes nobody whose VM has failed; whoever registered the queue since is woken, also after the old VM is gone.
+#[needs::wasm_clang]
 #[test]
 fn a_failed_vm_is_woken_by_no_queue() {
     for backend in BACKENDS {
@@ -123,6 +128,7 @@ fn a_failed_vm_is_woken_by_no_queue() {
 }
 
 /// A root is no stream and a stream is no root: nothing runs, and nothing goes on.
+#[needs::wasm_clang]
 #[test]
 fn contexts_of_the_wrong_kind_are_unknown() {
     for backend in BACKENDS {

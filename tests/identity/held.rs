@@ -13,6 +13,7 @@ use harness::{Harness, TestStream, probe};
 const FAILED: [&str; 2] = ["fail HttpRequest", "fail HttpResponse"];
 
 /// It is failed when another stream makes the VM fail, once.
+#[needs::wasm_clang]
 #[test]
 fn a_held_stream_of_a_failed_vm_is_failed() {
     for backend in BACKENDS {
@@ -34,6 +35,7 @@ fn a_held_stream_of_a_failed_vm_is_failed() {
 }
 
 /// Where the policy is open, it goes on; the one in whose callback the VM failed does not.
+#[needs::wasm_clang]
 #[test]
 fn a_held_stream_goes_on_where_the_policy_is_open() {
     for backend in BACKENDS {
@@ -49,6 +51,7 @@ fn a_held_stream_goes_on_where_the_policy_is_open() {
 }
 
 /// A stream of a VM that is dropped with it; one that is done has nothing left to fail.
+#[needs::wasm_clang]
 #[test]
 fn a_held_stream_of_a_dropped_vm_is_failed() {
     for backend in BACKENDS {
@@ -62,6 +65,7 @@ fn a_held_stream_of_a_dropped_vm_is_failed() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_held_connection_of_a_failed_vm_is_failed() {
     for backend in BACKENDS {
@@ -79,6 +83,7 @@ fn a_held_connection_of_a_failed_vm_is_failed() {
 }
 
 /// What the plugin asked for in the callback in which the VM failed comes before the failure.
+#[needs::wasm_clang]
 #[test]
 fn a_failure_comes_after_what_the_callback_asked_for() {
     for backend in BACKENDS {
@@ -91,6 +96,7 @@ fn a_failure_comes_after_what_the_callback_asked_for() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn the_simulated_proxy_ends_held_streams() {
     for backend in BACKENDS {

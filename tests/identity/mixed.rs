@@ -549,6 +549,7 @@ impl Mixed {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn no_user_sees_what_is_anothers() {
     for backend in [Backend::Native, Backend::Wasm] {

@@ -12,6 +12,7 @@ fn secret() -> HttpCallResponse {
 }
 
 /// The new VM waits for a call of the same number; the old one's answer is not taken for its.
+#[needs::wasm_clang]
 #[test]
 fn a_late_http_answer_reaches_nobody() {
     for backend in BACKENDS {
@@ -32,6 +33,7 @@ fn a_late_http_answer_reaches_nobody() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn late_grpc_events_reach_nobody() {
     for backend in BACKENDS {
@@ -57,6 +59,7 @@ fn late_grpc_events_reach_nobody() {
 }
 
 /// No callback, no deletion, no look at the stream of whoever has the number now; and nothing that would let a request go on.
+#[needs::wasm_clang]
 #[test]
 fn a_stale_stream_acts_on_nothing() {
     for backend in BACKENDS {
@@ -93,6 +96,7 @@ fn a_stale_stream_acts_on_nothing() {
     }
 }
 
+#[needs::wasm_clang]
 #[test]
 fn a_stale_root_acts_on_nothing() {
     for backend in BACKENDS {
