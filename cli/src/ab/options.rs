@@ -124,7 +124,7 @@ impl MeasureArgs {
         }
         match self.format {
             Format::Json => println!("{}", report::json(report)?),
-            Format::Text => report.print(),
+            Format::Text => report::terminal::print(report),
         }
         Ok(())
     }
