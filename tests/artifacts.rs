@@ -224,7 +224,7 @@ fn causes_are_told_once() {
     assert_eq!(with_causes(&error), "/nowhere/plugin.so: cannot be read: No such file or directory (os error 2)");
     let error = loader().load_bytes("p", b"(module (fun").unwrap_err();
     assert_eq!(error.to_string(), "p: wasmtime cannot compile it");
-    assert!(with_causes(&error).contains("unknown operator or unexpected token"), "{}", with_causes(&error));
+    assert!(with_causes(&error).contains("expected valid module field"), "{}", with_causes(&error));
     let text = br#"(module (memory 70000000000) (func (export "proxy_abi_version_0_2_1")))"#;
     let error = loader().load_bytes("p", text).unwrap_err();
     assert!(std::error::Error::source(&error).is_some(), "{error:?}");
@@ -234,7 +234,7 @@ fn causes_are_told_once() {
     let module = limited.load_bytes("p", text).unwrap();
     let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), "p: cannot be instantiated");
-    assert!(with_causes(&error).contains("exceeds memory limits"), "{}", with_causes(&error));
+    assert!(with_causes(&error).contains("growing memory"), "{}", with_causes(&error));
 }
 
 /// Native code has to be allowed.

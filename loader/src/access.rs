@@ -24,7 +24,8 @@ impl Access {
         }
     }
 
-    /// Whether group or others may write. Entries of an access control list show here too: the group's bits are their mask.
+    /// Whether group or others may write. Entries of an access control list show here too: the group's bits are
+    /// their mask.
     pub(crate) fn others_write(self) -> bool {
         self.mode & 0o022 != 0
     }

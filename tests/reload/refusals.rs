@@ -14,7 +14,7 @@ fn refused(stage: &mut Stage, put: impl FnOnce(&Path), expected: &str) {
     let before = stage.deployment.status();
     let stream = stage.stream();
     put(&stage.path);
-    let message = stage.deployment.reload().expect_err("it is refused").to_string();
+    let message = dynvm::with_causes(&stage.deployment.reload().expect_err("it is refused"));
     assert!(
         message.contains(expected) && message.contains(stage.path.to_str().unwrap()),
         "{expected:?} in {message:?}"

@@ -73,7 +73,7 @@ pub fn loader(policy: TrustPolicy) -> Loader {
 /// Why a policy refuses a file.
 #[track_caller]
 pub fn refusal(policy: &TrustPolicy, path: &Path) -> String {
-    loader(policy.clone()).load_file(path).map(|_| ()).expect_err("it is refused").to_string()
+    dynvm::with_causes(&loader(policy.clone()).load_file(path).map(|_| ()).expect_err("it is refused"))
 }
 
 /// That it is loaded.

@@ -13,7 +13,7 @@ const MAGIC: &[u8; 8] = b"dvmcode1";
 
 const DIGEST: usize = 32;
 
-/// Takes compiled code from the cache, or compiles and puts it there. A cache that cannot be written is no error.
+/// Takes compiled code from the cache, or compiles and stores it. A cache that cannot be written is no error.
 pub(super) fn compile(engine: &Engine, dir: &CacheDir, bytes: &[u8]) -> Result<Module> {
     let name = format!("{}.cwasm", key(engine, bytes));
     if let Some(entry) = dir.read(&name)

@@ -139,16 +139,16 @@ mod unix {
             Some(access) if access.uid != 0 && access.uid != user => {
                 let uid = access.uid;
                 let what = format!(
-                    "{at} belongs to uid {uid}, and what is in a code cache is executed; chown it to uid {user}, or name \
-                     another directory"
+                    "{at} belongs to uid {uid}, and what is in a code cache is executed; chown it to uid {user}, \
+                     or name another directory"
                 );
                 Err(refused(what, None))
             }
             Some(access) if exposed(access) => {
                 let mode = access.mode;
                 let what = format!(
-                    "others than the owner can write {at} (mode {mode:04o}), and what is in a code cache is executed; remove \
-                     what is in the cache and chmod go-w {at}, or name another directory"
+                    "others than the owner can write {at} (mode {mode:04o}), and what is in a code cache is executed; \
+                     remove what is in the cache and chmod go-w {at}, or name another directory"
                 );
                 Err(refused(what, None))
             }
