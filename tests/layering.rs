@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. A file belongs to the longest entry that its path begins with. Those of one line do not import each other.
 const LAYERS: &[&[&str]] = &[
-    &["artifact", "id", "bundle", "profile", "trust/verdict"],
+    &["access", "artifact", "fork", "id", "bundle", "profile", "trust/verdict"],
     &["config", "error"],
     &["observe", "trust"],
     &["telemetry", "host"],

@@ -123,7 +123,7 @@ fn a_signature_that_is_elsewhere() {
     let (policy, plugin) = (release.policy.to_str().unwrap(), release.plugin.to_str().unwrap());
     let (code, _, err) = dynvm(&[&["verify", "--policy", policy, plugin], &two[..]].concat());
     assert_eq!(code, Some(2));
-    assert!(err.contains("--signature is of one artifact"), "{err}");
+    assert!(err.contains("--signature applies to a single artifact"), "{err}");
 }
 
 #[test]

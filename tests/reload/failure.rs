@@ -103,7 +103,8 @@ fn a_failed_vm_is_replaced_within_its_version() {
         assert_eq!(go(&mut worker, third), Some(FilterHeadersStatus::StopAllIterationAndWatermark));
 
         let fresh = begin(&mut worker);
-        assert_eq!((fresh.version(), fresh.context()), (1, first.context()), "the numbers are the same");
+        assert_eq!((fresh.version(), fresh.context().get()), (1, first.context().get()), "the numbers are the same");
+        assert_ne!(fresh.context(), first.context(), "the VMs are not");
         assert_ne!(fresh, first);
         assert_eq!(go(&mut worker, first), None);
         assert!(worker.end(first).is_none() && worker.end(third).is_none());

@@ -179,7 +179,8 @@ fn each_version_has_services_of_its_own() {
     assert_eq!(*asked.borrow(), [1, 2]);
     assert_eq!(worker.versions().collect::<Vec<_>>(), [1, 2]);
     let roots = [1, 2].map(|version| worker.vm(version).unwrap().1);
-    assert_eq!(roots[0], roots[1], "which is why");
+    assert_eq!(roots[0].get(), roots[1].get(), "both count from 1");
+    assert_ne!(roots[0], roots[1], "but each names its VM");
     worker.end(stream);
     assert!(worker.vm(1).is_none() && worker.vm(2).is_some());
 }

@@ -120,13 +120,13 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_or_too_large_is_refused_unread() {
         for (path, part) in [("/dev/zero", "a device"), ("/tmp", "a directory"), ("/proc/self/fd", "a directory")] {
-            let error = read_path(Path::new(path)).unwrap_err().to_string();
+            let error = crate::with_causes(&read_path(Path::new(path)).unwrap_err());
             assert!(error.contains(part), "{path}: {error}");
         }
         let dir = tempfile::tempdir().unwrap();
         let sparse = dir.path().join("sparse.so");
         File::create(&sparse).unwrap().set_len(MAX_SIZE + 1).unwrap();
-        assert!(read_path(&sparse).unwrap_err().to_string().contains("1 GiB"));
+        assert!(crate::with_causes(&read_path(&sparse).unwrap_err()).contains("1 GiB"));
         // Reading it would take a GiB of memory and seconds.
         File::create(&sparse).unwrap().set_len(MAX_SIZE).unwrap();
         let start = std::time::Instant::now();
