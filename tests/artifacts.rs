@@ -188,7 +188,13 @@ fn symbols_that_nobody_defines() {
     );
     // Which library would have it is not known before the system's loader looks.
     let module = loader().load_bytes("plugin", &bytes).unwrap();
-    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err().to_string();
+    let error = dynvm::Vm::builder(&module)
+        .config(Default::default())
+        .services(Default::default())
+        .build()
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("undefined symbol: elsewhere") && error.contains("link it with what it needs"), "{error}");
 }
 
@@ -232,7 +238,12 @@ fn causes_are_told_once() {
     let limited = harness::loader_with(|options| options.wasm.memory_limit = Some(65536));
     let text = br#"(module (memory (export "memory") 9) (func (export "proxy_abi_version_0_2_1")))"#;
     let module = limited.load_bytes("p", text).unwrap();
-    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err();
+    let error = dynvm::Vm::builder(&module)
+        .config(Default::default())
+        .services(Default::default())
+        .build()
+        .map(|_| ())
+        .unwrap_err();
     assert_eq!(error.to_string(), "p: cannot be instantiated");
     assert!(with_causes(&error).contains("growing memory"), "{}", with_causes(&error));
 }
@@ -249,11 +260,17 @@ fn native_code_is_off_by_default() {
 #[test]
 fn a_directory_for_images_that_does_not_exist() {
     let loader = harness::loader_with(|options| {
-        let mut native = dynvm::NativeOptions::default();
+        let mut native = dynvm::native::Options::default();
         native.image_dir = "/nowhere/at/all".into();
         options.native = Some(native);
     });
     let module = loader.load_bytes("plugin", &native()).unwrap();
-    let error = dynvm::Vm::new(&module, Default::default(), Default::default()).map(|_| ()).unwrap_err().to_string();
+    let error = dynvm::Vm::builder(&module)
+        .config(Default::default())
+        .services(Default::default())
+        .build()
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("/nowhere/at/all") && error.contains("image_dir"), "{error}");
 }

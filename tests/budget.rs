@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use dynvm::{CallbackBudget, CpuLimit, FailureKind, Module, VmConfig};
+use dynvm::wasm::CpuLimit;
+use dynvm::{CallbackBudget, FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
 
 /// Long enough that a busy machine does not make a callback overrun it, and much shorter than the plugin is busy or sleeps: a second.

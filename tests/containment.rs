@@ -3,7 +3,8 @@
 //! Crashes are contained on x86-64 Linux.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
-use dynvm::{FailureKind, ImageEdits, Module, VmConfig};
+use dynvm::native::ImageEdits;
+use dynvm::{FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
 
 fn cpp() -> Module {
@@ -130,7 +131,7 @@ fn a_failed_vm_runs_no_destructors() {
 #[test]
 fn crashes_while_starting_and_ending() {
     let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
-    let error = dynvm::Vm::new(&load("CRASH_IN_CONSTRUCTOR"), VmConfig::default(), Default::default());
+    let error = dynvm::Vm::builder(&load("CRASH_IN_CONSTRUCTOR")).services(Default::default()).build();
     let error = dynvm::with_causes(&error.map(|_| ()).unwrap_err());
     assert!(error.contains("SIGSEGV") && error.contains("crash.cc"), "{error}");
     let harness = Harness::of(&load("CRASH_IN_DESTRUCTOR"), VmConfig::default(), "");

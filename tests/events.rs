@@ -108,7 +108,7 @@ fn a_plugins_life_is_told() {
                 ),
             ]
         );
-        let mut vm = Vm::new(&module, VmConfig::with_id("id"), parts().services).unwrap();
+        let mut vm = Vm::builder(&module).config(VmConfig::with_id("id")).services(parts().services).build().unwrap();
         let memory = vm.memory_size().map(|bytes| format!(" memory_bytes={bytes}")).unwrap_or_default();
         assert_eq!(
             take(),
@@ -157,7 +157,7 @@ fn messages_of_plugins_are_events() {
         let module = loader().load_file(compile::plugin(backend, "probe.c", &[])).unwrap();
         let mut services = parts().services;
         services.log = Arc::new(TracingLog);
-        let mut vm = Vm::new(&module, VmConfig::with_id("id"), services).unwrap();
+        let mut vm = Vm::builder(&module).config(VmConfig::with_id("id")).services(services).build().unwrap();
         let levels: Vec<String> = (0..6).map(|level| format!("proxy_log {level} text%ff")).collect();
         let calls: Vec<&str> = levels.iter().map(String::as_str).collect();
         let root = vm.start_plugin(PluginConfig::named("p").configuration(in_headers(&calls))).unwrap();
@@ -182,7 +182,7 @@ fn messages_that_nobody_wants_are_none() {
         let module = loader().load_file(compile::plugin(backend, "probe.c", &[])).unwrap();
         let mut services = parts().services;
         services.log = Arc::new(TracingLog);
-        let mut vm = Vm::new(&module, VmConfig::default(), services).unwrap();
+        let mut vm = Vm::builder(&module).services(services).build().unwrap();
         let calls = in_headers(&["proxy_log 2 info", "proxy_log 3 warn"]);
         let root = vm.start_plugin(PluginConfig::named("p").configuration(calls)).unwrap();
         let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{Log, LogSource};
-use dynvm::{CallbackBudget, CpuLimit, FailureKind, Module, VmConfig};
+use dynvm::wasm::CpuLimit;
+use dynvm::{CallbackBudget, FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile};
 
 const LIMIT: Duration = Duration::from_millis(40);

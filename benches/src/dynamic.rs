@@ -23,7 +23,7 @@ pub fn loader(change: impl FnOnce(&mut LoaderOptions)) -> anyhow::Result<Loader>
 }
 
 /// The options of native plugins.
-pub fn native(options: &mut LoaderOptions) -> &mut dynvm::NativeOptions {
+pub fn native(options: &mut LoaderOptions) -> &mut dynvm::native::Options {
     options.native.as_mut().expect("native plugins are allowed")
 }
 
@@ -65,7 +65,7 @@ impl Dynamic {
         let mut services = Services::default();
         services.log = Arc::new(NoLog);
         services.observer = observer;
-        let mut vm = Vm::new(module, VmConfig::default(), services)?;
+        let mut vm = Vm::builder(module).services(services).build()?;
         let root = vm.start_plugin(PluginConfig::named("bench").configuration(configuration))?;
         Ok(Dynamic { vm, root })
     }

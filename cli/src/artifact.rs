@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use dynvm::trust::TrustPolicy;
-use dynvm::{Artifact, ArtifactKind, BackendPreference, Loader, LoaderOptions, Module, WasmOptions};
+use dynvm::{Artifact, ArtifactKind, BackendPreference, Loader, LoaderOptions, Module};
 
 use crate::build::{BuildOptions, build_plugin};
 use crate::exit::{cannot_load, load_failure, usage};
@@ -37,7 +37,7 @@ impl Backend {
 }
 
 /// A loader for plugins that the user named: naming a shared object on the command line is what allows it, unless a policy decides.
-pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
+pub fn loader(wasm: dynvm::wasm::Options, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
     options.trust = policy;
@@ -46,11 +46,15 @@ pub fn loader(wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<
 
 /// The same for one build of a plugin: of a fat plugin it takes that part.
 pub fn loader_of(backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
-    loader_with(backend, WasmOptions::default(), policy)
+    loader_with(backend, dynvm::wasm::Options::default(), policy)
 }
 
 /// The same, wasm with options.
-pub fn loader_with(backend: Backend, wasm: WasmOptions, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
+pub fn loader_with(
+    backend: Backend,
+    wasm: dynvm::wasm::Options,
+    policy: Option<TrustPolicy>,
+) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
     options.trust = policy;

@@ -5,8 +5,8 @@ mod fat;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use dynvm::WasmOptions;
 use dynvm::inspect::Inspection;
+use dynvm::wasm::Options;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
@@ -48,7 +48,7 @@ enum Format {
 }
 
 pub fn execute(args: &InspectArgs) -> anyhow::Result<ExitCode> {
-    let loader = artifact::loader(WasmOptions::default(), args.policy.read()?)?;
+    let loader = artifact::loader(dynvm::wasm::Options::default(), args.policy.read()?)?;
     let mut inspections = Vec::new();
     let mut unread = false;
     for path in &args.files {

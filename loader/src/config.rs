@@ -21,7 +21,7 @@ pub struct VmConfig {
     /// What the host has and how it answers, where that is not as in Envoy.
     pub host: HostProfile,
     /// Most bytes that the plugin may hold: of linear memory on wasm (the lower of this and
-    /// `WasmOptions::memory_limit`), of its heap natively, where it has one of its own. A plugin that wants
+    /// `wasm::Options::memory_limit`), of its heap natively, where it has one of its own. A plugin that wants
     /// more fails its VM.
     pub memory_limit: Option<usize>,
     /// How long a callback may take. `None`: as long as it likes. Costs a few nanoseconds for each callback.
@@ -35,6 +35,36 @@ impl VmConfig {
     /// The default configuration with a `vm_id`.
     pub fn with_id(vm_id: impl Into<String>) -> VmConfig {
         VmConfig { vm_id: vm_id.into(), ..VmConfig::default() }
+    }
+
+    /// Sets what the plugin reads as VM configuration.
+    pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> VmConfig {
+        self.configuration = configuration.into();
+        self
+    }
+
+    /// Adds an environment variable.
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> VmConfig {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets which functions the plugin may import and export.
+    pub fn capabilities(mut self, capabilities: CapabilityRestriction) -> VmConfig {
+        self.capabilities = capabilities;
+        self
+    }
+
+    /// Sets the limit of memory, in bytes.
+    pub fn memory_limit(mut self, bytes: usize) -> VmConfig {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Sets the time that a callback may take.
+    pub fn callback_budget(mut self, budget: CallbackBudget) -> VmConfig {
+        self.callback_budget = Some(budget);
+        self
     }
 }
 

@@ -18,7 +18,7 @@
 //!
 //! let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
 //! let module = Loader::new()?.load_bytes("noop.wat", text)?;
-//! let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+//! let mut vm = Vm::builder(&module).build()?;
 //! let root = vm.start_plugin(PluginConfig::named("noop"))?;
 //! let stream = vm.create_stream(root, Box::new(ConfigStream))?;
 //! let status = vm.on_request_headers(stream, 0, true);
@@ -44,6 +44,18 @@ pub mod inspect;
 pub mod observe;
 pub mod trust;
 
+/// Options of the native backend.
+#[cfg(feature = "native")]
+pub mod native {
+    pub use crate::backend::native::{ImageEdits, Options};
+}
+
+/// Options of the wasm backend.
+#[cfg(feature = "wasm")]
+pub mod wasm {
+    pub use crate::backend::wasm::{CpuLimit, Options};
+}
+
 mod access;
 mod artifact;
 mod backend;
@@ -59,16 +71,14 @@ mod profile;
 mod telemetry;
 mod vm;
 
+/// What callbacks answer: the types that every embedder matches on.
+pub use abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
 pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
-#[cfg(feature = "native")]
-pub use backend::native::{ImageEdits, NativeOptions};
-#[cfg(feature = "wasm")]
-pub use backend::wasm::{CpuLimit, WasmOptions};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_causes};
 pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
-pub use plugin::{Plugin, PluginStats, ReloadBackoff};
+pub use plugin::{Plugin, PluginBuilder, PluginStats, ReloadBackoff};
 pub use profile::HostProfile;
 pub use trust::Artifact;
-pub use vm::{RootDone, Vm};
+pub use vm::{RootDone, Vm, VmBuilder};

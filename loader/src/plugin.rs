@@ -21,6 +21,13 @@ pub struct ReloadBackoff {
     pub max: Duration,
 }
 
+impl ReloadBackoff {
+    /// A wait that begins at `base` and doubles up to `max`.
+    pub fn new(base: Duration, max: Duration) -> ReloadBackoff {
+        ReloadBackoff { base, max }
+    }
+}
+
 impl Default for ReloadBackoff {
     /// No wait: every failed VM is replaced at the next stream. With a `base`, failures in a row wait longer and longer, up to a second.
     fn default() -> Self {
@@ -51,7 +58,7 @@ pub struct PluginStats {
 /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
 /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
 /// let config = PluginConfig::named("auth").failure_policy(FailurePolicy::Reload);
-/// let mut plugin = Plugin::start(&module, VmConfig::default(), config, Services::default())?;
+/// let mut plugin = Plugin::builder(&module, config).start()?;
 /// let (vm, root) = plugin.vm_for_new_stream();
 /// assert!(!vm.has_failed());
 /// # let _ = root;
@@ -75,52 +82,16 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// Makes a VM and starts the plugin in it.
-    ///
-    /// # Errors
-    ///
-    /// The VM cannot be made, or the plugin refuses its configuration.
-    pub fn start(
-        module: &Module,
-        vm_config: VmConfig,
-        config: PluginConfig,
-        services: Services,
-    ) -> Result<Plugin, StartError> {
-        Plugin::start_traced(module, vm_config, config, services, None)
-    }
-
-    /// The same, with a tracer that sees the start too. It goes on to a VM that replaces this one, unless that one cannot be started.
-    ///
-    /// # Errors
-    ///
-    /// As [`Plugin::start`].
-    pub fn start_traced(
-        module: &Module,
-        vm_config: VmConfig,
-        config: PluginConfig,
-        services: Services,
-        tracer: Option<Box<dyn Tracer>>,
-    ) -> Result<Plugin, StartError> {
-        let (vm, root) = start(module, &vm_config, &config, &services, tracer)?;
-        Ok(Plugin {
-            module: module.clone(),
-            vm_config,
+    /// A plugin of this module and configuration, to be configured and started.
+    pub fn builder(module: &Module, config: PluginConfig) -> PluginBuilder<'_> {
+        PluginBuilder {
+            module,
             config,
-            services,
-            vm,
-            root,
+            vm_config: VmConfig::default(),
+            services: Services::default(),
             backoff: ReloadBackoff::default(),
-            wait: Duration::ZERO,
-            retry_at: None,
-            counted: false,
-            stats: PluginStats::default(),
-        })
-    }
-
-    /// Sets how long to wait between replacements.
-    pub fn with_backoff(mut self, backoff: ReloadBackoff) -> Plugin {
-        self.backoff = backoff;
-        self
+            tracer: None,
+        }
     }
 
     /// The VM and the root context for a new stream. A failed VM is replaced first if the policy is to reload; then nothing of the
@@ -200,6 +171,66 @@ impl Plugin {
     }
 }
 
+/// Configures a [`Plugin`]; made by [`Plugin::builder`].
+#[must_use = "a builder does nothing until `start` is called"]
+pub struct PluginBuilder<'a> {
+    module: &'a Module,
+    config: PluginConfig,
+    vm_config: VmConfig,
+    services: Services,
+    backoff: ReloadBackoff,
+    tracer: Option<Box<dyn Tracer>>,
+}
+
+impl PluginBuilder<'_> {
+    /// Sets the configuration of its VMs.
+    pub fn vm_config(mut self, config: VmConfig) -> Self {
+        self.vm_config = config;
+        self
+    }
+
+    /// Sets what the host provides to its VMs.
+    pub fn services(mut self, services: Services) -> Self {
+        self.services = services;
+        self
+    }
+
+    /// Sets the wait between replacements of failed VMs.
+    pub fn backoff(mut self, backoff: ReloadBackoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Sets a tracer, which also sees the start. It moves on to a VM that replaces the first one, unless that VM cannot be started.
+    pub fn tracer(mut self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> Self {
+        self.tracer = tracer.into();
+        self
+    }
+
+    /// Starts a VM and the plugin in it, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// The VM does not start, or the plugin refuses its configuration.
+    pub fn start(self) -> Result<Plugin, StartError> {
+        let PluginBuilder { module, config, vm_config, services, backoff, tracer } = self;
+        let (vm, root) = start(module, &vm_config, &config, &services, tracer)?;
+        Ok(Plugin {
+            module: module.clone(),
+            vm_config,
+            config,
+            services,
+            vm,
+            root,
+            backoff,
+            wait: Duration::ZERO,
+            retry_at: None,
+            counted: false,
+            stats: PluginStats::default(),
+        })
+    }
+}
+
 fn start(
     module: &Module,
     vm_config: &VmConfig,
@@ -207,7 +238,7 @@ fn start(
     services: &Services,
     tracer: Option<Box<dyn Tracer>>,
 ) -> Result<(Vm, ContextId), StartError> {
-    let mut vm = Vm::new_traced(module, vm_config.clone(), services.clone(), tracer)?;
+    let mut vm = Vm::builder(module).config(vm_config.clone()).services(services.clone()).tracer(tracer).build()?;
     let root = vm.start_plugin(config.clone())?;
     Ok((vm, root))
 }

@@ -55,7 +55,7 @@ fn a_failed_connection() {
 fn failure_policies_over_several_streams() {
     let codes = |policy: FailurePolicy| -> Vec<u32> {
         let config = PluginConfig::named("p").failure_policy(policy).configuration(in_headers(&["trap_at 2"]));
-        let mut plugin = Plugin::start(&probe(backend(), &[]), VmConfig::default(), config, parts().services).unwrap();
+        let mut plugin = Plugin::builder(&probe(backend(), &[]), config).services(parts().services).start().unwrap();
         let mut serve = || {
             let (vm, root) = plugin.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();

@@ -82,7 +82,7 @@ fn a_refused_start_is_an_error() {
         assert!(text.contains(&format!("returned false from `proxy_{callback}`")), "{text}");
     }
     let parts = parts();
-    let mut vm = Vm::new(&probe(backend(), &[]), VmConfig::default(), parts.services).unwrap();
+    let mut vm = Vm::builder(&probe(backend(), &[])).services(parts.services).build().unwrap();
     let refusing = PluginConfig::named("a").configuration(script("on_configure", &["return 0"]));
     assert!(vm.start_plugin(refusing).is_err());
     assert!(vm.start_plugin(PluginConfig::named("b")).is_ok(), "another plugin may still run in this VM");
@@ -110,7 +110,7 @@ fn the_root_id_is_readable_from_the_first_callback() {
     let calls = script("on_context_create", &["proxy_get_property plugin_root_id", "proxy_get_property plugin_root_id%00"]);
     let parts = parts();
     let log = parts.log.clone();
-    let mut vm = Vm::new(&probe(backend(), &[]), VmConfig::default(), parts.services).unwrap();
+    let mut vm = Vm::builder(&probe(backend(), &[])).services(parts.services).build().unwrap();
     log.take();
     vm.start_plugin(PluginConfig::named("p").root_id("r1").configuration(calls)).unwrap();
     let log: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();
@@ -182,7 +182,7 @@ fn vms_of_one_module_share_nothing() {
     let serve = |count: usize| {
         let mut vms: Vec<(Vm, dynvm::ContextId)> = (0..count)
             .map(|_| {
-                let mut vm = Vm::new(&module, VmConfig::default(), parts().services).unwrap();
+                let mut vm = Vm::builder(&module).services(parts().services).build().unwrap();
                 let root = vm.start_plugin(PluginConfig::named("p")).unwrap();
                 (vm, root)
             })

@@ -1,7 +1,7 @@
 //! What only native plugins can do or suffer: `docs/differences.md`.
 
 use dynvm::abi::types::FilterHeadersStatus;
-use dynvm::{NativeOptions, Vm, VmConfig};
+use dynvm::{Vm, VmConfig};
 
 use harness::{Backend, Harness, TestStream, compile, in_headers, loader, loader_with, parts, probe};
 
@@ -19,7 +19,7 @@ fn false_is_a_byte() {
 #[test]
 fn plain_loading() {
     let loader = loader_with(|options| {
-        let mut native = NativeOptions::default();
+        let mut native = dynvm::native::Options::default();
         native.contain_crashes = false;
         native.heap = false;
         native.keep_images = true;
@@ -106,7 +106,7 @@ fn the_host_table() {
 fn lifetimes() {
     let mut vm = {
         let module = loader().load_file(compile::plugin(Backend::Native, "probe.c", &[])).unwrap();
-        Vm::new(&module, VmConfig::default(), parts().services).unwrap()
+        Vm::builder(&module).services(parts().services).build().unwrap()
     };
     assert!(vm.start_plugin(dynvm::PluginConfig::default()).is_ok());
 }

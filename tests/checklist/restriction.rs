@@ -40,7 +40,7 @@ fn an_empty_list_allows_all() {
 #[test]
 fn calls_in_start_functions() {
     let module = probe(backend(), &["START_CALLS"]);
-    let Err(StartError::Failed { failure, .. }) = Vm::new(&module, VmConfig::default(), Services::default()) else {
+    let Err(StartError::Failed { failure, .. }) = Vm::builder(&module).build() else {
         panic!("the start fails");
     };
     assert_eq!(failure.kind, FailureKind::Restricted);
@@ -66,6 +66,6 @@ fn calls_from_the_allocator() {
 #[test]
 fn a_trap_in_a_start_function() {
     let module = probe(backend(), &["START_TRAPS"]);
-    let error = Vm::new(&module, VmConfig::default(), parts().services).map(|_| ()).unwrap_err();
+    let error = Vm::builder(&module).services(parts().services).build().map(|_| ()).unwrap_err();
     assert!(matches!(error, StartError::Failed { .. }), "{error}");
 }

@@ -26,7 +26,7 @@ fn the_wanted_level() {
     let mut parts = parts();
     let log = std::sync::Arc::new(dynvm::host::MemoryLog::with_level(LogLevel::Warn));
     parts.services.log = log.clone();
-    let mut vm = Vm::new(&probe(backend(), &[]), VmConfig::default(), parts.services).unwrap();
+    let mut vm = Vm::builder(&probe(backend(), &[])).services(parts.services).build().unwrap();
     let root = vm.start_plugin(PluginConfig::named("p").configuration(script("on_tick", &["proxy_log 2 a", "proxy_log 3 b"]))).unwrap();
     vm.on_tick(root);
     assert_eq!(log.take(), [(LogLevel::Warn, "b".to_owned())]);

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use dynvm::{CallbackBudget, CpuLimit, FailureKind, Module, StartError, Vm, VmConfig};
+use dynvm::{CallbackBudget, FailureKind, Module, StartError, Vm, VmConfig};
+use dynvm::wasm::CpuLimit;
 
 use super::backend;
 use harness::compile;
@@ -28,7 +29,7 @@ fn plugin(deed: &str) -> Module {
 fn failure(module: &Module, config: VmConfig) -> (dynvm::Failure, Vec<String>) {
     let parts = parts();
     let log = parts.log.clone();
-    match Vm::new(module, config, parts.services) {
+    match Vm::builder(module).config(config).services(parts.services).build() {
         Err(StartError::Failed { failure, function, .. }) => {
             assert_eq!(function, "its start function");
             assert!(parts.timers.0.borrow().is_empty(), "nothing was carried out");

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use dynvm::{CpuLimit, FailureKind, Module, VmConfig};
+use dynvm::wasm::CpuLimit;
+use dynvm::{FailureKind, Module, VmConfig};
 
 use harness::{Backend, Harness, TestStream, compile, did, in_headers, loader, loader_with};
 
-fn probe_with(change: impl FnOnce(&mut dynvm::WasmOptions)) -> Module {
+fn probe_with(change: impl FnOnce(&mut dynvm::wasm::Options)) -> Module {
     loader_with(|options| change(&mut options.wasm)).load_file(compile::plugin(Backend::Wasm, "probe.c", &[])).unwrap()
 }
 

@@ -66,7 +66,7 @@ fn a_refused_plugin_has_nothing_under_way() {
             let script = WAITS.replace("on_request_headers|return 4", &format!("on_request_headers|{end}"));
             let script = script.replace("on_request_headers", "on_configure");
             let parts = parts();
-            let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), parts.services.clone()).unwrap();
+            let mut vm = Vm::builder(&probe(backend, &[])).services(parts.services.clone()).build().unwrap();
             vm.start_plugin(PluginConfig::named("refused").configuration(script)).unwrap_err();
             let notes = parts.calls.notes.take();
             assert_eq!(notes, ["cancel all of 1", "cancel 9", "cancel 14"], "{end}, {backend:?}");

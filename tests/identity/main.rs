@@ -33,7 +33,7 @@ impl World {
         let parts = parts();
         let config = PluginConfig::named("probe").failure_policy(policy).configuration(script);
         let services = parts.services.clone();
-        let plugin = Plugin::start(&probe(backend, &[]), VmConfig::default(), config, services).unwrap();
+        let plugin = Plugin::builder(&probe(backend, &[]), config).services(services).start().unwrap();
         let world = World { plugin, parts };
         world.log();
         world

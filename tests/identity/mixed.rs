@@ -204,7 +204,10 @@ impl Host {
         match kind {
             0 => {
                 let module = loader().load_file(compile::plugin(backend, "clients.c", &[])).unwrap();
-                let plugin = Plugin::start(&module, VmConfig::with_id("vm"), plugin_config(), services);
+                let plugin = Plugin::builder(&module, plugin_config())
+                    .vm_config(VmConfig::with_id("vm"))
+                    .services(services)
+                    .start();
                 Host::Plugin(Box::new(plugin.unwrap()))
             }
             1 => {

@@ -92,7 +92,7 @@ fn a_slow_callback_is_seen_to_be_slow() {
         let observer = Observer::new();
         let mut services = services(&observer);
         services.clock = Arc::new(SlowClock(ManualClock::default()));
-        let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), services).unwrap();
+        let mut vm = Vm::builder(&probe(backend, &[])).services(services).build().unwrap();
         let script = in_headers(&["proxy_get_current_time_nanoseconds"]);
         let root = vm.start_plugin(PluginConfig::named("slow").configuration(script)).unwrap();
         let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();

@@ -75,7 +75,7 @@ fn names_of_any_kind_come_back() {
     for backend in BACKENDS {
         for name in ["", "quo\"te", "back\\slash", "two\nlines", "\\n", "}", "a,b=\"c\"", "gr\u{fc}n \u{1f980}"] {
             let observer = Observer::new();
-            let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), services(&observer)).unwrap();
+            let mut vm = Vm::builder(&probe(backend, &[])).services(services(&observer)).build().unwrap();
             vm.start_plugin(PluginConfig::named(name)).unwrap();
             let page = parse(&observer.prometheus());
             let labels = [("plugin", name), ("state", "running")];
@@ -92,7 +92,7 @@ fn metrics_of_plugins_keep_their_names() {
         let metrics = Arc::new(InProcessMetrics::default());
         let mut services = services(&observer);
         services.metrics = metrics.clone();
-        let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), services).unwrap();
+        let mut vm = Vm::builder(&probe(backend, &[])).services(services).build().unwrap();
         // Metric ids: their number from 1 on times four, and the type.
         let script = in_headers(&[
             "proxy_define_metric 0 acme.requests",

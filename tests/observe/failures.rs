@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use dynvm::observe::{Observer, PluginStarts, Reloads};
-use dynvm::{CpuLimit, FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
+use dynvm::wasm::CpuLimit;
+use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
 
 use crate::{BACKENDS, observed, plugin, services};
 use harness::{Backend, TestStream, compile, in_headers, loader_with, probe, script};
@@ -76,14 +77,14 @@ fn starts_that_fail() {
     for backend in BACKENDS {
         let observer = Observer::new();
         let traps = probe(backend, &["START_TRAPS"]);
-        assert!(Vm::new(&traps, VmConfig::default(), services(&observer)).is_err());
+        assert!(Vm::builder(&traps).services(services(&observer)).build().is_err());
         let seen = observer.snapshot().modules.remove(0);
         assert_eq!((seen.vms_created, seen.vm_start_errors, seen.vm_start.count()), (1, 1, 0));
         assert_eq!((seen.vms_running, seen.vms_failed), (0, 0), "it is gone");
         assert_eq!(plugin(&observer, "", backend).failures, [(FailureKind::Trap, 1)], "of no plugin");
 
         let observer = Observer::new();
-        let mut vm = Vm::new(&probe(backend, &[]), VmConfig::default(), services(&observer)).unwrap();
+        let mut vm = Vm::builder(&probe(backend, &[])).services(services(&observer)).build().unwrap();
         let start = |vm: &mut Vm, calls: &[&str]| {
             vm.start_plugin(PluginConfig::named("p").configuration(script("on_configure", calls))).is_ok()
         };
@@ -106,10 +107,10 @@ fn replacements_are_counted() {
         let observer = Observer::new();
         let config = PluginConfig::named("p").failure_policy(FailurePolicy::Reload);
         let config = config.configuration(in_headers(&["trap_at 2"]));
-        let started = Plugin::start(&probe(backend, &[]), VmConfig::default(), config, services(&observer));
-        let mut backoff = ReloadBackoff::default();
-        (backoff.base, backoff.max) = (Duration::from_secs(600), Duration::from_secs(600));
-        let mut running = started.unwrap().with_backoff(backoff);
+        let backoff = ReloadBackoff::new(Duration::from_secs(600), Duration::from_secs(600));
+        let started =
+            Plugin::builder(&probe(backend, &[]), config).services(services(&observer)).backoff(backoff).start();
+        let mut running = started.unwrap();
         for _ in 0..8 {
             let (vm, root) = running.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();

@@ -51,7 +51,7 @@ pub fn says(module: &Module) -> String {
     let log = Arc::new(MemoryLog::default());
     let mut services = Services::default();
     services.log = log.clone();
-    let mut vm = Vm::new(module, VmConfig::default(), services).unwrap();
+    let mut vm = Vm::builder(module).services(services).build().unwrap();
     vm.start_plugin(PluginConfig::named("plugin")).unwrap();
     log.take().into_iter().map(|(_, text)| text).collect()
 }

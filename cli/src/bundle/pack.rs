@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use dynvm::WasmOptions;
 use dynvm::bundle::{Bundle, BundleWriter, hex, this_machine};
 use dynvm::inspect::{Inspection, inspect};
+use dynvm::wasm::Options;
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 
@@ -66,7 +66,7 @@ fn name(text: &str) -> Result<Named<'_>> {
 /// Each part is a plugin, would load as far as can be told here, and all are of one kind.
 fn check(module: &Path, wasm: &[u8], images: &[Named<'_>]) -> Result<()> {
     let spinner = progress::spinner("checking");
-    let loader = artifact::loader(WasmOptions::default(), None)?;
+    let loader = artifact::loader(dynvm::wasm::Options::default(), None)?;
     let look = |path: &Path, bytes: &[u8]| -> Inspection { inspect(&loader, &path.display().to_string(), bytes) };
     let wasm = look(module, wasm);
     let parts: Vec<Inspection> = images.iter().map(|image| look(&image.path, &image.bytes)).collect();

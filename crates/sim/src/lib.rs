@@ -192,7 +192,7 @@ impl SimProxyBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Plugin::start`].
+    /// As [`PluginBuilder::start`].
     pub fn start(self, module: &Module) -> Result<SimProxy, StartError> {
         self.start_traced(module, None)
     }
@@ -201,7 +201,7 @@ impl SimProxyBuilder {
     ///
     /// # Errors
     ///
-    /// As [`Plugin::start`].
+    /// As [`PluginBuilder::start`].
     pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<SimProxy, StartError> {
         let level = self.log_level.unwrap_or(LogLevel::Trace);
         let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::with_level(level)));
@@ -229,7 +229,11 @@ impl SimProxyBuilder {
         services.timers = timers.clone();
         services.observer = self.observer;
         let vm_id = self.vm_config.vm_id.clone();
-        let plugin = Plugin::start_traced(module, self.vm_config, self.plugin_config, services, tracer)?;
+        let plugin = Plugin::builder(module, self.plugin_config)
+            .vm_config(self.vm_config)
+            .services(services)
+            .tracer(tracer)
+            .start()?;
         let (on_timed, steps) = (None, RefCell::default());
         Ok(SimProxy { plugin, vm_id, log, shared, random, queues, timers, calls, open: Vec::new(), on_timed, steps })
     }

@@ -6,9 +6,8 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
-use dynvm::{
-    BackendKind, ImageEdits, LoadError, Loader, LoaderOptions, Module, NativeOptions, WasmOptions, with_causes,
-};
+use dynvm::native::ImageEdits;
+use dynvm::{BackendKind, LoadError, Loader, LoaderOptions, Module, with_causes};
 use dynvm_build::{BuildOptions, Quiet, Source, build};
 
 /// A directory with `<package>.so` and `<package>.wasm`, which are taken in place of building the package.
@@ -66,7 +65,7 @@ fn load(path: &Path, backend: BackendKind, plain: bool) -> Result<Module, Artifa
 }
 
 fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
-    let mut native = NativeOptions::default();
+    let mut native = dynvm::native::Options::default();
     // Debuggers and profilers look for symbols in the file that was mapped.
     native.keep_images = true;
     if plain {
@@ -74,7 +73,7 @@ fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     }
     let mut options = LoaderOptions::default();
     options.native = Some(native);
-    let mut wasm = WasmOptions::default();
+    let mut wasm = dynvm::wasm::Options::default();
     wasm.cache_dir = path.parent().map(|dir| dir.join("dynvm-cache"));
     options.wasm = wasm;
     match Loader::with_options(options.clone()) {

@@ -1,8 +1,9 @@
 use std::ffi::c_char;
 use std::path::Path;
 
+use dynvm::LoaderOptions;
+use dynvm::native::ImageEdits;
 use dynvm::trust::TrustPolicy;
-use dynvm::{ImageEdits, LoaderOptions, NativeOptions};
 
 use crate::error::{Code, Error, attempt};
 use crate::text::{free, give, object, object_mut, text};
@@ -10,7 +11,7 @@ use crate::text::{free, give, object, object_mut, text};
 /// `dynvm_options_t`.
 #[derive(Default)]
 pub struct Options {
-    native: NativeOptions,
+    native: dynvm::native::Options,
     trust: Option<TrustPolicy>,
 }
 

@@ -50,7 +50,7 @@ impl Loader {
     /// Of a fat plugin ([`bundle`](crate::bundle)) the native image for this machine is taken if native plugins are allowed, else the
     /// wasm module; [`ModuleInfo::chosen`] says which, and why.
     ///
-    /// Nothing of the artifact runs: that begins with [`Vm::new`](crate::Vm::new). The file is read once, here. What a trust policy says
+    /// Nothing of the artifact runs: that begins with [`Vm::builder`](crate::Vm::builder). The file is read once, here. What a trust policy says
     /// is said of the bytes that are loaded; a signature is looked for beside the file, as `FILE.minisig`, and in a fat plugin.
     ///
     /// # Errors

@@ -3,9 +3,9 @@
 use crate::artifact::{ArtifactKind, BackendPreference};
 use crate::backend::Backend;
 #[cfg(feature = "native")]
-use crate::backend::native::{NativeBackend, NativeOptions};
+use crate::backend::native::{self, NativeBackend};
 #[cfg(feature = "wasm")]
-use crate::backend::wasm::{WasmBackend, WasmOptions};
+use crate::backend::wasm::{self, WasmBackend};
 use crate::error::LoadError;
 use crate::trust::TrustPolicy;
 
@@ -15,10 +15,10 @@ use crate::trust::TrustPolicy;
 pub struct LoaderOptions {
     /// How native plugins run. `None`, the default: not at all. Native code has all rights of the process that loads it.
     #[cfg(feature = "native")]
-    pub native: Option<NativeOptions>,
+    pub native: Option<native::Options>,
     /// How wasm plugins run.
     #[cfg(feature = "wasm")]
-    pub wasm: WasmOptions,
+    pub wasm: wasm::Options,
     /// What may be loaded. `None`, the default: whatever the backends take. With a policy, native code needs `native` above and the
     /// policy's leave, which by default it does not have.
     pub trust: Option<TrustPolicy>,
@@ -30,7 +30,33 @@ impl LoaderOptions {
     /// Allows native plugins, with the default options.
     #[cfg(feature = "native")]
     pub fn allow_native(mut self) -> LoaderOptions {
-        self.native = Some(NativeOptions::default());
+        self.native = Some(native::Options::default());
+        self
+    }
+
+    /// Allows native plugins, with these options.
+    #[cfg(feature = "native")]
+    pub fn native(mut self, options: native::Options) -> LoaderOptions {
+        self.native = Some(options);
+        self
+    }
+
+    /// Sets how wasm plugins run.
+    #[cfg(feature = "wasm")]
+    pub fn wasm(mut self, options: wasm::Options) -> LoaderOptions {
+        self.wasm = options;
+        self
+    }
+
+    /// Sets the policy that every artifact has to meet.
+    pub fn trust(mut self, policy: TrustPolicy) -> LoaderOptions {
+        self.trust = Some(policy);
+        self
+    }
+
+    /// Sets which part of a fat plugin runs.
+    pub fn prefer(mut self, prefer: BackendPreference) -> LoaderOptions {
+        self.prefer = prefer;
         self
     }
 

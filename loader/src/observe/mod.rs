@@ -16,7 +16,7 @@
 //! let observer = Observer::new();
 //! let mut services = Services::default();
 //! services.observer = Some(observer.clone());
-//! let mut vm = Vm::new(&module, VmConfig::default(), services)?;
+//! let mut vm = Vm::builder(&module).services(services).build()?;
 //! let root = vm.start_plugin(PluginConfig::named("clock"))?;
 //! vm.on_tick(root);
 //! let page = observer.prometheus();

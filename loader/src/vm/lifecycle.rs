@@ -26,21 +26,7 @@ pub enum RootDone {
 }
 
 impl Vm {
-    /// Makes an instance and runs its start functions (`_initialize` and `main`, or `_start`), in which only `proxy_log` is allowed.
-    ///
-    /// # Errors
-    ///
-    /// The system's loader or wasmtime refuse the image, or the plugin fails in its start functions.
-    pub fn new(module: &Module, config: VmConfig, services: Services) -> Result<Vm, StartError> {
-        Vm::new_traced(module, config, services, None)
-    }
-
-    /// The same, with a tracer that sees the start functions too.
-    ///
-    /// # Errors
-    ///
-    /// As [`Vm::new`].
-    pub fn new_traced(
+    pub(super) fn start(
         module: &Module,
         config: VmConfig,
         services: Services,

@@ -1,5 +1,6 @@
 //! A running instance of a module: its contexts, its callbacks, its end.
 
+mod builder;
 mod callbacks;
 mod deferred;
 mod instrument;
@@ -11,6 +12,7 @@ use std::rc::Rc;
 
 use dynvm_abi::table::CallbackId;
 
+pub use builder::VmBuilder;
 pub use lifecycle::RootDone;
 
 use crate::backend::{Instance, Returned};
@@ -88,7 +90,7 @@ impl Vm {
     /// # use dynvm::{Loader, PluginConfig, Vm, VmConfig};
     /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
     /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
-    /// # let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+    /// # let mut vm = Vm::builder(&module).build()?;
     /// # let root = vm.start_plugin(PluginConfig::named("noop"))?;
     /// vm.reserve_ids(Some(70), None);
     /// assert_eq!(vm.create_stream(root, Box::new(ConfigStream))?.get(), 70);

@@ -316,7 +316,7 @@ impl Harness {
     ) -> Result<Harness, (StartError, Vec<String>)> {
         let Parts { log, clock, calls, timers, waker, services } = parts;
         let failed = |error| (error, lines(&log));
-        let mut vm = Vm::new(module, config, services).map_err(failed)?;
+        let mut vm = Vm::builder(module).config(config).services(services).build().map_err(failed)?;
         let root = vm.start_plugin(PluginConfig::named("probe").configuration(script)).map_err(failed)?;
         Ok(Harness { vm, root, log, clock, calls, timers, waker })
     }

@@ -4,7 +4,8 @@ use std::hint::black_box;
 use std::path::Path;
 
 use dynvm::observe::Observer;
-use dynvm::{ContextId, CpuLimit, Loader, Vm};
+use dynvm::wasm::CpuLimit;
+use dynvm::{ContextId, Loader, Vm};
 use dynvm_benches::Workload;
 use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::dynamic::{Dynamic, loader, native};

@@ -100,7 +100,7 @@ fn serve(module: &Module, args: &CrashArgs, counts: &Counts, first: u64) -> Resu
     let config = PluginConfig::named("soak").failure_policy(FailurePolicy::Reload);
     let mut services = Services::default();
     services.log = std::sync::Arc::new(NoLog);
-    let mut plugin = Plugin::start(module, VmConfig::default(), config, services)?;
+    let mut plugin = Plugin::builder(module, config).services(services).start()?;
     let ways: Vec<&str> =
         if args.ways.is_empty() { WAYS.to_vec() } else { args.ways.iter().map(String::as_str).collect() };
     let mut turn = first as usize;

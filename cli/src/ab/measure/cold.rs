@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dynvm::{Loader, WasmOptions};
+use dynvm::Loader;
 
 use super::Plan;
 use super::clock::Clock;
@@ -62,7 +62,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan, clock: &Cloc
 /// Loading with a cache that has the compiled code.
 fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
     let dir = tempfile::tempdir()?;
-    let mut options = WasmOptions::default();
+    let mut options = dynvm::wasm::Options::default();
     options.cache_dir = Some(dir.path().to_owned());
     let loader = artifact::loader_with(Backend::Wasm, options, plan.policy.clone())?;
     load(&loader, wasm)?;

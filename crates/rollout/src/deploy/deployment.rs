@@ -174,7 +174,10 @@ impl Deployment {
         let mut vm_config = self.shared.config.vm_config.clone();
         change(&mut vm_config);
         let plugin_config = version.plugin_config.clone().failure_policy(dynvm::FailurePolicy::Reload);
-        (version.number, Plugin::start(&version.module, vm_config, plugin_config, services))
+        (
+            version.number,
+            Plugin::builder(&version.module, plugin_config).vm_config(vm_config).services(services).start(),
+        )
     }
 
     pub(super) fn config(&self) -> &DeploymentConfig {
@@ -299,7 +302,11 @@ fn load(loader: &Loader, source: &Source) -> Result<Module, DeployError> {
 
 /// Starts the plugin once, on this thread, to see whether it does.
 fn try_out(module: &Module, config: &DeploymentConfig, plugin_config: &PluginConfig) -> Result<(), DeployError> {
-    match Plugin::start(module, config.vm_config.clone(), plugin_config.clone(), (config.canary_services)()) {
+    match Plugin::builder(module, plugin_config.clone())
+        .vm_config(config.vm_config.clone())
+        .services((config.canary_services)())
+        .start()
+    {
         Ok(_) => Ok(()),
         Err(source) => Err(DeployError::Canary { name: module.name().to_owned(), source }),
     }

@@ -38,9 +38,13 @@ impl Serving {
         config: &DeploymentConfig,
         services: Services,
     ) -> Result<Serving, StartError> {
-        let plugin = Plugin::start(&version.module, config.vm_config.clone(), version.plugin_config.clone(), services)?;
+        let plugin = Plugin::builder(&version.module, version.plugin_config.clone())
+            .vm_config(config.vm_config.clone())
+            .services(services)
+            .backoff(config.vm_backoff)
+            .start()?;
         let usage = version.count_vm();
-        Ok(Serving { plugin: plugin.with_backoff(config.vm_backoff), usage, version, deadline: None })
+        Ok(Serving { plugin, usage, version, deadline: None })
     }
 
     #[inline]

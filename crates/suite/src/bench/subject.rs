@@ -36,7 +36,11 @@ impl<'r> Bed<'r> {
     fn new(runner: &'r Runner<'_>) -> Result<Bed<'r>, String> {
         let log = Arc::new(SuiteLog::new(LogLevel::Critical, None));
         let services = runner.shared.services(log.clone(), FrozenClock::at(runner.suite.env.time_secs));
-        let vm = Vm::new(&runner.module, vm_config(), services).map_err(|error| dynvm::with_causes(&error))?;
+        let vm = Vm::builder(&runner.module)
+            .config(vm_config())
+            .services(services)
+            .build()
+            .map_err(|error| dynvm::with_causes(&error))?;
         Ok(Bed { runner, vm, log, logged: LogCount::default() })
     }
 

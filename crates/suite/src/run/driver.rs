@@ -47,7 +47,11 @@ impl<'a> Driver<'a> {
     fn vm(&mut self) -> Result<(), Fatal> {
         let clock = FrozenClock::at(self.runner.suite.env.time_secs);
         let services = self.runner.shared.services(self.log.clone(), clock);
-        let vm = Vm::new_traced(&self.runner.module, vm_config(), services, self.runner.new_tracer());
+        let vm = Vm::builder(&self.runner.module)
+            .config(vm_config())
+            .services(services)
+            .tracer(self.runner.new_tracer())
+            .build();
         let mut vm =
             vm.map_err(|error| self.fatal("plugin_init", format!("the VM does not start: {}", with_causes(&error))))?;
         self.log.mark(&format!("--- Starting test: {} ---", self.test.name));

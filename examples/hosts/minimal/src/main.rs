@@ -49,7 +49,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     // Native plugins have all rights of this process, so they are allowed explicitly.
     let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
     let module = loader.load_file(&path)?;
-    let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+    let mut vm = Vm::builder(&module).build()?;
     let root = vm.start_plugin(PluginConfig::named("example").configuration(configuration))?;
 
     let headers = Headers::from([(":method", "GET"), (":path", "/hello"), (":authority", "example.com")]);

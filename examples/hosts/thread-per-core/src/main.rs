@@ -74,7 +74,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// Serves streams for a second.
 fn worker(module: &Module) -> Result<(u64, PluginStats), dynvm::StartError> {
     let config = PluginConfig::named("example").failure_policy(FailurePolicy::Reload);
-    let mut plugin = Plugin::start(module, VmConfig::default(), config, Services::default())?;
+    let mut plugin = Plugin::builder(module, config).start()?;
     let start = Instant::now();
     let mut streams = 0;
     while start.elapsed() < Duration::from_secs(1) {

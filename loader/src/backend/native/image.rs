@@ -92,7 +92,7 @@ fn write_copy(bytes: &[u8], dir: &Path) -> Result<TempPath, String> {
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let failed = |error: std::io::Error| {
         format!(
-            "a private copy cannot be written to {}: {error}; choose another directory (NativeOptions::image_dir)",
+            "a private copy cannot be written to {}: {error}; choose another directory (Options::image_dir)",
             dir.display()
         )
     };
@@ -121,7 +121,7 @@ fn explain(error: &libloading::Error, dir: &Path) -> String {
         "it was built on a newer system: build it on this one or an older one"
     } else if text.contains("failed to map") || text.contains("cannot change memory protections") {
         return format!(
-            "{text} (mount {} without noexec, or choose another directory: NativeOptions::image_dir)",
+            "{text} (mount {} without noexec, or choose another directory: Options::image_dir)",
             dir.display()
         );
     } else {

@@ -44,7 +44,7 @@ pub(super) fn bind(dir: &std::path::Path) -> Result<(), String> {
 fn open(dir: &std::path::Path) -> Result<(), String> {
     let failed = |what: &dyn std::fmt::Display| {
         format!(
-            "the import library cannot be opened from {}: {what}; choose another directory (NativeOptions::image_dir)",
+            "the import library cannot be opened from {}: {what}; choose another directory (Options::image_dir)",
             dir.display()
         )
     };

@@ -63,7 +63,7 @@ pub(crate) use vm::NativeVm;
 /// How native plugins run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct NativeOptions {
+pub struct Options {
     /// Contain crashes: a panic, an `abort`, or a fault of the processor in the plugin's own code fails its VM, not the process. Has an
     /// effect on x86-64 Linux; elsewhere a crash ends the process.
     ///
@@ -78,6 +78,32 @@ pub struct NativeOptions {
     pub image_dir: PathBuf,
     /// Keep the private copies while they are in use, so that gdb and perf find their symbols.
     pub keep_images: bool,
+}
+
+impl Options {
+    /// Sets whether crashes are contained.
+    pub fn contain_crashes(mut self, contain: bool) -> Options {
+        self.contain_crashes = contain;
+        self
+    }
+
+    /// Sets whether each VM has its own heap.
+    pub fn heap(mut self, heap: bool) -> Options {
+        self.heap = heap;
+        self
+    }
+
+    /// Sets the directory for private copies of images.
+    pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Options {
+        self.image_dir = dir.into();
+        self
+    }
+
+    /// Sets whether private copies stay on disk while they are in use.
+    pub fn keep_images(mut self, keep: bool) -> Options {
+        self.keep_images = keep;
+        self
+    }
 }
 
 /// Changes to the private copy of an image. Without one, the plain behaviour of the system stays.
@@ -141,10 +167,10 @@ impl ImageEdits {
     }
 }
 
-impl Default for NativeOptions {
+impl Default for Options {
     /// Guard and heap on, images in the directory for temporary files.
     fn default() -> Self {
-        NativeOptions {
+        Options {
             contain_crashes: true,
             heap: true,
             edits: ImageEdits::default(),
@@ -156,11 +182,11 @@ impl Default for NativeOptions {
 
 /// Reads and edits shared objects, and opens them.
 pub(crate) struct NativeBackend {
-    options: NativeOptions,
+    options: Options,
 }
 
 impl NativeBackend {
-    pub(crate) fn new(options: NativeOptions) -> NativeBackend {
+    pub(crate) fn new(options: Options) -> NativeBackend {
         NativeBackend { options }
     }
 }
@@ -182,11 +208,11 @@ pub(crate) struct NativeModule {
     /// What is written to private files.
     bytes: Arc<[u8]>,
     edits: patch::Edits,
-    options: NativeOptions,
+    options: Options,
 }
 
 impl NativeModule {
-    fn new(name: &str, bytes: &[u8], options: NativeOptions) -> Result<NativeModule, LoadError> {
+    fn new(name: &str, bytes: &[u8], options: Options) -> Result<NativeModule, LoadError> {
         let malformed = |what| LoadError::Malformed { name: name.to_owned(), what };
         let elf = elf::Facts::read(bytes).map_err(malformed)?;
         glibc::check(bytes).map_err(malformed)?;

@@ -5,7 +5,7 @@
 
 use super::elf::Facts;
 use super::string_table::Names;
-use super::{NativeOptions, constructors};
+use super::{Options, constructors};
 
 /// What was changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +127,7 @@ pub(crate) fn cut(bytes: &mut Vec<u8>, elf: &Facts) {
 
 /// Makes the changes that the options ask for and the file allows, and reads the file again: a change that did not come out as it should
 /// is an error, and the file is loaded unchanged.
-pub(crate) fn edit(original: &[u8], elf: &Facts, options: &NativeOptions) -> (Vec<u8>, Edits) {
+pub(crate) fn edit(original: &[u8], elf: &Facts, options: &Options) -> (Vec<u8>, Edits) {
     let mut bytes = original.to_vec();
     let edits = make(&mut bytes, elf, options);
     match verify(&bytes, elf, edits) {
@@ -141,7 +141,7 @@ pub(crate) fn edit(original: &[u8], elf: &Facts, options: &NativeOptions) -> (Ve
     }
 }
 
-fn make(bytes: &mut [u8], elf: &Facts, options: &NativeOptions) -> Edits {
+fn make(bytes: &mut [u8], elf: &Facts, options: &Options) -> Edits {
     let wanted = &options.edits;
     if wanted.unique_symbols {
         for at in &elf.unique_symbols {
@@ -240,7 +240,7 @@ mod tests {
             let bytes = plugin(target);
             let before = Facts::read_for_any_machine(bytes).unwrap();
             assert!(!before.hooks.init_array.is_empty() && !before.hooks.fini_array.is_empty());
-            let options = NativeOptions::default();
+            let options = Options::default();
             let (edited, edits) = edit(bytes, &before, &options);
             let expected = Edits {
                 exits: super::super::guard::AVAILABLE,
@@ -271,7 +271,7 @@ mod tests {
             assert!(after.imports.contains("dynvm_log"), "{target}");
             assert_eq!((after.exports, after.span), (before.exports.clone(), before.span.clone()));
 
-            let none = NativeOptions { edits: ImageEdits::none(), heap: false, contain_crashes: false, ..options };
+            let none = Options { edits: ImageEdits::none(), heap: false, contain_crashes: false, ..options };
             let (edited, edits) = edit(bytes, &before, &none);
             assert_eq!(edits, Edits::default());
             assert!(Facts::read_for_any_machine(&edited).unwrap().imports.contains("__cxa_atexit"));

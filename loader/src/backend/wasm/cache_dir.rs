@@ -18,8 +18,7 @@ mod other {
 
     impl CacheDir {
         pub(in super::super) fn open(path: &Path) -> Result<CacheDir, LoadError> {
-            let what =
-                "this system does not tell who may write a directory; leave WasmOptions::cache_dir out".to_owned();
+            let what = "this system does not tell who may write a directory; leave Options::cache_dir out".to_owned();
             Err(LoadError::CodeCache { dir: path.to_owned(), what, source: None })
         }
 

@@ -15,7 +15,7 @@ use crate::error::LoadError;
 /// How wasm plugins run.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
-pub struct WasmOptions {
+pub struct Options {
     /// Where compiled code is kept between runs; `None`: nowhere. What is in this directory is executed with all rights of
     /// the process, so it is used only if it and all folders above it belong to the process's user or to root, and nobody
     /// else may write them (above it, sticky folders such as `/tmp` are no harm). It is made if there is none.
@@ -27,6 +27,32 @@ pub struct WasmOptions {
     /// Reserve memory for this many VMs at once, so that starting one takes no system calls. No more can then be alive. `None`: memory
     /// is taken as it is needed.
     pub pooled_vms: Option<u32>,
+}
+
+impl Options {
+    /// Sets the directory of the code cache.
+    pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Options {
+        self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// Sets the limit of linear memory for each VM, in bytes.
+    pub fn memory_limit(mut self, bytes: usize) -> Options {
+        self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// Sets how long one callback may run.
+    pub fn cpu_limit(mut self, limit: CpuLimit) -> Options {
+        self.cpu_limit = limit;
+        self
+    }
+
+    /// Reserves memory for this many VMs.
+    pub fn pooled_vms(mut self, vms: u32) -> Options {
+        self.pooled_vms = Some(vms);
+        self
+    }
 }
 
 /// How long one callback may run. A VM that runs longer fails.
@@ -45,14 +71,14 @@ pub enum CpuLimit {
 pub(super) struct WasmEngine {
     pub(super) engine: Engine,
     linker: Linker<Data>,
-    pub(super) options: WasmOptions,
+    pub(super) options: Options,
     cache: Option<CacheDir>,
     /// `Some` if calls have a time limit.
     clock: Option<Arc<EpochClock>>,
 }
 
 impl WasmEngine {
-    pub(super) fn new(options: WasmOptions) -> Result<WasmEngine, LoadError> {
+    pub(super) fn new(options: Options) -> Result<WasmEngine, LoadError> {
         let failed = |error: wasmtime::Error| LoadError::Engine { source: error.into() };
         let mut config = Config::new();
         config.consume_fuel(matches!(options.cpu_limit, CpuLimit::Fuel(_)));

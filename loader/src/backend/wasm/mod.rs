@@ -23,7 +23,7 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use engine::WasmEngine;
-pub use engine::{CpuLimit, WasmOptions};
+pub use engine::{CpuLimit, Options};
 
 use super::{Backend, Code, Instance};
 use crate::artifact::BackendKind;
@@ -37,7 +37,7 @@ pub(crate) struct WasmBackend {
 
 impl WasmBackend {
     /// Makes the engine, which fails where wasmtime cannot run with these options.
-    pub(crate) fn new(options: WasmOptions) -> Result<WasmBackend, LoadError> {
+    pub(crate) fn new(options: Options) -> Result<WasmBackend, LoadError> {
         Ok(WasmBackend { engine: Arc::new(WasmEngine::new(options)?) })
     }
 }
