@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use dynvm::host::{HeaderMap as _, NoLog, Services};
 use dynvm::observe::Observer;
-use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, Vm, VmConfig};
+use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, Vm};
 
 use crate::Subject;
 use crate::stream::BenchStream;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use dynvm::inspect::Inspection;
-use dynvm::wasm::Options;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 

@@ -11,6 +11,7 @@ use std::process::Command;
 use build::{Host, Program, here, run, sdk_plugin};
 use clap::{Parser, ValueEnum};
 
+#[allow(dead_code, reason = "shared with the tests, which use all of it")]
 #[path = "../tests/build/mod.rs"]
 mod build;
 

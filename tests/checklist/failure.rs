@@ -1,7 +1,7 @@
 //! Checklist 11, 27, 28: VMs that fail.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
-use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, VmConfig};
+use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig};
 
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe, script};

@@ -1,6 +1,5 @@
 //! Checklist 59, 61: capability restriction, and what may be called when.
 
-use dynvm::host::Services;
 use dynvm::{CapabilityRestriction, FailureKind, StartError, Vm, VmConfig};
 
 use super::backend;

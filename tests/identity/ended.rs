@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dynvm::abi::types::{FilterHeadersStatus, FilterStatus};
 use dynvm::host::{Consumer, HttpCallResponse};
-use dynvm::{CallError, FailurePolicy, PluginConfig, Vm, VmConfig};
+use dynvm::{CallError, FailurePolicy, PluginConfig, Vm};
 
 use crate::{BACKENDS, WAITS, World};
 use harness::{Harness, TestStream, TestWaker, parts, probe};

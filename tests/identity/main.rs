@@ -10,7 +10,7 @@ mod replaced;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, VmConfig};
+use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig};
 use harness::{Backend, Parts, TestStream, parts, probe};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use dynvm::host::plugin_metrics;
 use dynvm::host::{InProcessMetrics, MetricValue, Metrics as _};
 use dynvm::observe::Observer;
-use dynvm::{PluginConfig, Vm, VmConfig};
+use dynvm::{PluginConfig, Vm};
 
 use crate::page::{Family, parse};
 use crate::{BACKENDS, kind, observed, plugin, services};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dynvm::observe::{Observer, PluginStarts, Reloads};
 use dynvm::wasm::CpuLimit;
-use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
+use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm};
 
 use crate::{BACKENDS, observed, plugin, services};
 use harness::{Backend, TestStream, compile, in_headers, loader_with, probe, script};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use dynvm::host::{MemoryLog, Services};
 use dynvm::trust::{PublicKey, TrustPolicy};
-use dynvm::{Loader, LoaderOptions, Module, PluginConfig, Vm, VmConfig};
+use dynvm::{Loader, LoaderOptions, Module, PluginConfig, Vm};
 
 pub use crate::signer::Signer;
 

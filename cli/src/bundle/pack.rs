@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use dynvm::bundle::{Bundle, BundleWriter, hex, this_machine};
 use dynvm::inspect::{Inspection, inspect};
-use dynvm::wasm::Options;
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 

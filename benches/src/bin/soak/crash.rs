@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dynvm::abi::types::{FilterHeadersStatus, MapType, StreamType};
 use dynvm::host::{HeaderMap, Headers, NoLog, Services, Stream};
-use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, VmConfig};
+use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig};
 
 use crate::usage::{self, Usage};
 

@@ -9,8 +9,8 @@
 use std::process::ExitCode;
 
 use dynvm::abi::types::MapType;
-use dynvm::host::{HeaderMap, Headers, LocalResponse, Services, Stream};
-use dynvm::{Loader, LoaderOptions, PluginConfig, Vm, VmConfig};
+use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
+use dynvm::{Loader, LoaderOptions, PluginConfig, Vm};
 
 /// What this proxy has of a request, as the plugin may see and change it.
 struct Request {

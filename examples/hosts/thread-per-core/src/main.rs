@@ -14,8 +14,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dynvm::abi::types::{FilterHeadersStatus, MapType};
-use dynvm::host::{HeaderMap, Headers, Services, Stream};
-use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, PluginStats, VmConfig};
+use dynvm::host::{HeaderMap, Headers, Stream};
+use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, PluginStats};
 
 struct Exchange {
     request: Headers,
