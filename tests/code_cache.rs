@@ -138,11 +138,14 @@ fn an_entry_under_another_name_is_not_used() {
     assert_eq!(says(&load(&dir, "good").unwrap()), ["good"]);
 }
 
+/// What is done to an entry; the second path is free for use.
+type Change = fn(&Path, &Path);
+
 /// An entry that may not be of this user's making is replaced, though its content is right.
 #[test]
 fn an_entry_that_others_may_have_made_is_replaced() {
     let base = tempfile::tempdir().unwrap();
-    let changes: [(&str, fn(&Path, &Path)); 4] = [
+    let changes: [(&str, Change); 4] = [
         ("writable", |entry, _| set_mode(entry, 0o664)),
         ("linked", |entry, aside| fs::hard_link(entry, aside).unwrap()),
         ("symbolic", |entry, aside| {
