@@ -6,6 +6,18 @@ use std::time::Duration;
 use crate::HostProfile;
 
 /// Configuration of one VM (Envoy: `VmConfig`).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dynvm::{CallbackBudget, CapabilityRestriction, VmConfig};
+///
+/// let mut config = VmConfig::with_id("edge");
+/// config.memory_limit = Some(64 << 20);
+/// config.callback_budget = Some(CallbackBudget::report(Duration::from_millis(50)));
+/// config.capabilities = CapabilityRestriction::except(["proxy_http_call"]);
+/// assert!(!config.capabilities.allows("proxy_http_call"));
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VmConfig {
@@ -111,6 +123,15 @@ impl CapabilityRestriction {
 }
 
 /// Configuration of one plugin in a VM (Envoy: `PluginConfig`).
+///
+/// ```
+/// use dynvm::{FailurePolicy, PluginConfig};
+///
+/// let config = PluginConfig::named("auth")
+///     .configuration(r#"{"realm": "shop"}"#)
+///     .failure_policy(FailurePolicy::Open);
+/// assert_eq!(config.name, "auth");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PluginConfig {

@@ -4,6 +4,16 @@
 ///
 /// Names are compared case-insensitively in ASCII. A name may occur more than once. Names and
 /// values need not be UTF-8.
+///
+/// ```
+/// use dynvm::host::{HeaderMap, Headers};
+///
+/// fn is_grpc(headers: &dyn HeaderMap) -> bool {
+///     headers.get(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"))
+/// }
+///
+/// assert!(is_grpc(&Headers::from([("Content-Type", "application/grpc+proto")])));
+/// ```
 pub trait HeaderMap {
     /// Number of lines.
     fn len(&self) -> usize;
@@ -36,6 +46,17 @@ pub trait HeaderMap {
 ///
 /// All bytes of a map are in one allocation, so that creating and reading a map is cheap, as in a
 /// proxy's own maps.
+///
+/// ```
+/// use dynvm::host::{HeaderMap as _, Headers};
+///
+/// let mut headers = Headers::from([(":path", "/"), ("accept", "text/html")]);
+/// headers.add(b"Accept", b"text/plain");
+/// assert_eq!(headers.get(b"ACCEPT"), Some(&b"text/html"[..]));
+///
+/// headers.replace(b"accept", b"*/*");
+/// assert_eq!(headers.len(), 2);
+/// ```
 #[derive(Clone, Default)]
 pub struct Headers {
     bytes: Vec<u8>,

@@ -55,6 +55,20 @@ pub use timer::{NoTimers, Timers};
 pub use tracing_log::TracingLog;
 
 /// The services of one VM. `Clone` shares them.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use dynvm::abi::types::LogLevel;
+/// use dynvm::host::{ManualClock, MemoryLog, Services};
+///
+/// let log = Arc::new(MemoryLog::with_level(LogLevel::Debug));
+/// let mut services = Services::default();
+/// services.log = log.clone();
+/// services.clock = Arc::new(ManualClock::default());
+/// // Start a VM with `services`. Its messages are in the log:
+/// assert!(log.take().is_empty());
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Services {

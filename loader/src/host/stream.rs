@@ -13,6 +13,39 @@ use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPat
 /// The read and write methods are called by hostcalls, while the plugin runs. `continue_stream`,
 /// `close_stream`, `send_local_response` and `fail` are called after the callback that requested
 /// them has returned, so an implementation can act at once. No method may call into the same VM.
+///
+/// ```
+/// use dynvm::abi::types::MapType;
+/// use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
+///
+/// #[derive(Default)]
+/// struct Request {
+///     headers: Headers,
+///     response: Option<LocalResponse>,
+/// }
+///
+/// impl Stream for Request {
+///     fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+///         match map {
+///             MapType::HttpRequestHeaders => Some(&self.headers),
+///             _ => None,
+///         }
+///     }
+///
+///     fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+///         match map {
+///             MapType::HttpRequestHeaders => Some(&mut self.headers),
+///             _ => None,
+///         }
+///     }
+///
+///     fn send_local_response(&mut self, response: LocalResponse) {
+///         self.response = Some(response);
+///     }
+/// }
+///
+/// assert!(Request::default().header_map(MapType::HttpResponseHeaders).is_none());
+/// ```
 pub trait Stream: Any {
     /// One of the four header maps of a stream (`HttpRequestHeaders` to `HttpResponseTrailers`).
     /// `None` if the stream does not have it now: the plugin then reads an empty map, and writing

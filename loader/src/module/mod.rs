@@ -19,6 +19,23 @@ use crate::trust::{Artifact, FileFacts, TrustPolicy};
 
 /// Loads artifacts as modules. Clones share one engine and one configuration; a process needs one
 /// loader.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use dynvm::{BackendKind, LoadError, Loader};
+///
+/// let loader = Loader::new()?;
+/// let module = loader.load_bytes("noop.wat", br#"(module (func (export "proxy_abi_version_0_2_1")))"#)?;
+/// assert_eq!(module.backend(), BackendKind::Wasm);
+///
+/// let error = loader.load_file("no-such-plugin.wasm").err();
+/// assert!(matches!(error, Some(LoadError::Io { .. })));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     backends: Arc<[Box<dyn Backend>]>,
@@ -123,6 +140,23 @@ impl Loader {
 }
 
 /// A checked and compiled artifact. Clones share it, also across threads.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use dynvm::Loader;
+/// use dynvm::abi::table::CallbackId;
+///
+/// let text = br#"(module (func (export "proxy_abi_version_0_2_1")) (func (export "proxy_on_tick") (param i32)))"#;
+/// let module = Loader::new()?.load_bytes("tick.wat", text)?;
+/// assert_eq!(module.name(), "tick.wat");
+/// assert!(module.exports(CallbackId::proxy_on_tick));
+/// assert!(!module.exports(CallbackId::proxy_on_log));
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone)]
 pub struct Module {
     info: Arc<ModuleInfo>,

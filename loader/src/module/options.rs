@@ -11,6 +11,24 @@ use crate::trust::TrustPolicy;
 
 /// Options of a [`Loader`](super::Loader): the allowed backends, their settings, and the trust
 /// policy.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use dynvm::{CpuLimit, Loader, LoaderOptions};
+///
+/// let mut options = LoaderOptions::default();
+/// options.wasm.memory_limit = Some(64 << 20);
+/// options.wasm.cpu_limit = CpuLimit::Time(Duration::from_millis(50));
+/// let loader = Loader::with_options(options)?;
+/// # let _ = loader;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LoaderOptions {

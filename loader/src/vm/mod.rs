@@ -29,6 +29,32 @@ use crate::{Module, StartError};
 /// After a failure of the plugin (a trap, a crash, an exceeded limit) the VM runs no more of its
 /// code: callbacks return the failure policy's results, and [`failure`](Vm::failure) describes the
 /// failure. [`Plugin`](crate::Plugin) replaces failed VMs.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use dynvm::abi::types::FilterHeadersStatus;
+/// use dynvm::host::{ConfigStream, Services};
+/// use dynvm::{PluginConfig, Vm, VmConfig};
+/// # use dynvm::Loader;
+/// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
+/// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
+///
+/// let mut vm = Vm::new(&module, VmConfig::default(), Services::default())?;
+/// let root = vm.start_plugin(PluginConfig::named("noop"))?;
+///
+/// let stream = vm.create_stream(root, Box::new(ConfigStream))?;
+/// assert_eq!(vm.on_request_headers(stream, 0, true), FilterHeadersStatus::Continue);
+/// vm.on_done(stream);
+/// vm.on_log(stream);
+/// vm.delete_stream(stream);
+///
+/// vm.stop_plugin(root)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 pub struct Vm {
     // Dropped before the state: its drop may run destructors of the plugin, which make hostcalls.
     instance: Box<dyn Instance>,
