@@ -1,8 +1,8 @@
-//! Who may change a file or a folder, by owner and mode.
+//! Owner and permission bits of files and folders, and the users that these allow to change them.
 
 use std::fs::Metadata;
 
-/// Owner and mode.
+/// Owner and permission bits of one file or folder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Access {
     pub(crate) uid: u32,
@@ -10,7 +10,7 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Owner and mode, on systems that have them.
+    /// Reads owner and mode. `None` on systems without them.
     pub(crate) fn of(metadata: &Metadata) -> Option<Access> {
         #[cfg(unix)]
         {
@@ -24,13 +24,14 @@ impl Access {
         }
     }
 
-    /// Whether group or others may write. Entries of an access control list show here too: the group's bits are
-    /// their mask.
+    /// True if group or others may write. This covers access control lists too: the group's bits
+    /// are their mask.
     pub(crate) fn others_write(self) -> bool {
         self.mode & 0o022 != 0
     }
 
-    /// Whether others may write and exchange what is in this folder.
+    /// True if others may write this folder and replace its entries. The sticky bit prevents the
+    /// replacement.
     pub(crate) fn others_replace(self) -> bool {
         self.others_write() && self.mode & 0o1000 == 0
     }

@@ -1,15 +1,15 @@
-//! Artifacts: their kind, detected by content, and the facts of a loaded one.
+//! Kinds of artifacts, detected by content, and the description of a loaded one.
 
 use std::fmt;
 
 use dynvm_abi::version::AbiVersion;
 use sha2::{Digest as _, Sha256};
 
-/// What an artifact is.
+/// The format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ArtifactKind {
-    /// An ELF file.
+    /// An ELF shared object.
     Native,
     /// A WebAssembly module in binary form.
     Wasm,
@@ -27,18 +27,18 @@ impl fmt::Display for ArtifactKind {
     }
 }
 
-/// What runs a module.
+/// The backend that runs a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// The processor, in an image that the system's loader opened.
+    /// Native code, in an image opened by the system's loader.
     Native,
-    /// wasmtime.
+    /// WebAssembly, run by wasmtime.
     Wasm,
 }
 
 impl BackendKind {
-    /// Its name in metrics and logs: `native` or `wasm`.
+    /// The name used in metrics and logs: `native` or `wasm`.
     pub const fn name(self) -> &'static str {
         match self {
             BackendKind::Native => "native",
@@ -54,7 +54,7 @@ impl fmt::Display for BackendKind {
 }
 
 impl ArtifactKind {
-    /// What runs artifacts of this kind.
+    /// The backend for artifacts of this kind.
     pub const fn backend(self) -> BackendKind {
         match self {
             ArtifactKind::Native => BackendKind::Native,
@@ -62,11 +62,11 @@ impl ArtifactKind {
         }
     }
 
-    /// Tells the kind from the first bytes.
+    /// Detects the kind from the first bytes.
     ///
     /// # Errors
     ///
-    /// What it is instead, and what to do.
+    /// The text says what the bytes are instead, and how to get a plugin from them.
     pub fn of(bytes: &[u8]) -> Result<ArtifactKind, String> {
         const EXPECTED: &str = "a plugin is an ELF shared object (.so) or a WebAssembly module (.wasm)";
         let others: [(&[u8], &str); 6] = [
@@ -103,7 +103,7 @@ impl ArtifactKind {
     }
 }
 
-/// Whether a text begins, after comments, with `(module`.
+/// True if the text begins with `(module`, after comments and white space.
 fn is_wasm_text(mut text: &str) -> bool {
     loop {
         text = text.trim_start();
@@ -117,26 +117,27 @@ fn is_wasm_text(mut text: &str) -> bool {
     }
 }
 
-/// What is known of a module.
+/// Description of a loaded module.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ModuleInfo {
-    /// The file, or the name it was loaded by.
+    /// The path of the file, or the name passed to
+    /// [`Loader::load_bytes`](crate::Loader::load_bytes).
     pub name: String,
-    /// What runs. Of a fat plugin, the part that was chosen.
+    /// Format of the code that runs: for a fat plugin, of the chosen part.
     pub kind: ArtifactKind,
-    /// Size of the artifact in bytes. Of a fat plugin, all of it.
+    /// Size of the artifact in bytes: for a fat plugin, of the whole file.
     pub size: usize,
-    /// SHA-256 of the artifact, in hexadecimal.
+    /// SHA-256 of the artifact, in lower-case hexadecimal.
     pub sha256: String,
-    /// The ABI version that it was built for.
+    /// The ABI version that the plugin was built for.
     pub abi_version: AbiVersion,
-    /// Which part of a fat plugin runs, and why; `None`: the artifact is not a fat plugin.
+    /// The part of a fat plugin that runs, with the reason. `None` for other artifacts.
     pub chosen: Option<Choice>,
 }
 
 impl ModuleInfo {
-    /// What runs the module.
+    /// The backend that runs the module.
     pub const fn backend(&self) -> BackendKind {
         self.kind.backend()
     }
@@ -152,34 +153,36 @@ impl ModuleInfo {
         }
     }
 
-    /// Whether these bytes are the artifact that the module was loaded from, by their digest.
+    /// True if `artifact` has the digest of the artifact that this module was loaded from.
     pub fn is_of(&self, artifact: &[u8]) -> bool {
         self.sha256 == sha256(artifact)
     }
 }
 
-/// Which part of a fat plugin runs.
+/// Preferred part of a fat plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BackendPreference {
-    /// The native image for this machine, where there is one, it is allowed, and it loads; else the wasm module.
+    /// The native image for this machine if there is one, it is allowed and it loads; otherwise the
+    /// wasm module.
     #[default]
     Native,
-    /// The wasm module, always. Shared objects by themselves are not affected.
+    /// Always the wasm module. Plain shared objects are not affected.
     Wasm,
 }
 
-/// The part of a fat plugin that was taken.
+/// The chosen part of a fat plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Choice {
     /// [`ArtifactKind::Native`] or [`ArtifactKind::Wasm`].
     pub part: ArtifactKind,
-    /// Why, for people: `native image for x86_64`, or why the wasm module runs instead: `native plugins are not allowed`.
+    /// Human-readable reason: `native image for x86_64`, or why the wasm module runs instead:
+    /// `native plugins are not allowed`.
     pub reason: String,
 }
 
-/// SHA-256 in hexadecimal.
+/// SHA-256 in lower-case hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,64 +1,67 @@
-//! Watching what passes between host and plugin: every callback and hostcall with its arguments and results.
+//! Tracing of calls: every callback and hostcall with its arguments and results.
 //!
-//! A VM without a tracer pays nothing for this; with one, each call is decoded by the table of the ABI and handed to the tracer.
+//! A VM without a tracer pays nothing for this. With one, each call is decoded by the table of the
+//! ABI and passed to the tracer.
 
 use std::fmt::{self, Write as _};
 
 use dynvm_abi::types::{BufferType, LogLevel, MapType, MetricType, Status, StreamType};
 
-/// An argument or result, decoded.
+/// A decoded argument or result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Value {
-    /// A number.
+    /// An integer of any of the ABI's types. Enumerations are numbers too; [`list`] prints their
+    /// names.
     Number(i128),
-    /// Bytes, read from or written to the plugin's memory.
+    /// Bytes read from or written to the plugin's memory.
     Bytes(Vec<u8>),
-    /// An address that the plugin may not use.
+    /// An address outside the memory that the plugin may use.
     Invalid,
 }
 
-/// A named argument or result.
+/// A value with the name of its parameter in the ABI's table.
 pub type Named = (&'static str, Value);
 
-/// What happened.
+/// One step of the conversation between host and plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The host calls the plugin.
+    /// The host calls the plugin. Sent for callbacks that the plugin does not export, too.
     CallbackEnter {
-        /// The callback.
+        /// The callback's name, `proxy_on_...`.
         name: &'static str,
-        /// Its arguments.
+        /// Its arguments, in order.
         arguments: Vec<Named>,
     },
-    /// The plugin returns.
+    /// The plugin returns to the host, or fails.
     CallbackLeave {
-        /// The callback.
+        /// The callback's name, as in the `CallbackEnter` before it.
         name: &'static str,
-        /// What it returned; `None` if it returns nothing, is not exported, or failed.
+        /// The returned value; `None` if the callback returns nothing, is not exported, or failed.
         returned: Option<u32>,
-        /// Whether the plugin exports it.
+        /// False if the plugin does not export the callback: no code has run.
         exported: bool,
-        /// How the VM failed, if it did.
+        /// The failure of the VM, if it failed in this call or before.
         failure: Option<String>,
     },
-    /// The plugin called the host.
+    /// The plugin called the host, and the host has answered. Sent between `CallbackEnter` and
+    /// `CallbackLeave`, or from the start functions.
     Hostcall {
-        /// The hostcall.
+        /// The hostcall's name, `proxy_...`.
         name: &'static str,
-        /// Its arguments.
+        /// Its arguments, in order. An address and its size become one value.
         arguments: Vec<Named>,
-        /// What the host answered.
+        /// The status returned to the plugin.
         status: Status,
-        /// The values that it returned.
+        /// The values written to the plugin's memory; empty unless the status is OK.
         results: Vec<Named>,
     },
 }
 
-/// Takes events, on the VM's thread, inside of callbacks: it must not call into the VM.
+/// Receives events on the VM's thread, inside callbacks: it must not call into the VM.
 pub trait Tracer {
-    /// One event.
+    /// Receives one event.
     fn event(&mut self, event: Event);
 }
 
@@ -68,7 +71,7 @@ impl<F: FnMut(Event)> Tracer for F {
     }
 }
 
-/// In a line, as `dynvm run --trace` has it.
+/// One line, as `dynvm run --trace` prints it.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -85,7 +88,8 @@ impl fmt::Display for Event {
     }
 }
 
-/// Arguments or results, as people read them: numbers by their names where the ABI has some, bytes as text where they are.
+/// Formats arguments or results for reading: enumerations by name, header maps as lists, other
+/// bytes as text.
 pub fn list(values: &[Named]) -> String {
     let values: Vec<String> = values.iter().map(|(name, value)| format!("{name}: {}", named(name, value))).collect();
     values.join(", ")
@@ -109,7 +113,7 @@ fn named(name: &str, value: &Value) -> String {
     known.map_or_else(|| number.to_string(), str::to_owned)
 }
 
-/// Bytes, which are header maps where the ABI has one.
+/// Formats bytes, as a header map if the ABI has one under this name.
 fn named_bytes(name: &str, bytes: &[u8]) -> String {
     let is_map = matches!(name, "headers" | "trailers" | "initial_metadata" | "map");
     match crate::header_pairs::decode(bytes).filter(|_| is_map) {
@@ -121,7 +125,7 @@ fn named_bytes(name: &str, bytes: &[u8]) -> String {
     }
 }
 
-/// Bytes as text where they are, escaped where not, shortened.
+/// Formats bytes as text: what is not printable is escaped, long values are shortened.
 pub fn escaped(bytes: &[u8]) -> String {
     const MOST: usize = 200;
     let mut text = String::new();

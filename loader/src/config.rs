@@ -1,33 +1,47 @@
-//! What an operator configures, in Envoy's words (`envoy.extensions.wasm.v3`).
+//! The operator's configuration, in Envoy's terms (`envoy.extensions.wasm.v3`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::HostProfile;
 
-/// One VM (Envoy: `VmConfig`).
+/// Configuration of one VM (Envoy: `VmConfig`).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use dynvm::{CallbackBudget, CapabilityRestriction, VmConfig};
+///
+/// let mut config = VmConfig::with_id("edge");
+/// config.memory_limit = Some(64 << 20);
+/// config.callback_budget = Some(CallbackBudget::report(Duration::from_millis(50)));
+/// config.capabilities = CapabilityRestriction::except(["proxy_http_call"]);
+/// assert!(!config.capabilities.allows("proxy_http_call"));
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct VmConfig {
-    /// Scope of shared data and queues. VMs of the same id share them. Not to be confused with a VM's identity.
+    /// Scope of shared data and queues: VMs with the same id share them (Envoy: `vm_id`). Several
+    /// VMs may have one id; [`VmId`](crate::VmId) identifies a single VM.
     pub vm_id: String,
-    /// What the plugin reads as VM configuration.
+    /// The VM configuration that the plugin reads in `proxy_on_vm_start` (Envoy: `configuration`).
     pub configuration: Vec<u8>,
-    /// Environment variables that a wasm plugin sees: these and no others. A native plugin sees these first, then the process's
-    /// (`docs/differences.md`).
+    /// Environment variables. A wasm plugin sees only these. A native plugin sees these first, then
+    /// those of the process (`docs/differences.md`).
     pub environment: BTreeMap<String, String>,
-    /// Which functions the plugin may call and which of its own are called (Envoy: `capability_restriction_config`).
+    /// Functions that the plugin may call or export (Envoy: `capability_restriction_config`).
     pub capabilities: CapabilityRestriction,
-    /// What the host has and how it answers, where that is not as in Envoy.
+    /// Deviations of the embedding host from Envoy's behaviour.
     pub host: HostProfile,
-    /// Most bytes that the plugin may hold: of linear memory on wasm (the lower of this and
-    /// `wasm::Options::memory_limit`), of its heap natively, where it has one of its own. A plugin that wants
-    /// more fails its VM.
+    /// Limit in bytes: of linear memory on wasm (the lower of this and
+    /// `wasm::Options::memory_limit`), of the VM's private heap natively. A plugin that needs more
+    /// fails its VM. `None`: no limit.
     pub memory_limit: Option<usize>,
-    /// How long a callback may take. `None`: as long as it likes. Costs a few nanoseconds for each callback.
+    /// Time limit of a callback; `None`: unlimited. Costs a few nanoseconds per callback.
     pub callback_budget: Option<CallbackBudget>,
-    /// Hand `StopIteration` from headers callbacks on as it is, instead of stopping all iteration
-    /// (Envoy: `allow_on_headers_stop_iteration`, there part of `PluginConfig`).
+    /// Returns `StopIteration` from headers callbacks unchanged. By default it becomes
+    /// `StopAllIterationAndWatermark`, as in Envoy (`allow_on_headers_stop_iteration`, there part
+    /// of `PluginConfig`).
     pub allow_on_headers_stop_iteration: bool,
 }
 
@@ -68,42 +82,48 @@ impl VmConfig {
     }
 }
 
-/// The time that a callback may take, and what happens to one that takes longer. A watchdog thread looks at this, so the time is
-/// kept to within a quarter of it, and at least a millisecond.
+/// Time limit of a callback, and the action when it is exceeded.
+///
+/// A watchdog thread samples running callbacks, so an overrun is noticed late by up to a quarter of
+/// the limit, and by at least a millisecond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CallbackBudget {
-    /// The time.
+    /// Wall-clock time for one callback, hostcalls included.
     pub limit: Duration,
-    /// What happens.
+    /// The action when a callback exceeds the limit.
     pub action: OverrunAction,
 }
 
 impl CallbackBudget {
-    /// A budget whose overruns are reported.
+    /// A budget whose overruns are logged.
     pub fn report(limit: Duration) -> CallbackBudget {
         CallbackBudget { limit, action: OverrunAction::Report }
     }
 
-    /// A budget whose overruns fail the VM.
+    /// A budget whose overruns are logged and fail the VM.
     pub fn fail(limit: Duration) -> CallbackBudget {
         CallbackBudget { limit, action: OverrunAction::Fail }
     }
 }
 
-/// What happens when a callback takes longer than its budget.
+/// Action when a callback exceeds its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OverrunAction {
-    /// It is logged while it runs: plugin, callback, time, and for native plugins the stack.
+    /// The overrun is logged while the callback runs: plugin, callback, time, and for native
+    /// plugins the stack.
     Report,
-    /// The VM fails as well, as soon as that is sound. A native plugin is left where it executes code of its image, called by nothing but the
-    /// image itself; while it is in a hostcall or a library, it is only reported. A wasm plugin is interrupted if the loader runs with
-    /// `CpuLimit::Time`, by the lower of the two times; without it, it is only reported.
+    /// The VM fails as well, as soon as that is sound.
+    ///
+    /// A native plugin is aborted while it executes code of its own image that only the image has
+    /// called; inside a hostcall or a library it is only reported. A wasm plugin is interrupted if
+    /// the loader runs with `CpuLimit::Time`, at the lower of the two limits; otherwise it is only
+    /// reported.
     Fail,
 }
 
-/// Which functions a plugin may import and export.
+/// Restricts the functions that a plugin may import and export. The default restricts nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CapabilityRestriction {
     allowed: Option<BTreeSet<String>>,
@@ -111,82 +131,96 @@ pub struct CapabilityRestriction {
 }
 
 impl CapabilityRestriction {
-    /// Only the named functions: hostcalls and WASI calls not among them are refused, callbacks not among them are never called.
-    /// `_initialize`, `_start`, `main` and the allocators are never restricted. An empty list restricts nothing, as in Envoy.
+    /// Allows only the named functions: other hostcalls and WASI calls are refused, other callbacks
+    /// are never called.
+    ///
+    /// `_initialize`, `_start`, `main` and the allocators are never restricted. An empty list
+    /// restricts nothing, as in Envoy.
     pub fn only<N: Into<String>>(names: impl IntoIterator<Item = N>) -> CapabilityRestriction {
         let allowed: BTreeSet<String> = names.into_iter().map(Into::into).collect();
         CapabilityRestriction { allowed: (!allowed.is_empty()).then_some(allowed), refused: BTreeSet::new() }
     }
 
-    /// All but the named functions.
+    /// Allows all but the named functions.
     pub fn except<N: Into<String>>(names: impl IntoIterator<Item = N>) -> CapabilityRestriction {
         CapabilityRestriction { allowed: None, refused: names.into_iter().map(Into::into).collect() }
     }
 
-    /// Whether a function may be used.
+    /// True if the function may be imported or exported.
     pub fn allows(&self, name: &str) -> bool {
         self.allowed.as_ref().is_none_or(|allowed| allowed.contains(name)) && !self.refused.contains(name)
     }
 }
 
-/// One plugin in a VM (Envoy: `PluginConfig`).
+/// Configuration of one plugin in a VM (Envoy: `PluginConfig`).
+///
+/// ```
+/// use dynvm::{FailurePolicy, PluginConfig};
+///
+/// let config = PluginConfig::named("auth")
+///     .configuration(r#"{"realm": "shop"}"#)
+///     .failure_policy(FailurePolicy::Open);
+/// assert_eq!(config.name, "auth");
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct PluginConfig {
-    /// Name for logs and for the property `plugin_name`.
+    /// Name in logs and metrics, and the property `plugin_name`.
     pub name: String,
-    /// Chooses among the plugins of one module (property `plugin_root_id`).
+    /// Selects one of several plugins in a module (property `plugin_root_id`; Envoy: `root_id`).
     pub root_id: String,
-    /// What the plugin reads as its configuration.
+    /// The configuration that the plugin reads in `proxy_on_configure` (Envoy: `configuration`).
     pub configuration: Vec<u8>,
-    /// What happens to streams when the VM has failed.
+    /// Handling of streams after the VM has failed.
     pub failure_policy: FailurePolicy,
 }
 
 impl PluginConfig {
-    /// The default configuration with a name.
+    /// The default configuration with this name.
     pub fn named(name: impl Into<String>) -> PluginConfig {
         PluginConfig { name: name.into(), ..PluginConfig::default() }
     }
 
-    /// Sets the configuration.
+    /// Sets the configuration that the plugin reads.
     pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> PluginConfig {
         self.configuration = configuration.into();
         self
     }
 
-    /// Sets the root id.
+    /// Sets the root id, which selects a plugin of the module.
     pub fn root_id(mut self, root_id: impl Into<String>) -> PluginConfig {
         self.root_id = root_id.into();
         self
     }
 
-    /// Sets the failure policy.
+    /// Sets the handling of streams after the VM has failed.
     pub fn failure_policy(mut self, policy: FailurePolicy) -> PluginConfig {
         self.failure_policy = policy;
         self
     }
 }
 
-/// What happens to streams when the VM has failed (Envoy: `FailurePolicy`).
+/// Handling of streams after the VM has failed (Envoy: `FailurePolicy`).
 ///
-/// Under every policy the stream in whose callback the VM fails is itself failed, as Envoy 1.40 does.
+/// Under every policy, the stream in whose callback the VM fails is itself failed, as in Envoy
+/// 1.40.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailurePolicy {
-    /// Streams fail (HTTP: 503) for as long as there is no working VM.
+    /// Streams fail (HTTP: 503) until a working VM replaces the failed one.
     #[default]
     Closed,
-    /// Streams go on as if the plugin were not there.
+    /// Streams continue as if the plugin were not configured.
     Open,
-    /// A new VM is started for the next stream; should that not be possible, streams fail.
+    /// A new VM is started for the next stream; streams fail if it does not start.
+    /// [`Plugin`](crate::Plugin) does this.
     Reload,
 }
 
 impl std::str::FromStr for FailurePolicy {
     type Err = String;
 
-    /// Takes Envoy's and Istio's spellings, with or without `FAIL_`, in any case.
+    /// Accepts Envoy's and Istio's spellings, with or without `FAIL_`, in any case.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let name = text.to_ascii_uppercase();
         match name.strip_prefix("FAIL_").unwrap_or(&name) {

@@ -1,4 +1,4 @@
-//! Errors, by what failed: loading an artifact, starting a plugin, calling it.
+//! Errors of loading an artifact, of starting a plugin and of calling it.
 
 use std::path::PathBuf;
 
@@ -6,9 +6,10 @@ use dynvm_abi::version::AbiVersion;
 
 use crate::id::{CallId, ContextId};
 
-/// An error with its causes, as people read it: `plugin.so: cannot be read: No such file or directory`.
+/// Formats an error with its causes: `plugin.so: cannot be read: No such file or directory`.
 ///
-/// The errors of this crate say only what they add to their [`source`](std::error::Error::source).
+/// The `Display` of this crate's errors leaves out their [`source`](std::error::Error::source), so
+/// that no text appears twice here.
 pub fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -19,130 +20,130 @@ pub fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The cause of an error whose type is the engine's.
+/// A cause whose concrete type belongs to an engine.
 pub(crate) type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why an artifact was not loaded. Nothing of it has run.
+/// Error of loading an artifact. No code of the artifact has run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
     /// The file cannot be read.
     #[error("{path}: cannot be read", path = path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The bytes are not a plugin of any kind.
+    /// The bytes are neither ELF nor WebAssembly.
     #[error("{name}: {what}")]
     NotAPlugin {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// What it is instead, and what to do.
+        /// The detected content, and the remedy.
         what: String,
     },
-    /// The artifact is of a kind whose backend is not compiled in.
+    /// The backend for this kind of artifact is not compiled in.
     #[error("{name}: {kind} plugins need the feature `{feature}` of dynvm, which this build does not have")]
     BackendMissing {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// Its kind.
+        /// The artifact's kind.
         kind: crate::ArtifactKind,
-        /// The cargo feature.
+        /// The cargo feature that enables the backend.
         feature: &'static str,
     },
-    /// A native artifact is offered to a loader that does not allow native code.
+    /// A native artifact was passed to a loader that does not allow native code.
     #[error(
         "{name}: native code is not allowed by this loader; it runs with all rights of the process, so it has to be allowed \
          explicitly (LoaderOptions::allow_native), or load the .wasm of the same plugin"
     )]
     NativeNotAllowed {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
     },
-    /// It does not meet the loader's trust policy.
+    /// The artifact does not meet the loader's trust policy.
     #[error("{name}: refused by the trust policy: {}", joined(failures, "; "))]
     Untrusted {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// Each rule that refuses it: what is the case, and what would satisfy the rule.
+        /// Every violated rule, each with the fact and the remedy.
         failures: Vec<crate::trust::Violation>,
     },
-    /// The binary is damaged or not of a form that can be loaded here.
+    /// The artifact is damaged, or of a form that cannot be loaded here.
     #[error("{name}: {what}")]
     Malformed {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// What is wrong, and what to do.
+        /// The defect, and the remedy.
         what: String,
     },
-    /// No function marks the ABI version.
+    /// The artifact exports none of the functions that mark an ABI version.
     #[error(
         "{name}: not a Proxy-Wasm plugin: it exports none of proxy_abi_version_0_1_0, proxy_abi_version_0_2_0 and \
          proxy_abi_version_0_2_1; build it with a Proxy-Wasm SDK, or export the marker of the version that it was written for"
     )]
     NoAbiVersion {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
     },
-    /// It imports functions that the host does not have.
+    /// The artifact imports functions that the host does not have.
     #[error("{name}: imports what no Proxy-Wasm {version} host has: {}", list(functions))]
     UnknownImports {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// Its ABI version.
+        /// The ABI version that the artifact declares.
         version: AbiVersion,
         /// The functions, each with a remark.
         functions: Vec<String>,
     },
-    /// A function of the ABI is imported or exported with other types than the ABI's.
+    /// A function of the ABI is imported or exported with a different type.
     #[error("{name}: function `{function}` has the signature {found}, but Proxy-Wasm {version} has {expected}")]
     WrongSignature {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// The function.
+        /// The function's name.
         function: String,
-        /// Its types.
+        /// The type in the artifact.
         found: String,
-        /// The ABI's types.
+        /// The type in the ABI.
         expected: String,
-        /// The plugin's ABI version.
+        /// The ABI version that the artifact declares.
         version: AbiVersion,
     },
     /// Neither the native image nor the wasm module of a fat plugin loads.
     #[error("{name}: neither part of this fat plugin loads (native: {native})")]
     NoPartLoads {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// Why no native image is used.
+        /// The reason against the native image.
         native: String,
-        /// Why the wasm module is not.
+        /// The error of the wasm module.
         #[source]
         wasm: Box<LoadError>,
     },
-    /// The wasm engine refused it.
+    /// The wasm engine rejected the module.
     #[error("{name}: wasmtime cannot compile it")]
     Compile {
-        /// The artifact.
+        /// The artifact's path or name.
         name: String,
-        /// What the engine said.
+        /// The engine's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The wasm engine cannot run on this machine, or not with these options.
+    /// The wasm engine does not run on this machine, or not with these options.
     #[error("wasmtime cannot run with these options")]
     Engine {
-        /// What the engine or the system said.
+        /// The error of the engine or of the system.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The directory for compiled code is not one that may be used.
+    /// The directory for compiled code is not safe to use.
     #[error("{dir}: cannot be a cache of compiled code: {what}", dir = dir.display())]
     CodeCache {
-        /// The directory.
+        /// The path of the directory.
         dir: PathBuf,
-        /// What is the case, and what to do.
+        /// The fact, and the remedy.
         what: String,
-        /// What the system said, if it did.
+        /// The system's error, if the system refused an operation.
         source: Option<std::io::Error>,
     },
 }
@@ -155,97 +156,99 @@ fn joined<T: ToString>(items: &[T], separator: &str) -> String {
     items.iter().map(T::to_string).collect::<Vec<_>>().join(separator)
 }
 
-/// Why a VM or a plugin in it did not start.
+/// Error of starting a VM, or a plugin in it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The system's loader refused the image.
+    /// The system's loader rejected the image.
     #[error("{module}: cannot be loaded: {message}")]
     Image {
-        /// The module.
+        /// The module's name.
         module: String,
-        /// What failed, and what to do.
+        /// The failed step, and the remedy.
         message: String,
     },
     /// The module could not be instantiated.
     #[error("{module}: cannot be instantiated")]
     Instantiate {
-        /// The module.
+        /// The module's name.
         module: String,
-        /// What the engine said.
+        /// The engine's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The plugin failed while it started.
     #[error("{module}: failed in `{function}`")]
     Failed {
-        /// The module.
+        /// The module's name.
         module: String,
-        /// The callback.
+        /// The callback or start function that failed.
         function: &'static str,
-        /// What happened.
+        /// The failure of the VM.
         #[source]
         failure: Failure,
     },
     /// The plugin refused its configuration: it returned false.
     #[error("{plugin}: the plugin returned false from `{function}`: it refuses its configuration; its log says why")]
     Refused {
-        /// The plugin's name.
+        /// The plugin's configured name.
         plugin: String,
-        /// The callback.
+        /// The callback that returned false.
         function: &'static str,
     },
-    /// The VM has failed before.
+    /// The VM failed before.
     #[error("the VM has failed before and cannot start plugins")]
     VmFailed(#[source] Failure),
 }
 
-/// A call that could not be made, or that failed the VM.
+/// Error of a call that could not be made, or that failed the VM.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The VM failed, now or before. It serves no more calls: start another one.
+    /// The VM failed, now or before. It serves no more calls; start another one.
     #[error("the VM has failed")]
     Vm(#[source] Failure),
-    /// There is no such context in this VM: it has ended, or it belongs to another VM.
+    /// This VM has no such context: it has ended, or it belongs to another VM.
     #[error("there is no context {0} in this VM")]
     UnknownContext(ContextId),
-    /// No such call is under way in this VM: it has been answered or cancelled, or it is another VM's.
+    /// This VM has no such call in progress: it was answered or cancelled, or it belongs to another
+    /// VM.
     #[error("no call with token {0} is under way in this VM")]
     UnknownCall(CallId),
 }
 
-/// How a VM failed. A failed VM runs no more code of the plugin.
+/// The failure of a VM. A failed VM runs no more code of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What kind of failure.
+    /// The kind of failure, for metrics and policies.
     pub kind: FailureKind,
-    /// What happened, with a backtrace where there is one.
+    /// Human-readable description, with a backtrace where one is available.
     pub message: String,
 }
 
-/// Kinds of failure of a VM.
+/// Kinds of failures of a VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FailureKind {
-    /// wasm: a trap (Rust panics end in one). Native: a fault of the processor with its address in the image.
+    /// wasm: a trap, which ends Rust panics too. Native: a processor fault at an address in the
+    /// image.
     Trap,
-    /// The plugin ended itself: `abort`, `proc_exit`, a Rust panic in a native plugin.
+    /// The plugin ended itself: `abort`, `proc_exit`, or a Rust panic in a native plugin.
     Exit,
-    /// It used more memory or time than allowed.
+    /// The plugin exceeded its limit of memory or time.
     Limit,
-    /// It called a function that is not allowed in this phase.
+    /// The plugin called a function that is not allowed in its current phase.
     Restricted,
-    /// The host itself failed in a hostcall.
+    /// The host failed inside a hostcall: a panic in the embedder's code, for example.
     Host,
 }
 
 impl FailureKind {
-    /// All kinds.
+    /// All kinds, in the order of declaration.
     pub const ALL: [FailureKind; 5] =
         [FailureKind::Trap, FailureKind::Exit, FailureKind::Limit, FailureKind::Restricted, FailureKind::Host];
 
-    /// Its name in metrics and logs: `trap`, `exit`, `limit`, `restricted` or `host`.
+    /// The name used in metrics and logs: `trap`, `exit`, `limit`, `restricted` or `host`.
     pub const fn name(self) -> &'static str {
         match self {
             FailureKind::Trap => "trap",

@@ -1,27 +1,29 @@
-//! Header maps as bytes (Proxy-Wasm spec, "Serialization").
+//! Serialized header maps (Proxy-Wasm spec, "Serialization").
 //!
-//! Little endian: the number of pairs as u32, for each pair the lengths of name and value as u32, then for each pair the name, a NUL, the
-//! value, a NUL.
+//! Numbers are little endian: the number of pairs as u32, for each pair the lengths of name and
+//! value as u32, then for each pair the name, a NUL, the value, a NUL.
 //!
-//! The Rust SDK up to 0.2.2 writes lengths as `usize`, so 64 bits wide from a native plugin. [`decode`] reads strictly as u32 first, and
-//! as u64 only when that reading does not account for every byte.
+//! The Rust SDK up to 0.2.2 writes lengths as `usize`, which has 64 bits in a native plugin.
+//! [`decode`] therefore tries u32 first, and u64 only if that reading does not account for every
+//! byte. Maps with 64-bit lengths never pass the first reading: it sees only half of the lengths,
+//! so it ends before the last byte.
 
 use crate::host::{HeaderMap, Headers};
 
-/// Most bytes that [`decode`] accepts, as in proxy-wasm-cpp-host.
+/// Size limit of a serialized map for [`decode`], in bytes; the same as in proxy-wasm-cpp-host.
 pub const MAX_BYTES: usize = 1024 * 1024;
 
-/// Most pairs that [`decode`] accepts, as in proxy-wasm-cpp-host.
+/// Limit of pairs for [`decode`]; the same as in proxy-wasm-cpp-host.
 pub const MAX_PAIRS: usize = 1024;
 
-/// The size of a map's encoding.
+/// Size of a serialized map in bytes.
 pub fn encoded_len(map: &dyn HeaderMap) -> usize {
     let mut len = 4;
     map.for_each(&mut |name, value| len += 8 + name.len() + 1 + value.len() + 1);
     len
 }
 
-/// Writes a map's encoding into a slice of exactly [`encoded_len`] bytes.
+/// Serializes a map into a slice of exactly [`encoded_len`] bytes.
 ///
 /// # Panics
 ///
@@ -46,16 +48,18 @@ pub fn encode_into(map: &dyn HeaderMap, target: &mut [u8]) {
     assert!(strings.is_empty(), "the slice is as long as the encoding");
 }
 
-/// A map's encoding.
+/// Serializes a map into a new vector.
 pub fn encode(map: &dyn HeaderMap) -> Vec<u8> {
     let mut bytes = vec![0; encoded_len(map)];
     encode_into(map, &mut bytes);
     bytes
 }
 
-/// Reads an encoded map. `None` for what is not one: too long, too many pairs, truncated, a NUL missing, or bytes left over.
+/// Deserializes a map. `None` if the bytes are too long, have too many pairs, are truncated, lack a
+/// NUL, or have a remainder.
 ///
-/// Hostcalls take `None` as an empty map, as proxy-wasm-cpp-host does; no plugin is told of the error.
+/// Hostcalls treat `None` as an empty map and report no error to the plugin, as proxy-wasm-cpp-host
+/// does.
 pub fn decode(bytes: &[u8]) -> Option<Headers> {
     if bytes.len() > MAX_BYTES {
         return None;

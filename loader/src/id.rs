@@ -1,22 +1,22 @@
-//! Names of VMs and of what lives in them.
+//! Identities of VMs, and of contexts and calls within them.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A VM of this process. No two VMs have the same, also when one has ended before the other starts.
+/// Identity of a VM. Unique in this process, also among VMs that have ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VmId(NonZeroU64);
 
 impl VmId {
-    /// The next VM's.
+    /// Takes the next number.
     pub(crate) fn next() -> VmId {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         VmId(NonZeroU64::new(number).expect("2^64 VMs take centuries"))
     }
 
-    /// Its number, for logs and metrics.
+    /// The number, for logs and metrics.
     pub fn get(self) -> u64 {
         self.0.get()
     }
@@ -28,10 +28,11 @@ impl fmt::Display for VmId {
     }
 }
 
-/// A context of one VM. Roots and streams share one space of numbers, from 1 on; a number is not used again while its
-/// context lives.
+/// Identity of a context: its VM and the number that the plugin sees.
 ///
-/// Every other VM answers as for a context that does not exist, also the VM that replaces a failed one.
+/// Roots and streams of a VM share one sequence of numbers, starting at 1; a number is not reused
+/// while its context lives. A VM treats a context of another VM as unknown, also if that VM
+/// replaced a failed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContextId {
     vm: VmId,
@@ -43,7 +44,7 @@ impl ContextId {
         ContextId { vm, id }
     }
 
-    /// The VM that it belongs to.
+    /// The VM that owns the context.
     #[inline]
     pub fn vm(self) -> VmId {
         self.vm
@@ -62,9 +63,10 @@ impl fmt::Display for ContextId {
     }
 }
 
-/// An HTTP or gRPC call of one VM.
+/// Identity of an HTTP or gRPC call: its VM and the token that the plugin sees.
 ///
-/// Every other VM answers as for a call that is not under way, so that an answer reaches nobody but the VM that made the call.
+/// A VM treats a call of another VM as unknown, so a response reaches only the VM that made the
+/// call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId {
     vm: VmId,
@@ -76,13 +78,13 @@ impl CallId {
         CallId { vm, token }
     }
 
-    /// The VM that made it.
+    /// The VM that made the call.
     #[inline]
     pub fn vm(self) -> VmId {
         self.vm
     }
 
-    /// The number that the plugin sees.
+    /// The token that the plugin sees.
     #[inline]
     pub fn token(self) -> u32 {
         self.token

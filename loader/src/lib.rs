@@ -1,4 +1,5 @@
-//! Loads Proxy-Wasm plugins and runs them behind one interface: WebAssembly modules in wasmtime, native shared objects at native speed.
+//! Loads Proxy-Wasm plugins and runs them behind one interface: WebAssembly modules in wasmtime,
+//! native shared objects at native speed.
 //!
 //! ```text
 //!   Module        an artifact, checked and compiled; immutable, shared by all threads

@@ -1,4 +1,4 @@
-//! A plugin that is kept running: a VM that is replaced when it has failed, as the failure policy says.
+//! A plugin that survives failures: its failed VM is replaced as the failure policy says.
 
 use std::time::{Duration, Instant};
 
@@ -9,15 +9,16 @@ use crate::observe::Reload;
 use crate::telemetry;
 use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
-/// How long to wait between replacements of a VM that fails again and again (Envoy: `ReloadConfig.backoff`).
+/// Delay between replacements of a VM that fails repeatedly (Envoy: `ReloadConfig.backoff`).
 ///
-/// The first replacement is made at once; the wait doubles with each failure that follows within it, up to the longest.
+/// The first replacement is immediate. The delay doubles with each failure that happens within it,
+/// up to `max`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReloadBackoff {
-    /// Wait after the second failure in a row.
+    /// Delay after the second consecutive failure.
     pub base: Duration,
-    /// Longest wait.
+    /// Upper limit of the delay.
     pub max: Duration,
 }
 
@@ -29,13 +30,14 @@ impl ReloadBackoff {
 }
 
 impl Default for ReloadBackoff {
-    /// No wait: every failed VM is replaced at the next stream. With a `base`, failures in a row wait longer and longer, up to a second.
+    /// No delay: every failed VM is replaced at the next stream. With a `base`, the delay grows up
+    /// to one second.
     fn default() -> Self {
         ReloadBackoff { base: Duration::ZERO, max: Duration::from_secs(1) }
     }
 }
 
-/// Counts of what became of VMs.
+/// Numbers of failures and replacements of one [`Plugin`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PluginStats {
@@ -43,13 +45,14 @@ pub struct PluginStats {
     pub failures: u64,
     /// Failed VMs that were replaced (Envoy: `wasm.vm_reload_success`).
     pub reload_success: u64,
-    /// Attempts to replace one that failed themselves (Envoy: `wasm.vm_reload_failure`).
+    /// Attempts to start a replacement that failed (Envoy: `wasm.vm_reload_failure`).
     pub reload_failure: u64,
-    /// Streams that found no VM because the wait was not over (Envoy: `wasm.vm_reload_backoff`).
+    /// Streams for which no replacement was tried because of the delay (Envoy:
+    /// `wasm.vm_reload_backoff`).
     pub reload_backoff: u64,
 }
 
-/// One plugin on one thread: its module, its configurations, its running VM.
+/// One plugin on one thread: its module, its configurations and its running VM.
 ///
 /// ```
 /// # #[cfg(feature = "wasm")]
@@ -94,10 +97,11 @@ impl Plugin {
         }
     }
 
-    /// The VM and the root context for a new stream. A failed VM is replaced first if the policy is to reload; then nothing of the
-    /// old one is left, and streams that it still had are gone. They have been failed ([`Stream::fail`](crate::host::Stream::fail)),
-    /// and what the embedder still holds of the old VM, contexts and calls, is unknown to the new one, which has another
-    /// [`Vm::id`].
+    /// The VM and the root context for a new stream.
+    ///
+    /// With the policy `Reload`, a failed VM is replaced first. Its remaining streams were failed
+    /// ([`Stream::fail`](crate::host::Stream::fail)) and are dropped with it, and its contexts and
+    /// calls are unknown to the new VM, which has another [`Vm::id`].
     pub fn vm_for_new_stream(&mut self) -> (&mut Vm, ContextId) {
         if self.vm.has_failed() {
             self.count_failure();
@@ -108,17 +112,17 @@ impl Plugin {
         (&mut self.vm, self.root)
     }
 
-    /// The VM as it is, for streams that it has. Those of a VM that it replaced are unknown to it.
+    /// The current VM, for its own streams. Streams of a replaced VM are unknown to it.
     pub fn vm(&mut self) -> &mut Vm {
         &mut self.vm
     }
 
-    /// The root context.
+    /// The root context of the plugin in the current VM.
     pub fn root(&self) -> ContextId {
         self.root
     }
 
-    /// What became of VMs so far.
+    /// Failures and replacements so far.
     pub fn stats(&mut self) -> PluginStats {
         self.count_failure();
         self.stats

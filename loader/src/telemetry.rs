@@ -1,24 +1,25 @@
-//! What becomes of modules, VMs and plugins, as events and spans of the crate `tracing`. Without the feature `tracing`: nothing.
+//! Lifecycle events and spans of modules, VMs and plugins for the crate `tracing`. Without the
+//! feature `tracing` these functions do nothing.
 //!
-//! All of it is off the path of callbacks. `docs/observability.md` lists the events.
+//! No function here is called on the path of a callback. `docs/observability.md` lists the events.
 
 use crate::artifact::ModuleInfo;
 use crate::error::{Failure, LoadError, StartError, with_causes};
 use crate::observe::Reload;
 
-/// Says whose events these are, for filters.
+/// The target of all events, for filters.
 #[cfg(feature = "tracing")]
 const TARGET: &str = "dynvm";
 
-/// A span that is entered, until it is dropped.
+/// A span that stays entered until dropped.
 #[cfg(feature = "tracing")]
 pub(crate) type Entered = tracing::span::EnteredSpan;
 
-/// Nothing, until it is dropped.
+/// Stands for a span; without the feature there is none.
 #[cfg(not(feature = "tracing"))]
 pub(crate) struct Entered;
 
-/// Makes an event with the feature, and without it only uses what the event would have.
+/// Emits an event. Without the feature, only marks the fields as used.
 macro_rules! event {
     ($level:ident, $text:literal, $($field:ident = $value:expr),* $(,)?) => {
         #[cfg(feature = "tracing")]
@@ -28,7 +29,7 @@ macro_rules! event {
     };
 }
 
-/// Enters a span with the feature.
+/// Enters a span. Without the feature, only marks the fields as used.
 macro_rules! span {
     ($name:literal, $($field:ident = $value:expr),* $(,)?) => {{
         #[cfg(feature = "tracing")]
@@ -70,7 +71,8 @@ pub(crate) fn vm_starting(module: &ModuleInfo, vm_id: &str) -> Entered {
     span!("start_vm", module = module.name, backend = module.backend().name(), vm_id = vm_id)
 }
 
-/// Inside of the span of `vm_starting`, which says which VM it is. A VM that started has this memory, where that is known.
+/// Runs inside the span of `vm_starting`, which names the VM. `memory` is the VM's memory in bytes,
+/// if known.
 pub(crate) fn vm_started(memory: Result<Option<u64>, &StartError>) {
     match memory {
         Ok(memory) => {

@@ -1,4 +1,5 @@
-//! Backends: how artifacts are compiled and run. The rest of the loader knows them by these traits alone.
+//! Backends, which compile and run artifacts. The rest of the loader knows them only by these
+//! traits.
 //!
 //! ```text
 //!   Backend     compiles artifacts: one for a loader
@@ -22,11 +23,12 @@ use crate::artifact::BackendKind;
 use crate::error::{BoxedError, Failure, LoadError, StartError};
 use crate::instance::InstanceState;
 
-/// Compiles artifacts.
+/// Compiles artifacts of one kind.
 pub(crate) trait Backend: Send + Sync {
     fn kind(&self) -> BackendKind;
 
-    /// Checks and compiles an artifact. Nothing of it runs. The name is for messages.
+    /// Checks and compiles an artifact without running any of its code. The name is used in
+    /// messages.
     fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError>;
 }
 
@@ -35,19 +37,20 @@ pub(crate) trait Code: Any + Send + Sync {
     /// The ABI version that the plugin was built for.
     fn abi_version(&self) -> AbiVersion;
 
-    /// Whether the plugin exports a callback.
+    /// True if the plugin exports a callback.
     fn exports(&self, callback: CallbackId) -> bool;
 
-    /// Makes an instance, of which no code has run yet.
+    /// Creates an instance. None of its code has run yet.
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError>;
 }
 
-/// What a callback gave: its result (0 where it returns nothing), or `None` when the plugin does not export it.
+/// The outcome of a callback: its result (0 if it returns nothing), or `None` if the plugin does
+/// not export it.
 pub(crate) type Returned = Result<Option<u32>, Box<Failure>>;
 
-/// Why an instance did not start.
+/// Error of starting an instance.
 pub(crate) enum NotStarted {
-    /// The engine could not make it; no code of the plugin is at fault.
+    /// The engine could not create it; no code of the plugin is at fault.
     #[cfg_attr(not(feature = "wasm"), expect(dead_code, reason = "native images are opened before"))]
     Engine(BoxedError),
     /// The plugin failed in code that runs before any callback.
@@ -68,10 +71,10 @@ macro_rules! instance_trait {
             /// `_initialize` and `main`, or `_start`. Called once; nothing of the plugin runs before.
             fn initialize(&mut self) -> Result<(), NotStarted>;
 
-            /// Whether the plugin exports a callback and may have it called.
+            /// True if the plugin exports a callback and the capability restriction allows it.
             fn exports(&self, callback: CallbackId) -> bool;
 
-            /// Bytes of memory that the instance holds, where the backend knows.
+            /// Bytes of memory that the instance holds, if the backend knows.
             fn memory_size(&self) -> Option<u64>;
 
             $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*

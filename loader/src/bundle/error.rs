@@ -1,10 +1,10 @@
-//! What can be wrong with a fat plugin.
+//! Errors of fat plugins.
 
-/// Why bytes are not a fat plugin, or why none can be made. Offsets are in bytes from the start of the file.
+/// Error of reading or writing a fat plugin. Offsets are in bytes from the start of the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BundleError {
-    /// No wasm module at all.
+    /// The bytes are not a wasm module.
     #[error("this is not a WebAssembly module in binary form: {0}")]
     NotWasm(String),
     /// The sections cannot be walked.
@@ -12,78 +12,78 @@ pub enum BundleError {
         "the section at offset {offset:#x} cannot be read: {what}; the file is truncated or damaged: copy or build it again"
     )]
     Section {
-        /// Where the section begins.
+        /// The offset of the section.
         offset: usize,
-        /// What wasmparser said.
+        /// The parser's error.
         what: String,
     },
-    /// Something follows that does not belong behind the images.
+    /// An item that may not follow the images.
     #[error(
         "{found} at offset {offset:#x}, where only {expected} may stand: the file was changed after it was bundled; bundle it again"
     )]
     Order {
-        /// Where it begins.
+        /// The offset of the item.
         offset: usize,
-        /// What stands there.
+        /// The item.
         found: String,
-        /// What would be right.
+        /// The items allowed there.
         expected: &'static str,
     },
-    /// A length takes more bytes than it needs.
+    /// A length is not in its shortest encoding.
     #[error(
         "the section at offset {offset:#x} has a length that takes more bytes than it needs; bundle the plugin again"
     )]
     OverlongLength {
-        /// Where the section begins.
+        /// The offset of the section.
         offset: usize,
     },
-    /// The header of a section is cut short or has values that do not fit.
+    /// The header of a section is truncated or has inconsistent values.
     #[error("section {section}: {what}; the file is damaged: copy it or bundle the plugin again")]
     Header {
         /// The section's name.
         section: &'static str,
-        /// What is wrong.
+        /// The defect.
         what: String,
     },
-    /// The layout is of a later version.
+    /// The layout has an unknown, later version.
     #[error("section {section} has version {version}, but this build of DynVM reads version {known}: use a newer one")]
     Version {
         /// The section's name.
         section: &'static str,
-        /// Its version.
+        /// The version in the file.
         version: u8,
-        /// The version that is known.
+        /// The version that this build reads.
         known: u8,
     },
-    /// There are images, but no manifest behind them.
+    /// There are images, but no manifest after them.
     #[error("the file ends without a manifest ({}): it is truncated; copy or bundle it again", super::MANIFEST_SECTION)]
     NoManifest,
-    /// A fat plugin without an image.
+    /// The fat plugin would have no image.
     #[error("there is no native image: name at least one, or use the plain .wasm")]
     NoImages,
-    /// More images than fit.
+    /// There are more images than [`MAX_IMAGES`](super::MAX_IMAGES).
     #[error("there are more than {} native images", super::MAX_IMAGES)]
     TooManyImages,
-    /// Two images for one machine.
+    /// Two images are for the same machine.
     #[error("there are two native images for {machine}: keep one")]
     DuplicateMachine {
-        /// The machine.
+        /// The machine's name.
         machine: String,
     },
-    /// A name that no ELF machine has here.
+    /// The name is not one of [`MACHINES`](super::MACHINES).
     #[error("{machine:?} is not the name of a machine: one of {}", super::machine::names())]
     UnknownMachine {
         /// The name.
         machine: String,
     },
-    /// An image that is for another machine than its name says.
+    /// The image is not for the machine that it was added for.
     #[error(
         "the native image for {machine} is {found}: name the machine that it was built for, or build it for {machine}"
     )]
     WrongMachine {
-        /// The machine by name.
+        /// The name that the image was added under.
         machine: String,
-        /// What the file is.
+        /// The format and machine of the file.
         found: String,
     },
     /// The bytes are not those that were bundled.
@@ -93,28 +93,28 @@ pub enum BundleError {
     Digest {
         /// `wasm module` or `native image for x86_64`.
         what: String,
-        /// The section that has the digest.
+        /// The section that has the expected digest.
         section: &'static str,
     },
-    /// Manifest and images do not agree.
+    /// Manifest and images disagree.
     #[error("the manifest does not fit the file: {what}; bundle the plugin again")]
     Manifest {
-        /// What differs.
+        /// The disagreement.
         what: String,
     },
-    /// The signature is not text as minisign prints it.
+    /// The signature is not in the form that minisign prints.
     #[error("the signature is not one of minisign: {what}")]
     Signature {
-        /// What is wrong with it.
+        /// The defect.
         what: String,
     },
-    /// The file would be larger than WebAssembly hosts take.
+    /// The file would exceed the size limit of WebAssembly hosts.
     #[error(
         "the fat plugin would have {size} bytes; WebAssembly hosts take at most {}: strip the images (strip --strip-all)",
         super::MAX_SIZE
     )]
     TooLarge {
-        /// Its size.
+        /// The size in bytes.
         size: u64,
     },
 }

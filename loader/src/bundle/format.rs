@@ -1,32 +1,34 @@
-//! The layout of the sections: `docs/fat-plugins.md` has it in words. Numbers are little endian.
+//! The layout of the sections, which `docs/fat-plugins.md` describes. Numbers are little endian.
 
 use super::{BundleError, Image};
 
-/// Name of the custom section of one native image.
+/// Name of the custom section that holds one native image.
 pub const NATIVE_SECTION: &str = "dynvm.native";
 
-/// Name of the custom section of the manifest.
+/// Name of the custom section that holds the manifest.
 pub const MANIFEST_SECTION: &str = "dynvm.manifest";
 
-/// Name of the custom section of the signature.
+/// Name of the custom section that holds the signature.
 pub const SIGNATURE_SECTION: &str = "dynvm.signature";
 
-/// Most native images in one fat plugin.
+/// Limit of native images in one fat plugin.
 pub const MAX_IMAGES: usize = 16;
 
-/// Most bytes of a signature; minisign's have about 300.
+/// Size limit of a signature in bytes; minisign's have about 300.
 pub const MAX_SIGNATURE_LEN: usize = 4096;
 
-/// Most bytes of a fat plugin: the size of a module that the WebAssembly JavaScript interface allows, which V8 keeps to in Envoy too.
+/// Size limit of a fat plugin in bytes: that of a module in the WebAssembly JavaScript interface,
+/// which V8 enforces in Envoy too.
 pub const MAX_SIZE: u64 = 1 << 30;
 
 /// The version of the image header and of the manifest.
 const VERSION: u8 = 1;
 
-/// What a manifest begins with, so that a signature of one is never a signature of anything else that the same key signs.
+/// First bytes of a manifest, so that a signature of a manifest is never valid for anything else
+/// signed with the same key.
 const MAGIC: &[u8; 15] = b"dynvm.manifest\0";
 
-/// An entry of the manifest.
+/// One part in the manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry<'a> {
     pub(super) machine: &'a str,
@@ -34,7 +36,7 @@ pub(super) struct Entry<'a> {
     pub(super) digest: [u8; 32],
 }
 
-/// A manifest.
+/// The list of all parts with their digests, which the signature covers.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Manifest<'a> {
     pub(super) wasm_len: u64,
@@ -42,7 +44,8 @@ pub(super) struct Manifest<'a> {
     pub(super) images: Vec<Entry<'a>>,
 }
 
-/// The header of an image: version, length of the machine's name, the name, digest. The image follows.
+/// The header of an image: version, length of the machine's name, the name, digest. The image
+/// follows.
 pub(super) fn image_header(image: &Image<'_>) -> Vec<u8> {
     let mut out = vec![VERSION];
     push_name(&mut out, image.machine);
@@ -50,7 +53,7 @@ pub(super) fn image_header(image: &Image<'_>) -> Vec<u8> {
     out
 }
 
-/// An image section's payload, taken apart. The digest is what the header says.
+/// Parses the payload of an image section. The digest is the header's, not yet compared.
 pub(super) fn read_image(payload: &[u8]) -> Result<Image<'_>, BundleError> {
     let mut fields = Fields { section: NATIVE_SECTION, rest: payload };
     fields.version()?;
@@ -60,7 +63,8 @@ pub(super) fn read_image(payload: &[u8]) -> Result<Image<'_>, BundleError> {
 }
 
 impl<'a> Manifest<'a> {
-    /// Magic, version, length and digest of the wasm module, number of images; for each the name of its machine, its length, its digest.
+    /// Serializes the manifest: magic, version, length and digest of the wasm module, number of
+    /// images; for each the name of its machine, its length, its digest.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.push(VERSION);
@@ -84,7 +88,7 @@ impl<'a> Manifest<'a> {
         let wasm_len = u64::from_le_bytes(fields.array("length of the wasm module")?);
         let wasm_digest = fields.array("digest of the wasm module")?;
         let [count] = fields.array("number of images")?;
-        // Grows as entries are found: the count is only what the file says.
+        // Not preallocated, because the count comes from the file.
         let mut images = Vec::new();
         for _ in 0..count {
             let machine = fields.name()?;
@@ -98,7 +102,7 @@ impl<'a> Manifest<'a> {
     }
 }
 
-/// Whether bytes are a signature as minisign prints it, as far as can be told without its parser.
+/// Checks that the payload looks like a signature as minisign prints it, without parsing it fully.
 pub(super) fn read_signature(payload: &[u8]) -> Result<&str, BundleError> {
     let wrong = |what: String| BundleError::Signature { what };
     if payload.len() > MAX_SIGNATURE_LEN {
@@ -123,7 +127,7 @@ fn clip(line: &str) -> String {
     line.chars().take(20).collect()
 }
 
-/// A custom section. Its size is known to fit by [`MAX_SIZE`].
+/// Appends a custom section. Its size fits, because of [`MAX_SIZE`].
 pub(super) fn push_section(out: &mut Vec<u8>, name: &str, parts: &[&[u8]]) {
     let payload: usize = parts.iter().map(|part| part.len()).sum();
     out.push(0);
@@ -141,18 +145,19 @@ fn push_leb128(out: &mut Vec<u8>, mut value: usize) {
     out.push(value as u8);
 }
 
-/// Bytes that a length takes in its shortest form.
+/// Number of bytes of a length in its shortest encoding.
 pub(super) fn leb128_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-/// Names are those of `machine`, or were read by [`Fields::name`]: short.
+/// Appends a machine's name. It is short: one of [`MACHINES`](super::machine::MACHINES), or read by
+/// [`Fields::name`].
 fn push_name(out: &mut Vec<u8>, name: &str) {
     out.push(name.len() as u8);
     out.extend_from_slice(name.as_bytes());
 }
 
-/// Takes fields from the front of a payload.
+/// Parser of a payload, which reads fields from the front.
 struct Fields<'a> {
     section: &'static str,
     rest: &'a [u8],
@@ -181,7 +186,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// A machine's name: it may be one that this build does not know, but it looks like one.
+    /// A machine's name. It may be unknown to this build, but must have the form of one.
     fn name(&mut self) -> Result<&'a str, BundleError> {
         let [len] = self.array("name of a machine")?;
         let name = self.take(usize::from(len), "name of a machine")?;

@@ -1,15 +1,15 @@
-//! Names of machines, and the machine that an ELF file says it is for.
+//! Names of machines, and the machine of an ELF file.
 
 use super::BundleError;
 
-/// The machines that an image can be bundled for, by the names of Rust's targets. All have 64 bits.
+/// Machines that an image can be bundled for, named as in Rust's target triples. All have 64 bits.
 pub const MACHINES: [&str; 6] = ["x86_64", "aarch64", "loongarch64", "powerpc64le", "riscv64", "s390x"];
 
-/// The numbers of the machines in ELF files (`e_machine`), and whether the file is big endian.
+/// Machine numbers in ELF files (`e_machine`), and whether the files are big endian.
 const NUMBERS: [(u16, bool); MACHINES.len()] =
     [(62, false), (183, false), (258, false), (21, false), (243, false), (22, true)];
 
-/// The machine that this program runs on, by the name that its image would have.
+/// The name of the machine that this program runs on.
 pub fn this_machine() -> &'static str {
     match std::env::consts::ARCH {
         "powerpc64" if cfg!(target_endian = "little") => "powerpc64le",
@@ -17,10 +17,11 @@ pub fn this_machine() -> &'static str {
     }
 }
 
-/// Checks that an image is an ELF file for a machine. Of a machine that this build does not know, that it is ELF.
+/// Checks that an image is an ELF file for a machine. For a machine unknown to this build, checks
+/// only that it is ELF.
 pub(super) fn check(machine: &str, image: &[u8]) -> Result<(), BundleError> {
     let wrong = |found: &str| BundleError::WrongMachine { machine: machine.to_owned(), found: found.to_owned() };
-    // e_ident: magic, class, byte order; e_machine lies behind e_type.
+    // e_ident has magic, class and byte order; e_machine follows e_type.
     let Some(header) = image.get(..20).filter(|header| header.starts_with(b"\x7fELF")) else {
         return Err(wrong("not an ELF file"));
     };

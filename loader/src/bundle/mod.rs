@@ -1,7 +1,7 @@
-//! Fat plugins: one `.wasm` file that also carries the plugin's native images.
+//! Fat plugins: one `.wasm` file that also carries native images of the plugin.
 //!
-//! A fat plugin is the wasm module, byte for byte, and behind it custom sections that every other host passes over. `docs/fat-plugins.md`
-//! has the layout with its reasons.
+//! A fat plugin is the unchanged wasm module followed by custom sections, which every other host
+//! ignores. `docs/fat-plugins.md` describes the layout and its reasons.
 //!
 //! ```text
 //!   format   names, offsets and limits; each header to bytes and back
@@ -23,10 +23,11 @@ pub use format::{MANIFEST_SECTION, MAX_IMAGES, MAX_SIGNATURE_LEN, MAX_SIZE, NATI
 pub use machine::{MACHINES, this_machine};
 pub use write::BundleWriter;
 
-/// A fat plugin, its structure and its digests checked. Refers to the bytes that it was read from.
+/// A parsed fat plugin whose structure and digests are correct. Borrows the bytes that it was read
+/// from.
 ///
-/// That the digests are right says that the file is whole, not who made it: for that, check [`signature`](Bundle::signature) over
-/// [`signed_bytes`](Bundle::signed_bytes).
+/// Correct digests show that the file is complete, not who made it. For that, verify
+/// [`signature`](Bundle::signature) over [`signed_bytes`](Bundle::signed_bytes).
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
     wasm: &'a [u8],
@@ -39,7 +40,7 @@ pub struct Bundle<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Image<'a> {
-    /// The machine that it is for, as Rust and `uname -m` name it: `x86_64`, `aarch64`.
+    /// The image's machine, as Rust and `uname -m` name it: `x86_64`, `aarch64`.
     pub machine: &'a str,
     /// SHA-256 of [`bytes`](Image::bytes).
     pub digest: [u8; 32],
@@ -48,45 +49,47 @@ pub struct Image<'a> {
 }
 
 impl<'a> Bundle<'a> {
-    /// Reads a wasm module. `None`: a plain one, without native images. What is before the images is checked only as far as to find
-    /// where it ends; whether it is a valid module is the engine's to say.
+    /// Parses a wasm module. `None` if it is a plain one, without native images.
     ///
-    /// Never panics, whatever the bytes are. Takes the time of one SHA-256 over all of them if they are a fat plugin.
+    /// The module itself is parsed only as far as needed to find its end; the engine validates it.
+    /// Never panics. For a fat plugin, takes the time of one SHA-256 over all bytes.
     ///
     /// # Errors
     ///
-    /// The bytes are no wasm module, or one that begins to be a fat plugin and is not whole; see [`BundleError`].
+    /// [`BundleError`]: the bytes are not a wasm module, or are an incomplete or damaged fat
+    /// plugin.
     pub fn read(bytes: &'a [u8]) -> Result<Option<Bundle<'a>>, BundleError> {
         read::read(bytes)
     }
 
-    /// The wasm module, byte for byte what was bundled.
+    /// The wasm module, byte for byte as it was bundled.
     pub fn wasm(&self) -> &'a [u8] {
         self.wasm
     }
 
-    /// The native images, in the order of the file. At least one, no two for the same machine.
+    /// The native images, in the order of the file: at least one, and at most one per machine.
     pub fn images(&self) -> impl ExactSizeIterator<Item = Image<'a>> {
         self.images.iter().copied()
     }
 
-    /// The image for a machine.
+    /// The image for a machine, if there is one.
     pub fn image_for(&self, machine: &str) -> Option<Image<'a>> {
         self.images().find(|image| image.machine == machine)
     }
 
-    /// What a signature is over: the manifest, which has the digests of the wasm module and of each image.
+    /// The bytes covered by a signature: the manifest, which has the digests of the wasm module and
+    /// of each image.
     pub fn signed_bytes(&self) -> &'a [u8] {
         self.manifest
     }
 
-    /// The signature as minisign prints it, four lines of text. It has not been verified.
+    /// The signature as minisign prints it, four lines of text. Not verified.
     pub fn signature(&self) -> Option<&'a str> {
         self.signature
     }
 }
 
-/// A digest in hexadecimal digits, as `sha256sum` prints it.
+/// Formats a digest in hexadecimal, as `sha256sum` prints it.
 pub fn hex(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,4 +1,4 @@
-//! From bytes to a checked bundle, in one pass over the sections.
+//! Reads bytes as a checked bundle, in one pass over the sections.
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
@@ -8,7 +8,7 @@ use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, NATIVE_SEC
 
 pub(super) fn read(bytes: &[u8]) -> Result<Option<Bundle<'_>>, BundleError> {
     let mut parts = Parts { bytes, wasm: None, images: Vec::new(), manifest: None, signature: None };
-    // Where the next section begins.
+    // Offset of the next section.
     let mut offset = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(|error| parts.unreadable(offset, &error))? {
@@ -31,7 +31,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Bundle<'_>>, BundleError> {
                 offset = end;
             }
             payload => {
-                // What is no section is a part of one.
+                // Payloads that are not sections are parts of one.
                 if let Some((id, range)) = payload.as_section() {
                     parts.other(offset, &format!("a section with number {id}"))?;
                     offset = range.end;
@@ -42,10 +42,11 @@ pub(super) fn read(bytes: &[u8]) -> Result<Option<Bundle<'_>>, BundleError> {
     parts.finish()
 }
 
-/// Lengths have to be in their shortest form: no manifest covers them, and one content shall have one form.
+/// Checks that lengths are in their shortest encoding. No manifest covers them, and equal content
+/// must have equal bytes.
 fn check_lengths(offset: usize, section: &wasmparser::CustomSectionReader<'_>) -> Result<(), BundleError> {
     let (range, name) = (section.range(), section.name());
-    // One byte says that it is a custom section.
+    // One byte is the id of a custom section.
     let contents = offset + 1 + format::leb128_len(range.len());
     let data = contents + format::leb128_len(name.len()) + name.len();
     if (contents, data) == (range.start, section.data_offset()) {
@@ -55,10 +56,10 @@ fn check_lengths(offset: usize, section: &wasmparser::CustomSectionReader<'_>) -
     }
 }
 
-/// What has been read so far.
+/// The parts read so far.
 struct Parts<'a> {
     bytes: &'a [u8],
-    /// The wasm module: set by the first section of ours.
+    /// The wasm module; set when its end is found, at the first of our sections.
     wasm: Option<&'a [u8]>,
     images: Vec<Image<'a>>,
     manifest: Option<&'a [u8]>,
@@ -133,7 +134,8 @@ impl<'a> Parts<'a> {
         Ok(())
     }
 
-    /// A section that is not ours: of the module as long as nothing of ours has been seen, out of place then.
+    /// Handles a section that is not ours: part of the module before the first of ours, out of
+    /// place after it.
     fn other(&self, offset: usize, found: &str) -> Result<(), BundleError> {
         if self.wasm.is_none() { Ok(()) } else { Err(self.out_of_order(offset, found)) }
     }
@@ -142,7 +144,7 @@ impl<'a> Parts<'a> {
         BundleError::Order { offset, found: found.to_owned(), expected: self.expected() }
     }
 
-    /// What may stand next.
+    /// The items allowed next.
     fn expected(&self) -> &'static str {
         match (self.manifest, self.signature) {
             (None, _) if self.images.is_empty() => "a native image (dynvm.native)",
@@ -157,7 +159,7 @@ impl<'a> Parts<'a> {
         if offset == 0 {
             BundleError::NotWasm(error.message().to_owned())
         } else if self.manifest.is_some() && rest > 0 {
-            // Behind the manifest nothing is missing: something is too much.
+            // After the manifest nothing can be missing, so the rest is superfluous.
             self.out_of_order(offset, &format!("{rest} bytes that are no section"))
         } else {
             BundleError::Section { offset, what: error.message().to_owned() }

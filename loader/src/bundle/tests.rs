@@ -1,4 +1,4 @@
-//! The layout itself, on small made-up parts. Real plugins are in the workspace's `tests`.
+//! Tests of the layout with small synthetic parts. The workspace's `tests` use real plugins.
 
 use super::format::{self, leb128_len, push_section};
 use super::read::sha256;
@@ -8,7 +8,7 @@ use super::*;
 const WASM: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\0\x06\x04note!";
 const SIGNATURE: &str = "untrusted comment: a\nAAAA\ntrusted comment: b\nBBBB\n";
 
-/// What is looked at of an ELF file, and a mark.
+/// The fields of an ELF file that are checked, and a mark.
 fn elf(number: u8, mark: &[u8]) -> Vec<u8> {
     let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
     bytes.resize(64, 0);
@@ -23,7 +23,7 @@ fn fat() -> Vec<u8> {
     writer.write_signed::<BundleError>(|_| Ok(SIGNATURE.to_owned())).unwrap()
 }
 
-/// Payloads of the sections behind the module, by name, as they are in [`fat`].
+/// Payloads of the sections after the module, by name, for comparison with [`fat`].
 fn sections(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
     wasmparser::Parser::new(0)
         .parse_all(bytes)
@@ -139,7 +139,8 @@ fn truncated_at_every_length() {
     }
 }
 
-/// Every value of every byte: an error, or what could not be told from intent: text of the signature.
+/// Changes every byte to every value: each gives an error, except in the text of the signature,
+/// where a change is valid text too.
 #[test]
 fn every_byte_changed() {
     let bytes = fat();
@@ -160,7 +161,7 @@ fn lengths_in_a_longer_form() {
     let bytes = fat();
     let manifest = sections(&bytes)[2].1.clone();
     let at = bytes.windows(manifest.len()).position(|window| window == manifest).unwrap();
-    // Behind the size of the section stand the length of its name and the name.
+    // The section's size is followed by the length of its name, and the name.
     let size_at = at - MANIFEST_SECTION.len() - 1 - leb128_len(manifest.len() + MANIFEST_SECTION.len() + 1);
     let mut longer = bytes.clone();
     longer[at - MANIFEST_SECTION.len() - 2] |= 0x80;
@@ -219,7 +220,7 @@ fn images_for_other_machines_than_they_claim() {
         let message = refused(machine, &image);
         assert!(message.contains(expected), "{expected:?} is in {message:?}");
     }
-    // The same when it is read: the name is changed in image and manifest, and with it nothing else.
+    // Reading finds the same error: the name is changed in image and manifest, and nothing else is.
     let mut sections = sections(&fat());
     sections.remove(0);
     let image = elf(62, b"one");

@@ -1,11 +1,11 @@
-//! From a module and images to a fat plugin.
+//! Writes a fat plugin from a module and images.
 
 use super::format::{self, Entry, Manifest};
 use super::machine;
 use super::read::sha256;
 use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, MAX_SIZE, NATIVE_SECTION, SIGNATURE_SECTION};
 
-/// Makes a fat plugin. The same input gives the same bytes, in whatever order the images are added.
+/// Builds a fat plugin. The result does not depend on the order in which the images are added.
 ///
 /// ```
 /// use dynvm::bundle::{Bundle, BundleWriter};
@@ -27,11 +27,12 @@ pub struct BundleWriter<'a> {
 }
 
 impl<'a> BundleWriter<'a> {
-    /// Begins with a wasm module. Of a fat plugin the module alone is taken: its images and its signature are left behind.
+    /// Starts with a wasm module. From a fat plugin only its module is used; images and signature
+    /// are dropped.
     ///
     /// # Errors
     ///
-    /// The bytes are no wasm module, or a damaged fat plugin.
+    /// The bytes are not a wasm module, or are a damaged fat plugin.
     pub fn new(wasm: &'a [u8]) -> Result<BundleWriter<'a>, BundleError> {
         let wasm = Bundle::read(wasm)?.map_or(wasm, |bundle| bundle.wasm());
         Ok(BundleWriter { wasm, images: Vec::new() })
@@ -41,7 +42,7 @@ impl<'a> BundleWriter<'a> {
     ///
     /// # Errors
     ///
-    /// No such machine, an image that is not for it, or a second one for the same.
+    /// The machine is unknown, the image is not for it, or it has an image already.
     pub fn image(mut self, machine: &'a str, bytes: &'a [u8]) -> Result<BundleWriter<'a>, BundleError> {
         if !machine::is_known(machine) {
             return Err(BundleError::UnknownMachine { machine: machine.to_owned() });
@@ -57,20 +58,22 @@ impl<'a> BundleWriter<'a> {
         }
     }
 
-    /// The fat plugin, without a signature.
+    /// Writes the fat plugin without a signature.
     ///
     /// # Errors
     ///
-    /// There is no image, or it would be larger than [`MAX_SIZE`](super::MAX_SIZE).
+    /// There is no image, or the result would exceed [`MAX_SIZE`](super::MAX_SIZE).
     pub fn write(&self) -> Result<Vec<u8>, BundleError> {
         self.unsigned().map(|(bytes, _)| bytes)
     }
 
-    /// The fat plugin with a signature: `sign` is given the bytes to sign and returns what minisign would print.
+    /// Writes the fat plugin with a signature. `sign` receives the bytes to sign and returns the
+    /// text that minisign prints.
     ///
     /// # Errors
     ///
-    /// As [`write`](BundleWriter::write), what `sign` returns, or what it made is not a signature of minisign.
+    /// As [`write`](BundleWriter::write), the error of `sign`, or that its result is not a minisign
+    /// signature.
     pub fn write_signed<E: From<BundleError>>(
         &self,
         sign: impl FnOnce(&[u8]) -> Result<String, E>,
@@ -82,7 +85,7 @@ impl<'a> BundleWriter<'a> {
         Ok(out)
     }
 
-    /// The bytes, and the manifest among them.
+    /// Returns the unsigned file, and its manifest.
     fn unsigned(&self) -> Result<(Vec<u8>, Vec<u8>), BundleError> {
         if self.images.is_empty() {
             return Err(BundleError::NoImages);
@@ -107,7 +110,7 @@ impl<'a> BundleWriter<'a> {
     }
 }
 
-/// Leaves room for headers, manifest and signature, which have a few kilobytes.
+/// Checks the size, with room for headers, manifest and signature, which take a few kilobytes.
 pub(super) fn check_size(parts: u64) -> Result<(), BundleError> {
     const HEADERS: u64 = 16 << 10;
     if parts > MAX_SIZE - HEADERS {

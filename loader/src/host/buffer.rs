@@ -1,19 +1,21 @@
-//! Bytes that a plugin may read and change in part: bodies and connection data.
+//! Buffers of bytes that a plugin reads and changes in part: bodies and connection data.
 
-/// A body or a connection's bytes, as the plugin sees them.
+/// The bytes of a body or of a connection, as the plugin sees them.
 pub trait Buffer {
     /// Length in bytes.
     fn len(&self) -> usize;
 
-    /// Whether there is no byte.
+    /// True if the length is 0.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Fills `target` with the bytes from `start` on. The caller has checked that they exist.
+    /// Fills `target` with the bytes from `start` on. The range is inside the buffer; the caller
+    /// has checked it.
     fn copy_to(&self, start: usize, target: &mut [u8]);
 
-    /// Replaces `length` bytes from `start` on with `data`, whose size may differ. The caller has clamped the range to the buffer.
+    /// Replaces `length` bytes from `start` on with `data`, whose length may differ. The range is
+    /// inside the buffer; the caller has clamped it.
     fn replace(&mut self, start: usize, length: usize, data: &[u8]);
 }
 

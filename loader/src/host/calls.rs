@@ -1,119 +1,124 @@
-//! Calls to other services: HTTP and gRPC.
+//! HTTP and gRPC calls of plugins to other services.
 
 use std::time::Duration;
 
 use super::Headers;
 use crate::{CallId, ContextId};
 
-/// An HTTP call that a plugin makes.
+/// An HTTP call of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HttpCall {
-    /// Its name, with which the answer is delivered.
+    /// Identity of the call; pass it to
+    /// [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
     pub id: CallId,
-    /// The root context that gets the answer.
+    /// The root context that receives the response.
     pub root: ContextId,
-    /// Name of the upstream (Envoy: cluster).
+    /// Name of the upstream (Envoy: cluster). Need not be UTF-8.
     pub upstream: Vec<u8>,
     /// Request headers, with `:method`, `:path` and `:authority`.
     pub headers: Headers,
-    /// Request body.
+    /// Request body; may be empty.
     pub body: Vec<u8>,
-    /// Request trailers.
+    /// Request trailers; may be empty.
     pub trailers: Headers,
-    /// Time after which the call counts as failed; zero: no limit given.
+    /// Time limit after which the call fails. Zero: the plugin set none.
     pub timeout: Duration,
 }
 
-/// Why a call was not made.
+/// Error of starting a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DispatchError {
-    /// The upstream is not known or a required header is missing. gRPC: the upstream's description cannot be parsed.
+    /// The upstream is unknown, or a required header is missing. For gRPC: the description of the
+    /// upstream cannot be parsed.
     BadArgument,
-    /// The host cannot make calls, or not now.
+    /// The host cannot make calls, or cannot make this one now.
     Internal,
 }
 
-/// The answer to an HTTP call.
+/// Response to an HTTP call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HttpCallResponse {
-    /// Response headers; empty when the call failed or timed out.
+    /// Response headers; empty if the call failed or timed out.
     pub headers: Headers,
-    /// Response body.
+    /// Response body; may be empty.
     pub body: Vec<u8>,
-    /// Response trailers.
+    /// Response trailers; may be empty.
     pub trailers: Headers,
 }
 
-/// Makes HTTP calls.
+/// Makes HTTP calls for plugins.
 pub trait HttpCalls {
-    /// Starts a call and returns; the answer, or the failure, is delivered later and once, through
-    /// [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
+    /// Starts a call and returns at once. The embedder later reports the response, or the failure,
+    /// exactly once through [`Vm::on_http_call_response`](crate::Vm::on_http_call_response).
     fn dispatch(&self, call: HttpCall) -> Result<(), DispatchError>;
 
-    /// The root context has ended, or its VM failed: answers to its calls are not wanted any more. One that comes all the same is
-    /// refused as unknown.
+    /// Cancels all calls of a root context that has ended or whose VM failed. A response that
+    /// arrives later is rejected as unknown.
     fn cancel_all(&self, root: ContextId) {
         let _ = root;
     }
 }
 
-/// Whom a gRPC call goes to.
+/// Destination of a gRPC call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcTarget {
     /// The upstream: a name, or a serialized Envoy `GrpcService`.
     pub upstream: Vec<u8>,
-    /// The service's full name.
+    /// Full name of the service.
     pub service: Vec<u8>,
-    /// The method's name.
+    /// Name of the method.
     pub method: Vec<u8>,
-    /// Initial metadata.
+    /// Initial metadata sent with the call.
     pub initial_metadata: Headers,
 }
 
-/// A gRPC call or stream that a plugin opens.
+/// A gRPC call or stream of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GrpcCall {
-    /// Its name, with which events are delivered.
+    /// Identity of the call; pass it to the `on_grpc_*` methods of [`Vm`](crate::Vm).
     pub id: CallId,
-    /// The root context that gets the events.
+    /// The root context that receives the events.
     pub root: ContextId,
-    /// Whom it goes to.
+    /// The destination.
     pub target: GrpcTarget,
-    /// The one message of a unary call; `None` for a stream, whose messages follow.
+    /// The message of a unary call. `None` for a stream, whose messages follow through
+    /// [`GrpcCalls::send`].
     pub message: Option<Vec<u8>>,
-    /// Time after which a unary call counts as failed; zero: no limit given.
+    /// Time limit after which a unary call fails. Zero: the plugin set none.
     pub timeout: Duration,
 }
 
-/// Why a message was not sent on a gRPC stream.
+/// Error of sending a message on a gRPC stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GrpcSendError {
-    /// The call cannot take messages: it is unary, or its end was sent.
+    /// The call cannot take messages: it is unary, or the plugin has ended its side.
     BadArgument,
     /// The call is over.
     NotFound,
 }
 
-/// Makes gRPC calls.
+/// Makes gRPC calls for plugins.
 pub trait GrpcCalls {
-    /// Opens a call or stream and returns; events are delivered later through the `on_grpc_*` methods of [`Vm`](crate::Vm).
+    /// Starts a call or stream and returns at once. The embedder later reports its events through
+    /// the `on_grpc_*` methods of [`Vm`](crate::Vm).
     fn open(&self, call: GrpcCall) -> Result<(), DispatchError>;
 
-    /// Sends a message on a stream.
+    /// Sends a message on a stream. `end_stream` ends the plugin's side.
     fn send(&self, call: CallId, message: &[u8], end_stream: bool) -> Result<(), GrpcSendError>;
 
-    /// Ends a call at once; no event follows. Called as well for each call under way when its root context ends or its VM fails.
+    /// Ends a call at once; no event may follow. Also called for each call in progress when its
+    /// root context ends or its VM fails.
     fn cancel(&self, call: CallId);
 
-    /// Ends this side of a stream; late messages may still come.
+    /// Ends the plugin's side of a stream; messages may still arrive.
     fn close(&self, call: CallId);
 }
 
-/// No calls: every one fails with [`DispatchError::Internal`].
+/// A host without calls: every call fails with [`DispatchError::Internal`].
 pub struct NoCalls;
 
 impl HttpCalls for NoCalls {

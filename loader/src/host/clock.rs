@@ -1,25 +1,26 @@
-//! What time it is.
+//! Clocks: the system's, and one for tests.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A source of time: of hostcalls, of WASI, and of native plugins that ask the C library or libstdc++ themselves (see
-/// `docs/differences.md`).
+/// Source of time for hostcalls, for WASI, and for native plugins that call the C library or
+/// libstdc++ directly (see `docs/differences.md`).
 pub trait Clock: Send + Sync {
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     fn realtime_ns(&self) -> u64;
 
-    /// Nanoseconds since some fixed moment, never going back.
+    /// Nanoseconds since an arbitrary fixed moment. Never decreases.
     fn monotonic_ns(&self) -> u64;
 
-    /// Whether this is the system's clock: then native plugins go on asking the C library, whose waits count by it too.
+    /// True for the system's clock. Native plugins then keep calling the C library, whose waits use
+    /// the same clock.
     fn is_system(&self) -> bool {
         false
     }
 }
 
-/// The system's clock.
+/// The clocks of the system.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
@@ -37,32 +38,32 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, for tests and comparisons.
+/// A clock that moves only when told to, for tests and comparisons.
 pub struct ManualClock {
-    /// The time of day when `elapsed_ns` was 0. It wraps where the clock was set back by more than that.
+    /// The time of day when `elapsed_ns` was 0. Wraps if the clock is set back by more than that.
     start_ns: AtomicU64,
     elapsed_ns: AtomicU64,
 }
 
 impl ManualClock {
-    /// Stands at this time since 1970.
+    /// A clock at this time since 1970.
     pub fn at(since_epoch: Duration) -> ManualClock {
         ManualClock { start_ns: AtomicU64::new(since_epoch.as_nanos() as u64), elapsed_ns: AtomicU64::new(0) }
     }
 
-    /// Moves the clock forward.
+    /// Moves both clocks forward.
     pub fn advance(&self, by: Duration) {
         self.elapsed_ns.fetch_add(by.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Sets the time of day, also to an earlier one. The monotonic clock is not affected.
+    /// Sets the time of day, also backwards. The monotonic clock does not change.
     pub fn set(&self, since_epoch: Duration) {
         self.start_ns.store((since_epoch.as_nanos() as u64).wrapping_sub(self.monotonic_ns()), Ordering::Relaxed);
     }
 }
 
 impl Default for ManualClock {
-    /// 2024-01-01T00:00:00Z.
+    /// A clock at 2024-01-01T00:00:00Z.
     fn default() -> Self {
         ManualClock::at(Duration::from_secs(1_704_067_200))
     }

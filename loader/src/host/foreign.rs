@@ -1,26 +1,28 @@
-//! Foreign functions: what a host offers beyond the ABI, by name (Envoy: `clear_route_cache`, `declare_property`, ...).
+//! Foreign functions: host functions beyond the ABI, called by name (Envoy: `clear_route_cache`,
+//! `declare_property`, ...).
 
-/// Why a foreign function did not give a result.
+/// Error of a foreign function. Each maps to the ABI's status of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ForeignError {
-    /// There is none of this name.
+    /// No function has this name.
     NotFound,
-    /// Its arguments are not valid.
+    /// The arguments are invalid.
     BadArgument,
-    /// Its result cannot be serialized.
+    /// The result cannot be serialized.
     SerializationFailure,
-    /// It failed.
+    /// The function failed.
     Internal,
 }
 
-/// Functions that plugins call by name.
+/// Host functions that plugins call by name.
 pub trait ForeignFunctions: Send + Sync {
-    /// Calls one. Runs inside the plugin's callback: it must not call into the VM.
+    /// Calls a function and returns its result. Runs inside the plugin's callback: it must not call
+    /// into the VM.
     fn call(&self, name: &[u8], arguments: &[u8]) -> Result<Vec<u8>, ForeignError>;
 }
 
-/// None at all.
+/// A host without foreign functions.
 pub struct NoForeignFunctions;
 
 impl ForeignFunctions for NoForeignFunctions {

@@ -1,39 +1,62 @@
-//! Header maps: headers, trailers, metadata.
+//! Header maps: headers, trailers and metadata.
 
 /// An ordered list of header lines, as the plugin sees it.
 ///
-/// Names are compared without regard to ASCII case. A name may occur more than once.
+/// Names are compared case-insensitively in ASCII. A name may occur more than once. Names and
+/// values need not be UTF-8.
+///
+/// ```
+/// use dynvm::host::{HeaderMap, Headers};
+///
+/// fn is_grpc(headers: &dyn HeaderMap) -> bool {
+///     headers.get(b"content-type").is_some_and(|value| value.starts_with(b"application/grpc"))
+/// }
+///
+/// assert!(is_grpc(&Headers::from([("Content-Type", "application/grpc+proto")])));
+/// ```
 pub trait HeaderMap {
-    /// The number of lines.
+    /// Number of lines.
     fn len(&self) -> usize;
 
-    /// Whether there is no line.
+    /// True if there are no lines.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The value of the first line of this name.
+    /// The value of the first line with this name.
     fn get(&self, name: &[u8]) -> Option<&[u8]>;
 
-    /// Visits all lines in order.
+    /// Calls `visit` with name and value of each line, in order.
     fn for_each(&self, visit: &mut dyn FnMut(&[u8], &[u8]));
 
-    /// Appends a line.
+    /// Appends a line, also if the name exists.
     fn add(&mut self, name: &[u8], value: &[u8]);
 
-    /// Sets the first line of this name, removes the others, appends a line when there is none.
+    /// Sets the first line with this name and removes the others. Appends a line if there is none.
     fn replace(&mut self, name: &[u8], value: &[u8]);
 
-    /// Removes all lines of this name.
+    /// Removes all lines with this name.
     fn remove(&mut self, name: &[u8]);
 
     /// Removes all lines.
     fn clear(&mut self);
 }
 
-/// The header map of the in-memory host: lines in order of arrival, names as they were spelled.
+/// A header map in memory: lines in order of arrival, names with their original case.
 ///
-/// All bytes of a map live in one allocation, so that creating and reading a map costs little; that is what a proxy's own maps do too.
+/// All bytes of a map are in one allocation, so that creating and reading a map is cheap, as in a
+/// proxy's own maps.
+///
+/// ```
+/// use dynvm::host::{HeaderMap as _, Headers};
+///
+/// let mut headers = Headers::from([(":path", "/"), ("accept", "text/html")]);
+/// headers.add(b"Accept", b"text/plain");
+/// assert_eq!(headers.get(b"ACCEPT"), Some(&b"text/html"[..]));
+///
+/// headers.replace(b"accept", b"*/*");
+/// assert_eq!(headers.len(), 2);
+/// ```
 #[derive(Clone, Default)]
 pub struct Headers {
     bytes: Vec<u8>,
@@ -48,12 +71,12 @@ struct Line {
 }
 
 impl Headers {
-    /// An empty map.
+    /// A map without lines.
     pub fn new() -> Headers {
         Headers::default()
     }
 
-    /// The lines in order.
+    /// Name and value of each line, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
         self.lines.iter().map(|line| (self.name(line), self.value(line)))
     }

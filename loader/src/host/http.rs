@@ -1,14 +1,17 @@
-//! Header maps of the crate [`http`](::http), as plugins see them. Feature `http`.
+//! Implements [`HeaderMap`] for types of the crate [`http`](::http). Feature `http`.
 //!
-//! A request's or a response's `Parts` are one header map with the pseudo-headers in front, as Proxy-Wasm hosts present them whatever
-//! the protocol version on the wire: `:method`, `:scheme`, `:authority`, `:path`; `:status`. A bare [`http::HeaderMap`](::http::HeaderMap) is a map without
-//! pseudo-headers: trailers.
+//! The `Parts` of a request or response are one header map with the pseudo-headers in front, as
+//! Proxy-Wasm hosts present them for every protocol version: `:method`, `:scheme`, `:authority`,
+//! `:path`; `:status`. A bare [`http::HeaderMap`](::http::HeaderMap) is a map without
+//! pseudo-headers, for trailers.
 //!
-//! - `host` is another name for `:authority`, as in Envoy: a request line of HTTP/1.1 has no authority, so the `Host` field stands in,
-//!   and it is not listed a second time.
-//! - Names are listed in lower case and lines of one name together, because that is how [`http::HeaderMap`](::http::HeaderMap) stores them.
-//! - What the crate cannot represent is not stored: a name that is not a token, a value with a control character, a pseudo-header with a
-//!   value that does not parse. The plugin is not told, since the ABI has no status for it.
+//! - `host` is another name for `:authority`, as in Envoy: a request line of HTTP/1.1 has no
+//!   authority, so the `Host` field stands in, and it is not listed a second time.
+//! - Names are listed in lower case and lines of one name together, because that is how
+//!   [`http::HeaderMap`](::http::HeaderMap) stores them.
+//! - A line that the crate cannot represent is dropped: a name that is not a token, a value with a
+//!   control character, a pseudo-header whose value does not parse. The plugin gets no error,
+//!   because the ABI has no status for it.
 //!
 //! ```
 //! use dynvm::host::HeaderMap;
@@ -99,7 +102,7 @@ impl HeaderMap for request::Parts {
     fn add(&mut self, name: &[u8], value: &[u8]) {
         match Field::of(name) {
             Field::Other => HeaderMap::add(&mut self.headers, name, value),
-            // A pseudo-header occurs once.
+            // A pseudo-header occurs at most once.
             _ => self.replace(name, value),
         }
     }
@@ -119,7 +122,7 @@ impl HeaderMap for request::Parts {
         }
     }
 
-    /// A request has a method and a path; those two cannot be removed.
+    /// Removes a field, but not method and path, without which there is no request.
     fn remove(&mut self, name: &[u8]) {
         match Field::of(name) {
             Field::Authority => {
@@ -132,7 +135,8 @@ impl HeaderMap for request::Parts {
         }
     }
 
-    /// Removes every field but method, scheme, authority and path, without which there is no request.
+    /// Removes every field but method, scheme, authority and path, without which there is no
+    /// request.
     fn clear(&mut self) {
         let host = self.headers.remove(HOST);
         self.headers.clear();
@@ -187,7 +191,7 @@ impl HeaderMap for response::Parts {
     }
 }
 
-/// The part of a request that a name stands for.
+/// The part of a request that a name selects.
 enum Field {
     Method,
     Scheme,
@@ -232,7 +236,8 @@ fn set_path(parts: &mut request::Parts, value: &[u8]) {
     set_uri(parts, uri);
 }
 
-/// A `Uri` has a scheme only together with an authority, so the authority moves from the `Host` field into it.
+/// Sets the scheme. A `Uri` can have a scheme only together with an authority, so the authority
+/// moves into it from the `Host` field.
 fn set_scheme(parts: &mut request::Parts, value: &[u8]) {
     let Ok(scheme) = Scheme::try_from(value) else { return };
     let Some(authority) = authority(parts).and_then(|authority| Authority::try_from(authority).ok()) else { return };
@@ -243,7 +248,7 @@ fn set_scheme(parts: &mut request::Parts, value: &[u8]) {
     set_uri(parts, uri);
 }
 
-/// Changes the authority wherever the request has it: in the URI, in the `Host` field, or in both.
+/// Sets the authority wherever the request has it: in the URI, in the `Host` field, or in both.
 fn set_authority(parts: &mut request::Parts, value: &[u8]) {
     let Ok(authority) = Authority::try_from(value) else { return };
     let in_uri = parts.uri.authority().is_some();
@@ -264,7 +269,7 @@ fn set_uri(parts: &mut request::Parts, uri: ::http::uri::Parts) {
     }
 }
 
-/// Leaves the path of a URI, the form of a request line in HTTP/1.1.
+/// Reduces a URI to its path and query, the form of a request line in HTTP/1.1.
 fn without_authority(uri: &mut Uri) {
     let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     *uri = Uri::from(path);

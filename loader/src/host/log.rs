@@ -1,47 +1,48 @@
-//! Where log messages go.
+//! Logs of plugins: standard error, memory, or none.
 
 use std::io::Write;
 use std::sync::Mutex;
 
 use dynvm_abi::types::LogLevel;
 
-/// Whose message it is.
+/// Origin of a log message.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct LogSource<'a> {
-    /// The VM's id, as configured.
+    /// The VM's configured id, [`VmConfig::vm_id`](crate::VmConfig::vm_id).
     pub vm_id: &'a str,
-    /// The plugin's name, empty for the VM's own messages.
+    /// The plugin's name; empty for messages of the VM itself.
     pub plugin: &'a str,
-    /// The context that logged; 0 is the VM itself.
+    /// The context that logged; 0 for the VM itself.
     pub context_id: u32,
 }
 
 impl<'a> LogSource<'a> {
-    /// The VM itself, with the name of a plugin, for messages of the host about that plugin.
+    /// The VM itself as origin, with a plugin's name, for messages of the host about that plugin.
     pub fn vm(vm_id: &'a str, plugin: &'a str) -> LogSource<'a> {
         LogSource { vm_id, plugin, context_id: 0 }
     }
 }
 
-/// Takes messages of plugins and of the loader about them.
+/// Receives messages of plugins, and of the loader about them.
 pub trait Log: Send + Sync {
-    /// One message, from any thread. The text need not be UTF-8.
+    /// Receives one message, on any thread. It may contain newlines and need not be UTF-8.
     fn log(&self, source: LogSource<'_>, level: LogLevel, message: &[u8]);
 
-    /// The least level that is wanted, which plugins may ask for (`proxy_get_log_level`). Messages below it are not passed on.
+    /// The lowest level of interest, which plugins can read (`proxy_get_log_level`). Messages below
+    /// it are dropped before [`log`](Log::log).
     fn level(&self) -> LogLevel {
         LogLevel::Info
     }
 }
 
-/// Messages to standard error, one line each.
+/// A log on standard error, one line per message.
 pub struct StderrLog {
     level: LogLevel,
 }
 
 impl StderrLog {
-    /// Only messages of this level or above.
+    /// A log that drops messages below this level.
     pub fn with_level(level: LogLevel) -> StderrLog {
         StderrLog { level }
     }
@@ -56,7 +57,7 @@ impl Default for StderrLog {
 impl Log for StderrLog {
     fn log(&self, source: LogSource<'_>, level: LogLevel, message: &[u8]) {
         let text = String::from_utf8_lossy(message);
-        // A closed standard error is no reason to fail a request.
+        // A closed standard error must not fail a request.
         let _ = writeln!(
             std::io::stderr().lock(),
             "[{}] {} {}: {text}",
@@ -71,19 +72,19 @@ impl Log for StderrLog {
     }
 }
 
-/// Keeps messages, for tests and for comparing runs.
+/// A log that stores messages, for tests and for comparing runs.
 pub struct MemoryLog {
     level: LogLevel,
     messages: Mutex<Vec<(LogLevel, String)>>,
 }
 
 impl MemoryLog {
-    /// Keeps messages of this level or above.
+    /// A log that drops messages below this level.
     pub fn with_level(level: LogLevel) -> MemoryLog {
         MemoryLog { level, messages: Mutex::default() }
     }
 
-    /// The messages so far, which are then forgotten. Bytes that are not UTF-8 are replaced.
+    /// Removes and returns the stored messages. Bytes that are not UTF-8 are replaced.
     pub fn take(&self) -> Vec<(LogLevel, String)> {
         std::mem::take(&mut self.messages.lock().unwrap_or_else(|e| e.into_inner()))
     }
@@ -106,7 +107,7 @@ impl Log for MemoryLog {
     }
 }
 
-/// Drops messages.
+/// A log that drops all messages.
 pub struct NoLog;
 
 impl Log for NoLog {

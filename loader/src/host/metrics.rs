@@ -6,47 +6,47 @@ use std::sync::{Arc, LazyLock, Mutex, RwLock};
 
 use dynvm_abi::types::MetricType;
 
-/// A metric, by number: its type in the low two bits, as in proxy-wasm-cpp-host.
+/// Number of a metric. Its type is in the low two bits, as in proxy-wasm-cpp-host.
 pub type MetricId = u32;
 
-/// Why a metric operation failed.
+/// Error of an operation on a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricError {
-    /// There is no metric of this number.
+    /// No metric has this number.
     NotFound,
-    /// Its type does not have this operation.
+    /// Metrics of this type do not support the operation.
     BadArgument,
 }
 
 /// Counters, gauges and histograms by name.
 pub trait Metrics: Send + Sync {
-    /// Defines a metric, or finds the one that has this type and name.
+    /// Defines a metric, or returns the existing one of this type and name.
     fn define(&self, kind: MetricType, name: &[u8]) -> MetricId;
 
-    /// Adds to a counter (not negative) or a gauge.
+    /// Adds to a counter or a gauge. The offset of a counter must not be negative.
     fn increment(&self, metric: MetricId, offset: i64) -> Result<(), MetricError>;
 
-    /// Sets a gauge, adds to a counter, or adds a sample to a histogram.
+    /// Sets a gauge, adds to a counter, or records a sample in a histogram.
     fn record(&self, metric: MetricId, value: u64) -> Result<(), MetricError>;
 
     /// The value of a counter or a gauge.
     fn get(&self, metric: MetricId) -> Result<u64, MetricError>;
 }
 
-/// What a metric holds.
+/// The value of a metric.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricValue {
-    /// A counter's value.
+    /// Sum of all increments.
     Counter(u64),
-    /// A gauge's value.
+    /// The last value set, plus later increments.
     Gauge(i64),
-    /// A histogram's samples: how many, and their sum.
+    /// Number and sum of the samples; their distribution is not kept.
     Histogram {
         /// Number of samples.
         count: u64,
-        /// Sum of samples.
+        /// Sum of the samples.
         sum: u64,
     },
 }
@@ -62,7 +62,7 @@ struct Metric {
     state: Cell,
 }
 
-/// The metrics of this process, in memory.
+/// Metrics in the memory of this process.
 #[derive(Default)]
 pub struct InProcessMetrics {
     ids: Mutex<HashMap<(MetricType, Vec<u8>), MetricId>>,
@@ -70,13 +70,13 @@ pub struct InProcessMetrics {
 }
 
 impl InProcessMetrics {
-    /// Those that VMs share when the embedder brings none of its own.
+    /// The instance that all VMs share by default.
     pub fn process() -> Arc<InProcessMetrics> {
         static PROCESS: LazyLock<Arc<InProcessMetrics>> = LazyLock::new(Arc::default);
         PROCESS.clone()
     }
 
-    /// All metrics, by name, as they are now.
+    /// All metrics with their current values, sorted by name.
     pub fn snapshot(&self) -> Vec<(String, MetricValue)> {
         let metrics = self.metrics.read().unwrap_or_else(|e| e.into_inner());
         let mut values: Vec<_> = metrics

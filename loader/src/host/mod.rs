@@ -1,10 +1,13 @@
-//! What a host provides: one trait per service, each with a default that works inside one process.
+//! Services of a host: one trait per service, each with a default implementation inside the
+//! process.
 //!
-//! A [`Services`] value holds the services of one VM. Those that every VM of a process shares (log, metrics, shared data, queues) are
-//! `Send + Sync`; those bound to the VM's event loop (calls, timers) are not. What belongs to one stream is the embedder's [`Stream`].
+//! A [`Services`] value has the services of one VM. Services shared by all VMs of a process (log,
+//! metrics, shared data, queues) are `Send + Sync`; services bound to the VM's event loop (calls,
+//! timers) are not. The embedder's [`Stream`] has everything that belongs to one stream.
 //!
-//! No service is called while the plugin's state is being changed, and none may call back into the same VM: answers to calls, due ticks
-//! and queue events are delivered by the embedder through the methods of [`Vm`](crate::Vm) after the callback has returned.
+//! The loader calls services inside callbacks, and they must not call back into the same VM.
+//! Responses to calls, due ticks and queue events are delivered by the embedder through the methods
+//! of [`Vm`](crate::Vm), after the callback has returned.
 
 mod buffer;
 mod calls;
@@ -52,40 +55,55 @@ pub use timer::{NoTimers, Timers};
 pub use tracing_log::TracingLog;
 
 /// The services of one VM. `Clone` shares them.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use dynvm::abi::types::LogLevel;
+/// use dynvm::host::{ManualClock, MemoryLog, Services};
+///
+/// let log = Arc::new(MemoryLog::with_level(LogLevel::Debug));
+/// let mut services = Services::default();
+/// services.log = log.clone();
+/// services.clock = Arc::new(ManualClock::default());
+/// // Start a VM with `services`. Its messages are in the log:
+/// assert!(log.take().is_empty());
+/// ```
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Services {
-    /// Where messages go.
+    /// Receives log messages.
     pub log: Arc<dyn Log>,
-    /// What time it is.
+    /// Source of time.
     pub clock: Arc<dyn Clock>,
-    /// Random bytes, of WASI's `random_get` and of the C library's functions.
+    /// Source of random bytes, for WASI's `random_get` and the C library's functions.
     pub random: Arc<dyn Random>,
     /// Metrics that plugins define.
     pub metrics: Arc<dyn Metrics>,
-    /// The key-value store that VMs of one `vm_id` share.
+    /// The key-value store shared by all VMs with the same `vm_id`.
     pub shared_data: Arc<dyn SharedData>,
-    /// The queues that VMs share.
+    /// The queues shared by all VMs of the process.
     pub shared_queues: Arc<dyn SharedQueues>,
-    /// How a queue tells this VM's event loop that there is something to dequeue.
+    /// Wakes this VM's event loop when one of its queues has an element.
     pub queue_waker: Arc<dyn QueueWaker>,
     /// Functions that plugins call by name.
     pub foreign: Arc<dyn ForeignFunctions>,
-    /// Properties beyond those of a stream.
+    /// Properties that do not belong to a stream.
     pub properties: Rc<dyn Properties>,
-    /// HTTP calls.
+    /// Makes HTTP calls.
     pub http_calls: Rc<dyn HttpCalls>,
-    /// gRPC calls.
+    /// Makes gRPC calls.
     pub grpc_calls: Rc<dyn GrpcCalls>,
-    /// Ticks.
+    /// Sets tick periods.
     pub timers: Rc<dyn Timers>,
-    /// Who counts what the VM does. `None`: nobody, and it costs nothing.
+    /// Counts the VM's callbacks and failures. `None` disables counting, which then costs nothing.
     pub observer: Option<Arc<Observer>>,
 }
 
 impl Default for Services {
-    /// The system's clock and randomness, messages to standard error from level info, shared data, queues and metrics of this process,
-    /// and neither calls, ticks, foreign functions, properties nor an observer.
+    /// The system's clock and randomness; messages from level info to standard error; shared data,
+    /// queues and metrics of this process; no calls, ticks, foreign functions, properties or
+    /// observer.
     fn default() -> Self {
         Services {
             log: Arc::new(StderrLog::default()),

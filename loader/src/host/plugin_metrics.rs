@@ -1,4 +1,4 @@
-//! Metrics that plugins define, as a page for Prometheus, under their own names.
+//! Metrics of plugins as a Prometheus page, under their own names.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,21 +6,25 @@ use std::fmt;
 use super::MetricValue;
 use crate::observe::prometheus::Page;
 
-/// A page of the metrics that plugins defined, as [`InProcessMetrics::snapshot`](crate::host::InProcessMetrics::snapshot) gives them.
+/// Formats the metrics of plugins, from
+/// [`InProcessMetrics::snapshot`](crate::host::InProcessMetrics::snapshot), as a page for
+/// Prometheus.
 ///
-/// Names stay what the plugin said, after the prefix, which may be empty: Envoy has none here. What Prometheus does not allow in a name
-/// (anything but ASCII letters, digits, `_` and `:`) becomes `_`, so `acme.requests` is `acme_requests`; a name that begins with a digit,
-/// or with `dynvm_`, which is the loader's, gets a `_` before it. Where two metrics would have one name, the one that comes later in the
-/// order of `metrics` gets its type appended (`_counter`, `_gauge`, `_histogram`). A histogram is a Prometheus summary without
-/// quantiles, since only the number and the sum of samples are kept.
+/// A metric keeps the plugin's name, after the prefix, which may be empty: Envoy uses none here.
+/// Characters that Prometheus does not allow in a name (anything but ASCII letters, digits, `_` and
+/// `:`) become `_`, so `acme.requests` is `acme_requests`. A name that begins with a digit, or with
+/// the loader's `dynvm_`, gets a `_` in front. If two metrics would have the same name, the later
+/// one in `metrics` gets its type appended (`_counter`, `_gauge`, `_histogram`). A histogram
+/// becomes a Prometheus summary without quantiles, because only number and sum of the samples are
+/// kept.
 pub fn plugin_metrics(metrics: &[(String, MetricValue)], prefix: &str) -> String {
     let mut page = String::new();
-    // A string takes whatever is written to it.
+    // Writing to a string cannot fail.
     let _ = write_plugin_metrics(&mut page, metrics, prefix);
     page
 }
 
-/// Writes that page.
+/// Writes the page of [`plugin_metrics`] to a writer.
 ///
 /// # Errors
 ///
@@ -47,7 +51,7 @@ pub fn write_plugin_metrics(to: &mut impl fmt::Write, metrics: &[(String, Metric
     page.finish()
 }
 
-/// What the ABI and what Prometheus calls a metric.
+/// The types of a metric in the ABI and in Prometheus.
 fn type_of(value: &MetricValue) -> (&'static str, &'static str) {
     match value {
         MetricValue::Counter(_) => ("counter", "counter"),
@@ -56,7 +60,7 @@ fn type_of(value: &MetricValue) -> (&'static str, &'static str) {
     }
 }
 
-/// A name that Prometheus allows.
+/// Replaces the characters that Prometheus does not allow in a name.
 fn allowed(name: &str) -> String {
     let mut text: String =
         name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' || c == ':' { c } else { '_' }).collect();
@@ -66,7 +70,7 @@ fn allowed(name: &str) -> String {
     text
 }
 
-/// Takes the names of a metric and its samples, if they are free.
+/// Reserves the names of a metric and of its samples, if all are free.
 fn take(taken: &mut BTreeSet<String>, name: &str, value: &MetricValue) -> bool {
     let mut names = vec![name.to_owned()];
     if let MetricValue::Histogram { .. } = value {

@@ -1,30 +1,31 @@
-//! Properties: what the host knows of itself, a connection or a request, by path.
+//! Properties: attributes of the host, of a connection or of a request, by path.
 
 use std::borrow::Cow;
 
-/// A property's path: segments separated by NUL.
+/// The path of a property: segments separated by NUL.
 ///
-/// The C++ SDK ends a path with a NUL, the Rust SDK does not; both mean the same, so the final one is dropped here.
+/// The C++ SDK ends a path with a NUL, the Rust SDK does not. Both mean the same path, so a final
+/// NUL is dropped here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PropertyPath<'a>(&'a [u8]);
 
 impl<'a> PropertyPath<'a> {
-    /// Takes the bytes that a plugin passed.
+    /// The path in the bytes that a plugin passed.
     pub fn new(bytes: &'a [u8]) -> PropertyPath<'a> {
         PropertyPath(bytes.strip_suffix(b"\0").unwrap_or(bytes))
     }
 
-    /// The segments in order.
+    /// The segments, in order.
     pub fn segments(self) -> impl Iterator<Item = &'a [u8]> {
         self.0.split(|byte| *byte == 0)
     }
 
-    /// The bytes, segments separated by NUL, none at the end.
+    /// The bytes of the path, without a final NUL.
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
     }
 
-    /// The path as people write it: segments joined with dots.
+    /// The path for display: segments joined with dots.
     pub fn dotted(self) -> String {
         self.segments().map(String::from_utf8_lossy).collect::<Vec<_>>().join(".")
     }
@@ -36,35 +37,36 @@ impl std::fmt::Debug for PropertyPath<'_> {
     }
 }
 
-/// Why a property cannot be had or set.
+/// Error of reading or setting a property.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PropertyError {
-    /// There is none of this path.
+    /// There is no property with this path.
     NotFound,
-    /// Its value has no encoding in the ABI.
+    /// The value has no encoding in the ABI.
     NotSerializable,
-    /// The host failed to read it.
+    /// The host failed to determine the value.
     Internal,
-    /// The host has no properties here.
+    /// The host has no properties in this context.
     Unimplemented,
 }
 
-/// Properties that are not one stream's: of the node, the listener, the plugin's configuration.
+/// Properties that do not belong to a stream: of the node, of the listener, of the plugin's
+/// configuration.
 ///
-/// `plugin_name`, `plugin_root_id` and `plugin_vm_id` are answered by the VM before this is asked.
+/// The VM itself answers `plugin_name`, `plugin_root_id` and `plugin_vm_id`.
 pub trait Properties {
-    /// The value, encoded as the ABI says.
+    /// The value in the ABI's encoding.
     fn property(&self, path: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError>;
 
-    /// Sets a value from a context that has no stream.
+    /// Sets a property from a context without a stream.
     fn set_property(&self, path: PropertyPath<'_>, value: &[u8]) -> Result<(), PropertyError> {
         let _ = (path, value);
         Err(PropertyError::NotFound)
     }
 }
 
-/// No properties.
+/// A host without properties.
 pub struct NoProperties;
 
 impl Properties for NoProperties {

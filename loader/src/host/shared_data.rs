@@ -1,26 +1,26 @@
-//! Shared data: the key-value store that all VMs of one `vm_id` share.
+//! Shared data: the key-value store shared by all VMs with the same `vm_id`.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, RwLock};
 
-/// The value was changed since it was read.
+/// Error of [`SharedData::set`]: the value has changed since it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CasMismatch;
 
-/// A store of values with compare-and-swap.
+/// A key-value store with compare-and-swap.
 pub trait SharedData: Send + Sync {
-    /// The value of a key and its cas, which is never 0.
+    /// The value of a key and its compare-and-swap number, which is never 0.
     fn get(&self, vm_id: &str, key: &[u8]) -> Option<(Arc<[u8]>, u32)>;
 
-    /// Sets a value. With cas 0 always; else only if the stored value still has this cas, or if there is none (as
-    /// proxy-wasm-cpp-host does).
+    /// Sets a value. With `cas` 0 unconditionally; otherwise only if the stored value still has
+    /// this number or there is no value, as in proxy-wasm-cpp-host.
     fn set(&self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), CasMismatch>;
 }
 
 type Store = HashMap<String, HashMap<Vec<u8>, (Arc<[u8]>, u32)>>;
 
-/// The store of this process, in memory.
+/// A store in the memory of this process.
 #[derive(Default)]
 pub struct InProcessSharedData {
     store: RwLock<Store>,
@@ -28,26 +28,26 @@ pub struct InProcessSharedData {
 }
 
 impl InProcessSharedData {
-    /// The one that VMs share when the embedder brings none of its own.
+    /// The instance that all VMs share by default.
     pub fn process() -> Arc<InProcessSharedData> {
         static PROCESS: LazyLock<Arc<InProcessSharedData>> = LazyLock::new(Arc::default);
         PROCESS.clone()
     }
 
-    /// Forgets the data of one `vm_id`: for an embedder whose last VM of that id is gone.
+    /// Deletes the data of one `vm_id`, for an embedder whose last VM with that id has ended.
     pub fn forget(&self, vm_id: &str) {
         self.store.write().unwrap_or_else(|e| e.into_inner()).remove(vm_id);
     }
 
-    /// All data now.
+    /// A copy of all data, for [`restore`](InProcessSharedData::restore).
     pub fn save(&self) -> SavedData {
         let store = self.store.read().unwrap_or_else(|e| e.into_inner());
         SavedData { store: store.clone(), last_cas: self.last_cas.load(Ordering::Relaxed) }
     }
 
-    /// Goes back to data that was saved, the numbers for compare-and-swap too.
+    /// Restores saved data, including the compare-and-swap numbers.
     pub fn restore(&self, saved: &SavedData) {
-        // Each change of a value takes a number, so the same number means the same data.
+        // Each change of a value takes a new number, so an equal number means equal data.
         if self.last_cas.load(Ordering::Relaxed) == saved.last_cas {
             return;
         }
@@ -57,15 +57,16 @@ impl InProcessSharedData {
     }
 }
 
-/// Shared data at one moment.
+/// A copy of shared data.
 pub struct SavedData {
     store: Store,
     last_cas: u32,
 }
 
 impl InProcessSharedData {
-    /// One counter for all `vm_id`s, as in proxy-wasm-cpp-host. Plugins see it, so it belongs to the store and not to the process: what
-    /// one host does is not seen in another.
+    /// The next compare-and-swap number, from one sequence for all `vm_id`s as in
+    /// proxy-wasm-cpp-host. Plugins see these numbers, so the sequence belongs to the store and not
+    /// to the process: the numbers in one host do not depend on another.
     fn next_cas(&self) -> u32 {
         loop {
             let cas = self.last_cas.fetch_add(1, Ordering::Relaxed).wrapping_add(1);

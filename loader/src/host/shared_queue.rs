@@ -1,65 +1,67 @@
-//! Shared queues: between VMs, across threads and `vm_id`s.
+//! Shared queues between VMs, across threads and `vm_id`s.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::ContextId;
 
-/// A queue, by number; process-wide and never 0.
+/// Number of a queue, unique in the process and never 0.
 pub type QueueId = u32;
 
-/// There is no such queue.
+/// Error for a queue number that does not exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownQueue;
 
-/// Why nothing was dequeued.
+/// Error of dequeuing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DequeueError {
-    /// The queue has no element.
+    /// The queue has no elements.
     Empty,
-    /// There is no such queue.
+    /// No queue has this number.
     UnknownQueue,
 }
 
-/// Tells an event loop that a queue of one of its VMs has something.
+/// Notifies an event loop that a queue of one of its VMs has an element.
 pub trait QueueWaker: Send + Sync {
-    /// Called from the enqueuing thread, possibly from within a callback of the same VM: have the VM's own thread call
-    /// [`Vm::on_queue_ready`](crate::Vm::on_queue_ready), do not call it here. `root` names the VM too ([`ContextId::vm`]).
+    /// Called on the enqueuing thread, possibly inside a callback of the same VM. It must schedule
+    /// a call of [`Vm::on_queue_ready`](crate::Vm::on_queue_ready) on the VM's own thread, and not
+    /// make that call itself. `root` identifies the VM too ([`ContextId::vm`]).
     fn wake(&self, root: ContextId, queue: QueueId);
 }
 
-/// Wakes nobody.
+/// A waker without effect.
 pub(super) struct NoWaker;
 
 impl QueueWaker for NoWaker {
     fn wake(&self, _: ContextId, _: QueueId) {}
 }
 
-/// Who is told of new elements: the last that registered the queue.
+/// The consumer of a queue: the root that registered it last.
 #[derive(Clone)]
 pub struct Consumer {
-    /// Its root context.
+    /// The root context.
     pub root: ContextId,
-    /// How to reach its event loop.
+    /// Wakes the root's event loop.
     pub waker: Arc<dyn QueueWaker>,
 }
 
-/// Queues by name and `vm_id`.
+/// Queues by `vm_id` and name.
 pub trait SharedQueues: Send + Sync {
-    /// Creates a queue, or takes over an existing one with what it holds.
+    /// Creates a queue, or replaces the consumer of an existing one, which keeps its elements.
     fn register(&self, vm_id: &str, name: &[u8], consumer: Consumer) -> QueueId;
 
-    /// The root context has ended, or its VM failed: no element wakes it any more. Its queues and what they hold stay.
+    /// Removes a root context, which has ended or whose VM failed, as a consumer. Its queues and
+    /// their elements stay.
     fn unregister(&self, root: ContextId);
 
-    /// Finds a queue of any VM.
+    /// The number of a queue of any VM.
     fn resolve(&self, vm_id: &str, name: &[u8]) -> Option<QueueId>;
 
-    /// Appends an element and wakes the consumer, if there is one, once per element.
+    /// Appends an element and wakes the consumer, if any, once per element.
     fn enqueue(&self, queue: QueueId, value: &[u8]) -> Result<(), UnknownQueue>;
 
-    /// Takes the first element.
+    /// Removes and returns the first element.
     fn dequeue(&self, queue: QueueId) -> Result<Vec<u8>, DequeueError>;
 }
 
@@ -74,14 +76,14 @@ struct Queues {
     queues: Vec<Queue>,
 }
 
-/// The queues of this process, in memory.
+/// Queues in the memory of this process.
 #[derive(Default)]
 pub struct InProcessSharedQueues {
     queues: Mutex<Queues>,
 }
 
 impl InProcessSharedQueues {
-    /// Those that VMs share when the embedder brings none of its own.
+    /// The instance that all VMs share by default.
     pub fn process() -> Arc<InProcessSharedQueues> {
         static PROCESS: LazyLock<Arc<InProcessSharedQueues>> = LazyLock::new(Arc::default);
         PROCESS.clone()
@@ -91,12 +93,13 @@ impl InProcessSharedQueues {
         self.queues.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// What is in the queues now.
+    /// A copy of all elements, for [`restore`](InProcessSharedQueues::restore).
     pub fn save(&self) -> SavedQueues {
         SavedQueues(self.lock().queues.iter().map(|queue| queue.elements.clone()).collect())
     }
 
-    /// Goes back to elements that were saved. A queue that was registered since is emptied. Nobody is woken.
+    /// Restores saved elements. A queue that was registered later becomes empty. No consumer is
+    /// woken.
     pub fn restore(&self, saved: &SavedQueues) {
         for (index, queue) in self.lock().queues.iter_mut().enumerate() {
             match saved.0.get(index) {
@@ -107,7 +110,7 @@ impl InProcessSharedQueues {
     }
 }
 
-/// The elements of each queue, by its number, at one moment.
+/// A copy of the elements of each queue, indexed by queue number.
 pub struct SavedQueues(Vec<VecDeque<Vec<u8>>>);
 
 impl Queues {
@@ -132,7 +135,7 @@ impl SharedQueues for InProcessSharedQueues {
 
     fn unregister(&self, root: ContextId) {
         for queue in &mut self.lock().queues {
-            // Whoever registered a queue after this root keeps it.
+            // A root that registered the queue later stays its consumer.
             queue.consumer.take_if(|consumer| consumer.root == root);
         }
     }
@@ -148,7 +151,7 @@ impl SharedQueues for InProcessSharedQueues {
             queue.elements.push_back(value.to_owned());
             queue.consumer.clone()
         };
-        // Outside of the lock: a waker may take locks of its own.
+        // Called without the lock, because a waker may take locks itself.
         if let Some(consumer) = consumer {
             consumer.waker.wake(consumer.root, queue);
         }

@@ -1,4 +1,4 @@
-//! One HTTP stream or TCP connection, as a plugin's stream context reaches it.
+//! One HTTP stream or TCP connection, as a plugin's stream context accesses it.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -7,39 +7,76 @@ use dynvm_abi::types::{BufferType, MapType, StreamType};
 
 use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPath};
 
-/// What an embedder gives the VM for each stream. Every method has a default: a stream offers what it overrides.
+/// The embedder's side of one stream. Every method has a default, so a stream supports what it
+/// overrides.
 ///
-/// The read and write methods are called from hostcalls, while the plugin runs. `continue_stream`, `close_stream`,
-/// `send_local_response` and `fail` are called after the callback that asked for them has returned, so an implementation may act at
-/// once; it must not call into the same VM from there.
+/// The read and write methods are called by hostcalls, while the plugin runs. `continue_stream`,
+/// `close_stream`, `send_local_response` and `fail` are called after the callback that requested
+/// them has returned, so an implementation can act at once. No method may call into the same VM.
+///
+/// ```
+/// use dynvm::abi::types::MapType;
+/// use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
+///
+/// #[derive(Default)]
+/// struct Request {
+///     headers: Headers,
+///     response: Option<LocalResponse>,
+/// }
+///
+/// impl Stream for Request {
+///     fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+///         match map {
+///             MapType::HttpRequestHeaders => Some(&self.headers),
+///             _ => None,
+///         }
+///     }
+///
+///     fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+///         match map {
+///             MapType::HttpRequestHeaders => Some(&mut self.headers),
+///             _ => None,
+///         }
+///     }
+///
+///     fn send_local_response(&mut self, response: LocalResponse) {
+///         self.response = Some(response);
+///     }
+/// }
+///
+/// assert!(Request::default().header_map(MapType::HttpResponseHeaders).is_none());
+/// ```
 pub trait Stream: Any {
-    /// The header map of one of the four types that belong to streams (`HttpRequestHeaders` to `HttpResponseTrailers`), if there is one
-    /// now. Without one the plugin's read finds nothing and its write fails with `BadArgument`.
+    /// One of the four header maps of a stream (`HttpRequestHeaders` to `HttpResponseTrailers`).
+    /// `None` if the stream does not have it now: the plugin then reads an empty map, and writing
+    /// fails with `BadArgument`.
     fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
         let _ = map;
         None
     }
 
-    /// The same map, to change it.
+    /// The same map, for writing.
     fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
         let _ = map;
         None
     }
 
-    /// The body or connection buffer (`HttpRequestBody` to `UpstreamData`), if there is one now: what earlier callbacks kept back plus
-    /// the chunk that just arrived.
+    /// The body or connection buffer (`HttpRequestBody` to `UpstreamData`): the data held back by
+    /// earlier callbacks, then the chunk that just arrived. `None` if the stream does not have it
+    /// now.
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {
         let _ = buffer;
         None
     }
 
-    /// The same buffer, to change it.
+    /// The same buffer, for writing.
     fn buffer_mut(&mut self, buffer: BufferType) -> Option<&mut dyn Buffer> {
         let _ = buffer;
         None
     }
 
-    /// A property of this stream, encoded as the ABI says (strings raw, numbers 8 bytes little endian, booleans one byte).
+    /// A property of this stream in the ABI's encoding: strings as bytes, numbers as 8 bytes little
+    /// endian, booleans as one byte.
     fn property(&self, path: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError> {
         let _ = path;
         Err(PropertyError::NotFound)
@@ -51,71 +88,74 @@ pub trait Stream: Any {
         Err(PropertyError::NotFound)
     }
 
-    /// Whether `continue_stream` and `close_stream` mean something for this direction. Where not, the plugin gets `Unimplemented`,
-    /// at which the Rust SDK panics.
+    /// True if `continue_stream` and `close_stream` apply to this direction. Otherwise the plugin
+    /// gets `Unimplemented`, at which the Rust SDK panics.
     fn has_direction(&self, direction: StreamType) -> bool {
         let _ = direction;
         true
     }
 
-    /// Resume a direction that a callback stopped; nothing where none did. The plugin asks for it, or the VM failed and the failure
-    /// policy is open.
+    /// Resumes a direction that a callback has stopped; no effect on one that is not stopped.
+    /// Called at the plugin's request, or because the VM failed and the failure policy is `Open`.
     fn continue_stream(&mut self, direction: StreamType) {
         let _ = direction;
     }
 
-    /// Reset the stream, or close the connection.
+    /// Resets the stream, or closes the connection.
     fn close_stream(&mut self, direction: StreamType) {
         let _ = direction;
     }
 
-    /// The plugin has asked for a local response, and its callback goes on: for hosts whose header maps change at once.
-    /// [`send_local_response`](Stream::send_local_response) follows after the callback.
+    /// Notifies that the plugin has requested a local response, while its callback still runs: for
+    /// hosts whose header maps change at once. [`send_local_response`](Stream::send_local_response)
+    /// follows after the callback.
     fn local_response_requested(&mut self, response: &LocalResponse) {
         let _ = response;
     }
 
-    /// Answer the request from here.
+    /// Answers the request with this response instead of the upstream's.
     fn send_local_response(&mut self, response: LocalResponse) {
         let _ = response;
     }
 
-    /// Forget the route that was chosen for the request (ABI 0.1.0).
+    /// Discards the route chosen for the request (ABI 0.1.0).
     fn clear_route_cache(&mut self) {}
 
-    /// The VM failed, or is dropped, and no callback will let this stream go on: end this direction as a proxy ends a broken stream
-    /// (HTTP: 503), unless all of it has gone on already.
+    /// Fails this direction as a proxy ends a broken stream (HTTP: 503), unless all of it has been
+    /// forwarded already. The VM failed or is dropped, and no callback will continue the stream.
     ///
-    /// Every stream between its creation and [`Vm::on_done`](crate::Vm::on_done) is told at once, also one that is held and waits for
-    /// an answer that will not come any more: once per stream and direction. Where the failure policy is open, all but the stream in
-    /// whose callback the VM failed get [`continue_stream`](Stream::continue_stream) in its place.
+    /// Called once per stream and direction, at the time of the failure, for every stream between
+    /// its creation and [`Vm::on_done`](crate::Vm::on_done), including those that wait for a
+    /// response which will not arrive. Under the failure policy `Open`, all streams but the one in
+    /// whose callback the VM failed get [`continue_stream`](Stream::continue_stream) instead.
     fn fail(&mut self, direction: StreamType) {
         let _ = direction;
     }
 
-    /// A foreign function called from this stream, before the host's own are asked. `None`: this stream does not have it.
+    /// Calls a foreign function of this stream. `None` if the stream does not have it; then the
+    /// host's functions are tried.
     fn call_foreign_function(&mut self, name: &[u8], arguments: &[u8]) -> Option<Result<Vec<u8>, ForeignError>> {
         let _ = (name, arguments);
         None
     }
 }
 
-/// A stream with nothing in it: for hosts that only start plugins, and for tests.
+/// A stream without data, for hosts that only start plugins, and for tests.
 pub struct ConfigStream;
 
 impl Stream for ConfigStream {}
 
-/// A response that the plugin sends in place of the upstream's.
+/// A response that the plugin sends instead of the upstream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
-    /// HTTP status.
+    /// HTTP status code.
     pub status_code: u32,
-    /// Details for the access log (Envoy's `RESPONSE_CODE_DETAILS`); may be empty.
+    /// Details for the access log (Envoy: `RESPONSE_CODE_DETAILS`); may be empty.
     pub details: Vec<u8>,
-    /// Body; may be empty.
+    /// Response body; may be empty.
     pub body: Vec<u8>,
-    /// Headers beyond `:status`.
+    /// Response headers besides `:status`.
     pub headers: Headers,
-    /// gRPC status; -1: none given.
+    /// gRPC status; -1 if the plugin set none.
     pub grpc_status: i32,
 }

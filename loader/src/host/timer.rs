@@ -1,17 +1,18 @@
-//! Ticks.
+//! Ticks of root contexts.
 
 use std::time::Duration;
 
 use crate::ContextId;
 
-/// Sets periodic ticks of root contexts.
+/// Schedules periodic ticks of root contexts.
 pub trait Timers {
-    /// From now on, call [`Vm::on_tick`](crate::Vm::on_tick) for this root context in this period; `None` ends it, a new period
-    /// replaces the old one. The timer re-arms itself. `None` comes as well when the root context ends or its VM fails.
+    /// Sets the period in which the embedder calls [`Vm::on_tick`](crate::Vm::on_tick) for this
+    /// root context. The timer is periodic; a new period replaces the old one, and `None` stops it.
+    /// Also called with `None` when the root context ends or its VM fails.
     fn set_tick_period(&self, root: ContextId, period: Option<Duration>);
 }
 
-/// Ticks that never come.
+/// A host without ticks: they never come.
 pub struct NoTimers;
 
 impl Timers for NoTimers {

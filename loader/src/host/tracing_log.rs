@@ -5,16 +5,19 @@ use tracing::level_filters::LevelFilter;
 
 use super::log::{Log, LogSource};
 
-/// Hands messages on to `tracing`, as events of target `dynvm::plugin` with the fields `vm_id`, `plugin` and `context_id`.
+/// Emits messages as `tracing` events with target `dynvm::plugin` and the fields `vm_id`, `plugin`
+/// and `context_id`.
 ///
-/// Levels have the same names there. `Critical`, which `tracing` does not have, is `ERROR` with a field `critical = true`. Bytes that are
-/// not UTF-8 are replaced. Plugins are told the level that the process' subscriber wants at most, whatever it filters by target.
+/// Levels have the same names in `tracing`, except `Critical`, which becomes `ERROR` with a field
+/// `critical = true`. Bytes that are not UTF-8 are replaced. The level that plugins read is the
+/// most verbose one of the process's subscriber, whatever it filters by target.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TracingLog;
 
 impl Log for TracingLog {
     fn log(&self, source: LogSource<'_>, level: LogLevel, message: &[u8]) {
-        // The level of an event is part of its static description, so there is one for each.
+        // The level of an event is part of its static metadata, so each level needs its own call
+        // site.
         macro_rules! event {
             ($level:ident $(, $field:ident = $value:expr)*) => {
                 tracing::event!(
@@ -57,7 +60,7 @@ mod tests {
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Event, Metadata, Subscriber};
 
-    /// Wants a level at most.
+    /// A subscriber with a maximum level.
     struct Most(LevelFilter);
 
     impl Subscriber for Most {

@@ -1,4 +1,4 @@
-//! Buffers: bodies, connection data, configurations, what a call delivered.
+//! Hostcalls for buffers: bodies, connection data, configurations, and data delivered by a call.
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::types::{BufferType, Status};
@@ -64,7 +64,7 @@ pub(super) fn proxy_get_buffer_status<G: Guest>(
     })
 }
 
-/// ABI 0.1.0: the VM's configuration inside of `proxy_on_vm_start`, else the plugin's.
+/// ABI 0.1.0: returns the VM configuration inside `proxy_on_vm_start`, otherwise the plugin's.
 pub(super) fn proxy_get_configuration<G: Guest>(
     guest: &mut G,
     state: &InstanceState,
@@ -80,13 +80,14 @@ pub(super) fn proxy_get_configuration<G: Guest>(
     })
 }
 
-/// Whether a buffer is never the plugin's to change: where it can be read, writing is `BadArgument`, as in Envoy.
+/// True for buffers that a plugin can never change: writing to one returns `BadArgument`, as in
+/// Envoy.
 fn is_read_only(buffer_type: BufferType) -> bool {
     use BufferType::{CallData, GrpcReceiveBuffer, HttpCallResponseBody, PluginConfiguration, VmConfiguration};
     matches!(buffer_type, VmConfiguration | PluginConfiguration | HttpCallResponseBody | GrpcReceiveBuffer | CallData)
 }
 
-/// Finds a buffer to read.
+/// Finds a buffer and passes it to `f`, for reading.
 fn with_buffer(state: &InstanceState, buffer_type: BufferType, f: impl FnOnce(&dyn Buffer) -> Answer) -> Answer {
     let delivered = |kind| state.delivery.borrow().kind == Some(kind);
     match buffer_type {

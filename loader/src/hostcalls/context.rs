@@ -1,11 +1,11 @@
-//! Contexts: which one hostcalls act on, and the end of a root.
+//! Hostcalls for contexts: selection of the effective one, and the delayed end of a root.
 
 use dynvm_abi::types::Status;
 
 use super::Answer;
 use crate::instance::{Deferred, DoneState, Guest, InstanceState};
 
-/// 0 goes back to the context whose callback runs.
+/// Selects the context that further hostcalls act on. 0 selects the one whose callback runs.
 pub(super) fn proxy_set_effective_context<G: Guest>(_: &mut G, state: &InstanceState, context_id: u32) -> Answer {
     if context_id == 0 {
         state.effective.set(state.current.get());
@@ -16,7 +16,8 @@ pub(super) fn proxy_set_effective_context<G: Guest>(_: &mut G, state: &InstanceS
     Ok(())
 }
 
-/// The plugin whose `proxy_on_done` returned false is done. `NotFound` if it is not waited for.
+/// Completes the stop of a plugin whose `proxy_on_done` returned false. `NotFound` if the host does
+/// not wait for it.
 pub(super) fn proxy_done<G: Guest>(_: &mut G, state: &InstanceState) -> Answer {
     let root = state.effective_root().ok_or(Status::NotFound)?;
     let mut contexts = state.contexts.borrow_mut();

@@ -1,4 +1,5 @@
-//! From the arguments as a backend has them to the hostcall, by the table of the ABI.
+//! Entry points of the hostcalls, generated from the table of the ABI. They convert raw arguments
+//! and choose the path.
 
 use dynvm_abi::table::HostcallId;
 use dynvm_abi::types::Status;
@@ -6,7 +7,8 @@ use dynvm_abi::types::Status;
 use super::slow_path;
 use crate::instance::{Addr, Guest, InstanceState};
 
-/// An argument as it comes, widened to 64 bits, to the type that the hostcall takes. What an ABI leaves undefined is cut off here.
+/// Converts an argument, widened to 64 bits by the backend, to the type of the hostcall. Upper bits
+/// that a calling convention leaves undefined are cut off here.
 macro_rules! argument {
     (u32, $raw:expr) => {
         $raw as u32

@@ -1,4 +1,4 @@
-//! Foreign functions.
+//! The hostcall for foreign functions.
 
 use dynvm_abi::types::Status;
 
@@ -17,7 +17,8 @@ impl From<ForeignError> for Status {
     }
 }
 
-/// Asks the stream, then the host. The plugin may pass null for the result, which is then dropped.
+/// Calls a function of the stream, or else of the host. The plugin may pass null for the result,
+/// which is then dropped.
 #[expect(clippy::too_many_arguments, reason = "the ABI's")]
 pub(super) fn proxy_call_foreign_function<G: Guest>(
     guest: &mut G,

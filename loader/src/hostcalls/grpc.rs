@@ -1,4 +1,4 @@
-//! gRPC calls and streams, and the status of the call that is being delivered.
+//! Hostcalls for gRPC calls and streams, and for the status of the call being delivered.
 
 use std::time::Duration;
 
@@ -70,7 +70,8 @@ fn open<G: Guest>(
     token_out: Addr,
 ) -> Answer {
     let root = state.effective_root().ok_or(Status::InternalFailure)?;
-    // Checked before the call is made; the plugin's value stays as it was unless the call is.
+    // Checked before the call is made, without a write: the plugin's value stays unchanged if the
+    // call fails.
     guest.slice_mut(token_out, 4)?;
     let token = state.calls.borrow_mut().begin(kind, root);
     let call = GrpcCall { id: state.call_id(token), root: state.context_id(root), target, message, timeout };
@@ -111,7 +112,8 @@ pub(super) fn proxy_grpc_cancel<G: Guest>(_: &mut G, state: &InstanceState, toke
     Ok(())
 }
 
-/// Ends a unary call as a cancel does; of a stream only the plugin's side ends, the rest may still come.
+/// Closes a call. A unary call is cancelled; a stream ends only on the plugin's side, and messages
+/// may still arrive.
 pub(super) fn proxy_grpc_close<G: Guest>(_: &mut G, state: &InstanceState, token: u32) -> Answer {
     if is_grpc(state, token)? == CallKind::GrpcCall {
         state.calls.borrow_mut().end(token);

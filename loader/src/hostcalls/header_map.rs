@@ -1,7 +1,9 @@
-//! Header maps: headers, trailers and metadata of the stream or of what a call delivered.
+//! Hostcalls for header maps: headers, trailers and metadata of the stream, or of a delivered
+//! response.
 //!
-//! A map that is not there reads as empty: the Rust SDK panics on anything but OK from most of these calls, and Envoy's maps are there
-//! whenever a plugin may look. A host may say otherwise ([`HostProfile`](crate::HostProfile)). Writing to one that is not there is
+//! An absent map reads as empty, because the Rust SDK panics at any status but OK from most of
+//! these calls, and because Envoy's maps exist whenever a plugin may read them. An embedder can
+//! choose an error instead ([`HostProfile`](crate::HostProfile)). Writing to an absent map returns
 //! `BadArgument`.
 
 use dynvm_abi::types::{MapType, Status};
@@ -67,7 +69,7 @@ pub(super) fn proxy_get_header_map_value<G: Guest>(
         let out = Out { data, size };
         match map.get(guest.read(key, key_size)?) {
             Some(value) => return_bytes(guest, state, out, value),
-            // 0.1.0 has no status for an absent header.
+            // ABI 0.1.0 has no status for an absent header.
             None if state.abi_version() == AbiVersion::V0_1_0 => return_bytes(guest, state, out, &[]),
             None => Err(Status::NotFound),
         }
@@ -117,7 +119,7 @@ pub(super) fn proxy_remove_header_map_value<G: Guest>(
     })
 }
 
-/// Finds a map to read.
+/// Finds a map and passes it to `f`, for reading.
 fn read(state: &InstanceState, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     if is_delivered(map_type) {
@@ -139,7 +141,7 @@ fn read(state: &InstanceState, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> 
     }
 }
 
-/// What is read where there is no map.
+/// The answer to reading an absent map.
 fn absent(state: &InstanceState) -> Result<Headers, Status> {
     if !state.config.host.strict_header_maps {
         return Ok(Headers::new());
@@ -148,7 +150,7 @@ fn absent(state: &InstanceState) -> Result<Headers, Status> {
     Err(if is_stream { Status::BadArgument } else { Status::Unimplemented })
 }
 
-/// Finds a map to change: only those of a stream can be.
+/// Finds a map and passes it to `f`, for writing. Only a stream's maps are writable.
 fn write(state: &InstanceState, map_type: u32, f: impl FnOnce(&mut dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     let mut contexts = state.contexts.borrow_mut();

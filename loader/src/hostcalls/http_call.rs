@@ -1,4 +1,4 @@
-//! HTTP calls.
+//! The hostcall for HTTP calls.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) fn proxy_http_call<G: Guest>(
     let headers = header_pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default();
     let body = guest.read(body, body_size)?.to_vec();
     let trailers = header_pairs::decode(guest.read(trailers, trailers_size)?).unwrap_or_default();
-    // Written before the call is made, so that none is under way whose token the plugin cannot have.
+    // Tests the address before the call is made: no call may start whose token cannot be returned.
     guest.write_u32(token_out, 0)?;
     let token = state.calls.borrow_mut().begin(CallKind::Http, root);
     guest.write_u32(token_out, token)?;

@@ -1,4 +1,4 @@
-//! Logging and time.
+//! Hostcalls for logging and for the time.
 
 use dynvm_abi::types::{LogLevel, Status};
 

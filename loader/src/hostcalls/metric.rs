@@ -1,4 +1,4 @@
-//! Metrics.
+//! Hostcalls for metrics.
 
 use dynvm_abi::types::{MetricType, Status};
 

@@ -1,8 +1,9 @@
-//! The hostcalls: each written once, for every backend.
+//! The hostcalls: each written once, for all backends.
 //!
-//! A hostcall is a function of the plugin's memory ([`Guest`](crate::instance::Guest)), the VM's state ([`InstanceState`](crate::instance::InstanceState)) and its
-//! arguments. The backends call them through [`dispatch`], which is generated from the table of the ABI: on the fast path one test of a
-//! bit and the hostcall itself, else with the checks of [`gate`] around it.
+//! A hostcall is a function of the plugin's memory ([`Guest`](crate::instance::Guest)), the VM's
+//! state ([`InstanceState`](crate::instance::InstanceState)) and its arguments. The backends call
+//! it through [`dispatch`], which is generated from the table of the ABI: on the fast path one test
+//! of a bit and the hostcall itself, otherwise with the checks of [`slow_path`] before it.
 
 mod buffer;
 mod context;
@@ -22,5 +23,5 @@ mod timer;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasi;
 
-/// What a hostcall answers.
+/// The outcome of a hostcall; `Ok` is the status OK.
 type Answer = Result<(), dynvm_abi::types::Status>;

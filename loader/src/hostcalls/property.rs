@@ -1,4 +1,4 @@
-//! Properties.
+//! Hostcalls for properties.
 
 use dynvm_abi::types::Status;
 
@@ -17,7 +17,8 @@ impl From<PropertyError> for Status {
     }
 }
 
-/// The plugin's own properties first, then the stream's, then the host's; or one context's alone, if the host is of that kind.
+/// Looks up the plugin's own properties, then the stream's, then the host's; with
+/// `HostProfile::separate_properties` only one of these.
 pub(super) fn proxy_get_property<G: Guest>(
     guest: &mut G,
     state: &InstanceState,

@@ -1,4 +1,4 @@
-//! Shared data.
+//! Hostcalls for shared data.
 
 use dynvm_abi::types::Status;
 

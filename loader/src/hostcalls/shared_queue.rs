@@ -1,4 +1,4 @@
-//! Shared queues.
+//! Hostcalls for shared queues.
 
 use dynvm_abi::types::Status;
 

@@ -1,4 +1,8 @@
-//! What stands between plugin and hostcall when the fast path is closed: restrictions, what the host lacks, and tracing.
+//! Slow path of a hostcall: checks of phase, capability and host, then tracing.
+//!
+//! A hostcall comes here if its bit is not in [`InstanceState`]'s fast set. The three masks that
+//! make up that set (capable, implemented, allowed in the phase) are tested one by one here,
+//! because each has its own answer.
 
 use dynvm_abi::table::{HostcallId, Param, Type};
 use dynvm_abi::types::{LogLevel, Status};
@@ -7,7 +11,10 @@ use crate::call_trace::{Event, Named, Value};
 use crate::error::FailureKind;
 use crate::instance::{Addr, Guest, InstanceState, Phase};
 
-/// Makes a hostcall if the plugin may, and tells the tracer.
+/// Makes a hostcall if the plugin may, and traces it.
+///
+/// A hostcall in the wrong phase fails the VM, as in proxy-wasm-cpp-host. One that the capability
+/// restriction or the host does not allow returns a status, and is still traced.
 #[cold]
 pub(super) fn pass<G: Guest>(
     guest: &mut G,
@@ -56,7 +63,7 @@ fn checked<G: Guest>(
     Status::InternalFailure
 }
 
-/// The arguments, with an address and the size after it taken together as bytes.
+/// Decodes the arguments. An address and the size that follows it become one value.
 fn decode_arguments<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) -> Vec<Named> {
     let mut values = Vec::new();
     let mut index = 0;
@@ -85,7 +92,7 @@ fn decode_arguments<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) 
     values
 }
 
-/// What the host wrote to the places that the plugin named.
+/// Decodes the values that the hostcall wrote to the plugin's memory.
 fn decode_results<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) -> Vec<Named> {
     let number = |raw: u64, len: u64| -> Option<u64> {
         let mut bytes = [0; 8];

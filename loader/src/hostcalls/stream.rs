@@ -1,4 +1,4 @@
-//! What a plugin does with its stream: continue it, close it, answer it. All of it happens after the callback has returned.
+//! Hostcalls that continue, close or answer a stream. All take effect after the callback returns.
 
 use dynvm_abi::types::{Status, StreamType};
 
@@ -61,7 +61,8 @@ pub(super) fn proxy_send_local_response<G: Guest>(
         headers: header_pairs::decode(guest.read(headers, headers_size)?).unwrap_or_default(),
         grpc_status,
     };
-    // A root context has nothing to answer; the plugin is told OK all the same, as the SDKs know no other status.
+    // A root context has no stream to answer. The plugin gets OK all the same, because the SDKs
+    // handle no other status.
     if let Some(stream) = state.contexts.borrow_mut().stream_mut(state.effective.get()) {
         stream.stream.local_response_requested(&response);
         state.local_response_sent.set(true);

@@ -1,11 +1,11 @@
-//! Ticks.
+//! The hostcall for ticks.
 
 use std::time::Duration;
 
 use super::Answer;
 use crate::instance::{Guest, InstanceState};
 
-/// Sets the period of the root context, also when a stream context asks.
+/// Sets the tick period of the root context, also when called from a stream context.
 pub(super) fn proxy_set_tick_period_milliseconds<G: Guest>(_: &mut G, state: &InstanceState, period: u32) -> Answer {
     let Some((root, _)) = state.contexts.borrow().root_of(state.effective.get()).map(|(id, root)| (id, root.done))
     else {

@@ -1,5 +1,5 @@
-//! The WASI functions that compiled plugins import, with the meaning that proxy-wasm-cpp-host gives them: no files, no sockets, standard
-//! output to the log, the environment from the configuration.
+//! The WASI functions that compiled plugins import, with the semantics of proxy-wasm-cpp-host: no
+//! files, no sockets, standard output to the log, the environment from the configuration.
 //!
 //! Numbers are WASI's errno.
 
@@ -19,15 +19,15 @@ pub(crate) const NOTCAPABLE: u32 = 76;
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
-/// Most bytes of one `random_get`.
+/// Size limit of one `random_get` in bytes. It bounds the time of a hostcall.
 const MAX_RANDOM: u64 = 64 * 1024;
 
 type Answer = Result<(), u32>;
 
-/// What a function without any effect answers.
+/// The answer of a function without effects.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Inert {
-    /// This errno.
+    /// Always this errno.
     Always(u32),
     /// Success for standard output and error (the first argument), else `BADF`.
     StandardOnly,
@@ -43,7 +43,7 @@ impl Inert {
     }
 }
 
-/// Functions without any effect: name, parameters (`i` is i32, `I` is i64), answer.
+/// Functions without effects: name, parameters (`i` is i32, `I` is i64), answer.
 pub(crate) const INERT: &[(&str, &str, Inert)] = &[
     ("args_get", "ii", Inert::Always(SUCCESS)),
     ("fd_advise", "iIIi", Inert::Always(SUCCESS)),
@@ -82,7 +82,8 @@ pub(crate) const INERT: &[(&str, &str, Inert)] = &[
     ("sock_shutdown", "ii", Inert::Always(NOTSUP)),
 ];
 
-/// Whether a function may be called now; else what to answer, or a failure of the VM that is noted in the state.
+/// Checks that a function may be called in this phase and with this configuration. The error is the
+/// errno to return; a call from the plugin's allocator also fails the VM.
 pub(crate) fn permit(state: &InstanceState, name: &str) -> Answer {
     if state.phase() == Phase::Allocating
         && !matches!(name, "fd_write" | "clock_time_get" | "poll_oneoff" | "sched_yield")
@@ -110,7 +111,8 @@ fn read_u32<G: Guest>(guest: &G, addr: u64) -> Result<u32, u32> {
     Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| FAULT)?))
 }
 
-/// Standard output to the log: 1 as info, 2 as error, without one newline at the end.
+/// Writes standard output and error to the log, at levels info and error, without one final
+/// newline.
 pub(crate) fn fd_write<G: Guest>(
     guest: &mut G,
     state: &InstanceState,
@@ -140,7 +142,7 @@ pub(crate) fn fd_write<G: Guest>(
     guest.write_u32(Addr(written.into()), len).map_err(fault)
 }
 
-/// Standard output and error are character devices that may be written.
+/// Reports standard output and error as writable character devices.
 pub(crate) fn fd_fdstat_get<G: Guest>(guest: &mut G, _: &InstanceState, fd: u32, stat: u32) -> Answer {
     const FILETYPE_CHARACTER_DEVICE: u8 = 2;
     const RIGHTS_FD_WRITE: u64 = 64;
@@ -211,7 +213,7 @@ pub(crate) fn random_get<G: Guest>(guest: &mut G, state: &InstanceState, target:
     if state.services.random.fill(target) { Ok(()) } else { Err(NOSYS) }
 }
 
-/// Nothing is ever ready, and nobody waits.
+/// Returns at once without events: a plugin must not block the host's thread.
 pub(crate) fn poll_oneoff<G: Guest>(
     guest: &mut G,
     _: &InstanceState,

@@ -1,8 +1,9 @@
-//! Native plugins for hosts that bring their own hostcalls.
+//! Native plugins for hosts that implement their own hostcalls.
 //!
-//! A [`Vm`](crate::Vm) is a whole Proxy-Wasm host. A host that already is one, such as proxy-wasm-cpp-host, needs less: a private image of
-//! the plugin, calls of its functions that survive a crash, and the plugin's hostcalls bound to functions of its own. That is a [`NativeImage`].
-//! The loader's C API (`loader/capi`) is this module in C.
+//! A [`Vm`](crate::Vm) is a complete Proxy-Wasm host. A program that already is one, such as
+//! proxy-wasm-cpp-host, needs less: a private image of the plugin, calls of its functions that
+//! survive a crash, and hostcalls bound to its own functions. That is a [`NativeImage`]. The
+//! loader's C API (`loader/capi`) wraps this module.
 //!
 //! ```no_run
 //! use dynvm::image::{Hostcalls, ImageConfig, NativeImage};
@@ -51,26 +52,27 @@ use crate::instance::InstanceState;
 use crate::instance::budget::{TERMINATED, WatchdogEntry};
 use crate::{Module, VmConfig};
 
-/// How a [`NativeImage`] runs.
+/// Configuration of a [`NativeImage`].
 #[non_exhaustive]
 pub struct ImageConfig {
-    /// Where the plugin's hostcalls go.
+    /// Implementations of the plugin's hostcalls.
     pub hostcalls: Hostcalls,
     /// A name for messages.
     pub name: String,
-    /// Takes what the plugin writes to standard output and error, and what the loader has to say of it. On other threads too, if there is a
-    /// budget.
+    /// Receives standard output and error of the plugin, and messages of the loader about it. With
+    /// a budget, also called on the watchdog's thread.
     pub log: Arc<dyn Log>,
-    /// Most bytes of the plugin's heap, where it has one of its own. A plugin that wants more fails.
+    /// Size limit in bytes of the plugin's private heap, if it has one. A plugin that needs more
+    /// fails.
     pub memory_limit: Option<usize>,
-    /// How long a call may take.
+    /// Time limit of a call; `None`: unlimited.
     pub budget: Option<CallbackBudget>,
-    /// Asked for each hostcall during calls that are restricted; without it none is refused.
+    /// Decides about each hostcall during restricted calls; without it, all are allowed.
     pub may_call: Option<MayCall>,
 }
 
 impl ImageConfig {
-    /// With these hostcalls, messages to standard error, and no limits.
+    /// A configuration with these hostcalls, messages to standard error, and no limits.
     pub fn new(hostcalls: Hostcalls) -> ImageConfig {
         ImageConfig {
             hostcalls,
@@ -89,7 +91,8 @@ impl ImageConfig {
 pub struct Function(usize);
 
 impl Function {
-    /// A function of the embedder's, which is to be called as those of the image are: to make a call of another type than they have.
+    /// A function of the embedder that can be called like those of the image: for calls of
+    /// functions with other types.
     pub fn of_host(function: *const std::ffi::c_void) -> Function {
         Function(function as usize)
     }
@@ -99,17 +102,18 @@ impl Function {
         self.0
     }
 
-    /// The function at an address that [`address`](Function::address) gave; `None` for 0.
+    /// The function at an address from [`address`](Function::address); `None` for 0.
     pub fn from_address(address: usize) -> Option<Function> {
         (address != 0).then_some(Function(address))
     }
 }
 
-/// A private image of a native plugin on one thread, whose hostcalls are the embedder's.
+/// A private image of a native plugin on one thread, with hostcalls implemented by the embedder.
 ///
-/// It belongs to the thread that opened it. Once the plugin has failed, it runs no more of its code.
+/// It belongs to the thread that opened it. After a failure of the plugin it runs no more code.
 pub struct NativeImage {
-    // Before the state: closing the image may run destructors of the plugin, which make hostcalls.
+    // Dropped before the state: closing the image may run destructors of the plugin, which make
+    // hostcalls.
     vm: OnceCell<NativeVm>,
     foreign: std::cell::Cell<Option<CustomHostcalls>>,
     state: Rc<InstanceState>,
@@ -119,11 +123,12 @@ pub struct NativeImage {
 }
 
 impl NativeImage {
-    /// A VM whose image is not open yet: nothing of the plugin runs.
+    /// A VM whose image is not open yet: no code of the plugin runs.
     ///
     /// # Errors
     ///
-    /// The module is not native, or it imports hostcalls that are not bound: [`StartError::Image`] names them.
+    /// [`StartError::Image`]: the module is not native, or imports hostcalls that are not bound,
+    /// which the error names.
     pub fn new(module: &Module, config: ImageConfig) -> Result<NativeImage, StartError> {
         let native = native(module)?;
         let unbound: Vec<&str> = native.imports().filter(|name| !config.hostcalls.has(name)).collect();
@@ -152,12 +157,13 @@ impl NativeImage {
         })
     }
 
-    /// Opens the image and runs its constructors: what runs before `_initialize`, `main` and `_start`, which are the embedder's to call. May
-    /// make hostcalls; they are restricted if `may_call` is set.
+    /// Opens the image and runs its constructors, which precede `_initialize`, `main` and `_start`;
+    /// those are left to the embedder. Constructors can make hostcalls, which are restricted if
+    /// `may_call` is set.
     ///
     /// # Errors
     ///
-    /// The system's loader refuses the image, a constructor failed, or the VM is open already.
+    /// The system's loader rejects the image, a constructor fails, or the image is open already.
     pub fn open(&self) -> Result<(), StartError> {
         let Some(foreign) = self.foreign.take() else {
             return Err(image_error(&self.module, "this VM was opened before".to_owned()));
@@ -180,20 +186,21 @@ impl NativeImage {
         })
     }
 
-    /// The module.
+    /// The module of the image.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// A function that the image itself exports; `None` before it is open.
+    /// A function that the image itself exports; `None` before the image is open.
     pub fn function(&self, name: &str) -> Option<Function> {
         self.vm.get()?.address(name).map(Function)
     }
 
-    /// Calls a function, guarded: from outside of any call, or from within a hostcall. Where it does not take five arguments, the rest are
-    /// ignored. Of the result, which may have 64 bits, only those that the function's type has are defined.
+    /// Calls a function with crash containment, from outside any call or inside a hostcall. A
+    /// function with fewer than five arguments ignores the rest. Of the 64 bits of the result, only
+    /// those of the function's type are defined.
     ///
-    /// During a `restricted` call each hostcall is asked about first (`ImageConfig::may_call`).
+    /// A `restricted` call asks `ImageConfig::may_call` about each hostcall.
     ///
     /// # Errors
     ///
@@ -201,18 +208,19 @@ impl NativeImage {
     ///
     /// # Safety
     ///
-    /// The function is one of this VM's image, or of the host's, and takes at most five integers or pointers. A function of the host's
-    /// has nothing to drop when it calls the image.
+    /// The function belongs to this VM's image or to the embedder, and takes at most five integers
+    /// or pointers. A function of the embedder has nothing to drop when it calls the image.
     #[inline(always)]
     pub unsafe fn call(&self, function: Function, arguments: [u64; 5], restricted: bool) -> Result<u64, Box<Failure>> {
-        // On the way of every event of every stream: what only calls within calls and restricted ones need is left out.
+        // Every event of every stream takes this path, so it omits what only nested and restricted
+        // calls need.
         if let Some(vm) = self.vm.get()
             && !restricted
             && !self.state.has_failed()
             && !self.slot.is_terminated()
             && let Some(running) = self.slot.enter_raw()
         {
-            // SAFETY: the caller's promise.
+            // SAFETY: the caller upholds the contract of this function.
             let returned = unsafe { vm.call(function.0, arguments) };
             drop(running);
             return match returned {
@@ -220,13 +228,13 @@ impl NativeImage {
                 Err(failure) => Err(self.failed(failure)),
             };
         }
-        // Each for itself: an array in memory would cost the calls above the stores.
+        // Passed one by one: as an array in memory they would cost the path above its stores.
         let [a, b, c, d, e] = arguments;
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this function.
         unsafe { self.call_within(function, restricted, a, b, c, d, e) }
     }
 
-    /// A call within another, or a restricted one.
+    /// A nested or restricted call.
     ///
     /// # Safety
     ///
@@ -244,16 +252,16 @@ impl NativeImage {
         d: u64,
         e: u64,
     ) -> Result<u64, Box<Failure>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract of this function.
         self.enter(restricted, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
     }
 
-    /// Memory from the plugin's own allocator, which the plugin will free: `proxy_on_memory_allocate` or `malloc` of the image, else what its
-    /// `free` takes.
+    /// Allocates memory that the plugin will free: with `proxy_on_memory_allocate` or `malloc` of
+    /// the image, otherwise with the allocator of its `free`.
     ///
     /// # Errors
     ///
-    /// As [`call`](NativeImage::call); and if there is no memory.
+    /// As [`call`](NativeImage::call), or no memory is available.
     #[inline]
     pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Box<Failure>> {
         let address = self.enter(restricted, |vm| vm.allocate(len))?;
@@ -306,41 +314,44 @@ impl NativeImage {
         failure
     }
 
-    /// How the plugin failed, if it did.
+    /// The failure of the plugin, if it has failed.
     pub fn failure(&self) -> Option<Failure> {
         self.state.failure()
     }
 
-    /// Whether the plugin has failed.
+    /// True if the plugin has failed.
     #[inline]
     pub fn has_failed(&self) -> bool {
         self.state.has_failed()
     }
 
-    /// Fails the VM for a reason of the embedder's. A hostcall that does so is not returned from: the call of the plugin ends with it.
+    /// Fails the VM for a reason of the embedder. Inside a hostcall this ends the plugin's call:
+    /// control does not return to the plugin.
     pub fn fail(&self, message: &str) {
         self.state.fail_with(FailureKind::Host, message);
     }
 
-    /// Bytes of the plugin's heap, where it has one of its own.
+    /// Bytes of the plugin's private heap, if it has one.
     pub fn memory_size(&self) -> Option<u64> {
         use crate::backend::Instance as _;
         self.vm.get()?.memory_size()
     }
 
-    /// What ends the plugin from another thread.
+    /// A handle that ends the plugin from another thread.
     pub fn terminator(&self) -> Terminator {
         Terminator { slot: self.slot.clone() }
     }
 }
 
-/// Whether these bytes can be read by the process. Needs an open VM with the guard in the process; without one only null is refused.
+/// True if the process can read these bytes. Needs an open VM with crash containment in the
+/// process; without one, only null is refused.
 #[inline]
 pub fn is_readable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::readable(address, len)
 }
 
-/// Whether these bytes can be written to, as [`is_readable`].
+/// True if the process can write these bytes. Otherwise like
+/// [`is_readable`](NativeImage::is_readable).
 #[inline]
 pub fn is_writable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::writable(address, len)
@@ -353,22 +364,24 @@ pub struct Terminator {
 }
 
 impl Terminator {
-    /// Has the plugin's call under way left and all later ones fail. Waits for the call to end, for at most so long. Returns whether the plugin
-    /// runs no more: it cannot be made to leave a hostcall, or a library that it called.
+    /// Aborts the plugin's running call and makes all later ones fail. Blocks for at most
+    /// `patience`. Returns true if the plugin no longer runs, false if it is still inside a
+    /// hostcall or a library that it called.
     pub fn terminate(&self, patience: Duration) -> bool {
         self.slot.terminate(patience)
     }
 }
 
-/// What a module says of itself before anything of it runs.
+/// Facts about a native module, known before any of its code runs.
 impl Module {
-    /// The hostcalls that a native module imports by name. Empty for wasm.
+    /// The hostcalls that a native module imports. Empty for wasm.
     pub fn hostcalls(&self) -> Vec<HostcallId> {
         let Some(native) = native_code(self) else { return Vec::new() };
         native.imports().filter_map(hostcalls::find).collect()
     }
 
-    /// Whether a native module defines a function or object of this name. Its libraries do not count.
+    /// True if a native module itself defines a function or object of this name; its libraries do
+    /// not count.
     pub fn defines(&self, name: &str) -> bool {
         native_code(self).is_some_and(|native| native.defines(name))
     }

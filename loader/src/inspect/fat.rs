@@ -1,4 +1,4 @@
-//! Fat plugins.
+//! Inspection of fat plugins.
 
 use super::Inspection;
 use crate::bundle::Bundle;
@@ -6,7 +6,7 @@ use crate::module::fat::would_load;
 use crate::trust::FileFacts;
 use crate::{Choice, Loader};
 
-/// What a fat plugin carries besides its wasm module.
+/// The parts of a fat plugin besides its wasm module.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct FatPlugin {
@@ -16,7 +16,7 @@ pub struct FatPlugin {
     pub images: Vec<FatPluginImage>,
     /// The signature as minisign prints it. It is not verified here.
     pub signature: Option<String>,
-    /// Which part this loader takes, and why; `None`: none.
+    /// The part that this loader would run, with the reason; `None` if neither loads.
     pub chosen: Option<Choice>,
 }
 
@@ -24,17 +24,17 @@ pub struct FatPlugin {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FatPluginImage {
-    /// The machine that it is for.
+    /// The image's machine.
     pub machine: String,
     /// Size in bytes.
     pub size: usize,
-    /// SHA-256, which has been compared with the bytes.
+    /// SHA-256 of the image; it matches the bytes.
     pub digest: [u8; 32],
-    /// Why this loader would not take it; `None`: it would.
+    /// The reason why this loader would not run the image; `None` if it would.
     pub refusal: Option<String>,
 }
 
-/// Notes what a fat plugin carries. Gives its module; of anything else, the bytes as they are.
+/// Records the parts of a fat plugin and returns its wasm module. Returns other bytes unchanged.
 pub(super) fn read<'a>(
     inspection: &mut Inspection,
     loader: &Loader,

@@ -1,7 +1,7 @@
-//! What an artifact is, read without running any of it.
+//! Inspection: describes an artifact without running any of its code.
 //!
-//! This reads more than a loader needs, and of files that no loader takes: it is for people who want to know what they have, and why it
-//! does not load.
+//! It reads more than a loader needs, and also files that no loader accepts: it answers what a file
+//! is, and why it does not load.
 
 mod fat;
 #[cfg(feature = "native")]
@@ -20,43 +20,43 @@ pub use fat::{FatPlugin, FatPluginImage};
 use crate::trust::FileFacts;
 use crate::{Artifact, ArtifactKind, LoadError, Loader, Module};
 
-/// What is known of an artifact.
+/// Description of an artifact.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The file, or the name it goes by.
+    /// The path, or the name passed in.
     pub name: String,
-    /// Size in bytes.
+    /// Size of the file in bytes.
     pub size: usize,
-    /// What it is; `None`: no artifact.
+    /// The format; `None` if the bytes are not an artifact.
     pub kind: Option<ArtifactKind>,
-    /// The ABI versions that it marks. Hosts take the newest.
+    /// The ABI versions that the artifact declares. Hosts use the newest.
     pub abi_versions: Vec<AbiVersion>,
-    /// The SDK that it was built with, where the file shows it.
+    /// The SDK that the artifact was built with, if it left traces.
     pub sdk: Option<String>,
-    /// Compilers and linkers that had a part in it, where the file shows them.
+    /// Compilers and linkers that built the artifact, if they left traces.
     pub toolchain: Vec<String>,
     /// Exported callbacks of the ABI.
     pub callbacks: Vec<&'static str>,
-    /// Exported functions of start-up and allocation.
+    /// Exported functions for start-up and allocation.
     pub entry_points: Vec<&'static str>,
-    /// Imported functions of the ABI.
+    /// Imported hostcalls.
     pub hostcalls: Vec<Hostcall>,
-    /// Other imports: WASI functions, symbols of libraries.
+    /// Other imports: WASI functions, or symbols of libraries.
     pub other_imports: Vec<String>,
-    /// Libraries that a shared object needs.
+    /// Libraries that a shared object is linked with.
     pub needed_libraries: Vec<String>,
-    /// The newest version of the C library whose symbols a shared object uses.
+    /// The newest version of glibc whose symbols a shared object uses.
     pub glibc: Option<String>,
-    /// Linear memory of a wasm module: pages of 64 KiB at the start, and at most.
+    /// Linear memory of a wasm module in pages of 64 KiB: initial, and maximum if declared.
     pub memory_pages: Option<(u64, Option<u64>)>,
-    /// Custom sections of a wasm module with their sizes.
+    /// Custom sections of a wasm module, with their sizes in bytes.
     pub custom_sections: BTreeMap<String, usize>,
-    /// What a shared object says of itself (`dynvm_plugin_descriptor`).
+    /// Fields of a shared object's `dynvm_plugin_descriptor`.
     pub descriptor: Option<Vec<(String, String)>>,
-    /// What a fat plugin carries besides its wasm module, which is what all the other facts are about.
+    /// The other parts of a fat plugin. All other fields describe its wasm module.
     pub fat: Option<FatPlugin>,
-    /// Why it would not load; `None`: it would.
+    /// The reason why this loader would not load the artifact; `None` if it would.
     pub refusal: Option<String>,
 }
 
@@ -66,25 +66,27 @@ pub struct Inspection {
 pub struct Hostcall {
     /// Its name.
     pub name: String,
-    /// Why no host gives it to this plugin: of another ABI version, or not of the ABI at all.
+    /// The reason why no host provides it to this plugin: it belongs to another ABI version, or to
+    /// none.
     pub problem: Option<String>,
 }
 
-/// Reads an artifact. Whatever the bytes are, this neither fails nor panics: what cannot be read is left out, and the loader's own
-/// words say what is wrong.
+/// Describes an artifact. Never fails or panics: unreadable parts are omitted, and `refusal` has
+/// the loader's error.
 ///
-/// The loader is asked whether it would take the artifact, which for wasm compiles it. A trust policy with rules about files refuses
+/// The loader is asked whether it would load the artifact, which compiles a wasm module. A trust
+/// policy with rules about files refuses bytes: see [`inspect_file`].
 /// bytes: see [`inspect_file`].
 pub fn inspect(loader: &Loader, name: &str, bytes: &[u8]) -> Inspection {
     inspection(loader, name, bytes, None, loader.load_bytes(name, bytes))
 }
 
-/// As [`inspect`], of a file, with all that a trust policy asks about it.
+/// Like [`inspect`], for a file, with everything that a trust policy needs to know about it.
 ///
 /// # Errors
 ///
-/// [`LoadError::Io`]: the file, or its signature where the policy asks for one, cannot be read. No regular file, or one of more than
-/// 1 GiB, is not.
+/// [`LoadError::Io`]: the file, or the signature that the policy requires, cannot be read; it is
+/// not a regular file, or is larger than 1 GiB.
 pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadError> {
     match loader.read_file(path) {
         Ok(artifact) => {
@@ -93,7 +95,7 @@ pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadErro
         }
         Err(error @ LoadError::NotAPlugin { .. }) => Ok(Inspection {
             name: path.display().to_string(),
-            // The rest of it was not read.
+            // Only the first bytes were read.
             size: path.metadata().map_or(0, |metadata| metadata.len() as usize),
             refusal: Some(error.to_string()),
             ..Inspection::default()
@@ -102,7 +104,7 @@ pub fn inspect_file(loader: &Loader, path: &Path) -> Result<Inspection, LoadErro
     }
 }
 
-/// As [`inspect`], of an artifact from which `module` was loaded. It is not loaded again.
+/// Like [`inspect`], for an artifact from which `module` was loaded. It is not loaded again.
 pub fn inspect_loaded(loader: &Loader, artifact: &Artifact, module: &Module) -> Inspection {
     inspection(loader, &artifact.name, &artifact.bytes, artifact.file.as_ref(), Ok(module.clone()))
 }
@@ -124,7 +126,7 @@ fn inspection(
     inspection
 }
 
-/// Reads what is in one artifact that is not made of several.
+/// Describes one artifact that is not a fat plugin.
 fn read(inspection: &mut Inspection, bytes: &[u8]) {
     match ArtifactKind::of(bytes) {
         #[cfg(feature = "native")]
@@ -144,7 +146,7 @@ fn read(inspection: &mut Inspection, bytes: &[u8]) {
 }
 
 impl Inspection {
-    /// Sorts an export to where it belongs.
+    /// Adds an export to its category.
     fn export(&mut self, name: &str) {
         if let Some(version) = AbiVersion::from_marker(name) {
             self.abi_versions.push(version);
@@ -155,7 +157,7 @@ impl Inspection {
         }
     }
 
-    /// Sorts imports to where they belong, once the ABI version is known.
+    /// Adds imports to their categories. Needs the ABI version.
     fn imports<'a>(&mut self, names: impl Iterator<Item = (bool, &'a str)>) {
         let version = self.abi_versions.iter().max().copied();
         for (may_be_hostcall, name) in names {
@@ -175,7 +177,7 @@ impl Inspection {
     }
 }
 
-/// The version that follows a word in some bytes, as `proxy-wasm-0.2.5/` has it: digits and dots up to the end mark.
+/// The version that follows a word, as in `proxy-wasm-0.2.5/`: digits and dots up to the end mark.
 fn version_after(bytes: &[u8], word: &[u8], end: &[u8]) -> Option<String> {
     bytes.windows(word.len()).enumerate().filter(|(_, window)| *window == word).find_map(|(at, _)| {
         let rest = &bytes[at + word.len()..];

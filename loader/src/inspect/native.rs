@@ -1,4 +1,4 @@
-//! Shared objects.
+//! Inspection of shared objects.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -32,7 +32,7 @@ pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
     }
 }
 
-/// What compilers and linkers wrote of themselves.
+/// The compilers and linkers recorded in the `.comment` section.
 fn compilers(file: &File<'_>) -> Vec<String> {
     let Some(data) = file.section_by_name(".comment").and_then(|section| section.data().ok()) else {
         return Vec::new();
@@ -54,7 +54,7 @@ fn newest_glibc(bytes: &[u8]) -> Option<String> {
     minor.max().map(|minor| format!("2.{minor}"))
 }
 
-/// What the descriptor says, or why it cannot be read.
+/// The descriptor's fields, or the reason why it cannot be read.
 fn describe(file: &File<'_>, address: u64) -> Vec<(String, String)> {
     let relative = |(place, relocation): (u64, object::Relocation)| {
         matches!(relocation.target(), object::RelocationTarget::Absolute).then(|| (place, relocation.addend() as u64))
@@ -79,10 +79,10 @@ fn describe(file: &File<'_>, address: u64) -> Vec<(String, String)> {
     }
 }
 
-/// A file as it will be mapped.
+/// A file with the addresses that it will have once mapped.
 struct FileImage<'a, 'data> {
     file: &'a File<'data>,
-    /// Places that hold addresses of the image itself, with the address.
+    /// Addresses of relative relocations, with the addresses that they refer to.
     relocations: HashMap<u64, u64>,
 }
 

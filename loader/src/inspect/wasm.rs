@@ -1,4 +1,4 @@
-//! WebAssembly modules.
+//! Inspection of WebAssembly modules.
 
 use wasmparser::{ExternalKind, KnownCustom, Parser, Payload};
 
@@ -6,7 +6,7 @@ use super::Inspection;
 
 pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
     let mut imports: Vec<(bool, String)> = Vec::new();
-    // The first thing that cannot be read ends it; the loader says what it is.
+    // Stops at the first unreadable payload; the loader's error describes it.
     for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
         match payload {
             Payload::ImportSection(section) => {

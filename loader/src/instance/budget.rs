@@ -1,7 +1,9 @@
-//! The time that a callback may take: a thread of the process looks at what VMs are doing.
+//! Time budgets of callbacks, enforced by a watchdog thread.
 //!
-//! A VM with a budget notes when it enters and leaves a callback, in a slot that the watchdog reads; no clock is read on the way. The
-//! watchdog sees that a callback is still the one that it was, and reports it, with the stack where the backend knows it.
+//! A VM with a budget increments a serial number in its watchdog entry when it enters and leaves a
+//! callback: two plain stores, and no reading of a clock. One thread per process samples all
+//! entries. If it finds the same odd serial number for longer than the budget, that callback has
+//! overrun, and the thread reports it, with the stack where the backend knows it.
 
 use std::cell::Cell;
 use std::io;
@@ -17,68 +19,72 @@ use crate::config::{CallbackBudget, OverrunAction};
 use crate::fork;
 use crate::host::{Log, LogSource};
 
-/// What the watchdog wants of a VM's thread, and what came of it.
+/// States of the request from the watchdog to a VM's thread.
 pub(crate) mod request {
     pub(crate) const NONE: u8 = 0;
-    /// The stack.
+    /// Record the stack.
     pub(crate) const STACK: u8 = 1;
-    /// The stack, and to leave the callback.
+    /// Record the stack and abort the callback.
     pub(crate) const STOP: u8 = 2;
-    /// The stack is there.
+    /// The stack has been recorded.
     pub(crate) const DONE: u8 = 3;
 }
 
-/// Describes addresses in an image.
+/// Formats the stack whose addresses are given.
 type Describe = Box<dyn Fn(&[u64]) -> String + Send + Sync>;
 
-/// How the watchdog gets at a native VM on its thread.
+/// Access of the watchdog to a native VM on its thread.
 pub(crate) struct NativeAccess {
-    /// The number of the calling thread.
+    /// Returns the system's id of the calling thread.
     pub(crate) this_thread: fn() -> i32,
-    /// Interrupts the thread with this number. Nothing happens where it runs no code of the plugin.
+    /// Interrupts the thread with this id. Has no effect while the thread runs no code of the
+    /// plugin.
     pub(crate) interrupt: fn(i32),
-    /// Describes the stack.
+    /// Formats the recorded stack.
     pub(crate) describe: Describe,
 }
 
-/// What one VM is doing.
+/// One VM's entry: the callback in progress, and the watchdog's request. The VM's thread writes it,
+/// the watchdog reads it.
 pub(crate) struct WatchdogEntry {
     budget: CallbackBudget,
     log: Arc<dyn Log>,
     vm_id: String,
     plugin: Mutex<String>,
-    /// Odd while a callback runs; another number for each.
+    /// Odd while a callback runs, even between callbacks. It never repeats, so equal odd values
+    /// mean the same callback.
     serial: AtomicU64,
     callback: AtomicU8,
     context: AtomicU32,
     pub(crate) request: AtomicU8,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
-    /// Not behind a lock, which a fork might leave locked in the child.
+    /// Not behind a lock, because a fork could leave the lock held in the child.
     native: OnceLock<NativeAccess>,
     thread: AtomicI32,
     terminated: AtomicBool,
     watched: bool,
-    /// The generation of processes in which the VM runs.
+    /// The fork generation in which the VM runs.
     generation: AtomicU32,
 }
 
-/// How a plugin failed that the embedder terminated.
+/// Message of the failure after [`WatchdogEntry::terminate`].
 #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
 pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 
-/// Stands for the functions before any callback.
+/// Marks the start functions, which run before any callback.
 const STARTING: u8 = u8::MAX;
 
 impl WatchdogEntry {
-    /// A slot that the watchdog looks at for as long as it lives.
+    /// An entry that the watchdog samples until it is dropped.
     pub(crate) fn new(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
         let slot = Arc::new(WatchdogEntry::make(budget, log, vm_id, true));
         WATCHDOG.add(&slot);
         slot
     }
 
-    /// A slot that the watchdog does not look at.
+    /// An entry that the watchdog does not sample, for a VM that can be terminated but has no
+    /// budget.
     pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
         Arc::new(WatchdogEntry::make(budget, log, vm_id, false))
     }
@@ -104,8 +110,9 @@ impl WatchdogEntry {
         }
     }
 
-    /// Has the callback under way left, and all that follow fail. Called from any thread; waits for at most so long. Returns whether the
-    /// plugin runs no more: not while it is in a hostcall, or in a library that it called.
+    /// Aborts the running callback and makes every later one fail. Can be called from any thread;
+    /// blocks for at most `patience`. Returns true if the plugin no longer runs, false if it is
+    /// still inside a hostcall or a library that it called.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
     pub(crate) fn terminate(&self, patience: Duration) -> bool {
         self.terminated.store(true, Ordering::Release);
@@ -138,7 +145,7 @@ impl WatchdogEntry {
         self.budget.action == OverrunAction::Fail
     }
 
-    /// The plugin whose callbacks come next, for messages.
+    /// Sets the plugin's name for messages about the next callbacks.
     pub(crate) fn set_plugin(&self, name: &str) {
         *lock(&self.plugin) = name.to_owned();
     }
@@ -147,18 +154,19 @@ impl WatchdogEntry {
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
     pub(crate) fn set_native(&self, access: NativeAccess) {
         self.thread.store((access.this_thread)(), Ordering::Relaxed);
-        // A slot has one VM, which is made once.
+        // Set only once: an entry belongs to one VM.
         let _ = self.native.set(access);
     }
 
-    /// Interrupts the VM's thread, if it can be.
+    /// Interrupts the VM's thread, if the backend can.
     fn interrupt(&self) {
         if let Some(native) = self.native.get() {
             (native.interrupt)(self.thread.load(Ordering::Relaxed));
         }
     }
 
-    /// Makes up for a fork, of which the watchdog's thread and the number of this thread are lost.
+    /// Repairs the entry in a forked child, where the thread has another id and the watchdog does
+    /// not run.
     #[cold]
     fn enter_process(&self) {
         if let Some(native) = self.native.get() {
@@ -175,7 +183,7 @@ impl WatchdogEntry {
         self.generation.load(Ordering::Relaxed) == fork::generation()
     }
 
-    /// A callback begins; it ends when the guard is dropped.
+    /// Marks the start of a callback; dropping the guard marks its end.
     pub(crate) fn enter(&self, callback: Option<CallbackId>, context: u32) -> Running<'_> {
         if !self.is_of_this_process() {
             self.enter_process();
@@ -183,12 +191,13 @@ impl WatchdogEntry {
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
         self.request.store(request::NONE, Ordering::Relaxed);
-        // Written by this thread alone, so that no read-modify-write is needed.
+        // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
     }
 
-    /// A call of a raw VM begins; `None`: it is one within another, which goes on.
+    /// Marks the start of a call into an image. `None` for a call within another call, which stays
+    /// the marked one.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
     #[inline]
     pub(crate) fn enter_raw(&self) -> Option<Running<'_>> {
@@ -204,7 +213,7 @@ impl WatchdogEntry {
         Some(Running(self))
     }
 
-    /// Takes the stack, in the handler of a signal.
+    /// Records the stack. Called in a signal handler, so it only stores to atomics.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm has its own backtraces"))]
     pub(crate) fn answer(&self, frames: &[u64]) {
         for (slot, frame) in self.frames.iter().zip(frames) {
@@ -242,7 +251,7 @@ impl WatchdogEntry {
     }
 }
 
-/// A callback under way.
+/// A callback in progress.
 pub(crate) struct Running<'a>(&'a WatchdogEntry);
 
 impl Drop for Running<'_> {
@@ -256,7 +265,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread that looks at all slots of the process. It sleeps while there are none.
+/// The thread that samples the entries of the process. It sleeps while there are none.
 struct Watchdog {
     state: Mutex<State>,
     added: Condvar,
@@ -264,11 +273,11 @@ struct Watchdog {
 
 struct State {
     slots: Vec<Seen>,
-    /// The generation of processes in which the thread was started.
+    /// The fork generation in which the thread was started.
     thread: Option<u32>,
 }
 
-/// What the watchdog knows of a slot.
+/// The last observation of an entry.
 struct Seen {
     slot: Weak<WatchdogEntry>,
     serial: u64,
@@ -276,7 +285,7 @@ struct Seen {
     reported: bool,
 }
 
-/// An overrun to be reported.
+/// An overrun that is about to be reported.
 struct Overrun {
     slot: Arc<WatchdogEntry>,
     plugin: String,
@@ -299,10 +308,10 @@ impl Watchdog {
         self.added.notify_one();
     }
 
-    /// Starts the thread, unless it runs in this process.
+    /// Starts the thread, unless it runs in this process already.
     fn ensure_thread(&'static self, slot: &WatchdogEntry) {
         if let Err(error) = self.start() {
-            // To fail VMs for it would be worse.
+            // Reported and not fatal: plugins without a watchdog are better than no plugins.
             let text = format!(
                 "callback_budget: the system cannot start a thread: {error}; overruns are neither reported nor stopped"
             );
@@ -330,7 +339,8 @@ impl Watchdog {
             let mut pause = Duration::from_millis(100);
             state.slots.retain_mut(|seen| {
                 let Some(slot) = seen.slot.upgrade() else { return false };
-                // Of a VM that was on another thread when the process forked, nothing runs here.
+                // Only the forking thread exists in a child. A VM of another thread never runs
+                // here.
                 if slot.is_of_this_process() {
                     overruns.extend(seen.look(&slot));
                     pause = pause.min(slot.limit() / 4);
@@ -339,9 +349,10 @@ impl Watchdog {
                 true
             });
             drop(state);
-            // Code of the embedder's runs without the lock: it may wait for a thread that forks, and so for the lock.
+            // The log is code of the embedder. It may wait for a thread that forks, which takes the
+            // lock: so no lock is held here.
             for Overrun { slot, plugin, text } in overruns.drain(..) {
-                // A log that panics must not end the watching of other VMs.
+                // A log that panics must not stop the watchdog for other VMs.
                 let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
             }
             live.clear();
@@ -350,7 +361,8 @@ impl Watchdog {
     }
 }
 
-/// Keeps the watchdog's lock from being held by another thread during a fork: nobody would release it in the child.
+/// Holds the watchdog's lock during a fork. Otherwise another thread could hold it at that moment,
+/// and nobody would release it in the child.
 fn guard_forks() {
     thread_local! {
         static HELD: Cell<Option<MutexGuard<'static, State>>> = const { Cell::new(None) };
@@ -380,7 +392,8 @@ impl Seen {
             return None;
         }
         let answered = slot.request.load(Ordering::Acquire) == request::DONE;
-        // Where the thread cannot be interrupted, it is not waited for longer than this.
+        // A thread that cannot be interrupted (in a hostcall or a library) is reported without a
+        // stack after this time.
         let patience = slot.limit() + Duration::from_millis(50);
         if slot.native.get().is_some() && !answered {
             slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);

@@ -1,4 +1,4 @@
-//! The contexts of one VM: roots and streams, by id.
+//! The contexts of one VM, roots and streams, by id.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::host::Stream;
 use crate::observe::PluginObserved;
 use crate::{FailurePolicy, PluginConfig};
 
-/// What a context is.
+/// A root or a stream.
 pub(crate) enum Context {
     Root(Root),
     Stream(StreamState),
@@ -19,11 +19,11 @@ pub(crate) struct Root {
     pub(crate) config: Rc<PluginConfig>,
     pub(crate) done: DoneState,
     pub(crate) streams: usize,
-    /// Where its callbacks are counted, if they are.
+    /// Counters of its callbacks, if the VM is observed.
     pub(crate) observed: Option<PluginObserved>,
 }
 
-/// How far a root has come with its end.
+/// Progress of a root towards its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DoneState {
     Running,
@@ -37,17 +37,17 @@ pub(crate) enum DoneState {
 pub(crate) struct StreamState {
     pub(crate) root: u32,
     pub(crate) stream: Box<dyn Stream>,
-    /// Its events are those of a TCP connection.
+    /// True once it got an event of a TCP connection.
     pub(crate) is_connection: bool,
-    /// What it heard when its VM could no longer serve it.
+    /// How the stream was notified when its VM stopped serving it.
     pub(crate) released: Option<Release>,
     pub(crate) ended: Ended,
 }
 
-/// How a stream whose VM does not serve it any more goes on.
+/// How a stream continues whose VM no longer serves it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// As if the plugin were not there.
+    /// The stream continues as if the plugin were not configured.
     Resumed,
     Failed,
 }
@@ -57,7 +57,7 @@ impl StreamState {
         StreamState { root, stream, is_connection: false, released: None, ended: Ended::default() }
     }
 
-    /// Ends a stream that no callback will let go on, or lets it go on. Once: a later call does nothing.
+    /// Fails or resumes a stream that no callback will continue. Later calls do nothing.
     pub(crate) fn release(&mut self, how: Release) {
         if self.released.is_some() {
             return;
@@ -77,14 +77,19 @@ impl StreamState {
     }
 }
 
-/// Which of the final callbacks a stream has had.
+/// The final callbacks that a stream has had.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Ended {
     pub(crate) done: bool,
     pub(crate) log: bool,
 }
 
-/// All contexts. A context stands at the slot of its id modulo the number of slots, so that finding one takes neither hashing nor search.
+/// All contexts of a VM, in an open table: a context is at index `id & (slots.len() - 1)`.
+///
+/// Every hostcall and callback looks up a context. Ids are handed out in sequence, so their low
+/// bits rarely collide; an id whose slot is taken is not handed out at all. A lookup is therefore
+/// one index and one comparison, without hashing or probing. The table is at most half full, so
+/// [`insert`](Contexts::insert) finds a free slot, and its length is a power of two.
 pub(crate) struct Contexts {
     slots: Vec<Option<(u32, Context)>>,
     live: usize,
@@ -114,7 +119,7 @@ impl Contexts {
         }
     }
 
-    /// Has the next context get this id, if it is free.
+    /// Makes this the id of the next context, if its slot is free.
     pub(crate) fn reserve_ids(&mut self, id: u32) {
         self.next = id.max(1);
     }
@@ -159,7 +164,7 @@ impl Contexts {
         }
     }
 
-    /// The root of a context: itself, or its stream's.
+    /// The root of a context: the context itself, or the root of a stream.
     pub(crate) fn root_of(&self, id: u32) -> Option<(u32, &Root)> {
         let id = match self.get(id)? {
             Context::Root(root) => return Some((id, root)),
@@ -189,7 +194,7 @@ impl Contexts {
         self.slots.iter().flatten().map(|(id, context)| (*id, context))
     }
 
-    /// The roots, oldest first.
+    /// The ids of all roots, oldest first.
     pub(crate) fn roots(&self) -> Vec<u32> {
         let roots = self.ids().filter(|(_, context)| matches!(context, Context::Root(_)));
         let mut roots: Vec<u32> = roots.map(|(id, _)| id).collect();
@@ -197,7 +202,8 @@ impl Contexts {
         roots
     }
 
-    /// Releases every stream that is not done, as its failure policy says; the one that `failing` names fails under every policy.
+    /// Releases every stream that is not done, as its failure policy says. The stream `failing`
+    /// fails under every policy.
     pub(crate) fn release_streams(&mut self, failing: u32) {
         for index in 0..self.slots.len() {
             let Some((id, Context::Stream(stream))) = &self.slots[index] else { continue };
@@ -215,7 +221,8 @@ impl Contexts {
     }
 
     fn grow(&mut self) {
-        // Live ids may be far apart, so two of them can meet in the larger table too: then it has to be larger still.
+        // Live ids may be far apart, so two of them can collide in the larger table too. Then a
+        // still larger one is tried.
         let mut len = self.slots.len() * 2;
         loop {
             let mut taken = vec![false; len];

@@ -1,10 +1,11 @@
-//! How hostcalls reach a plugin's memory: the one difference between the backends that they see.
+//! Access of hostcalls to a plugin's memory: the only difference between the backends that a
+//! hostcall sees.
 
 use dynvm_abi::types::Status;
 
 use super::state::{InstanceState, Phase};
 
-/// An address in the plugin's memory: an offset in linear memory, or a pointer.
+/// An address in the plugin's memory: an offset in linear memory on wasm, a pointer natively.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Addr(pub(crate) u64);
 
@@ -12,18 +13,19 @@ pub(crate) struct Addr(pub(crate) u64);
 ///
 /// Every access is checked as far as the backend can: wasm checks bounds, native refuses null.
 pub(crate) trait Guest {
-    /// The bytes that the plugin passed. Empty for length 0, whatever the address.
+    /// The bytes at an address. Empty for length 0, whatever the address.
     fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status>;
 
-    /// A place to write to.
+    /// The bytes at an address, for writing.
     fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status>;
 
-    /// Memory from the plugin's own allocator, never null.
+    /// Allocates memory with the plugin's own allocator; never null.
     ///
-    /// Runs code of the plugin. If that fails the VM, the state has the failure and the caller returns to the plugin's caller at once.
+    /// Runs code of the plugin. If that fails the VM, the failure is in the state and the caller
+    /// must return to the plugin at once.
     fn allocate(&mut self, len: usize) -> Result<Addr, Status>;
 
-    /// Whether pointers and sizes in memory take 8 bytes, not 4.
+    /// True if pointers and sizes in memory have 8 bytes, false if 4.
     const WIDE: bool;
 
     fn write_u32(&mut self, addr: Addr, value: u32) -> Result<(), Status> {
@@ -36,20 +38,21 @@ pub(crate) trait Guest {
         Ok(())
     }
 
-    /// Writes a `size_t` or a pointer.
+    /// Writes a `size_t` or a pointer in the plugin's width.
     fn write_size(&mut self, addr: Addr, value: u64) -> Result<(), Status> {
         if Self::WIDE { self.write_u64(addr, value) } else { self.write_u32(addr, value as u32) }
     }
 }
 
-/// Where a hostcall writes a returned value: the address of the pointer and of the size.
+/// Addresses of a returned value: of its pointer and of its size.
 #[derive(Clone, Copy)]
 pub(crate) struct Out {
     pub(crate) data: Addr,
     pub(crate) size: Addr,
 }
 
-/// Returns bytes to the plugin, in memory that it then owns. Nothing is allocated for an empty value: pointer null, size 0.
+/// Returns bytes to the plugin, in memory that the plugin then owns. An empty value allocates
+/// nothing: pointer null, size 0.
 pub(crate) fn return_bytes<G: Guest>(
     guest: &mut G,
     state: &InstanceState,
@@ -59,7 +62,7 @@ pub(crate) fn return_bytes<G: Guest>(
     return_with(guest, state, out, value.len(), |target| target.copy_from_slice(value))
 }
 
-/// The same for a value that is written in place.
+/// Like [`return_bytes`], for a value that is written in place.
 pub(crate) fn return_with<G: Guest>(
     guest: &mut G,
     state: &InstanceState,
@@ -68,7 +71,7 @@ pub(crate) fn return_with<G: Guest>(
     fill: impl FnOnce(&mut [u8]),
 ) -> Result<(), Status> {
     if len == 0 {
-        // Both places are written before anything is reported, as SDKs read both.
+        // Both are written before any error is returned, because SDKs read both.
         guest.write_size(out.data, 0)?;
         return guest.write_size(out.size, 0);
     }

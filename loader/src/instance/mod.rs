@@ -1,4 +1,4 @@
-//! The state of a running instance, as hostcalls reach it below a [`Vm`](crate::Vm).
+//! The state of a running instance below a [`Vm`](crate::Vm), as hostcalls use it.
 
 pub(crate) mod budget;
 pub(crate) mod contexts;

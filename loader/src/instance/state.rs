@@ -1,4 +1,5 @@
-//! The state of one VM that hostcalls reach: shared between the [`Vm`](super::Vm) and its backend, on one thread.
+//! The state of one VM that hostcalls use. The [`Vm`](super::Vm) and its backend share it on one
+//! thread.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
@@ -18,18 +19,18 @@ use crate::id::{CallId, ContextId, VmId};
 use crate::observe::VmObserved;
 use crate::telemetry;
 
-/// What the plugin is doing, which decides what it may call.
+/// What the plugin is executing, which decides the hostcalls that it may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// `_initialize`, `main`, `_start`: before any context.
+    /// `_initialize`, `main` or `_start`: no context exists yet.
     Starting,
-    /// A callback.
+    /// A callback of a context.
     Running,
-    /// The allocator, called from within a hostcall.
+    /// The plugin's allocator, called by a hostcall.
     Allocating,
 }
 
-/// A set of hostcalls, a bit each.
+/// A set of hostcalls, one bit each.
 pub(crate) type HostcallSet = u64;
 
 const _: () = assert!(HOSTCALLS.len() <= 64, "a HostcallSet has a bit for every hostcall");
@@ -39,7 +40,7 @@ pub(crate) const fn bit(id: HostcallId) -> HostcallSet {
 }
 
 impl Phase {
-    /// The hostcalls of this phase, as proxy-wasm-cpp-host has them.
+    /// The hostcalls allowed in this phase, as in proxy-wasm-cpp-host.
     const fn allowed(self) -> HostcallSet {
         match self {
             Phase::Running => HostcallSet::MAX,
@@ -48,16 +49,16 @@ impl Phase {
     }
 }
 
-/// Something the plugin asked for that happens after its callback has returned.
+/// An action that a plugin requested, executed after its callback returns.
 pub(crate) enum Deferred {
     Continue(u32, StreamType),
     Close(u32, StreamType),
     LocalResponse(u32, Box<LocalResponse>),
-    /// `proxy_done` of a root: it is deleted.
+    /// `proxy_done` of a root, which is then deleted.
     RootDone(u32),
 }
 
-/// What is readable only inside the callback that delivers it.
+/// Data that is readable only inside the callback that delivers it.
 #[derive(Default)]
 pub(crate) struct Delivery {
     pub(crate) http_headers: Headers,
@@ -66,7 +67,7 @@ pub(crate) struct Delivery {
     pub(crate) grpc_metadata: Headers,
     pub(crate) grpc_message: Vec<u8>,
     pub(crate) call_data: Vec<u8>,
-    /// Which of them there are.
+    /// The kind of delivery; `None` outside such a callback.
     pub(crate) kind: Option<DeliveryKind>,
 }
 
@@ -79,14 +80,14 @@ pub(crate) enum DeliveryKind {
     ForeignCall,
 }
 
-/// What `proxy_get_status` answers.
+/// The status that `proxy_get_status` returns.
 #[derive(Default)]
 pub(crate) struct CallStatus {
     pub(crate) code: u32,
     pub(crate) message: Vec<u8>,
 }
 
-/// Calls under way: their tokens and roots.
+/// Calls in progress, with their tokens and roots.
 #[derive(Default)]
 pub(crate) struct Calls {
     pub(crate) under_way: Vec<Call>,
@@ -100,7 +101,7 @@ pub(crate) struct Call {
     pub(crate) kind: CallKind,
 }
 
-/// Kinds of calls; the numbers stand in the low two bits of tokens, as in proxy-wasm-cpp-host.
+/// Kinds of calls. The number is in the low two bits of a token, as in proxy-wasm-cpp-host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallKind {
     Http = 0,
@@ -109,7 +110,8 @@ pub(crate) enum CallKind {
 }
 
 impl Calls {
-    /// A token that no call under way has; never 0.
+    /// Starts a call and returns its token, which no other call in progress has and which is never
+    /// 0.
     pub(crate) fn begin(&mut self, kind: CallKind, root: u32) -> u32 {
         loop {
             self.count = self.count % (u32::MAX >> 2) + 1;
@@ -121,7 +123,7 @@ impl Calls {
         }
     }
 
-    /// Has the next call get this token, if it is free and a token of its kind.
+    /// Makes this the token of the next call, if it is free and a token of that call's kind.
     pub(crate) fn reserve_ids(&mut self, token: u32) {
         self.count = (token >> 2).saturating_sub(1);
     }
@@ -130,7 +132,7 @@ impl Calls {
         self.under_way.iter().find(|call| call.token == token).copied()
     }
 
-    /// Ends all calls of a root, oldest first.
+    /// Removes all calls of a root and returns them, oldest first.
     pub(crate) fn end_all(&mut self, root: u32) -> Vec<Call> {
         let mut ended: Vec<Call> = self.under_way.extract_if(.., |call| call.root == root).collect();
         ended.sort_unstable_by_key(|call| call.token);
@@ -144,28 +146,31 @@ impl Calls {
 }
 
 pub(crate) struct InstanceState {
-    /// The VM's, which is in every name that leaves it.
+    /// Part of every context and call id that leaves the VM.
     pub(crate) id: VmId,
     pub(crate) services: Services,
     pub(crate) config: VmConfig,
     abi_version: AbiVersion,
-    /// Hostcalls that pass without a closer look: allowed by configuration and phase, and not traced.
+    /// Hostcalls that need no further check: allowed by the configuration, implemented by the host,
+    /// allowed in this phase, and not traced. One test of a bit decides between the fast path and
+    /// the slow path.
     fast: Cell<HostcallSet>,
-    /// Hostcalls that the configuration allows.
+    /// Hostcalls that the capability restriction allows.
     capable: HostcallSet,
-    /// Hostcalls that the host has.
+    /// Hostcalls that the host implements.
     implemented: HostcallSet,
     phase: Cell<Phase>,
     traced: Cell<bool>,
-    /// Traced, observed, or with a budget: callbacks have more to do than to run.
+    /// True if the VM is traced, observed or has a time budget, so that callbacks take the longer
+    /// path.
     instrumented: Cell<bool>,
     observed: OnceCell<VmObserved>,
-    /// Where the watchdog looks, if callbacks have a budget.
+    /// The VM's entry for the watchdog, if callbacks have a time budget.
     slot: Option<Arc<WatchdogEntry>>,
     pub(crate) tracer: RefCell<Option<Box<dyn Tracer>>>,
-    /// The context whose callback runs; 0: the VM's own.
+    /// The context whose callback runs; 0 for the VM itself.
     pub(crate) current: Cell<u32>,
-    /// The context that hostcalls act on.
+    /// The context that hostcalls act on: the current one, unless the plugin chose another.
     pub(crate) effective: Cell<u32>,
     pub(crate) callback: Cell<Option<CallbackId>>,
     pub(crate) local_response_sent: Cell<bool>,
@@ -178,12 +183,12 @@ pub(crate) struct InstanceState {
     has_failed: Cell<bool>,
     /// The context in whose callback the VM failed.
     failed_in: Cell<u32>,
-    /// What the VM had under way when it failed has been ended.
+    /// True once [`end_all`](InstanceState::end_all) has run after the failure of the VM.
     has_ended_all: Cell<bool>,
     failure: RefCell<Option<Box<Failure>>>,
 }
 
-/// The hostcalls whose names meet a condition.
+/// The hostcalls whose names satisfy a condition.
 fn hostcalls(condition: impl Fn(&str) -> bool) -> HostcallSet {
     let names = HOSTCALLS.iter().enumerate().filter(|(_, hostcall)| condition(hostcall.name));
     names.fold(0, |set, (index, _)| set | 1 << index)
@@ -241,7 +246,7 @@ impl InstanceState {
         self.fast.set(if self.traced.get() { 0 } else { allowed });
     }
 
-    /// Whether a hostcall passes without a closer look.
+    /// True if a hostcall needs no further check.
     #[inline]
     pub(crate) fn is_fast(&self, id: HostcallId) -> bool {
         self.fast.get() & bit(id) != 0
@@ -284,10 +289,10 @@ impl InstanceState {
         self.traced.get()
     }
 
-    /// Has the VM observed from now on.
+    /// Makes the VM observed from now on.
     pub(crate) fn set_observed(&self, observed: VmObserved) {
         self.instrumented.set(true);
-        // A second one is dropped, which counts its VM as ended: there is never a second one.
+        // A second value would be dropped, which would count the VM as ended. It is set only once.
         let _ = self.observed.set(observed);
     }
 
@@ -295,18 +300,18 @@ impl InstanceState {
         self.observed.get()
     }
 
-    /// Where the watchdog looks.
+    /// The VM's entry for the watchdog.
     pub(crate) fn slot(&self) -> Option<&Arc<WatchdogEntry>> {
         self.slot.as_ref()
     }
 
-    /// Whether the VM is traced, observed or has a budget.
+    /// True if the VM is traced, observed or has a time budget.
     #[inline]
     pub(crate) fn is_instrumented(&self) -> bool {
         self.instrumented.get()
     }
 
-    /// Fails the VM. The first failure is the one that is reported.
+    /// Fails the VM. The first failure is the reported one.
     pub(crate) fn fail(&self, failure: Box<Failure>) {
         if !self.has_failed.replace(true) {
             self.tell_failure(&failure);
@@ -314,11 +319,11 @@ impl InstanceState {
         self.failure.borrow_mut().get_or_insert(failure);
     }
 
-    /// Tells of the failure those who watch.
+    /// Reports the failure to log, `tracing` and observer.
     #[cold]
     fn tell_failure(&self, failure: &Failure) {
         let context = if self.current.get() == 0 { self.failed_in.get() } else { self.current.get() };
-        // A hostcall may have been changing the contexts when it failed.
+        // A hostcall may hold the contexts while it fails.
         let contexts = self.contexts.try_borrow();
         let plugin = contexts.as_ref().ok().and_then(|contexts| contexts.root_of(context));
         let plugin = plugin.map(|(_, root)| root.config.name.as_str());
@@ -332,34 +337,35 @@ impl InstanceState {
         self.failed_in.set(context);
     }
 
-    /// The name of a context of this VM.
+    /// The identity of a context of this VM.
     #[inline]
     pub(crate) fn context_id(&self, id: u32) -> ContextId {
         ContextId::new(self.id, id)
     }
 
-    /// The name of a call of this VM.
+    /// The identity of a call of this VM.
     pub(crate) fn call_id(&self, token: u32) -> CallId {
         CallId::new(self.id, token)
     }
 
-    /// The number of a stream; `None`: there is none of this name, or it is another VM's.
+    /// The number of a stream. `None` if there is no such stream, or if it belongs to another VM.
     #[inline]
     pub(crate) fn stream_id(&self, context: ContextId) -> Option<u32> {
         (context.vm() == self.id && self.contexts.borrow().stream(context.get()).is_some()).then(|| context.get())
     }
 
-    /// The number of a root, as [`stream_id`](InstanceState::stream_id).
+    /// The number of a root, like [`stream_id`](InstanceState::stream_id).
     pub(crate) fn root_id(&self, context: ContextId) -> Option<u32> {
         (context.vm() == self.id && self.contexts.borrow().root(context.get()).is_some()).then(|| context.get())
     }
 
-    /// The call under way of this name, unless it is another VM's.
+    /// A call in progress. `None` if there is no such call, or if it belongs to another VM.
     pub(crate) fn find_call(&self, call: CallId) -> Option<Call> {
         (call.vm() == self.id).then(|| self.calls.borrow().find(call.token())).flatten()
     }
 
-    /// Cancels what a root has under way with the host: its calls, its ticks, its queues.
+    /// Cancels everything that a root has registered with the host: its calls, its ticks and its
+    /// queues.
     pub(crate) fn cancel_all(&self, root: u32) {
         let calls = self.calls.borrow_mut().end_all(root);
         let name = self.context_id(root);
@@ -371,7 +377,8 @@ impl InstanceState {
         }
     }
 
-    /// Ends what a VM that runs no more has with the host: what its roots have under way, and its streams. Once.
+    /// Cancels what all roots have registered with the host, and releases the streams, after the VM
+    /// failed or ended. Later calls do nothing.
     #[cold]
     pub(crate) fn end_all(&self) {
         if self.has_ended_all.replace(true) {
@@ -382,7 +389,8 @@ impl InstanceState {
         self.contexts.borrow_mut().release_streams(self.failed_in.get());
     }
 
-    /// Ends what a root has under way, unless the failure of the VM has.
+    /// Cancels what a root has registered with the host, unless [`end_all`](InstanceState::end_all)
+    /// did.
     pub(crate) fn end_root(&self, root: u32) {
         if !self.has_ended_all.get() {
             self.cancel_all(root);
@@ -426,13 +434,14 @@ impl InstanceState {
         self.contexts.borrow().root_of(self.effective.get()).map(|(id, _)| id)
     }
 
-    /// Writes a message of the effective context to the log, if its level is wanted.
+    /// Writes a message of the effective context to the log, unless its level is below the log's.
     pub(crate) fn log(&self, level: LogLevel, message: &[u8]) {
         if level < self.services.log.level() {
             return;
         }
         let context_id = self.effective.get();
-        // A destructor may log while a context is being changed; then the message goes without the plugin's name.
+        // A destructor may log while the contexts are borrowed. The message then lacks the plugin's
+        // name.
         let contexts = self.contexts.try_borrow();
         let plugin = contexts
             .as_ref()
@@ -444,16 +453,16 @@ impl InstanceState {
     }
 }
 
-/// After the backend, whose last code may have asked the host for something.
+/// The state is dropped after the instance, whose last code may still have made hostcalls.
 impl Drop for InstanceState {
     fn drop(&mut self) {
         self.end_all();
-        // Streams that were created after the VM had failed.
+        // Streams that were created after the VM failed.
         self.contexts.borrow_mut().release_streams(0);
     }
 }
 
-/// Leaves a phase when dropped.
+/// Restores the previous phase when dropped.
 pub(crate) struct PhaseGuard<'a> {
     state: &'a InstanceState,
     phase: Phase,

@@ -1,4 +1,4 @@
-//! Fat plugins: which of their parts runs.
+//! Fat plugins: the choice of the part that runs.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::bundle::{Bundle, Image, this_machine};
 use crate::error::{LoadError, with_causes};
 use crate::trust::FileFacts;
 
-/// Takes an artifact apart; `None`: it is not a fat plugin.
+/// Parses an artifact as a fat plugin; `None` if it is not one.
 pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>, LoadError> {
     Bundle::read(bytes).map_err(|error| LoadError::Malformed { name: name.to_owned(), what: error.to_string() })
 }
 
-/// Loads the part that is to run. `artifact` is all of it.
+/// Loads the part that runs. `artifact` is the whole file.
 pub(super) fn load(
     loader: &Loader,
     name: &str,
@@ -36,7 +36,7 @@ pub(super) fn load(
     Ok(Module::new(name, part, artifact, code, Some(Choice { part, reason })))
 }
 
-/// The image to try, or why none is tried.
+/// The image to try, or the reason why none is tried.
 fn choose_image<'a>(
     loader: &Loader,
     name: &str,
@@ -52,14 +52,14 @@ fn choose_image<'a>(
     Ok(image)
 }
 
-/// Whether native code out of a fat plugin may be loaded. Nothing of it has run.
+/// Checks that native code from a fat plugin may be loaded. None of it has run.
 ///
-/// A trust policy applies its rules for native code to the bytes that would run; a signature is that in the fat plugin, over the digests
-/// of all its parts, which [`Bundle::read`] has compared.
+/// A trust policy applies its rules for native code to the image that would run. The signature is
+/// that of the fat plugin: it covers the digests of all parts, which [`Bundle::read`] has compared.
 ///
 /// # Errors
 ///
-/// Why not, for people.
+/// The reason, for display.
 fn image_may_be_used(
     loader: &Loader,
     name: &str,
@@ -91,17 +91,18 @@ fn compile(loader: &Loader, name: &str, kind: ArtifactKind, part: &[u8]) -> Resu
 
 fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
     compile(loader, name, ArtifactKind::Native, image.bytes).map_err(|error| {
-        // The reason becomes part of a message that begins with the name.
+        // The reason becomes part of a message that begins with the name already.
         let text = with_causes(&error);
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))
     })
 }
 
-/// Whether one image of a fat plugin would be loaded here, if the fat plugin were loaded with native plugins preferred.
+/// Checks that this image of a fat plugin would be loaded here by a loader that prefers native
+/// plugins.
 ///
 /// # Errors
 ///
-/// Why not, for people.
+/// The reason, for display.
 pub(crate) fn would_load(
     loader: &Loader,
     name: &str,

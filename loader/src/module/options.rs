@@ -1,4 +1,4 @@
-//! How artifacts are loaded and run: the one place of this folder that knows which backends are compiled in.
+//! Options of a loader. Only this file of the folder depends on which backends are compiled in.
 
 use crate::artifact::{ArtifactKind, BackendPreference};
 use crate::backend::Backend;
@@ -9,25 +9,46 @@ use crate::backend::wasm::{self, WasmBackend};
 use crate::error::LoadError;
 use crate::trust::TrustPolicy;
 
-/// How artifacts are loaded and run.
+/// Options of a [`Loader`](super::Loader): the allowed backends, their settings, and the trust
+/// policy.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+///
+/// use dynvm::{CpuLimit, Loader, LoaderOptions};
+///
+/// let mut options = LoaderOptions::default();
+/// options.wasm.memory_limit = Some(64 << 20);
+/// options.wasm.cpu_limit = CpuLimit::Time(Duration::from_millis(50));
+/// let loader = Loader::with_options(options)?;
+/// # let _ = loader;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct LoaderOptions {
-    /// How native plugins run. `None`, the default: not at all. Native code has all rights of the process that loads it.
+    /// Options of native plugins. `None`, the default, refuses them: native code has all rights of
+    /// the process.
     #[cfg(feature = "native")]
     pub native: Option<native::Options>,
-    /// How wasm plugins run.
+    /// Options of wasm plugins, which are always allowed.
     #[cfg(feature = "wasm")]
     pub wasm: wasm::Options,
-    /// What may be loaded. `None`, the default: whatever the backends take. With a policy, native code needs `native` above and the
-    /// policy's leave, which by default it does not have.
+    /// Policy for artifacts. With `None`, the default, every artifact that a backend accepts is
+    /// loaded. With a policy, native code needs `native` above and must be allowed by the policy,
+    /// which denies it by default.
     pub trust: Option<TrustPolicy>,
-    /// Which part of a fat plugin runs.
+    /// Preferred part of fat plugins.
     pub prefer: BackendPreference,
 }
 
 impl LoaderOptions {
-    /// Allows native plugins, with the default options.
+    /// Allows native plugins, with the default [options](native::Options).
     #[cfg(feature = "native")]
     pub fn allow_native(mut self) -> LoaderOptions {
         self.native = Some(native::Options::default());
@@ -73,7 +94,7 @@ impl LoaderOptions {
     }
 }
 
-/// Why no backend of a loader accepts a kind of artifact.
+/// The error for a kind of artifact that no backend of the loader accepts.
 pub(super) fn no_backend(name: &str, kind: ArtifactKind) -> LoadError {
     let name = name.to_owned();
     match kind {

@@ -1,4 +1,4 @@
-//! Loading under a trust policy: its rules are applied before anything of an artifact is parsed.
+//! Loading under a trust policy: its rules apply before any part of an artifact is parsed.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use crate::error::LoadError;
 use crate::trust::{Artifact, Evidence, TrustPolicy};
 
 impl Loader {
-    /// As [`load_file`](Loader::load_file), with a minisign signature that is not beside the file.
+    /// Like [`load_file`](Loader::load_file), with a minisign signature from another path than
+    /// `FILE.minisig`.
     ///
     /// # Errors
     ///
@@ -19,7 +20,8 @@ impl Loader {
         }
     }
 
-    /// As [`load_bytes`](Loader::load_bytes), with the text of a detached minisign signature of the bytes.
+    /// Like [`load_bytes`](Loader::load_bytes), with the text of a detached minisign signature over
+    /// the bytes.
     ///
     /// # Errors
     ///
@@ -29,12 +31,12 @@ impl Loader {
         self.load_trusted(name, bytes, None)
     }
 
-    /// The policy that decides what this loader takes.
+    /// The policy that this loader applies, if it has one.
     pub fn trust_policy(&self) -> Option<&TrustPolicy> {
         self.trust.as_deref()
     }
 
-    /// Applies the policy, if there is one, to an artifact that comes from a file.
+    /// Applies the policy, if any, to an artifact that was read from a file.
     pub(super) fn check_artifact(&self, artifact: &Artifact) -> Result<(), LoadError> {
         let Some(policy) = &self.trust else { return Ok(()) };
         let mut evidence = artifact.evidence()?;
@@ -43,7 +45,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Applies the policy, if there is one, to bytes that come from memory.
+    /// Applies the policy, if any, to bytes from memory.
     pub(super) fn check(&self, name: &str, bytes: &[u8], signature: Option<&str>) -> Result<(), LoadError> {
         let Some(policy) = &self.trust else { return Ok(()) };
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
@@ -54,7 +56,8 @@ impl Loader {
     }
 }
 
-/// Of a fat plugin without a signature beside it, the one that is in it: it covers the wasm module as well.
+/// Uses the signature inside a fat plugin if none stands beside the file: it covers the wasm module
+/// as well.
 pub(crate) fn add_inner_signature(evidence: &mut Evidence<'_>) {
     if evidence.kind == ArtifactKind::Wasm
         && evidence.signature.is_none()

@@ -1,4 +1,5 @@
-//! What one VM writes and others read: no two threads write the same slot.
+//! Counters of one VM: written by the VM's thread, read by others. No two threads write the same
+//! counter.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,10 +9,10 @@ use dynvm_abi::table::{CALLBACKS, CallbackId};
 
 use super::histogram::{Histogram, nanoseconds};
 
-/// The callbacks of one plugin in one VM.
+/// Times of the callbacks of one plugin in one VM.
 #[derive(Debug)]
 pub(super) struct PluginSlots {
-    // Most plugins export a few callbacks only: a histogram is made when it is first needed.
+    // A plugin exports few of the callbacks, so a histogram is allocated at the first call.
     callbacks: [OnceLock<Box<(CallbackId, Histogram)>>; CALLBACKS.len()],
 }
 
@@ -28,20 +29,20 @@ impl PluginSlots {
         slot.get_or_init(|| Box::new((callback, Histogram::default()))).1.record(nanoseconds(time));
     }
 
-    /// The callbacks that were made.
+    /// The callbacks that have been called, with their histograms.
     pub(super) fn made(&self) -> impl Iterator<Item = (CallbackId, &Histogram)> {
         self.callbacks.iter().filter_map(OnceLock::get).map(|slot| (slot.0, &slot.1))
     }
 }
 
-/// The state of one VM.
+/// State and memory of one VM.
 #[derive(Debug)]
 pub(super) struct VmSlots {
     pub(super) failed: AtomicBool,
     memory: AtomicU64,
 }
 
-/// Stands for a memory that is not known.
+/// Marks an unknown size of memory.
 const UNKNOWN: u64 = u64::MAX;
 
 impl Default for VmSlots {

@@ -1,38 +1,40 @@
-//! Times in buckets of fixed bounds: log-linear, two buckets to each power of two nanoseconds.
+//! Histograms of durations with fixed log-linear buckets: two buckets for each power of two
+//! nanoseconds.
 //!
-//! The bounds are 64 ns, 96 ns, 128 ns, 192 ns, and so on to 2^30 ns (1.07 s), and one bucket takes what is longer. A time is in the first
-//! bucket whose bound it does not exceed, as Prometheus has it. So a bucket's bounds tell a time to within half of the lower one.
+//! The bounds are 64 ns, 96 ns, 128 ns, 192 ns, and so on to 2^30 ns (1.07 s); one more bucket
+//! holds longer times. A time belongs to the first bucket whose bound it does not exceed, as in
+//! Prometheus. A bucket therefore determines a time to within half of its lower bound.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The least bound is 2 to this, in nanoseconds.
+/// Binary logarithm of the least bound in nanoseconds.
 const FIRST: u32 = 6;
 
-/// The greatest bound is 2 to this, in nanoseconds.
+/// Binary logarithm of the greatest bound in nanoseconds.
 const LAST: u32 = 30;
 
-/// Buckets with a bound.
+/// Number of buckets with a bound.
 const BOUNDED: usize = 2 * (LAST - FIRST) as usize + 1;
 
 const BUCKETS: usize = BOUNDED + 1;
 
-/// The bucket of a time.
+/// The index of the bucket for a time.
 #[inline]
 fn bucket(nanoseconds: u64) -> usize {
     if nanoseconds <= 1 << FIRST {
         return 0;
     }
-    // Bounds belong to the bucket below them, so what counts is the time less one.
+    // A bound belongs to the bucket below it, so the index follows from the time less one.
     let below = nanoseconds - 1;
     let power = below.ilog2();
     let upper_half = (below >> (power - 1)) & 1;
     (2 * (power - FIRST) as usize + upper_half as usize + 1).min(BOUNDED)
 }
 
-/// The bound of a bucket in nanoseconds; `None` for that of the longest times.
+/// The bound of a bucket in nanoseconds; `None` for the last one, which has no bound.
 fn bound(bucket: usize) -> Option<u64> {
-    // After the first: one and a half times, then two times, each power of two.
+    // After the first bound, each power of two has two: one and a half times it, and twice it.
     match bucket {
         0 => Some(1 << FIRST),
         BOUNDED.. => None,
@@ -54,7 +56,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Adds a time. Only ever called by one thread.
+    /// Adds a time. Only one thread may call this.
     #[inline]
     pub(super) fn record(&self, nanoseconds: u64) {
         add(&self.buckets[bucket(nanoseconds)], 1);
@@ -62,16 +64,16 @@ impl Histogram {
     }
 }
 
-/// Adds without a locked instruction: nobody else writes.
+/// Adds with a load and a store, without a locked instruction: there is only one writer.
 #[inline]
 fn add(to: &AtomicU64, amount: u64) {
     to.store(to.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
-/// Times as they were distributed when they were asked for.
+/// The distribution of durations at the moment of a snapshot.
 ///
-/// Buckets are log-linear: their bounds are 64 ns, 96 ns, 128 ns, 192 ns, ..., 2^30 ns, two to each power of two; one more bucket has what
-/// was longer.
+/// Buckets are log-linear: their bounds are 64 ns, 96 ns, 128 ns, 192 ns, ..., 2^30 ns, two for
+/// each power of two; one more bucket holds longer times.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     buckets: [u64; BUCKETS],
@@ -98,22 +100,24 @@ impl Distribution {
         self.sum = self.sum.wrapping_add(histogram.sum.load(Ordering::Relaxed));
     }
 
-    /// How many times there are.
+    /// Number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// All times together. Read while a callback ends, it may be short of that one time, or ahead by it.
+    /// Sum of all durations. Read while a callback ends, it can lack that one duration, or include
+    /// it while [`count`](Distribution::count) does not.
     pub fn sum(&self) -> Duration {
         Duration::from_nanos(self.sum)
     }
 
-    /// The mean; `None` without times.
+    /// The mean; `None` if there are no durations.
     pub fn mean(&self) -> Option<Duration> {
         self.sum.checked_div(self.count()).map(Duration::from_nanos)
     }
 
-    /// The buckets in order: the bound (`None`: no bound), and how many times are at most that long.
+    /// The cumulative buckets in order: each bound (`None`: no bound) with the number of durations
+    /// up to it.
     pub fn cumulative(&self) -> impl Iterator<Item = (Option<Duration>, u64)> {
         let mut count = 0;
         self.buckets.iter().enumerate().map(move |(index, in_bucket)| {
@@ -122,8 +126,9 @@ impl Distribution {
         })
     }
 
-    /// The time that a share of all times (0 to 1) does not exceed, as Prometheus' `histogram_quantile` estimates it: by a straight line
-    /// between the bounds of its bucket. For times beyond the last bound, that bound. `None` without times.
+    /// The given quantile (0 to 1) as Prometheus's `histogram_quantile` estimates it: by linear
+    /// interpolation between the bounds of a bucket. Durations beyond the last bound count as that
+    /// bound. `None` if there are no durations.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
         let rank = share.clamp(0.0, 1.0) * self.count() as f64;
         let mut before = 0;
@@ -133,7 +138,7 @@ impl Distribution {
                 let upper = bound(index).unwrap_or(lower);
                 let inside = (rank - before as f64).max(0.0) / in_bucket as f64;
                 let estimate = lower + ((upper - lower) as f64 * inside) as u64;
-                // No time is longer than all together.
+                // No duration is longer than their sum.
                 return Some(Duration::from_nanos(estimate.min(self.sum)));
             }
             before += in_bucket;
@@ -142,7 +147,7 @@ impl Distribution {
     }
 }
 
-/// A duration as a number; one that does not fit, centuries, is the greatest number.
+/// A duration in nanoseconds; one of centuries, which does not fit, becomes the greatest number.
 pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

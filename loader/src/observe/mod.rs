@@ -1,8 +1,10 @@
-//! What VMs do, in numbers: how often each callback of each plugin ran and for how long, what became of VMs, what memory they hold.
+//! Counters for monitoring: number and duration of each plugin's callbacks, starts, failures and
+//! replacements of VMs, and their memory.
 //!
-//! An [`Observer`] is handed to VMs as [`Services::observer`](crate::host::Services::observer); one is enough for a process. VMs without
-//! one pay nothing. With one, a callback costs two readings of the monotonic clock and a few plain stores to counters of its VM: threads
-//! share no counter, and what they counted is summed when somebody asks. Nothing is lost when a VM ends.
+//! An [`Observer`] is passed to VMs as [`Services::observer`](crate::host::Services::observer); a
+//! process needs one. Without an observer a VM counts nothing and pays nothing. With one, a
+//! callback costs two readings of the monotonic clock and a few plain stores to counters of its VM.
+//! Threads share no counter; a snapshot sums them up. The counts of a VM that ends are kept.
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]
@@ -47,59 +49,70 @@ pub(crate) use vm::{PluginObserved, VmObserved};
 use crate::artifact::BackendKind;
 use state::State;
 
-/// Counts what the VMs do that it is given to, in any number of threads.
+/// Counts callbacks, starts and failures of its VMs, on any number of threads.
 ///
-/// Counters begin at zero when it is made and never go back.
+/// Counters start at zero when the observer is created and never decrease.
+///
+/// ```
+/// use dynvm::host::Services;
+/// use dynvm::observe::Observer;
+///
+/// let observer = Observer::new();
+/// let mut services = Services::default();
+/// services.observer = Some(observer.clone());
+/// // VMs started with clones of `services` are counted. None has been started yet:
+/// assert!(observer.snapshot().modules.is_empty());
+/// ```
 #[derive(Debug, Default)]
 pub struct Observer {
-    // Locked when VMs and plugins start, end and fail, and when somebody asks; never by a callback.
+    // Locked when VMs and plugins start, end and fail, and by snapshots; never by a callback.
     state: Mutex<State>,
 }
 
-/// What became of a failed VM.
+/// Outcome of an attempt to replace a failed VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reload {
-    /// It was replaced.
+    /// The VM was replaced.
     Success,
-    /// The attempt to replace it failed.
+    /// The replacement failed to start.
     Failure,
-    /// The wait before the next attempt was not over.
+    /// No attempt was made, because the delay after the last one was not over.
     Backoff,
 }
 
 impl Observer {
-    /// One that has seen nothing yet.
+    /// An observer whose counters are zero.
     pub fn new() -> Arc<Observer> {
         Arc::default()
     }
 
-    /// All that was seen so far.
+    /// The current values of all counters.
     pub fn snapshot(&self) -> Snapshot {
         self.state().snapshot()
     }
 
-    /// The same as a page for Prometheus to scrape, of the type [`prometheus::CONTENT_TYPE`].
+    /// The current values as a page for Prometheus, of content type [`prometheus::CONTENT_TYPE`].
     pub fn prometheus(&self) -> String {
         let mut page = String::new();
-        // A string takes whatever is written to it.
+        // Writing to a string cannot fail.
         let _ = self.write_prometheus(&mut page);
         page
     }
 
-    /// Writes that page.
+    /// Writes the page of [`prometheus`](Observer::prometheus) to a writer.
     ///
     /// # Errors
     ///
     /// Those of the writer.
     pub fn write_prometheus(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        // Not under the lock: a collector may ask the observer.
+        // Collected without the lock, because a collector may call the observer.
         let (seen, collectors) = (self.snapshot(), self.state().collectors());
         prometheus::write(to, &seen, &collectors)
     }
 
-    /// Counts a replacement of a failed VM. [`Plugin`](crate::Plugin) does that itself; this is for embedders that replace VMs in a way
-    /// of their own.
+    /// Counts an attempt to replace a failed VM. [`Plugin`](crate::Plugin) calls this itself; it is
+    /// for embedders that replace VMs on their own.
     pub fn count_reload(&self, plugin: &str, backend: BackendKind, reload: Reload) {
         let mut state = self.state();
         let reloads = &mut state.plugin(plugin, backend).reloads;
@@ -110,7 +123,7 @@ impl Observer {
         }
     }
 
-    /// Adds metrics to the page for Prometheus, for as long as the collector exists.
+    /// Adds the metrics of a collector to the page, for as long as the collector exists.
     pub fn register(&self, collector: Weak<dyn Collect>) {
         self.state().add_collector(collector);
     }

@@ -1,4 +1,5 @@
-//! The text format of Prometheus (version 0.0.4), which OpenTelemetry's collector, Grafana Agent and others read too.
+//! Prometheus's text format (version 0.0.4), which OpenTelemetry's collector and Grafana Agent read
+//! too.
 //!
 //! `docs/observability.md` lists the metrics.
 
@@ -14,10 +15,10 @@ use crate::error::FailureKind;
 use page::Seconds;
 pub use page::{Collect, Page};
 
-/// The content type of a page.
+/// Content type of a page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Writes all metrics of the loader, then those of collectors.
+/// Writes the loader's metrics, then those of the collectors.
 pub(super) fn write(to: &mut impl fmt::Write, seen: &Snapshot, collectors: &[Arc<dyn Collect>]) -> fmt::Result {
     let mut page = Page::new(to);
     modules(&mut page, &seen.modules)?;
@@ -29,7 +30,7 @@ pub(super) fn write(to: &mut impl fmt::Write, seen: &Snapshot, collectors: &[Arc
 fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
     let labels = |module: &ModuleSnapshot| [("module", module.module.clone()), ("backend", module.backend.to_string())];
 
-    page.family("dynvm_module_info", "gauge", "Versions of modules that have VMs, failed ones too.")?;
+    page.family("dynvm_module_info", "gauge", "Versions of modules with live VMs, including failed ones.")?;
     for module in modules {
         for version in &module.versions {
             let mut labels = labels(module).to_vec();
@@ -38,7 +39,7 @@ fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
             page.sample("dynvm_module_info", &labels, 1)?;
         }
     }
-    page.family("dynvm_vms", "gauge", "VMs that there are, by state.")?;
+    page.family("dynvm_vms", "gauge", "Live VMs by state.")?;
     for module in modules {
         for (state, count) in [("running", module.vms_running), ("failed", module.vms_failed)] {
             let mut labels = labels(module).to_vec();
@@ -46,19 +47,19 @@ fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
             page.sample("dynvm_vms", &labels, count)?;
         }
     }
-    page.family("dynvm_vms_created_total", "counter", "VMs that were made.")?;
+    page.family("dynvm_vms_created_total", "counter", "VMs created.")?;
     for module in modules {
         page.sample("dynvm_vms_created_total", &labels(module), module.vms_created)?;
     }
-    page.family("dynvm_vm_start_errors_total", "counter", "Attempts to make a VM that failed.")?;
+    page.family("dynvm_vm_start_errors_total", "counter", "VMs that failed to start.")?;
     for module in modules {
         page.sample("dynvm_vm_start_errors_total", &labels(module), module.vm_start_errors)?;
     }
-    page.family("dynvm_vm_start_duration_seconds", "histogram", "Time to make a VM and run its start functions.")?;
+    page.family("dynvm_vm_start_duration_seconds", "histogram", "Time to create a VM and run its start functions.")?;
     for module in modules {
         histogram(page, "dynvm_vm_start_duration_seconds", &labels(module), &module.vm_start)?;
     }
-    page.family("dynvm_vm_memory_bytes", "gauge", "Memory of all VMs that there are, where it is known.")?;
+    page.family("dynvm_vm_memory_bytes", "gauge", "Memory of live VMs, if known.")?;
     for module in modules {
         if let Some(bytes) = module.memory {
             page.sample("dynvm_vm_memory_bytes", &labels(module), bytes)?;
@@ -68,28 +69,32 @@ fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
 }
 
 fn plugins(page: &mut Page<'_>, plugins: &[PluginSnapshot]) -> fmt::Result {
-    page.family("dynvm_plugins", "gauge", "VMs that have the plugin, by state.")?;
+    page.family("dynvm_plugins", "gauge", "Live VMs of the plugin by state.")?;
     for plugin in plugins {
         for (state, count) in [("running", plugin.running), ("failed", plugin.failed)] {
             page.sample("dynvm_plugins", &labels(plugin, "state", state), count)?;
         }
     }
-    page.family("dynvm_plugin_starts_total", "counter", "Starts of the plugin in a VM, by how they ended.")?;
+    page.family("dynvm_plugin_starts_total", "counter", "Starts of the plugin by result.")?;
     for plugin in plugins {
         let starts = &plugin.starts;
         for (result, count) in [("started", starts.started), ("refused", starts.refused), ("failed", starts.failed)] {
             page.sample("dynvm_plugin_starts_total", &labels(plugin, "result", result), count)?;
         }
     }
-    page.family("dynvm_vm_failures_total", "counter", "VMs that failed in a callback of the plugin, by kind.")?;
+    page.family(
+        "dynvm_vm_failures_total",
+        "counter",
+        "VMs that failed in a callback of the plugin, by kind of failure.",
+    )?;
     for plugin in plugins {
-        // Kinds that have not been seen are there too, so that a first failure is an increase.
+        // Kinds without failures are on the page too, so that the first failure is an increase.
         for kind in FailureKind::ALL {
             let count = plugin.failures.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count);
             page.sample("dynvm_vm_failures_total", &labels(plugin, "kind", kind.name()), count)?;
         }
     }
-    page.family("dynvm_vm_reloads_total", "counter", "Replacements of failed VMs, by how they ended.")?;
+    page.family("dynvm_vm_reloads_total", "counter", "Replacements of failed VMs, by result.")?;
     for plugin in plugins {
         let reloads = &plugin.reloads;
         for (result, count) in
@@ -98,7 +103,7 @@ fn plugins(page: &mut Page<'_>, plugins: &[PluginSnapshot]) -> fmt::Result {
             page.sample("dynvm_vm_reloads_total", &labels(plugin, "result", result), count)?;
         }
     }
-    page.family("dynvm_callback_duration_seconds", "histogram", "Time that callbacks took, hostcalls included.")?;
+    page.family("dynvm_callback_duration_seconds", "histogram", "Duration of callbacks, including hostcalls.")?;
     for plugin in plugins {
         for callback in &plugin.callbacks {
             let labels = labels(plugin, "callback", callback.callback.describe().name);

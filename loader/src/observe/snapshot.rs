@@ -1,4 +1,4 @@
-//! What an observer has seen, as plain values.
+//! Values of an observer's counters at one moment.
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
@@ -7,13 +7,13 @@ use super::histogram::{Distribution, Histogram};
 use crate::artifact::BackendKind;
 use crate::error::FailureKind;
 
-/// All that an [`Observer`](super::Observer) has seen.
+/// The counters of an [`Observer`](super::Observer) at one moment.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// By module and backend, in the order of their names.
+    /// One entry per module and backend, sorted.
     pub modules: Vec<ModuleSnapshot>,
-    /// By plugin and backend, in the order of their names.
+    /// One entry per plugin and backend, sorted.
     pub plugins: Vec<PluginSnapshot>,
 }
 
@@ -21,24 +21,26 @@ pub struct Snapshot {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ModuleSnapshot {
-    /// The module's name: its file, or the name that it was loaded by.
+    /// The module's name: its path, or the name passed to `load_bytes`.
     pub module: String,
-    /// What runs it.
+    /// The backend that runs the module.
     pub backend: BackendKind,
-    /// VMs that serve.
+    /// Live VMs that have not failed.
     pub vms_running: u64,
-    /// VMs that have failed and are still there.
+    /// Live VMs that have failed.
     pub vms_failed: u64,
-    /// VMs that were made, since the observer was.
+    /// VMs created since the observer was.
     pub vms_created: u64,
-    /// Attempts to make one that failed, in the system's loader, in wasmtime or in the start functions.
+    /// VMs that failed to start: in the system's loader, in wasmtime or in their start functions.
     pub vm_start_errors: u64,
-    /// How long making one took, start functions and all.
+    /// Time to create a VM, including its start functions.
     pub vm_start: Distribution,
-    /// Bytes of memory of all VMs that are there ([`Vm::memory_size`](crate::Vm::memory_size)), as far as it is known. It is read when a
+    /// Bytes of memory of all live VMs for which it is known
+    /// ([`Vm::memory_size`](crate::Vm::memory_size)); `None` if it is known for none. Read when a
     /// VM or a plugin in it has started, and after every 64th callback.
     pub memory: Option<u64>,
-    /// The versions of the module that have VMs: more than one after its file was replaced and loaded again.
+    /// The versions of the module with live VMs: several after its file was replaced and loaded
+    /// again.
     pub versions: Vec<ModuleVersion>,
 }
 
@@ -48,9 +50,9 @@ pub struct ModuleSnapshot {
 pub struct ModuleVersion {
     /// Size of the artifact in bytes.
     pub size: u64,
-    /// The ABI version that it was built for.
+    /// The ABI version that the module was built for.
     pub abi_version: AbiVersion,
-    /// VMs that have it, failed ones too.
+    /// Live VMs of this version, including failed ones.
     pub vms: u64,
 }
 
@@ -58,45 +60,48 @@ pub struct ModuleVersion {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PluginSnapshot {
-    /// Its name. Empty for what happened in a VM before a plugin was started in it.
+    /// The plugin's name. Empty for events in a VM before any plugin was started in it.
     pub plugin: String,
-    /// What runs it.
+    /// The backend that runs the plugin.
     pub backend: BackendKind,
-    /// VMs that serve it.
+    /// Live VMs of the plugin that have not failed.
     pub running: u64,
-    /// VMs of it that have failed and are still there.
+    /// Live VMs of the plugin that have failed.
     pub failed: u64,
-    /// How starts ended.
+    /// Starts of the plugin, by outcome.
     pub starts: PluginStarts,
-    /// VMs that failed in a callback of this plugin, by kind; kinds without failures are left out.
+    /// VMs that failed in a callback of this plugin, by kind. Kinds without failures are omitted.
     pub failures: Vec<(FailureKind, u64)>,
-    /// What became of failed VMs.
+    /// Replacements of failed VMs, by outcome.
     pub reloads: Reloads,
-    /// How long callbacks took, in the order of the ABI's table; those that were never made are left out.
+    /// Durations of callbacks, in the order of the ABI's table. Callbacks that were never called
+    /// are omitted.
     pub callbacks: Vec<CallbackSnapshot>,
 }
 
-/// How starts of a plugin ended.
+/// Starts of a plugin, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PluginStarts {
-    /// It runs.
+    /// The plugin accepted its configuration and runs.
     pub started: u64,
-    /// It refused its configuration.
+    /// The plugin refused its configuration.
     pub refused: u64,
-    /// The VM failed.
+    /// The VM failed during the start.
     pub failed: u64,
 }
 
-/// What became of failed VMs (as [`PluginStats`](crate::PluginStats), of all threads).
+/// Replacements of failed VMs, by outcome, on all threads; [`PluginStats`](crate::PluginStats) has
+/// those of one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reloads {
-    /// They were replaced.
+    /// VMs that were replaced.
     pub success: u64,
-    /// Attempts to replace one that failed.
+    /// Replacements that failed to start.
     pub failure: u64,
-    /// Streams that found no VM because the wait before the next attempt was not over.
+    /// Streams for which no replacement was tried, because the delay after the last attempt was not
+    /// over.
     pub backoff: u64,
 }
 
@@ -104,9 +109,10 @@ pub struct Reloads {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallbackSnapshot {
-    /// Which one.
+    /// The callback's id in the ABI's table.
     pub callback: CallbackId,
-    /// How long it took, from the call into the backend to its return, hostcalls included. Callbacks that failed count too.
+    /// Time from the call into the backend to its return, including hostcalls. Failed calls count
+    /// too.
     pub time: Distribution,
 }
 

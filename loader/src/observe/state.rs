@@ -1,4 +1,4 @@
-//! What an observer keeps: the VMs that there are, and the totals of those that were.
+//! The observer's state: the live VMs, and the totals of those that have ended.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -9,10 +9,10 @@ use super::prometheus::Collect;
 use super::snapshot::{ModuleSnapshot, PluginSnapshot, Snapshot};
 use crate::artifact::{BackendKind, ModuleInfo};
 
-/// A name, and what runs it.
+/// Name and backend of a module or plugin.
 type Key = (String, BackendKind);
 
-/// A VM that there is.
+/// A VM that has not ended.
 #[derive(Debug)]
 struct LiveVm {
     module: Arc<ModuleInfo>,
@@ -20,7 +20,8 @@ struct LiveVm {
     plugins: Vec<(String, Arc<PluginSlots>)>,
 }
 
-/// Totals have no gauges: those are made from the VMs that there are when somebody asks.
+/// Counters of live and ended VMs. Gauges are not stored: a snapshot computes them from the live
+/// VMs.
 #[derive(Debug, Default)]
 pub(super) struct State {
     vms: BTreeMap<u64, LiveVm>,
@@ -31,7 +32,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Adds a VM, and gives its number.
+    /// Adds a VM and returns its number.
     pub(super) fn add_vm(&mut self, module: &Arc<ModuleInfo>, slots: Arc<VmSlots>) -> u64 {
         self.module(module).vms_created += 1;
         let number = self.next_vm;
@@ -47,7 +48,7 @@ impl State {
         }
     }
 
-    /// Keeps what a plugin counted, and forgets the rest of it.
+    /// Removes a plugin of a VM, and adds its counters to the totals.
     pub(super) fn end_plugin(&mut self, vm: u64, slots: &Arc<PluginSlots>) {
         let Some(vm) = self.vms.get_mut(&vm) else { return };
         let backend = vm.module.backend();
@@ -56,7 +57,7 @@ impl State {
         add_callbacks(self.plugin(&name, backend), slots);
     }
 
-    /// Keeps what the plugins of a VM counted, and forgets the rest of it.
+    /// Removes a VM, and adds its plugins' counters to the totals.
     pub(super) fn end_vm(&mut self, vm: u64) {
         let Some(vm) = self.vms.remove(&vm) else { return };
         for (name, slots) in &vm.plugins {
@@ -64,7 +65,7 @@ impl State {
         }
     }
 
-    /// The name of the plugin that a VM has, if it has one.
+    /// The name of a VM's first plugin.
     pub(super) fn first_plugin(&self, vm: u64) -> Option<String> {
         self.vms.get(&vm)?.plugins.first().map(|(name, _)| name.clone())
     }
@@ -96,7 +97,7 @@ impl State {
         Snapshot { modules: modules.into_values().collect(), plugins: plugins.into_values().collect() }
     }
 
-    /// Adds a collector, and forgets those that are gone.
+    /// Adds a collector, and removes those that no longer exist.
     pub(super) fn add_collector(&mut self, collector: Weak<dyn Collect>) {
         self.collectors.retain(|known| known.strong_count() > 0);
         self.collectors.push(collector);

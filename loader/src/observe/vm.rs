@@ -1,4 +1,4 @@
-//! The side of one VM: what it tells its observer.
+//! The VM's side of an observer: it reports events and updates the VM's counters.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use super::counters::{PluginSlots, VmSlots};
 use crate::artifact::{BackendKind, ModuleInfo};
 use crate::error::{FailureKind, StartError};
 
-/// Callbacks between two readings of a VM's memory.
+/// Number of callbacks between two readings of a VM's memory.
 const MEMORY_PERIOD: u32 = 64;
 
-/// A VM that is observed, until it is dropped.
+/// Registration of a VM with its observer; dropping it counts the VM as ended.
 pub(crate) struct VmObserved {
     observer: Arc<Observer>,
     number: u64,
@@ -24,7 +24,7 @@ pub(crate) struct VmObserved {
     callbacks: Cell<u32>,
 }
 
-/// A plugin in such a VM, until it is dropped.
+/// Registration of a plugin in such a VM; dropping it counts the plugin as ended.
 pub(crate) struct PluginObserved {
     observer: Arc<Observer>,
     vm: u64,
@@ -32,14 +32,14 @@ pub(crate) struct PluginObserved {
 }
 
 impl Observer {
-    /// A VM is there; its start functions have not run yet.
+    /// Registers a new VM, whose start functions have not run yet.
     pub(crate) fn vm_created(self: &Arc<Self>, module: &Arc<ModuleInfo>) -> VmObserved {
         let slots = Arc::<VmSlots>::default();
         let number = self.state().add_vm(module, slots.clone());
         VmObserved { observer: self.clone(), number, backend: module.backend(), slots, callbacks: Cell::new(0) }
     }
 
-    /// A VM was made and its start functions have run, or the attempt failed.
+    /// Counts a VM whose start functions have run, or whose start failed.
     pub(crate) fn vm_started(&self, module: &ModuleInfo, started: bool, took: Duration) {
         let mut state = self.state();
         let module = state.module(module);
@@ -52,14 +52,14 @@ impl Observer {
 }
 
 impl VmObserved {
-    /// A plugin is about to start in this VM.
+    /// Registers a plugin that is about to start in this VM.
     pub(crate) fn plugin_created(&self, name: &str) -> PluginObserved {
         let slots = Arc::<PluginSlots>::default();
         self.observer.state().add_plugin(self.number, name, slots.clone());
         PluginObserved { observer: self.observer.clone(), vm: self.number, slots }
     }
 
-    /// How the start of a plugin ended.
+    /// Counts the outcome of a plugin's start.
     pub(crate) fn plugin_started(&self, name: &str, started: &Result<(), StartError>) {
         let mut state = self.observer.state();
         let starts = &mut state.plugin(name, self.backend).starts;
@@ -70,7 +70,8 @@ impl VmObserved {
         }
     }
 
-    /// The VM failed, for the first time, in a callback of this plugin. `None`: it is not known of which, and the VM's first is taken.
+    /// Counts the first failure of the VM, in a callback of this plugin. `None`: the plugin is
+    /// unknown, and the VM's first one is blamed.
     pub(crate) fn failed(&self, plugin: Option<&str>, kind: FailureKind) {
         self.slots.failed.store(true, Ordering::Relaxed);
         let mut state = self.observer.state();
@@ -78,7 +79,7 @@ impl VmObserved {
         state.plugin(&plugin, self.backend).add_failure(kind);
     }
 
-    /// Whether it is time to read the VM's memory again. Asked after each callback.
+    /// True if the VM's memory should be read again. Called after each callback.
     #[inline]
     pub(crate) fn is_memory_due(&self) -> bool {
         let callbacks = self.callbacks.get().wrapping_add(1);
@@ -86,14 +87,14 @@ impl VmObserved {
         callbacks.is_multiple_of(MEMORY_PERIOD)
     }
 
-    /// What memory the VM has, if that is known.
+    /// Sets the size of the VM's memory, if known.
     pub(crate) fn set_memory(&self, bytes: Option<u64>) {
         self.slots.set_memory(bytes);
     }
 }
 
 impl PluginObserved {
-    /// A callback has returned.
+    /// Counts a callback that has returned.
     #[inline]
     pub(crate) fn record(&self, callback: CallbackId, time: Duration) {
         self.slots.record(callback, time);

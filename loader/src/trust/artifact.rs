@@ -1,4 +1,4 @@
-//! Artifacts as they are read from files: once, and not at all where the first bytes show that there is no plugin.
+//! Artifacts read from files: once, and only as far as the first bytes if these are not a plugin's.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -7,46 +7,49 @@ use std::path::Path;
 use super::{Evidence, FileFacts};
 use crate::{ArtifactKind, LoadError};
 
-/// The largest artifact that is read from a file.
+/// Size limit of an artifact read from a file, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
 
-/// Bytes that tell whether a file may be a plugin. A text has to come to its `(module` within them.
+/// Number of bytes that decide whether a file can be a plugin. A text must have its `(module`
+/// within them.
 const HEAD: u64 = 64 * 1024;
 
-/// An artifact that was read from a file, with all that a loader's trust policy asks about it.
+/// An artifact read from a file, with everything that a loader's trust policy needs to know about
+/// it.
 ///
-/// It is loaded and inspected from here, so that what is said of an artifact is said of the bytes that run.
+/// Loading and inspecting one `Artifact` guarantees that both are about the same bytes.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Artifact {
-    /// Its name: the path as given.
+    /// The path, as passed to the reading function. Names the artifact in messages.
     pub name: String,
-    /// The file's content.
+    /// The content of the file.
     pub bytes: Vec<u8>,
-    /// What the file system says of it; `None` if no rule asks.
+    /// Facts about the file; `None` if no rule needs them.
     pub file: Option<FileFacts>,
-    /// Its signature, if a rule asks and there is one.
+    /// The signature; `None` if no rule needs it, or if there is none.
     pub signature: Option<String>,
 }
 
 impl Artifact {
-    /// Reads a file for a loader without a trust policy. With one, see [`Loader::read_file`](crate::Loader::read_file).
+    /// Reads a file for a loader without a trust policy. Use
+    /// [`Loader::read_file`](crate::Loader::read_file) for one with a policy.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Io`]: it cannot be read, is no regular file, or is larger than 1 GiB. [`LoadError::NotAPlugin`]: its first bytes
-    /// are those of no plugin; the rest has not been read.
+    /// [`LoadError::Io`]: the file cannot be read, is not a regular file, or is larger than 1 GiB.
+    /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
     pub fn read(path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
         let path = path.as_ref();
         let file = open(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
         Ok(Artifact { name: path.display().to_string(), bytes: read(file, path)?, file: None, signature: None })
     }
 
-    /// What a policy is asked about.
+    /// The evidence for a trust policy.
     ///
     /// # Errors
     ///
-    /// [`LoadError::NotAPlugin`]: it is of no kind that there are rules for.
+    /// [`LoadError::NotAPlugin`]: the artifact is of no kind that has rules.
     pub fn evidence(&self) -> Result<Evidence<'_>, LoadError> {
         let kind =
             ArtifactKind::of(&self.bytes).map_err(|what| LoadError::NotAPlugin { name: self.name.clone(), what })?;
@@ -61,7 +64,7 @@ impl Artifact {
     }
 }
 
-/// Opens a file for reading, without waiting for a writer if it is a pipe.
+/// Opens a file for reading, without blocking if it is a pipe.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = File::options();
     options.read(true);
@@ -77,7 +80,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 ///
-/// See [`Artifact::read`].
+/// As [`Artifact::read`].
 pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Io { path: path.to_owned(), source };
     let refused = |what: &str| failed(io::Error::other(what.to_owned()));
@@ -94,13 +97,13 @@ pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     let mut bytes = Vec::new();
     file.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 == HEAD {
-        // The head may end within a character of a text.
+        // The first bytes may end inside a character of a text.
         let text = match std::str::from_utf8(&bytes) {
             Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
             _ => &bytes,
         };
         ArtifactKind::of(text).map_err(|what| LoadError::NotAPlugin { name: path.display().to_string(), what })?;
-        // It may have grown since it was asked for its size.
+        // The file may have grown since its size was read.
         file.take(MAX_SIZE + 1 - HEAD).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > MAX_SIZE {
             return Err(refused("it grew to more than 1 GiB while it was being read"));

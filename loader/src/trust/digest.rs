@@ -5,12 +5,12 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of an artifact, written `sha256:` and 64 hexadecimal digits.
+/// SHA-256 of an artifact, written as `sha256:` and 64 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Sha256Digest([u8; 32]);
 
 impl Sha256Digest {
-    /// The digest of some bytes.
+    /// Computes the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Sha256Digest {
         Sha256Digest(Sha256::digest(bytes).into())
     }
@@ -19,7 +19,7 @@ impl Sha256Digest {
 impl FromStr for Sha256Digest {
     type Err = String;
 
-    /// Reads a digest, with or without its prefix, in lower or upper case.
+    /// Parses a digest, with or without its prefix, in lower or upper case.
     fn from_str(text: &str) -> Result<Sha256Digest, String> {
         let digits = text.strip_prefix("sha256:").unwrap_or(text);
         let parsed = || {

@@ -1,4 +1,4 @@
-//! A file, opened once: its bytes, and what the file system says of it.
+//! Files, opened once: their bytes, and the facts that the file system has about them.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
@@ -9,33 +9,35 @@ use super::artifact::{self, Artifact, open};
 use crate::LoadError;
 use crate::access::Access;
 
-/// A signature has four lines, of which one is a comment of the signer's.
+/// Size limit of a signature file in bytes. A signature has four lines, one of which is a comment
+/// of any length.
 const SIGNATURE_LIMIT: u64 = 64 * 1024;
 
-/// What the file system says of a file that was open when it was asked.
+/// Owner, mode and real path of a file and of the folders above it, read from an open descriptor.
 #[derive(Clone, Debug)]
 pub struct FileFacts {
     pub(super) file: Node,
-    /// From the root down to the one that holds the file.
+    /// From the root down to the folder that holds the file.
     pub(super) folders: Vec<Node>,
 }
 
 /// A file or a folder.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    /// Absolute, without symbolic links.
+    /// The absolute path, without symbolic links.
     pub path: PathBuf,
-    /// Owner and mode; `None` on systems that have neither.
+    /// Owner and mode; `None` on systems without them.
     pub access: Option<Access>,
 }
 
 impl TrustPolicy {
-    /// Reads a file and what the rules ask about it. The signature is sought beside the file, as `FILE.minisig`, unless it is elsewhere.
+    /// Reads a file, with what the rules need to know about it. The signature is read from
+    /// `signature`, or else from `FILE.minisig` beside the file.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Io`]: the file, or a signature that exists, cannot be read. [`LoadError::NotAPlugin`]: its first bytes are those of
-    /// no plugin; the rest has not been read.
+    /// [`LoadError::Io`]: the file, or an existing signature, cannot be read.
+    /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
     pub fn read_file(&self, path: &Path, signature: Option<&Path>) -> Result<Artifact, LoadError> {
         let failed = |source| LoadError::Io { path: path.to_owned(), source };
         let file = open(path).map_err(failed)?;
@@ -47,16 +49,16 @@ impl TrustPolicy {
 }
 
 impl FileFacts {
-    /// Asks the descriptor of an open file for owner and mode, and finds where the file really is.
+    /// Reads owner and mode from an open descriptor, and resolves the file's path.
     ///
     /// # Errors
     ///
-    /// What the system said; or the path changed meanwhile.
+    /// The system's error, or that the path changed in the meantime.
     fn of(file: &File, path: &Path) -> io::Result<FileFacts> {
         let opened = file.metadata()?;
         let real = path.canonicalize()?;
-        // From the root down: a folder that only trusted users can write keeps what was seen in it, so none of them can be exchanged
-        // unseen for another before the last is reached.
+        // From the root down: once a folder is known to be writable by trusted users only, its
+        // entries cannot be replaced while the next one is checked.
         let mut folders = Vec::new();
         for folder in real.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
             let metadata = folder.symlink_metadata()?;
@@ -71,7 +73,7 @@ impl FileFacts {
         Ok(FileFacts { file: Node::new(&real, &opened), folders })
     }
 
-    /// Where the file is: absolute, without symbolic links.
+    /// The absolute path of the file, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.file.path
     }
@@ -97,12 +99,12 @@ fn read_signature(artifact: &Path, signature: Option<&Path>) -> Result<Option<St
     let read = || -> io::Result<String> {
         let mut bytes = Vec::new();
         open(&path)?.take(SIGNATURE_LIMIT).read_to_end(&mut bytes)?;
-        // What is not text is no signature either, and is refused as such.
+        // Bytes that are not text cannot be a signature, and are rejected as one later.
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     match read() {
         Ok(text) => Ok(Some(text)),
-        // One that was named has to be there.
+        // An explicitly named signature must exist.
         Err(error) if error.kind() == io::ErrorKind::NotFound && signature.is_none() => Ok(None),
         Err(source) => Err(LoadError::Io { path, source }),
     }

@@ -1,8 +1,9 @@
-//! Trust: which artifacts a loader may load, decided on the very bytes that are then loaded.
+//! Trust policies: which artifacts a loader accepts, decided on the same bytes that it then loads.
 //!
-//! A [`TrustPolicy`] has rules for native and for wasm artifacts. A [`Loader`](crate::Loader) that is given one
-//! ([`LoaderOptions::trust`](crate::LoaderOptions::trust)) opens a file once, takes owner, mode and bytes from that descriptor, applies the
-//! rules, and loads those bytes: nothing of the path is used afterwards, so replacing the file changes nothing.
+//! A [`TrustPolicy`] has rules for native and for wasm artifacts. A [`Loader`](crate::Loader) with
+//! a policy ([`LoaderOptions::trust`](crate::LoaderOptions::trust)) opens a file once, reads owner,
+//! mode and bytes from that descriptor, applies the rules, and loads those bytes. It does not use
+//! the path afterwards, so replacing the file has no effect.
 //!
 //! ```
 //! use dynvm::trust::{Sha256Digest, TrustPolicy};
@@ -48,62 +49,67 @@ pub use verdict::{Outcome, Rule, Verdict, Violation};
 
 use crate::{ArtifactKind, LoadError};
 
-/// What artifacts have to be like to be loaded.
+/// Conditions for loading artifacts.
 ///
-/// The default allows wasm, which is sandboxed, without conditions, and no native code, which has all rights of the process.
+/// The default allows wasm, which is sandboxed, without conditions, and denies native code, which
+/// has all rights of the process.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TrustPolicy {
-    /// For native artifacts.
+    /// Rules for native artifacts.
     pub native: Rules,
-    /// For wasm artifacts, binary and text.
+    /// Rules for wasm artifacts, in binary and text form.
     pub wasm: Rules,
 }
 
-/// The rules for one kind of artifact. A rule that is `None` (or false) asks for nothing; each other rule has to hold.
+/// Rules for one kind of artifact. A rule that is `None` or false is not applied; all others must
+/// hold.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Rules {
-    /// Whether this kind may be loaded at all.
+    /// Allows this kind of artifact. False denies it whatever the other rules say.
     pub allow: bool,
-    /// Whether one of the identity rules, `sha256` and `keys`, is enough where both are set. The other rules have to hold in any case.
+    /// The combination of the identity rules, `sha256` and `keys`, if both are set. The other rules
+    /// must hold in any case.
     pub require: Require,
-    /// The artifacts that are allowed, by digest. An empty list allows none.
+    /// Digests of the allowed artifacts. An empty list allows none.
     pub sha256: Option<Vec<Sha256Digest>>,
-    /// The keys, one of which has to have signed the artifact. An empty list allows none.
+    /// Keys, one of which must have signed the artifact. An empty list allows none.
     pub keys: Option<Vec<PublicKey>>,
-    /// The users (uids) to one of whom the file has to belong; the folders above it to one of them or to root.
+    /// User ids. One of them must own the file; one of them or root must own each folder above it.
     pub owners: Option<Vec<u32>>,
-    /// Whether group and others may write neither the file nor a folder above it. A folder with the sticky bit (`/tmp`) is not counted:
-    /// what is in it is replaced by its owner only.
+    /// Requires that neither group nor others can write the file or a folder above it. Folders with
+    /// the sticky bit (`/tmp`) are exempt: only the owner of an entry can replace it there.
     pub only_owner_writes: bool,
-    /// The folders in one of which the file has to be, at any depth. Symbolic links are resolved on both sides.
+    /// Folders, one of which must contain the file at any depth. Symbolic links are resolved on
+    /// both sides.
     pub directories: Option<Vec<PathBuf>>,
 }
 
-/// How many of the identity rules have to hold.
+/// Combination of the identity rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "policy-file", derive(serde::Deserialize), serde(rename_all = "lowercase"))]
 pub enum Require {
-    /// Each that is set.
+    /// Each identity rule that is set must hold.
     #[default]
     All,
-    /// One of those that are set.
+    /// One of the identity rules that are set is enough.
     Any,
 }
 
-/// What a policy is asked about.
+/// The facts about one artifact that a policy judges.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
-    /// What the artifact is: selects the rules.
+    /// The kind of artifact, which selects the rules.
     pub kind: ArtifactKind,
-    /// Its name, for messages.
+    /// The artifact's name, for messages.
     pub name: &'a str,
-    /// What will be loaded.
+    /// The bytes that will be loaded.
     pub bytes: &'a [u8],
-    /// What the signature covers, if that is not `bytes`: of a fat plugin, the manifest with the digests of its parts.
+    /// The bytes covered by the signature, if they are not `bytes`: for a fat plugin, the manifest
+    /// with the digests of its parts.
     pub signed: Option<&'a [u8]>,
-    /// The file that the bytes were read from. Without one the rules about files do not hold.
+    /// The file that the bytes were read from. Without one, rules about files are violated.
     pub file: Option<&'a FileFacts>,
     /// The text of a minisign signature.
     pub signature: Option<&'a str>,
@@ -124,16 +130,17 @@ impl TrustPolicy {
         }
     }
 
-    /// Applies each rule. Any thread may do so; nothing is read but what the evidence holds, and `directories` to resolve them.
+    /// Applies each rule. Can be called on any thread. Reads nothing but the evidence, and resolves
+    /// the paths in `directories`.
     pub fn examine(&self, evidence: &Evidence<'_>) -> Verdict {
         rules::examine(self.rules(evidence.kind), evidence)
     }
 
-    /// As [`examine`](TrustPolicy::examine), for a loader that goes on only with what is trusted.
+    /// Like [`examine`](TrustPolicy::examine), but an untrusted artifact is an error.
     ///
     /// # Errors
     ///
-    /// [`LoadError::Untrusted`] with each rule that does not hold, and what would satisfy it.
+    /// [`LoadError::Untrusted`] with each violated rule and its remedy.
     pub fn check(&self, evidence: &Evidence<'_>) -> Result<Verdict, LoadError> {
         let verdict = self.examine(evidence);
         if verdict.is_trusted() {
@@ -142,12 +149,12 @@ impl TrustPolicy {
         Err(LoadError::Untrusted { name: evidence.name.to_owned(), failures: verdict.failures().cloned().collect() })
     }
 
-    /// Whether a rule of either kind is about files.
+    /// True if a rule of either kind needs facts about the file.
     fn asks_of_files(&self) -> bool {
         [&self.native, &self.wasm].into_iter().any(Rules::asks_of_files)
     }
 
-    /// Whether a rule of either kind is about signatures.
+    /// True if a rule of either kind needs a signature.
     fn asks_for_signatures(&self) -> bool {
         self.native.keys.is_some() || self.wasm.keys.is_some()
     }

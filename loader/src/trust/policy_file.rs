@@ -1,4 +1,4 @@
-//! Policies as files, in TOML: see `docs/trust-policy.md`.
+//! Policies as TOML files: see `docs/trust-policy.md`.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -10,31 +10,32 @@ use super::artifact::open;
 use super::{PublicKey, Require, Rules, TrustPolicy};
 use crate::access::Access;
 
-/// More than any list of digests that people keep.
+/// Size limit of a policy file in bytes: tens of thousands of digests.
 const POLICY_LIMIT: usize = 4 << 20;
 
-/// A key has two lines, of which one is a comment.
+/// Size limit of a key file in bytes. A key has two lines, one of which is a comment.
 const KEY_LIMIT: usize = 4096;
 
-/// Why a text is not a policy.
+/// Error of parsing a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}{what}", self.place())]
 #[non_exhaustive]
 pub struct PolicyError {
-    /// The file, if it is read from one.
+    /// The policy file, if it was read from one.
     pub file: Option<PathBuf>,
-    /// The line, counted from 1, if one is at fault.
+    /// The line of the error, counted from 1, if it is in one line.
     pub line: Option<usize>,
-    /// What is wrong, and what to do.
+    /// The error, and the remedy.
     pub what: String,
 }
 
 impl TrustPolicy {
-    /// Reads a policy from a file. Relative paths in it are relative to the folder that it is in.
+    /// Reads a policy from a file. Relative paths in it start at the folder of the file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a policy, or allows native code while group or others may write it.
+    /// The file cannot be read, is not a policy, or allows native code while group or others can
+    /// write it.
     pub fn from_file(path: impl AsRef<Path>) -> Result<TrustPolicy, PolicyError> {
         let path = path.as_ref();
         let named = |error: PolicyError| PolicyError { file: Some(path.to_owned()), ..error };
@@ -45,7 +46,7 @@ impl TrustPolicy {
             let line = line_of(error.as_bytes(), valid);
             named(PolicyError::new(Some(line), "this is not text in UTF-8; a policy is a TOML file".to_owned()))
         })?;
-        // Absolute, so that it means the same folder when the process has gone to another.
+        // Absolute, so that a later change of the working directory does not change the meaning.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let base = absolute.parent().unwrap_or(Path::new("/"));
         let policy = TrustPolicy::parse(&text, base).map_err(named)?;
@@ -59,16 +60,16 @@ impl TrustPolicy {
         Ok(policy)
     }
 
-    /// Reads a policy from text. Relative paths in it are relative to `base_dir`. Key files that it names are read.
+    /// Parses a policy. Relative paths in it start at `base_dir`. Key files that it names are read.
     ///
     /// # Errors
     ///
-    /// The line and what is wrong there. Never panics, whatever the text is.
+    /// The line, and the error in it. Never panics.
     pub fn parse(text: &str, base_dir: &Path) -> Result<TrustPolicy, PolicyError> {
         let raw: RawPolicy = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| line_of(text.as_bytes(), span.start));
             let message = error.message().trim().replace('\n', ", ");
-            // The message of a wrong type does not name the key: the line does.
+            // The message about a wrong type does not name the key, but the line does.
             let source = line.and_then(|line| text.lines().nth(line - 1)).map(str::trim).unwrap_or_default();
             let source = source.chars().take(80).collect::<String>();
             PolicyError::new(line, if source.is_empty() { message } else { format!("{message}, in `{source}`") })
@@ -136,7 +137,7 @@ impl RawRules {
 }
 
 impl Context<'_> {
-    /// Reads each item of a list.
+    /// Parses each item of a list.
     fn list<T, U>(
         &self,
         key: &str,
@@ -160,7 +161,8 @@ impl Context<'_> {
         items.into_iter().map(&mut read_item).collect::<Result<Vec<U>, _>>().map(Some)
     }
 
-    /// A key, or the file that has it. A key's alphabet has no full stop, so the two cannot be confused.
+    /// Parses a key, or reads the file that has it. The base64 of a key contains no full stop, so
+    /// the two cannot be confused.
     fn key(&self, text: &str) -> Result<PublicKey, String> {
         if !text.ends_with(".pub") {
             return text.parse().map_err(|error| format!("{error}; the name of a key file ends with .pub"));
@@ -191,7 +193,7 @@ impl PolicyError {
     }
 }
 
-/// The content of a file, and whether group or others may write it, by the descriptor that was read.
+/// The content of a file, and whether group or others can write it, both from one descriptor.
 fn read(path: &Path, limit: usize) -> io::Result<(Vec<u8>, bool)> {
     let file = open(path)?;
     let metadata = file.metadata()?;
@@ -210,7 +212,7 @@ fn cannot_be_read(error: &io::Error) -> String {
     format!("cannot be read: {error}")
 }
 
-/// The line of a byte, counted from 1.
+/// The line of a byte offset, counted from 1.
 fn line_of(text: &[u8], at: usize) -> usize {
     1 + text.iter().take(at).filter(|byte| **byte == b'\n').count()
 }

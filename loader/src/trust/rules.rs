@@ -1,4 +1,4 @@
-//! Each rule, applied to the evidence.
+//! The rules of a policy, applied to the evidence.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::ArtifactKind;
 pub(super) fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
     let section = if evidence.kind == ArtifactKind::Native { "[native]" } else { "[wasm]" };
     let mut findings = vec![allow(rules.allow, section)];
-    // What is not allowed at all need not be looked at.
+    // If the kind is denied, no other rule matters.
     if rules.allow {
         let list = &mut findings;
         list.extend(rules.sha256.as_ref().map(|allowed| sha256(allowed, evidence.bytes, section)));
@@ -85,7 +85,7 @@ fn signature(keys: &[PublicKey], evidence: &Evidence<'_>, section: &str) -> Viol
     }
 }
 
-/// A rule about files, of bytes that come from memory: it cannot hold.
+/// The violation of a rule about files by bytes from memory.
 fn no_file(rule: Rule, section: &str) -> Violation {
     let remedy = format!("load it from a file, or leave {rule} out of {section}");
     Violation::fails(rule, "the artifact comes from memory, not from a file", remedy)
@@ -125,7 +125,7 @@ fn mode(facts: &FileFacts, section: &str) -> Violation {
 }
 
 fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &str) -> Violation {
-    // Each time: what a link of the operator's points to may change with a deploy.
+    // Resolved at each check, because a deployment may retarget a link of the operator's.
     let inside = |directory: &&Path| directory.canonicalize().is_ok_and(|real| facts.path().starts_with(real));
     if let Some(directory) = directories.iter().map(AsRef::as_ref).find(inside) {
         return Violation::holds(Rule::Directory, format!("{} is in {}", facts.path().display(), directory.display()));

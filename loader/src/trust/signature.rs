@@ -1,4 +1,4 @@
-//! Detached signatures in minisign's format: Ed25519 over the bytes or over their BLAKE2b.
+//! Detached minisign signatures: Ed25519 over the bytes, or over their BLAKE2b hash.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,36 +14,41 @@ pub struct PublicKey {
     id: KeyId,
 }
 
-/// The number of a key, which minisign writes into signatures and displays as 16 hexadecimal digits.
+/// The number of a key. minisign writes it into signatures and displays it as 16 hexadecimal
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyId(u64);
 
-/// Why a signature does not make bytes trusted.
+/// Error of verifying a signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
-    /// The text is not a signature, or only a part of one.
+    /// The text is not a complete minisign signature.
     #[error("the signature is damaged, truncated, or not of minisign's format")]
     Malformed,
-    /// None of the keys made it.
+    /// None of the given keys made the signature.
     #[error("it is signed with the key {0}, which is not among the keys")]
     UnknownKey(KeyId),
-    /// One of the keys made it, for other bytes; or somebody forged it.
+    /// The signature names one of the keys, but does not match the bytes: it is for other bytes, or
+    /// forged.
     #[error("it is not what the key {0} signed: the signature is of other bytes")]
     OtherBytes(KeyId),
 }
 
-/// Verifies a detached signature over some bytes, which need not be a whole file. Both kinds of minisign's signatures are accepted, of the
-/// bytes and of their hash. The trusted comment is verified too.
+/// Verifies a detached signature over `bytes`, which need not be a whole file.
+///
+/// Accepts both of minisign's kinds of signatures, over the bytes and over their hash. The trusted
+/// comment is verified too. Returns the key that made the signature.
 ///
 /// # Errors
 ///
-/// [`SignatureError`]: the bytes are not signed by any of the keys.
+/// [`SignatureError`]: none of the keys signed the bytes.
 pub fn verify_signature(keys: &[PublicKey], bytes: &[u8], signature: &str) -> Result<KeyId, SignatureError> {
     let decoded = Signature::decode(signature).map_err(|_| SignatureError::Malformed)?;
     let id = signature.lines().nth(1).and_then(KeyId::in_base64).ok_or(SignatureError::Malformed)?;
     let mut known = false;
-    // Ids are not unique by any means: whichever key of that id.
+    // A key id is a random number that anyone can copy, so several keys may have the same one: all
+    // are tried.
     for key in keys.iter().filter(|key| key.id == id) {
         known = true;
         if key.key.verify(bytes, &decoded, true).is_ok() {
@@ -54,7 +59,7 @@ pub fn verify_signature(keys: &[PublicKey], bytes: &[u8], signature: &str) -> Re
 }
 
 impl PublicKey {
-    /// The key's number.
+    /// The number of the key.
     pub fn id(&self) -> KeyId {
         self.id
     }
@@ -63,9 +68,9 @@ impl PublicKey {
 impl FromStr for PublicKey {
     type Err = String;
 
-    /// Reads a key as minisign prints it, or the text of a `.pub` file.
+    /// Parses a key as minisign prints it, or the text of a `.pub` file.
     fn from_str(text: &str) -> Result<PublicKey, String> {
-        // In a file the first line is a comment.
+        // The first line of a `.pub` file is a comment.
         let line = text.trim().lines().last().unwrap_or_default().trim();
         let key = minisign_verify::PublicKey::from_base64(line).ok();
         key.zip(KeyId::in_base64(line)).map(|(key, id)| PublicKey { key, id }).ok_or_else(|| {
@@ -76,7 +81,7 @@ impl FromStr for PublicKey {
 }
 
 impl KeyId {
-    /// Of a key or a signature: bytes 2 to 9, after the algorithm.
+    /// Extracts the key id from a key or a signature: bytes 2 to 9, after the algorithm.
     fn in_base64(line: &str) -> Option<KeyId> {
         let bytes = BASE64_STANDARD.decode(line).ok()?;
         Some(KeyId(u64::from_le_bytes(*bytes.get(2..)?.first_chunk()?)))

@@ -1,47 +1,48 @@
-//! What came of applying a policy: one finding for each rule that is set.
+//! Verdicts: the outcome of each rule of a policy.
 
 use std::fmt;
 
-/// A rule, displayed by its key in a policy file.
+/// A rule, displayed as its key in a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Rule {
-    /// The kind is allowed at all (`allow`).
+    /// The kind is allowed (`allow`).
     Allow,
     /// The digest is listed (`sha256`).
     Sha256,
-    /// A listed key signed it (`keys`).
+    /// A listed key signed the artifact (`keys`).
     Signature,
-    /// File and folders belong to listed users (`owners`).
+    /// Listed users own the file and its folders (`owners`).
     Owner,
-    /// Only their owners can write file and folders (`only_owner_writes`).
+    /// Only the owners can write the file and its folders (`only_owner_writes`).
     Mode,
-    /// The file is in a listed folder (`directories`).
+    /// A listed folder contains the file (`directories`).
     Directory,
 }
 
-/// Whether a rule holds.
+/// Outcome of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It holds.
+    /// The rule holds.
     Holds,
-    /// It does not, and the artifact is refused.
+    /// The rule is violated, and the artifact is refused.
     Fails,
-    /// It does not, but another identity rule does and one is enough ([`Require::Any`](super::Require::Any)).
+    /// The rule is violated, but another identity rule holds and one is enough
+    /// ([`Require::Any`](super::Require::Any)).
     NotNeeded,
 }
 
-/// What was found for one rule.
+/// The finding for one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
     /// The rule.
     pub rule: Rule,
-    /// Whether it holds.
+    /// The outcome of the rule.
     pub outcome: Outcome,
-    /// What is the case.
+    /// The observed fact.
     pub fact: String,
-    /// What would satisfy the rule; empty if it holds.
+    /// The remedy; empty if the rule holds.
     pub remedy: String,
 }
 
@@ -52,7 +53,7 @@ pub struct Verdict {
 }
 
 impl Rule {
-    /// The key in a policy file.
+    /// The rule's key in a policy file.
     pub fn key(self) -> &'static str {
         match self {
             Rule::Allow => "allow",
@@ -89,7 +90,8 @@ impl fmt::Display for Violation {
 }
 
 impl Verdict {
-    /// Of all findings; with `any`, one of the identity rules that holds makes the others needless.
+    /// Combines the findings. With `any`, an identity rule that holds makes violations of the
+    /// others irrelevant.
     pub(super) fn new(mut findings: Vec<Violation>, any: bool) -> Verdict {
         let identity = |finding: &&mut Violation| matches!(finding.rule, Rule::Sha256 | Rule::Signature);
         let (held, failed): (Vec<_>, Vec<_>) =
@@ -102,7 +104,7 @@ impl Verdict {
         Verdict { findings }
     }
 
-    /// Whether no rule refuses the artifact.
+    /// True if no rule refuses the artifact.
     pub fn is_trusted(&self) -> bool {
         self.failures().next().is_none()
     }
@@ -112,7 +114,7 @@ impl Verdict {
         &self.findings
     }
 
-    /// Those that refuse the artifact.
+    /// The findings that refuse the artifact.
     pub fn failures(&self) -> impl Iterator<Item = &Violation> {
         self.findings.iter().filter(|finding| finding.outcome == Outcome::Fails)
     }

@@ -1,4 +1,4 @@
-//! The events of a stream and of a root, and what the plugin's answers mean.
+//! The events of streams and roots, and the meaning of the plugin's results.
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType};
@@ -11,12 +11,13 @@ use crate::host::{Headers, HttpCallResponse, QueueId};
 use crate::id::{CallId, ContextId};
 use crate::instance::{Call, CallKind, Delivery, DeliveryKind, Release};
 
-/// Streams. Each answers with what the embedder's filter chain does next. With a failed VM the answer follows the failure policy; its
-/// streams hear of it through [`Stream::fail`](crate::host::Stream::fail).
+/// Streams. Each method returns what the embedder's filter chain does next.
 ///
-/// A stream that this VM does not know, because it has ended or is another VM's, is answered with what stops it, and nothing runs.
+/// On a failed VM the result follows the failure policy, and its streams are notified through
+/// [`Stream::fail`](crate::host::Stream::fail). A stream unknown to this VM, because it has ended
+/// or belongs to another VM, gets the result that stops it, and no code runs.
 impl Vm {
-    /// Request headers have arrived.
+    /// Request headers arrived (`proxy_on_request_headers`).
     pub fn on_request_headers(
         &mut self,
         stream: ContextId,
@@ -34,7 +35,7 @@ impl Vm {
         self.headers_status(stream, called)
     }
 
-    /// Request body has arrived; `body_size` is what the body buffer holds now.
+    /// A part of the request body arrived; `body_size` is the number of bytes in the body buffer.
     pub fn on_request_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
         let id = stream.get();
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
@@ -47,7 +48,7 @@ impl Vm {
         self.data_status(stream, called)
     }
 
-    /// Request trailers have arrived.
+    /// Request trailers arrived (`proxy_on_request_trailers`).
     pub fn on_request_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
         let id = stream.get();
         let called = self.call_stream(
@@ -59,7 +60,7 @@ impl Vm {
         self.trailers_status(stream, called)
     }
 
-    /// HTTP/2 metadata of the request has arrived. The answer is always to go on.
+    /// HTTP/2 metadata of the request arrived. The stream always continues.
     pub fn on_request_metadata(&mut self, stream: ContextId, num_elements: usize) {
         let id = stream.get();
         self.call_stream(
@@ -70,7 +71,7 @@ impl Vm {
         );
     }
 
-    /// Response headers have arrived.
+    /// Response headers arrived (`proxy_on_response_headers`).
     pub fn on_response_headers(
         &mut self,
         stream: ContextId,
@@ -88,7 +89,7 @@ impl Vm {
         self.headers_status(stream, called)
     }
 
-    /// Response body has arrived; `body_size` is what the body buffer holds now.
+    /// A part of the response body arrived; `body_size` is the number of bytes in the body buffer.
     pub fn on_response_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
         let id = stream.get();
         let arguments = [id.into(), body_size as u64, end_of_stream.into()];
@@ -101,7 +102,7 @@ impl Vm {
         self.data_status(stream, called)
     }
 
-    /// Response trailers have arrived.
+    /// Response trailers arrived (`proxy_on_response_trailers`).
     pub fn on_response_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
         let id = stream.get();
         let called = self.call_stream(
@@ -113,7 +114,7 @@ impl Vm {
         self.trailers_status(stream, called)
     }
 
-    /// HTTP/2 metadata of the response has arrived. The answer is always to go on.
+    /// HTTP/2 metadata of the response arrived. The stream always continues.
     pub fn on_response_metadata(&mut self, stream: ContextId, num_elements: usize) {
         let id = stream.get();
         self.call_stream(
@@ -124,7 +125,7 @@ impl Vm {
         );
     }
 
-    /// A TCP connection has been accepted.
+    /// A TCP connection was accepted (`proxy_on_new_connection`).
     pub fn on_new_connection(&mut self, stream: ContextId) -> FilterStatus {
         let id = stream.get();
         let called = self.call_connection(
@@ -136,7 +137,7 @@ impl Vm {
         self.network_status(stream, called)
     }
 
-    /// Bytes from downstream have arrived.
+    /// Bytes from downstream arrived; `data_size` is the number of bytes in the buffer.
     pub fn on_downstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
         let id = stream.get();
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
@@ -149,7 +150,7 @@ impl Vm {
         self.network_status(stream, called)
     }
 
-    /// Bytes from upstream have arrived.
+    /// Bytes from upstream arrived; `data_size` is the number of bytes in the buffer.
     pub fn on_upstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
         let id = stream.get();
         let arguments = [id.into(), data_size as u64, end_of_stream.into()];
@@ -162,7 +163,7 @@ impl Vm {
         self.network_status(stream, called)
     }
 
-    /// The downstream connection is closed.
+    /// The downstream connection was closed by `peer`.
     pub fn on_downstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
         let id = stream.get();
         self.call_connection(
@@ -173,7 +174,7 @@ impl Vm {
         );
     }
 
-    /// The upstream connection is closed.
+    /// The upstream connection was closed by `peer`.
     pub fn on_upstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
         let id = stream.get();
         self.call_connection(
@@ -184,7 +185,7 @@ impl Vm {
         );
     }
 
-    /// Makes a callback that only connections have.
+    /// Calls a callback that exists for connections only.
     #[inline]
     fn call_connection<const COUNT: usize>(
         &mut self,
@@ -263,8 +264,8 @@ impl Vm {
         }
     }
 
-    /// The answer for a stream whose callback did not run to its end: the failure policy's, if the VM failed; that of a stream that the VM
-    /// does not know is to stop.
+    /// The result for a stream whose callback did not complete: the failure policy's if the VM
+    /// failed, otherwise (the VM does not know the stream) to stop.
     #[cold]
     fn on_failed_stream(&mut self, stream: ContextId) -> Continue {
         let Some(id) = self.state.stream_id(stream) else { return Continue::No };
@@ -274,7 +275,8 @@ impl Vm {
         if policy == FailurePolicy::Open && stream.released != Some(Release::Failed) {
             return Continue::Yes;
         }
-        // One that was created after the failure hears of it now, all others have.
+        // Streams of the time of the failure were notified then; this one may have been created
+        // later.
         stream.release(Release::Failed);
         Continue::No
     }
@@ -286,15 +288,15 @@ enum Continue {
     No,
 }
 
-/// Roots.
+/// Roots: events that belong to a plugin configuration, not to a stream.
 impl Vm {
-    /// A tick is due.
+    /// The tick period of this root has elapsed (`proxy_on_tick`).
     pub fn on_tick(&mut self, root: ContextId) {
         let id = root.get();
         self.call_root(root, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
     }
 
-    /// A queue that this root registered has an element.
+    /// A queue registered by this root has an element (`proxy_on_queue_ready`).
     pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
         let id = root.get();
         self.call_root(
@@ -305,7 +307,8 @@ impl Vm {
         );
     }
 
-    /// The host calls a function of the plugin (`proxy_on_foreign_function`), with arguments that it reads as buffer `CallData`.
+    /// Calls a function of the plugin (`proxy_on_foreign_function`), which reads `arguments` as
+    /// buffer `CallData`.
     pub fn on_foreign_function(
         &mut self,
         root: ContextId,
@@ -325,11 +328,12 @@ impl Vm {
         })
     }
 
-    /// The answer to an HTTP call, or its failure: then a response without headers. Ends the call.
+    /// Delivers the response to an HTTP call, and ends the call. A response without headers reports
+    /// a failed call.
     ///
     /// # Errors
     ///
-    /// There is no such call in this VM: it has been answered, its root is gone, or another VM made it.
+    /// [`CallError::UnknownCall`]: the call was answered, its root is gone, or another VM made it.
     pub fn on_http_call_response(&mut self, call: CallId, response: HttpCallResponse) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.end_http(call)?;
         let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));
@@ -351,7 +355,7 @@ impl Vm {
         })
     }
 
-    /// Initial metadata of a gRPC stream.
+    /// Delivers the initial metadata of a gRPC stream.
     pub fn on_grpc_receive_initial_metadata(&mut self, call: CallId, metadata: Headers) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.find_grpc(call)?;
         let count = len(&metadata) as u32;
@@ -368,7 +372,8 @@ impl Vm {
         })
     }
 
-    /// A message of a gRPC call or stream. It ends a unary call, of which nothing else is delivered.
+    /// Delivers a message of a gRPC call or stream, and ends a unary call, which gets no other
+    /// event.
     pub fn on_grpc_receive(&mut self, call: CallId, message: Vec<u8>) -> Result<(), CallError> {
         let Call { token, root: id, kind } = self.find_grpc(call)?;
         if kind == CallKind::GrpcCall {
@@ -387,7 +392,7 @@ impl Vm {
         })
     }
 
-    /// Trailing metadata of a gRPC stream.
+    /// Delivers the trailing metadata of a gRPC stream.
     pub fn on_grpc_receive_trailing_metadata(&mut self, call: CallId, metadata: Headers) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.find_grpc(call)?;
         let count = len(&metadata) as u32;
@@ -404,7 +409,8 @@ impl Vm {
         })
     }
 
-    /// A gRPC stream is over, or a unary call failed, with a status and a message that the plugin may read. Ends the call.
+    /// Closes a gRPC stream, or a unary call that failed. The plugin can read status and message.
+    /// Ends the call.
     pub fn on_grpc_close(&mut self, call: CallId, status: u32, message: Vec<u8>) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.find_grpc(call)?;
         self.state.calls.borrow_mut().end(token);
@@ -419,7 +425,7 @@ impl Vm {
         })
     }
 
-    /// Makes what a call brought readable while its callback runs.
+    /// Makes the data of a delivery readable while its callback runs.
     fn deliver(&mut self, delivery: Delivery, call: impl FnOnce(&mut Vm) -> Option<Called>) -> Result<(), CallError> {
         *self.state.delivery.borrow_mut() = delivery;
         let called = call(self);
@@ -446,7 +452,7 @@ impl Vm {
         self.find_call(call, |kind| kind != CallKind::Http)
     }
 
-    /// A call under way in this VM. One that its failure has cancelled is answered with the failure.
+    /// A call in progress in this VM. A call cancelled by the failure of the VM gets that failure.
     fn find_call(&self, call: CallId, is_kind: impl FnOnce(CallKind) -> bool) -> Result<Call, CallError> {
         let known = self.state.find_call(call).filter(|known| is_kind(known.kind));
         known.ok_or_else(|| match self.failure() {
@@ -455,7 +461,7 @@ impl Vm {
         })
     }
 
-    /// Writes a message of the host's about this VM to its log.
+    /// Writes a message of the host about this VM to the VM's log.
     pub fn log(&self, level: LogLevel, message: &str) {
         self.state.log(level, message.as_bytes());
     }

@@ -1,11 +1,15 @@
-//! What a plugin asked for inside of a callback and gets after it has returned, in order.
+//! Deferred actions: requests of a plugin that take effect after its callback returns, in order.
+//!
+//! The plugin runs while the embedder's stream is borrowed, and it may still use the stream after
+//! the request. So a hostcall only queues the action, and the embedder is called when no code of
+//! the plugin is on the stack.
 
 use super::Vm;
 use crate::host::Stream;
 use crate::instance::Deferred;
 
 impl Vm {
-    /// Carries out what the last callback asked for. An action may ask for more, which is carried out too.
+    /// Executes the actions queued by the last callback, and those that they queue in turn.
     #[cold]
     pub(super) fn carry_out_deferred(&mut self) {
         while self.state.has_deferred() {

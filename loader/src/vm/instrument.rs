@@ -1,4 +1,4 @@
-//! Callbacks of a VM that somebody watches: a tracer, an observer, the watchdog.
+//! Callbacks of a VM with a tracer, an observer or a time budget.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use crate::backend::{Instance, Returned};
 use crate::call_trace::{Event, Value};
 use crate::instance::InstanceState;
 
-/// Makes a callback for those who watch.
+/// Calls a callback for the tracer, the observer and the watchdog, whichever the VM has.
 #[cold]
 pub(super) fn instrumented<const COUNT: usize>(
     state: &InstanceState,
@@ -26,7 +26,8 @@ pub(super) fn instrumented<const COUNT: usize>(
     }
 }
 
-/// Takes the time of a callback, if there is an observer. One that the plugin does not export is none.
+/// Measures a callback if there is an observer. A callback that the plugin does not export is not
+/// counted.
 #[inline]
 fn observed(
     state: &InstanceState,

@@ -1,4 +1,4 @@
-//! Start and end: of the VM, of the plugins in it, of streams.
+//! Start and end of the VM, of the plugins in it, and of streams.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -15,13 +15,13 @@ use crate::instance::{InstanceState, Phase};
 use crate::telemetry;
 use crate::{Module, PluginConfig, VmConfig};
 
-/// Whether a root context has come to its end.
+/// Result of stopping a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RootDone {
-    /// It is deleted.
+    /// The root context is deleted.
     Deleted,
-    /// It asked for time: it will call `proxy_done`, and is deleted then.
+    /// The plugin needs time: its root context is deleted when it calls `proxy_done`.
     Pending,
 }
 
@@ -75,14 +75,15 @@ impl Vm {
         })
     }
 
-    /// Creates a root context and starts the plugin: `proxy_on_context_create`, `proxy_on_vm_start`, `proxy_on_configure`.
+    /// Creates a root context and starts the plugin: `proxy_on_context_create`,
+    /// `proxy_on_vm_start`, `proxy_on_configure`.
     ///
-    /// Several plugins may run in one VM; they share its memory.
+    /// Several plugins can run in one VM; they share its memory.
     ///
     /// # Errors
     ///
-    /// The plugin returns false from one of the two, or fails. The context is gone then, and a plugin that only returned false leaves
-    /// the VM usable for others.
+    /// `proxy_on_vm_start` or `proxy_on_configure` returns false, or the VM fails. The context is
+    /// deleted then. A plugin that only returned false leaves the VM usable for others.
     pub fn start_plugin(&mut self, config: PluginConfig) -> Result<ContextId, StartError> {
         if let Some(failure) = self.state.failure() {
             return Err(StartError::VmFailed(failure));
@@ -146,8 +147,8 @@ impl Vm {
         StartError::Refused { plugin: name.to_owned(), function }
     }
 
-    /// Asks a plugin whether it takes its configuration (`proxy_validate_configuration`, which only the C++ SDK has). `None`: the plugin
-    /// does not say.
+    /// Asks a plugin to validate its configuration (`proxy_validate_configuration`, part of the C++
+    /// SDK only). `None` if the plugin does not export it.
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
         let id = self.state.root_id(root)?;
         let size = self.state.contexts.borrow().root(id)?.config.configuration.len();
@@ -162,11 +163,12 @@ impl Vm {
 
     /// Creates a stream context (`proxy_on_context_create`).
     ///
-    /// On a VM that has failed the context exists all the same, and its callbacks give what the failure policy says.
+    /// On a failed VM the context is created too, and its callbacks return the failure policy's
+    /// results.
     ///
     /// # Errors
     ///
-    /// The root context does not exist.
+    /// [`CallError::UnknownContext`]: there is no such root context.
     pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallError> {
         let root = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         let id = {
@@ -185,8 +187,9 @@ impl Vm {
         Ok(self.state.context_id(id))
     }
 
-    /// The stream is over (`proxy_on_done`). True unless the plugin asks to wait for its `proxy_done`, which hosts may ignore for
-    /// streams, as proxy-wasm-cpp-host does. A second call does nothing.
+    /// Ends the stream for the plugin (`proxy_on_done`). Returns false if the plugin asks to wait
+    /// for its `proxy_done`, which hosts may ignore for streams, as proxy-wasm-cpp-host does. A
+    /// second call does nothing.
     pub fn on_done(&mut self, stream: ContextId) -> bool {
         let Some(id) = self.state.stream_id(stream) else { return true };
         {
@@ -200,7 +203,8 @@ impl Vm {
         called.and_then(|called| called.value) != Some(0)
     }
 
-    /// The stream may be logged (`proxy_on_log`), between `on_done` and `delete`. A second call does nothing.
+    /// Lets the plugin log the stream (`proxy_on_log`), between `on_done` and `delete_stream`. A
+    /// second call does nothing.
     pub fn on_log(&mut self, stream: ContextId) {
         let Some(id) = self.state.stream_id(stream) else { return };
         {
@@ -213,9 +217,10 @@ impl Vm {
         self.call(id, CallbackId::proxy_on_log, || [id.into()], |b| b.proxy_on_log(id));
     }
 
-    /// Ends a stream context (`proxy_on_delete`) and gives the embedder's stream back. Its id means nothing from then on.
+    /// Deletes a stream context (`proxy_on_delete`) and returns the embedder's stream. The id is
+    /// unknown from then on.
     ///
-    /// What has not been called of `on_done` and `on_log` is called first.
+    /// Calls `on_done` and `on_log` first if they were not called.
     pub fn delete_stream(&mut self, stream: ContextId) -> Option<Box<dyn Stream>> {
         let id = self.state.stream_id(stream)?;
         self.on_done(stream);
@@ -241,7 +246,7 @@ impl Vm {
         if self.state.contexts.borrow().root(id).is_some_and(|root| root.done == DoneState::Pending) {
             return Ok(RootDone::Pending);
         }
-        // Set before the call: the plugin may call proxy_done from inside of proxy_on_done.
+        // Set before the call, because the plugin may call proxy_done inside proxy_on_done.
         self.set_done_state(id, DoneState::Pending);
         let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
         if called.and_then(|called| called.value) == Some(0) {
@@ -252,15 +257,16 @@ impl Vm {
         Ok(RootDone::Deleted)
     }
 
-    /// Ends a plugin whose [`stop_plugin`](Vm::stop_plugin) gave [`RootDone::Pending`] and that has not called `proxy_done` in the time
-    /// that the host allows: `proxy_on_delete`, and its root context is gone. Without such a context, does nothing.
+    /// Deletes a plugin for which [`stop_plugin`](Vm::stop_plugin) returned [`RootDone::Pending`]
+    /// and which has not called `proxy_done` in the time that the host allows (`proxy_on_delete`).
+    /// Does nothing if there is no such root context.
     pub fn delete_plugin(&mut self, root: ContextId) {
         if let Some(id) = self.state.root_id(root) {
             self.delete_root(id);
         }
     }
 
-    /// Streams that a plugin has; 0 if there is no such root context.
+    /// Number of streams of a plugin; 0 if there is no such root context.
     #[inline]
     pub fn stream_count(&self, root: ContextId) -> usize {
         match self.state.root_id(root) {
@@ -275,7 +281,7 @@ impl Vm {
         }
     }
 
-    /// Calls `proxy_on_delete` and forgets a root. Does nothing when it is gone.
+    /// Calls `proxy_on_delete` and removes a root. Does nothing if it is gone.
     pub(super) fn delete_root(&mut self, id: u32) {
         if self.state.contexts.borrow().get(id).is_none() {
             return;

@@ -1,4 +1,4 @@
-//! A running instance of a module: its contexts, its callbacks, its end.
+//! A running instance of a module: its contexts, its callbacks and its end.
 
 mod builder;
 mod callbacks;
@@ -25,12 +25,40 @@ use crate::{Module, StartError};
 
 /// A running instance of a [`Module`] on one thread (Proxy-Wasm's "Wasm VM").
 ///
-/// It belongs to the thread that made it: plugins keep their state in thread-local variables, so it is neither `Send` nor `Sync`.
+/// A VM belongs to the thread that created it, because plugins keep their state in thread-local
+/// variables: it is neither `Send` nor `Sync`.
 ///
-/// Once the plugin has failed (a trap, a crash, a limit), the VM runs no more of its code: callbacks give what the failure policy says,
-/// and [`failure`](Vm::failure) tells what happened. [`Plugin`](crate::Plugin) replaces failed VMs.
+/// After a failure of the plugin (a trap, a crash, an exceeded limit) the VM runs no more of its
+/// code: callbacks return the failure policy's results, and [`failure`](Vm::failure) describes the
+/// failure. [`Plugin`](crate::Plugin) replaces failed VMs.
+///
+/// ```
+/// # #[cfg(feature = "wasm")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use dynvm::abi::types::FilterHeadersStatus;
+/// use dynvm::host::{ConfigStream, Services};
+/// use dynvm::{PluginConfig, Vm, VmConfig};
+/// # use dynvm::Loader;
+/// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
+/// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
+///
+/// let mut vm = Vm::builder(&module).build()?;
+/// let root = vm.start_plugin(PluginConfig::named("noop"))?;
+///
+/// let stream = vm.create_stream(root, Box::new(ConfigStream))?;
+/// assert_eq!(vm.on_request_headers(stream, 0, true), FilterHeadersStatus::Continue);
+/// vm.on_done(stream);
+/// vm.on_log(stream);
+/// vm.delete_stream(stream);
+///
+/// vm.stop_plugin(root)?;
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "wasm"))]
+/// # fn main() {}
+/// ```
 pub struct Vm {
-    // Before the state: it may run destructors of the plugin, which make hostcalls.
+    // Dropped before the state: its drop may run destructors of the plugin, which make hostcalls.
     instance: Box<dyn Instance>,
     state: Rc<InstanceState>,
     module: Module,
@@ -38,50 +66,54 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Its name: that of no other VM of this process, before or after.
+    /// The VM's identity, unique in this process for its whole life.
     #[inline]
     pub fn id(&self) -> VmId {
         self.state.id
     }
 
-    /// The module it runs.
+    /// The module that the VM runs.
     pub fn module(&self) -> &Module {
         &self.module
     }
 
-    /// How the plugin failed, if it did.
+    /// The failure of the plugin, if it has failed.
     pub fn failure(&self) -> Option<Failure> {
         self.state.failure()
     }
 
-    /// Whether the plugin has failed.
+    /// True if the plugin has failed.
     pub fn has_failed(&self) -> bool {
         self.state.has_failed()
     }
 
-    /// Whether the plugin exports a callback, and may have it called. Calling one that it does not export does nothing.
+    /// True if the plugin exports a callback and the capability restriction allows it. Calling any
+    /// other one does nothing.
     pub fn exports(&self, callback: CallbackId) -> bool {
         self.instance.exports(callback)
     }
 
-    /// Bytes of memory that the instance holds: linear memory of a wasm module. `None` where it cannot be known.
+    /// Bytes of memory that the instance holds: the linear memory of a wasm module, the private
+    /// heap of a native one. `None` if unknown.
     pub fn memory_size(&self) -> Option<u64> {
         self.instance.memory_size()
     }
 
-    /// Hands every callback and hostcall to a tracer from now on, or to none.
+    /// Sets or removes the tracer, which receives every callback and hostcall from now on.
     pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
         self.state.set_tracer(tracer);
     }
 
-    /// The services that the VM was made with.
+    /// The services that the VM was created with.
     pub fn services(&self) -> &Services {
         &self.state.services
     }
 
-    /// Sets the numbers that the plugin sees for the next context and the next call; a number in use is passed over for the one after it.
+    /// Sets the numbers that the plugin sees for the next context and the next call. A number in
+    /// use is skipped.
     ///
-    /// Plugins log these numbers and use them as keys, so a host that repeats a recorded stream gives it the recorded ones.
+    /// Plugins log these numbers and use them as keys, so a host that replays a recorded stream
+    /// reserves the recorded ones.
     ///
     /// ```
     /// # #[cfg(feature = "wasm")]
@@ -108,21 +140,22 @@ impl Vm {
         }
     }
 
-    /// Reads the embedder's stream behind a context without knowing its type; [`stream`](Vm::stream) is for a known one. `None`: the
-    /// context is not a stream of this VM.
+    /// Reads the embedder's stream of a context without knowing its type, unlike
+    /// [`stream`](Vm::stream). `None`: the context is not a stream of this VM.
     pub fn with_stream<R>(&self, context: ContextId, look: impl FnOnce(&dyn Stream) -> R) -> Option<R> {
         let id = self.state.stream_id(context)?;
         self.state.contexts.borrow().stream(id).map(|state| look(state.stream.as_ref()))
     }
 
-    /// Takes the tracer from a VM that is replaced.
+    /// Takes the tracer out of a VM that is about to be replaced.
     pub(crate) fn take_tracer(&mut self) -> Option<Box<dyn Tracer>> {
         let tracer = self.state.tracer.borrow_mut().take();
         self.state.set_tracer(None);
         tracer
     }
 
-    /// The embedder's stream behind a context, if it is of this type. It must be let go before the next call into the VM.
+    /// The embedder's stream of a context, if it has type `S`. The borrow must end before the next
+    /// call into the VM.
     pub fn stream<S: Stream>(&self, context: ContextId) -> Option<Ref<'_, S>> {
         let id = self.state.stream_id(context)?;
         Ref::filter_map(self.state.contexts.borrow(), |contexts| {
@@ -131,7 +164,7 @@ impl Vm {
         .ok()
     }
 
-    /// The same, to change it.
+    /// Like [`stream`](Vm::stream), for changing it.
     pub fn stream_mut<S: Stream>(&mut self, context: ContextId) -> Option<RefMut<'_, S>> {
         let id = self.state.stream_id(context)?;
         RefMut::filter_map(self.state.contexts.borrow_mut(), |contexts| {
@@ -140,7 +173,8 @@ impl Vm {
         .ok()
     }
 
-    /// Makes a callback of a stream. `None`: as [`call`](Vm::call); or there is no such stream in this VM, and nothing runs.
+    /// Calls a callback of a stream. `None`: as [`call`](Vm::call), or this VM has no such stream
+    /// and no code runs.
     #[inline]
     fn call_stream<const COUNT: usize>(
         &mut self,
@@ -153,7 +187,7 @@ impl Vm {
         self.call(context, id, arguments, callback)
     }
 
-    /// Makes a callback of a root, as [`call_stream`](Vm::call_stream).
+    /// Calls a callback of a root, as [`call_stream`](Vm::call_stream) does for a stream.
     #[inline]
     fn call_root<const COUNT: usize>(
         &mut self,
@@ -166,7 +200,8 @@ impl Vm {
         self.call(context, id, arguments, callback)
     }
 
-    /// Makes one callback with a context of this VM in effect, then carries out what the plugin asked for.
+    /// Calls one callback with a context of this VM as the effective one, then executes the
+    /// deferred actions.
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
@@ -230,10 +265,10 @@ impl Vm {
     }
 }
 
-/// What a callback gave.
+/// The outcome of a callback.
 #[derive(Clone, Copy)]
 struct Called {
-    /// Its result; `None` when the plugin does not export it.
+    /// The result; `None` if the plugin does not export the callback.
     value: Option<u32>,
     local_response_sent: bool,
 }

@@ -1,23 +1,27 @@
 //! Native plugins: ELF shared objects, opened by the system's loader from a private copy.
 //!
 //! ```text
-//!   elf      what is in the file, read before any of it runs
-//!   patch     changes to the private copy: symbols that bind to the loader in place of the C library (names), verified
-//!   glibc   whether this system has what the file needs
-//!   image    one private mapping: written to a file of its own, opened, closed
-//!   dependencies  libraries that the file needs, opened before it
-//!   imports  what the plugin's undefined symbols bind to: the hostcalls, as C functions
-//!   custom_hostcalls  hostcalls that the embedder brings
-//!   guest    the plugin's memory, as hostcalls reach it
-//!   current_instance  which VM runs on this thread
-//!   guard    calls that survive a crash of what they call: faults (signals), exceptions (exception), ends of the process (exits)
-//!   crash_cause    what happened, and where (backtrace)
-//!   address_check    memory that a plugin names, touched before the host relies on it
-//!   heap     the allocator of images, a heap for each VM
-//!   constructors, destructors  what runs at the beginning and at the end
-//!   stdio   standard output and error, to the log
-//!   clock, random, environment  what the C library would say of the time, of chance, and of the process
-//!   vm       a running instance: callbacks down, memory access up
+//!   elf               reads the file, before any of it runs
+//!   patch             changes the private copy, so that symbols bind to the loader instead of the C library
+//!   string_table      renames symbols for patch
+//!   glibc             checks that this system has the symbols that the file needs
+//!   image             one private mapping: written to a separate file, opened, closed
+//!   dependencies      opens the libraries that the file needs
+//!   imports           binds undefined symbols to the hostcalls, as C functions
+//!   custom_hostcalls  hostcalls implemented by an embedder
+//!   guest             access of hostcalls to the plugin's memory
+//!   current_instance  the VM that runs on this thread
+//!   guard             calls that survive a crash of the called function: faults (signals),
+//!                     exceptions (exception), exits of the process (process_exit)
+//!   crash_cause       describes a crash, with its backtrace (backtrace)
+//!   address_check     tests addresses from a plugin before the host uses them
+//!   heap              the allocator of images: one private heap per VM
+//!   constructors, destructors
+//!                     code of the image that runs at its start and end
+//!   stdio             sends standard output and error to the log
+//!   clock, random, environment
+//!                     interposed functions of libc for time, randomness and environment
+//!   vm                a running instance: callbacks down, memory access up
 //! ```
 
 mod address_check;

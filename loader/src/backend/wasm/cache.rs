@@ -1,19 +1,20 @@
-//! Compiled code on disk, so that a plugin is compiled once and not at each start.
+//! Cache of compiled code on disk, so that a plugin is compiled once and not at each start.
 //!
-//! An entry is native code. Its file is read once, from a descriptor that was checked, and wasmtime gets a copy of the
-//! bytes whose digest fits: what happens to the file later has no effect.
+//! An entry is native code. Its file is read once, from a checked descriptor, and wasmtime gets a
+//! copy of the bytes that match the digest: later changes of the file have no effect.
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, Module, Result};
 
 use super::cache_dir::CacheDir;
 
-/// Begins an entry, before the digest of name and code.
+/// First bytes of an entry; the digest of name and code follows.
 const MAGIC: &[u8; 8] = b"dvmcode1";
 
 const DIGEST: usize = 32;
 
-/// Takes compiled code from the cache, or compiles and stores it. A cache that cannot be written is no error.
+/// Takes compiled code from the cache, or compiles the module and stores the code. A cache that
+/// cannot be written is not an error.
 pub(super) fn compile(engine: &Engine, dir: &CacheDir, bytes: &[u8]) -> Result<Module> {
     let name = format!("{}.cwasm", key(engine, bytes));
     if let Some(entry) = dir.read(&name)
@@ -26,16 +27,17 @@ pub(super) fn compile(engine: &Engine, dir: &CacheDir, bytes: &[u8]) -> Result<M
         return Ok(module);
     }
     let module = Module::new(engine, bytes)?;
-    // The next start compiles again if this fails.
+    // If writing fails, the next start compiles again.
     let _ = dir.write(&name, &seal(&name, &module.serialize()?));
     Ok(module)
 }
 
-/// An entry's name: a digest of the module and of all that decides what it compiles to.
+/// The name of an entry: a digest of the module and of everything that decides the result of
+/// compiling it.
 fn key(engine: &Engine, bytes: &[u8]) -> String {
     use std::hash::{Hash as _, Hasher};
 
-    /// Feeds what is hashed to the digest.
+    /// Lets values with a `Hash` implementation feed the digest.
     struct Feed(Sha256);
     impl Hasher for Feed {
         fn write(&mut self, bytes: &[u8]) {
@@ -52,9 +54,9 @@ fn key(engine: &Engine, bytes: &[u8]) -> String {
     feed.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Binds code to the name of its entry.
+/// The digest of an entry, over its name and code.
 fn digest(name: &str, code: &[u8]) -> [u8; DIGEST] {
-    // All names have the same length, so that no other name and code give the same text.
+    // All names have the same length, so no other pair of name and code gives the same input.
     Sha256::new().chain_update(name).chain_update(code).finalize().into()
 }
 
@@ -62,7 +64,7 @@ fn seal(name: &str, code: &[u8]) -> Vec<u8> {
     [MAGIC, digest(name, code).as_slice(), code].concat()
 }
 
-/// The code of an entry that is whole, and was written under this name.
+/// The code of an entry, if the entry is complete and was written under this name.
 fn open<'a>(name: &str, entry: &'a [u8]) -> Option<&'a [u8]> {
     let (found, code) = entry.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
     (found == digest(name, code)).then_some(code)

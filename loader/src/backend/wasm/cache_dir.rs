@@ -1,8 +1,9 @@
-//! The directory of the code cache: opened once, and used only if nobody else can change what is in it.
+//! The directory of the code cache: opened once, and used only if no other user can change its
+//! content.
 
 use std::path::PathBuf;
 
-/// An open directory that only this user, or root, can write.
+/// An open directory that only this user or root can write.
 pub(super) struct CacheDir {
     path: PathBuf,
     #[cfg(unix)]
@@ -49,24 +50,24 @@ mod unix {
     use crate::access::Access;
     use crate::error::LoadError;
 
-    /// Linux: a folder above may be one that can be passed, but not listed.
+    /// On Linux. `O_PATH`, because a folder above may be searchable but not readable.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-    /// An entry: not through a link, and without waiting if it is a pipe.
+    /// For entries: no symbolic links, and no blocking on a pipe.
     const ENTRY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
     const NEW: OFlags =
         OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
     impl CacheDir {
-        /// Opens a directory, which is made if there is none.
+        /// Opens a directory, and creates it if needed.
         ///
         /// # Errors
         ///
-        /// [`LoadError::CodeCache`]: somebody else can write it, or exchange it or a folder above it.
+        /// [`LoadError::CodeCache`]: another user can write it, or replace it or a folder above it.
         pub(in super::super) fn open(path: &Path) -> Result<CacheDir, LoadError> {
             let failed = |what: &str| {
                 let (dir, what) = (path.to_owned(), format!("{what}; name another directory, or mend that"));
@@ -78,7 +79,8 @@ mod unix {
                 .create(path)
                 .map_err(failed("the directory cannot be made"))?;
             let real = path.canonicalize().map_err(failed("the directory cannot be found"))?;
-            // From the root down, each by the descriptor of the one above, which nobody else can exchange.
+            // From the root down, each relative to the descriptor of its parent, which no other
+            // user can replace.
             let mut folder = File::from(
                 openat(CWD, "/", FOLDER, Mode::empty())
                     .map_err(io::Error::from)
@@ -95,17 +97,18 @@ mod unix {
             Ok(CacheDir { path: path.to_owned(), dir: folder })
         }
 
-        /// Whether the directory is still one that only this user can write.
+        /// Checks that only this user can still write the directory.
         pub(in super::super) fn check(&self) -> Result<(), LoadError> {
             check(&self.path, &self.path, &self.dir, Access::others_write)
         }
 
-        /// The content of an entry that this user wrote; anything else is as if it were not there.
+        /// The content of an entry that this user wrote. Any other file counts as absent.
         pub(in super::super) fn read(&self, name: &str) -> Option<Vec<u8>> {
             let mut file = File::from(openat(&self.dir, name, ENTRY, Mode::empty()).ok()?);
             let metadata = file.metadata().ok()?;
             let access = Access::of(&metadata)?;
-            // One with a second name was put here by whoever could make a link to a file of this user's.
+            // A file with a second link was put here by another user, who could link to a file of
+            // this user.
             if !metadata.is_file() || metadata.nlink() != 1 || access.uid != user() || access.others_write() {
                 return None;
             }
@@ -114,7 +117,7 @@ mod unix {
             Some(bytes)
         }
 
-        /// Writes an entry, which is whole before it has its name.
+        /// Writes an entry. It gets its name when it is complete.
         pub(in super::super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
             let mut random = [0; 8];
             getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
@@ -128,7 +131,7 @@ mod unix {
         }
     }
 
-    /// Checks a folder on the way to the directory, or the directory itself.
+    /// Checks the directory, or a folder above it.
     fn check(dir: &Path, at: &Path, folder: &File, exposed: fn(Access) -> bool) -> Result<(), LoadError> {
         let refused = |what: String, source| LoadError::CodeCache { dir: dir.to_owned(), what, source };
         let access = folder.metadata().map(|metadata| Access::of(&metadata));
@@ -156,7 +159,7 @@ mod unix {
         }
     }
 
-    /// The user whose rights this process has.
+    /// The effective user of the process.
     fn user() -> u32 {
         // SAFETY: takes nothing and cannot fail.
         unsafe { libc::geteuid() }

@@ -1,4 +1,5 @@
-//! What a wasm module imports and exports, against the table of the ABI, before anything of it runs.
+//! Checks imports and exports of a wasm module against the table of the ABI, before any of its code
+//! runs.
 
 use dynvm_abi::table::{CALLBACKS, Callback, ENTRY_POINTS, Param, Return, WITHOUT_END_OF_STREAM_IN_0_1_0};
 use dynvm_abi::version::AbiVersion;
@@ -7,11 +8,12 @@ use wasmtime::{ExternType, FuncType, Module, ValType};
 use super::linker;
 use crate::error::LoadError;
 
-/// The module's ABI version.
+/// Returns the module's ABI version.
 ///
 /// # Errors
 ///
-/// It has none, imports what the host does not have, or gives a function other types than the ABI.
+/// The module declares no version, imports functions that the host does not have, or has a function
+/// of the ABI with another type.
 pub(super) fn check(name: &str, module: &Module) -> Result<AbiVersion, LoadError> {
     let version = module.exports().filter_map(|export| AbiVersion::from_marker(export.name())).max();
     let version = version.ok_or_else(|| LoadError::NoAbiVersion { name: name.to_owned() })?;
@@ -52,7 +54,7 @@ pub(super) fn check(name: &str, module: &Module) -> Result<AbiVersion, LoadError
     Ok(version)
 }
 
-/// A function's types, in the letters `i` for i32 and `I` for i64.
+/// A function's type, with `i` for i32 and `I` for i64.
 struct Types {
     params: Vec<ValType>,
     results: Vec<ValType>,

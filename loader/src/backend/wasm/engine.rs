@@ -1,4 +1,4 @@
-//! The compiler and its settings.
+//! The wasm engine and its settings.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,20 +12,24 @@ use super::vm::Data;
 use super::{cache, linker};
 use crate::error::LoadError;
 
-/// How wasm plugins run.
+/// Options of wasm plugins.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// Where compiled code is kept between runs; `None`: nowhere. What is in this directory is executed with all rights of
-    /// the process, so it is used only if it and all folders above it belong to the process's user or to root, and nobody
-    /// else may write them (above it, sticky folders such as `/tmp` are no harm). It is made if there is none.
+    /// Directory for compiled code; `None` disables the cache.
+    ///
+    /// The loader executes the code in this directory with all rights of the process. It therefore
+    /// uses the directory only if it and all folders above it belong to the process's user or to
+    /// root, and no other user can write them (sticky folders such as `/tmp` may be above it).
+    /// Created if needed.
     pub cache_dir: Option<PathBuf>,
-    /// Most bytes of linear memory of one VM; `None`: as much as the module declares. A VM that wants more fails.
+    /// Size limit of a VM's linear memory in bytes; `None`: the maximum that the module declares. A
+    /// VM that needs more fails.
     pub memory_limit: Option<usize>,
-    /// How long one callback may run.
+    /// Limit of one callback.
     pub cpu_limit: CpuLimit,
-    /// Reserve memory for this many VMs at once, so that starting one takes no system calls. No more can then be alive. `None`: memory
-    /// is taken as it is needed.
+    /// Reserves memory for this many VMs, so that starting one needs no system calls, and no more
+    /// can be alive at once. `None`: each VM allocates its memory when it starts.
     pub pooled_vms: Option<u32>,
 }
 
@@ -55,16 +59,16 @@ impl Options {
     }
 }
 
-/// How long one callback may run. A VM that runs longer fails.
+/// Limit of one callback. A VM that exceeds it fails.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CpuLimit {
-    /// As long as it likes.
+    /// No limit.
     #[default]
     None,
-    /// This much work, in wasmtime's units of fuel: about one for each instruction. The same on every machine and in every run.
+    /// Units of wasmtime's fuel, about one per instruction. Deterministic across machines and runs.
     Fuel(u64),
-    /// This long, to about a millisecond, wall-clock time. Costs less than fuel.
+    /// Wall-clock time, accurate to about a millisecond. Costs less than fuel.
     Time(Duration),
 }
 
@@ -73,7 +77,7 @@ pub(super) struct WasmEngine {
     linker: Linker<Data>,
     pub(super) options: Options,
     cache: Option<CacheDir>,
-    /// `Some` if calls have a time limit.
+    /// The clock of time limits; `None` if callbacks have none.
     clock: Option<Arc<EpochClock>>,
 }
 
@@ -129,7 +133,7 @@ impl WasmEngine {
         }
     }
 
-    /// The time of one call, of a VM with a budget of its own.
+    /// The time limit of one call, which a VM's own budget may lower.
     pub(super) fn time_limit(&self, budget: Option<Duration>) -> Option<TimeLimit> {
         let CpuLimit::Time(time) = self.options.cpu_limit else { return None };
         Some(TimeLimit::new(self.clock.clone()?, budget.map_or(time, |budget| budget.min(time))))

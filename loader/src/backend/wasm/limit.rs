@@ -1,4 +1,8 @@
-//! Time limits of calls: a thread advances the epoch of an engine, and code that reaches its deadline traps.
+//! Time limits of calls, with wasmtime's epochs.
+//!
+//! A thread increments the epoch of the engine every millisecond. Compiled code compares the epoch
+//! with its deadline at function entries and loop back edges, and traps when the deadline is
+//! reached; this costs less than counting fuel and needs no signals.
 
 use std::io;
 use std::sync::Arc;
@@ -10,18 +14,18 @@ use wasmtime::{Engine, EngineWeak};
 use crate::error::{Failure, FailureKind};
 use crate::fork;
 
-/// How often the clock ticks.
+/// Period of the epoch.
 const TICK: Duration = Duration::from_millis(1);
 
 /// The clock of one engine.
 pub(super) struct EpochClock {
     engine: EngineWeak,
-    /// The generation of processes in which the thread was started.
+    /// The fork generation in which the thread was started.
     generation: AtomicU32,
 }
 
 impl EpochClock {
-    /// A clock that ticks for as long as the engine lives.
+    /// Starts a clock, which ticks until the engine is dropped.
     ///
     /// # Errors
     ///
@@ -50,13 +54,13 @@ impl EpochClock {
         self.generation.load(Ordering::Relaxed) == fork::generation()
     }
 
-    /// Starts the thread again, in a forked child.
+    /// Restarts the thread, in a forked child.
     #[cold]
     fn restart(&self) -> Result<(), Box<Failure>> {
         let now = fork::generation();
         let before = self.generation.swap(now, Ordering::Relaxed);
         if before == now {
-            // Another thread of this process was faster.
+            // Another thread of this process has restarted it.
             return Ok(());
         }
         self.spawn().map_err(|error| {
@@ -67,7 +71,7 @@ impl EpochClock {
     }
 }
 
-/// How long each call of a VM may take.
+/// Time limit of each call of a VM.
 pub(super) struct TimeLimit {
     clock: Arc<EpochClock>,
     ticks: u64,
@@ -75,11 +79,13 @@ pub(super) struct TimeLimit {
 
 impl TimeLimit {
     pub(super) fn new(clock: Arc<EpochClock>, time: Duration) -> TimeLimit {
-        // One more: the next tick may come at once.
+        // One more tick, because the current one may end at once: a call never gets less than its
+        // time.
         TimeLimit { clock, ticks: time.as_nanos().div_ceil(TICK.as_nanos()) as u64 + 1 }
     }
 
-    /// The number of ticks that a call may last, with the clock running.
+    /// The number of ticks that a call may last. Restarts the clock if it does not run in this
+    /// process.
     #[inline]
     pub(super) fn ticks(&self) -> Result<u64, Box<Failure>> {
         if !self.clock.is_running() {

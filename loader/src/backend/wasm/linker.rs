@@ -1,4 +1,5 @@
-//! What a module imports: the hostcalls by the table of the ABI, the WASI functions, and what compilers' runtimes ask for.
+//! Imports of a module: the hostcalls from the table of the ABI, WASI functions, and functions of
+//! compilers' runtimes.
 
 use dynvm_abi::types::{LogLevel, Status};
 use wasmtime::{Caller, Engine, FuncType, Linker, Result, Val, ValType};
@@ -9,10 +10,10 @@ use crate::hostcalls::dispatch;
 use crate::hostcalls::wasi::{self, INERT};
 use crate::instance::InstanceState;
 
-/// Names under which modules import WASI.
+/// Module names under which WASI is imported.
 const WASI: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
 
-/// WASI functions with an effect: name and parameters.
+/// WASI functions with effects: name and parameters.
 const WASI_FUNCTIONS: &[(&str, &str)] = &[
     ("args_sizes_get", "ii"),
     ("clock_res_get", "ii"),
@@ -25,7 +26,7 @@ const WASI_FUNCTIONS: &[(&str, &str)] = &[
     ("random_get", "ii"),
 ];
 
-/// The parameters and results of a function that is no hostcall, in the letters of [`INERT`].
+/// Parameters and results of a function that is not a hostcall, in the letters of [`INERT`].
 pub(super) fn other_function(module: &str, name: &str) -> Option<(&'static str, &'static str)> {
     if WASI.contains(&module) {
         if name == "proc_exit" {
@@ -36,9 +37,9 @@ pub(super) fn other_function(module: &str, name: &str) -> Option<(&'static str, 
         return effective.or(inert).map(|params| (params, "i"));
     }
     match (module, name) {
-        // Emscripten.
+        // Emscripten's runtime.
         ("env", "emscripten_notify_memory_growth") => Some(("i", "")),
-        // AssemblyScript.
+        // AssemblyScript's runtime.
         ("env", "abort") => Some(("iiii", "")),
         _ => None,
     }
@@ -92,7 +93,7 @@ fn hostcall(caller: Caller<'_, Data>, call: impl FnOnce(&mut WasmGuest<'_>, &Ins
     Ok(status as u32)
 }
 
-/// Makes a WASI call, if the plugin may.
+/// Calls a WASI function if the plugin may.
 fn wasi_call(
     caller: Caller<'_, Data>,
     name: &str,
@@ -148,7 +149,7 @@ fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Resu
     Ok(())
 }
 
-/// The plugin called `proc_exit`.
+/// The exit code with which the plugin called `proc_exit`.
 #[derive(Debug, thiserror::Error)]
 #[error("the plugin called proc_exit({0})")]
 pub(super) struct Exit(pub(super) u32);

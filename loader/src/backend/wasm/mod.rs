@@ -30,13 +30,13 @@ use crate::artifact::BackendKind;
 use crate::error::{LoadError, StartError};
 use crate::instance::InstanceState;
 
-/// Compiles wasm modules, in binary and in text form.
+/// Compiles wasm modules in binary and text form.
 pub(crate) struct WasmBackend {
     engine: Arc<WasmEngine>,
 }
 
 impl WasmBackend {
-    /// Makes the engine, which fails where wasmtime cannot run with these options.
+    /// Creates the engine. Fails if wasmtime does not support these options on this machine.
     pub(crate) fn new(options: Options) -> Result<WasmBackend, LoadError> {
         Ok(WasmBackend { engine: Arc::new(WasmEngine::new(options)?) })
     }
@@ -52,7 +52,7 @@ impl Backend for WasmBackend {
     }
 }
 
-/// A wasm artifact, compiled and linked.
+/// A compiled and linked wasm module.
 struct WasmModule {
     abi_version: AbiVersion,
     module: wasmtime::Module,

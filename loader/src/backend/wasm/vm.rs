@@ -16,16 +16,16 @@ use crate::backend::{NotStarted, Returned};
 use crate::error::{Failure, FailureKind};
 use crate::instance::{Addr, Guest, InstanceState};
 
-/// What hostcalls find in the store.
+/// The data of a wasmtime store, which hostcalls use.
 pub(super) struct Data {
     pub(super) state: Rc<InstanceState>,
-    /// `None` until the first hostcall or the end of the instantiation.
+    /// `None` until the first hostcall, or until the instantiation is complete.
     memory: Option<Memory>,
     allocator: Option<TypedFunc<u32, u32>>,
     limits: StoreLimits,
 }
 
-/// A wasm module that runs.
+/// A running wasm module.
 pub(super) struct WasmVm {
     store: Store<Data>,
     linked: InstancePre<Data>,
@@ -33,13 +33,13 @@ pub(super) struct WasmVm {
     limit: CallLimit,
 }
 
-/// What bounds each call into the module.
+/// Limits of each call into the module.
 struct CallLimit {
     fuel: Option<u64>,
     time: Option<TimeLimit>,
 }
 
-/// A function to run at the start.
+/// A start function, by kind.
 enum Start {
     Plain(TypedFunc<(), ()>),
     Command(TypedFunc<(), ()>),
@@ -71,11 +71,11 @@ macro_rules! result_value {
 
 macro_rules! wasm_callbacks {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
-        /// The callbacks that the module exports and may have called.
+        /// The callbacks that the module exports and the capability restriction allows.
         #[derive(Default)]
         struct Callbacks {
             $($name: Option<TypedFunc<($(dynvm_abi::__wasm_type!($ty),)*), result_type!($ret)>>,)*
-            /// As 0.1.0 declares them, without `end_of_stream`.
+            /// The form of ABI 0.1.0, without `end_of_stream`.
             request_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
             response_headers_0_1_0: Option<TypedFunc<(u32, u32), u32>>,
         }
@@ -129,7 +129,7 @@ macro_rules! wasm_callbacks {
 
 dynvm_abi::callbacks!(wasm_callbacks);
 
-/// Finds a callback of these types that may be called.
+/// Finds an exported callback of this type, if it is allowed.
 fn find<P: WasmParams, R: WasmResults>(
     store: &mut Store<Data>,
     instance: &Instance,
@@ -142,7 +142,7 @@ fn find<P: WasmParams, R: WasmResults>(
 }
 
 impl CallLimit {
-    /// Gives the next call its fuel and its time.
+    /// Sets fuel and deadline for the next call.
     #[inline]
     fn apply(&self, store: &mut Store<Data>) -> Result<(), Box<Failure>> {
         if let Some(fuel) = self.fuel {
@@ -156,7 +156,7 @@ impl CallLimit {
 }
 
 impl WasmVm {
-    /// A VM whose module is not instantiated yet: that may run code of the plugin.
+    /// A VM whose module is not instantiated yet, because that may run code of the plugin.
     pub(super) fn new(module: &WasmModule, state: Rc<InstanceState>) -> WasmVm {
         let options = &module.engine.options;
         let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
@@ -171,12 +171,12 @@ impl WasmVm {
         WasmVm { store, linked: module.linked.clone(), callbacks: Callbacks::default(), limit }
     }
 
-    /// Makes the instance, which runs the module's start function if it has one.
+    /// Instantiates the module, which runs its start function if it has one.
     fn instantiate(&mut self) -> Result<Instance, NotStarted> {
         self.limit.apply(&mut self.store)?;
         let instance = self.linked.instantiate(&mut self.store).map_err(|error| {
             let state = &self.store.data().state;
-            // Code of the module was running if there is a backtrace, or if a hostcall failed the VM.
+            // With a backtrace, or a failure from a hostcall, code of the module was running.
             if state.has_failed() || error.is::<Exit>() || error.is::<WasmBacktrace>() {
                 NotStarted::Plugin(describe(state, &error))
             } else {
@@ -204,7 +204,7 @@ impl WasmVm {
             };
             match done {
                 Ok(()) => {}
-                // A command ends so when it is done.
+                // A command ends this way when it is done.
                 Err(error) if matches!((&function, error.downcast_ref()), (Start::Command(_), Some(Exit(0)))) => {}
                 Err(error) => return Err(describe(&self.store.data().state, &error)),
             }
@@ -212,7 +212,7 @@ impl WasmVm {
         Ok(())
     }
 
-    /// The headers callbacks of 0.1.0; no other callback has a second form.
+    /// Calls the headers callbacks in the form of ABI 0.1.0; no other callback has two forms.
     #[cold]
     fn without_end_of_stream(&mut self, id: CallbackId, arguments: &[u32]) -> Returned {
         let function = match id {
@@ -229,7 +229,7 @@ impl WasmVm {
     }
 }
 
-/// `_initialize` and then `main`, or `_start`.
+/// The start functions: `_initialize` and then `main`, or `_start`.
 fn start_functions(store: &mut Store<Data>, instance: &Instance) -> Vec<Start> {
     let mut functions = Vec::new();
     if let Ok(initialize) = instance.get_typed_func(&mut *store, "_initialize") {
@@ -245,10 +245,10 @@ fn start_functions(store: &mut Store<Data>, instance: &Instance) -> Vec<Start> {
     functions
 }
 
-/// What went wrong in a call.
+/// Describes the error of a call as a failure of the VM.
 #[cold]
 fn describe(state: &InstanceState, error: &Error) -> Box<Failure> {
-    // A failure that a hostcall noted is what ended the call.
+    // If a hostcall failed the VM, that failure ended the call.
     if let Some(failure) = state.failure() {
         return Box::new(failure);
     }
@@ -270,7 +270,7 @@ fn describe(state: &InstanceState, error: &Error) -> Box<Failure> {
     Failure::new(kind, message)
 }
 
-/// The error that ends a call whose VM has failed inside of a hostcall.
+/// The error that ends a call whose VM failed inside a hostcall.
 #[cold]
 pub(super) fn failed(state: &InstanceState) -> Error {
     match state.failure() {
@@ -293,8 +293,8 @@ impl<'a> WasmGuest<'a> {
     }
 }
 
-/// Finds the memory through the calling instance: a module's start function makes hostcalls before the host has the
-/// instance in hand.
+/// Finds the memory through the calling instance. A start function makes hostcalls before the host
+/// has the instance.
 #[cold]
 fn find_memory(caller: &mut Caller<'_, Data>) {
     let memory = caller.get_export("memory").and_then(Extern::into_memory);

@@ -1,22 +1,24 @@
-//! Lines of the text format.
+//! Pages of the text format.
 
 use std::collections::HashSet;
 use std::fmt::{self, Display, Write};
 use std::time::Duration;
 
-/// A page under construction: families of metrics in the order in which they are first named, each with its samples.
+/// A page under construction: metric families in the order of their first mention, each with its
+/// samples.
 ///
-/// Prometheus rejects a page that names a family or a series twice. Several collectors may nevertheless write to one family: their samples
-/// are put together, and of samples with the same name and labels the first stays.
+/// Prometheus rejects a page that has a family or a series twice. Several collectors can still
+/// write to one family: their samples are merged, and of samples with the same name and labels the
+/// first is kept.
 pub struct Page<'a> {
     to: &'a mut dyn Write,
     families: Vec<Family>,
-    /// The family that takes the next sample.
+    /// Index of the family that the next sample belongs to.
     current: usize,
     series: HashSet<String>,
 }
 
-/// Metrics that something else than the loader counts: a rollout, or the embedder.
+/// A source of metrics outside the loader: a rollout, or the embedder.
 ///
 /// ```
 /// use std::fmt;
@@ -42,7 +44,7 @@ pub struct Page<'a> {
 /// assert!(observer.prometheus().contains("\nproxy_connections 3\n"));
 /// ```
 pub trait Collect: Send + Sync {
-    /// Writes the metrics of now.
+    /// Writes the current metrics.
     ///
     /// # Errors
     ///
@@ -58,16 +60,16 @@ struct Family {
 
 impl<'a> Page<'a> {
     pub(crate) fn new(to: &'a mut dyn Write) -> Page<'a> {
-        // Takes the samples written before the first family.
+        // The first entry takes samples that precede any family.
         Page { to, families: vec![Family::default()], current: 0, series: HashSet::new() }
     }
 
-    /// Begins a family of metrics, or goes on with it if the page has it already; its samples follow. `kind`: `counter`, `gauge`,
-    /// `histogram`, `summary` or `untyped`.
+    /// Starts a family of metrics, or continues it if the page has it already; its samples follow.
+    /// `kind` is `counter`, `gauge`, `histogram`, `summary` or `untyped`.
     ///
     /// # Errors
     ///
-    /// None today: a page is kept in memory until it is complete.
+    /// None today, because a page is kept in memory until it is complete.
     pub fn family(&mut self, name: &str, kind: &str, help: &str) -> fmt::Result {
         if let Some(known) = self.families.iter().position(|family| family.name == name) {
             self.current = known;
@@ -81,8 +83,8 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Adds a sample to the current family. Its name is that of the family, for histograms and summaries with `_bucket`, `_sum` or
-    /// `_count` after it.
+    /// Adds a sample to the current family. Its name is that of the family; in histograms and
+    /// summaries with the suffix `_bucket`, `_sum` or `_count`.
     ///
     /// # Errors
     ///
@@ -104,13 +106,13 @@ impl<'a> Page<'a> {
         Ok(())
     }
 
-    /// Writes the page.
+    /// Writes the page to its writer.
     pub(crate) fn finish(self) -> fmt::Result {
         self.families.iter().try_for_each(|family| self.to.write_str(&family.text))
     }
 }
 
-/// Text in which backslashes and line ends are escaped, and in a label's value quotes too.
+/// Text with escaped backslashes and line ends; in a label's value, also quotes.
 struct Escaped<'a> {
     text: &'a str,
     quotes: bool,
@@ -130,7 +132,7 @@ impl Display for Escaped<'_> {
     }
 }
 
-/// A duration in seconds, exactly, without zeros at the end.
+/// A duration in seconds: exact, without trailing zeros.
 pub(super) struct Seconds(pub(super) Duration);
 
 impl Display for Seconds {
