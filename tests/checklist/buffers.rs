@@ -63,7 +63,7 @@ fn status() {
     assert_eq!(did(backend(), body(b"body"), &calls), expected);
 }
 
-/// Checklist 43: configurations are readable only in their callbacks.
+/// Checklist 43: the configurations of VM and plugin are readable in their start callbacks.
 #[super::compiler]
 #[test]
 fn configurations() {

@@ -91,7 +91,7 @@ fn no_vm_configuration() {
     assert_eq!(harness(host, &in_headers(&calls)).did(TestStream::default()), expected);
 }
 
-/// Checklist 66: excluded functions are unimplemented, all others work.
+/// Checklist 66: an excluded hostcall is INTERNAL_FAILURE, an excluded callback is not called, all others work.
 #[super::compiler]
 #[test]
 fn all_but_some_functions() {

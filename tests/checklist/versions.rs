@@ -32,7 +32,7 @@ fn version_0_1_0() {
     assert_eq!(harness.vm.on_response_headers(id, 1, true), FilterHeadersStatus::ContinueAndEndStream);
 }
 
-/// Checklist 56: plugins of 0.2.0 run.
+/// Checklist 56: the version 0.2.0 is detected; an absent header is NOT_FOUND, and a stream can be continued.
 #[super::compiler]
 #[test]
 fn version_0_2_0() {
