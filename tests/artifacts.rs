@@ -1,4 +1,5 @@
-//! Artifacts that cannot be loaded, of every kind: each refusal names the file, the fact and what to do, and nothing runs.
+//! Artifacts that cannot be loaded, of every kind: each refusal names the file, the fact and the remedy, and no code
+//! runs.
 
 use std::path::Path;
 use std::process::Command;
@@ -57,7 +58,7 @@ fn paths_that_are_no_file() {
     }
 }
 
-/// An artifact is what was read once: what becomes of its file afterwards changes neither what runs nor what is said of it.
+/// An artifact is read once: later changes to its file affect neither the running code nor `inspect`.
 #[test]
 fn a_file_that_is_replaced_after_it_was_read() {
     let dir = tempfile::tempdir().unwrap();
@@ -78,7 +79,7 @@ fn a_file_that_is_replaced_after_it_was_read() {
     }
 }
 
-/// What is no regular file is neither waited for nor read to its end.
+/// The loader neither waits for a file that is not regular, nor reads it to its end.
 #[test]
 fn files_that_have_no_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -118,7 +119,7 @@ fn truncated_files() {
     refused(&plugin[..10], "truncated");
     refused(&plugin[..70], "damaged or truncated");
     refused(&plugin[..plugin.len() / 2], "damaged or truncated");
-    // At any length: refused, or complete as far as it is mapped.
+    // At any length it is refused, or the mapped part is complete.
     for len in (0..plugin.len()).step_by(37) {
         let _ = loader_of_natives().load_bytes("plugin", &plugin[..len]);
     }
@@ -134,7 +135,7 @@ fn loader_of_natives() -> &'static Loader {
     &LOADER
 }
 
-/// Whatever a byte of the file is changed to, reading it neither panics nor reads elsewhere.
+/// No changed byte makes the reader panic or read outside the file.
 #[test]
 fn damaged_files() {
     let plugin = native();
@@ -143,7 +144,7 @@ fn damaged_files() {
         let mut bytes = plugin.clone();
         for _ in 0..3 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            // The headers and tables at the front are what is read.
+            // Only the headers and tables at the front are parsed.
             let at = (state >> 33) as usize % bytes.len().min(4096);
             bytes[at] = (state >> 20) as u8;
         }
@@ -186,7 +187,7 @@ fn symbols_that_nobody_defines() {
         "void proxy_abi_version_0_2_1(void) {} unsigned elsewhere(void); unsigned proxy_on_tick(void) { return elsewhere(); }",
         &["-shared", "-fPIC"],
     );
-    // Which library would have it is not known before the system's loader looks.
+    // Only the system's loader knows which library should define it.
     let module = loader().load_bytes("plugin", &bytes).unwrap();
     let error = dynvm::Vm::builder(&module)
         .config(Default::default())
@@ -222,7 +223,7 @@ fn wasm_that_is_not_valid() {
     refused(b"(module)", "exports none of proxy_abi_version_0_1_0");
 }
 
-/// The text of a cause comes from the cause alone, so that those who print the chain print nothing twice.
+/// The text of a cause appears only in the cause, so that printing the chain repeats nothing.
 #[test]
 fn causes_are_told_once() {
     let error = loader().load_file("/nowhere/plugin.so").unwrap_err();
@@ -248,7 +249,7 @@ fn causes_are_told_once() {
     assert!(with_causes(&error).contains("growing memory"), "{}", with_causes(&error));
 }
 
-/// Native code has to be allowed.
+/// Native code is refused unless it is allowed.
 #[test]
 fn native_code_is_off_by_default() {
     let error = Loader::new().unwrap().load_bytes("plugin", &native()).unwrap_err();
@@ -256,7 +257,7 @@ fn native_code_is_off_by_default() {
     assert!(error.to_string().contains("LoaderOptions::allow_native"), "{error}");
 }
 
-/// A directory from which nothing may be executed, or that is not there.
+/// A directory that is mounted noexec, or missing.
 #[test]
 fn a_directory_for_images_that_does_not_exist() {
     let loader = harness::loader_with(|options| {

@@ -1,4 +1,4 @@
-//! Callbacks that take longer than their budget: reported while they run, and stopped where that is asked for and sound.
+//! Callbacks that exceed their budget: reported while they run, and stopped on request where stopping is sound.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,8 @@ use dynvm::wasm::CpuLimit;
 use dynvm::{CallbackBudget, FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
 
-/// Long enough that a busy machine does not make a callback overrun it, and much shorter than the plugin is busy or sleeps: a second.
+/// Long enough that a busy machine does not exceed it by accident, and much shorter than the second for which the
+/// plugin spins or sleeps.
 const BUDGET: Duration = Duration::from_millis(250);
 
 fn with_budget(budget: CallbackBudget) -> VmConfig {
@@ -15,7 +16,7 @@ fn with_budget(budget: CallbackBudget) -> VmConfig {
     config
 }
 
-/// A request to a plugin that does this: the VM afterwards.
+/// Sends a request to a plugin with this behavior, and returns the VM.
 fn request(module: &Module, config: VmConfig, how: &str) -> Harness {
     let mut harness = Harness::of(module, config, how);
     let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
@@ -64,11 +65,11 @@ fn native_code_is_stopped() {
         assert_eq!(failure.kind, FailureKind::Limit);
         assert!(failure.message.contains("callback_budget") && failure.message.contains("spin"), "{failure}");
     }
-    // And the thread goes on.
+    // The thread continues.
     assert!(!request(&module, VmConfig::default(), "").vm.has_failed());
 }
 
-/// In a library, which may hold a lock, it is not stopped.
+/// A callback inside a library, which may hold a lock, is not stopped.
 #[needs::cxx]
 #[test]
 #[cfg(target_arch = "x86_64")]

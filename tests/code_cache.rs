@@ -1,4 +1,4 @@
-//! The cache of compiled wasm: its entries are native code, so nobody but this user may have put them there.
+//! The cache of compiled wasm: its entries are native code, so only this user may have written them.
 #![cfg(unix)]
 
 use std::fs;
@@ -32,7 +32,7 @@ fn load(dir: &Path, text: &str) -> Result<Module, LoadError> {
     loader(dir)?.load_bytes(text, &plugin(text))
 }
 
-/// What the code says that is loaded for a plugin.
+/// The log of the code that is loaded for a plugin.
 fn says(module: &Module) -> Vec<String> {
     Harness::of(module, VmConfig::default(), "").log()
 }
@@ -42,7 +42,7 @@ fn private(path: PathBuf) -> PathBuf {
     path
 }
 
-/// Whoever may write the directory, as the mode says, may plant code.
+/// A directory whose mode lets others write could contain planted code.
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
@@ -88,7 +88,7 @@ fn a_directory_that_others_can_write_is_refused() {
     }
 }
 
-/// Who may write a folder above exchanges the directory.
+/// A user who can write a parent folder can replace the directory.
 #[test]
 fn a_directory_that_others_can_exchange_is_refused() {
     let base = tempfile::tempdir().unwrap();
@@ -96,16 +96,16 @@ fn a_directory_that_others_can_exchange_is_refused() {
     let dir = private(above.join("cache"));
     set_mode(&above, 0o770);
     refused(&dir, &above, "others than the owner can write");
-    // Through a link too, which may be anywhere.
+    // The same through a link, which may be anywhere.
     let link = base.path().join("link");
     symlink(&dir, &link).unwrap();
     refused(&link, &above, "others than the owner can write");
-    // Where only owners rename, as in /tmp, nobody exchanges it.
+    // In a sticky folder such as /tmp only owners rename, so nobody can replace it.
     set_mode(&above, 0o1777);
     assert_eq!(says(&load(&dir, "good").unwrap()), ["good"]);
 }
 
-/// It becomes such a directory while the loader lives.
+/// The directory becomes writable by others while the loader lives.
 #[test]
 fn a_directory_that_is_opened_to_others_is_refused() {
     let base = tempfile::tempdir().unwrap();
@@ -117,7 +117,7 @@ fn a_directory_that_is_opened_to_others_is_refused() {
     assert!(error.contains("others than the owner can write"), "{error}");
 }
 
-/// What another directory in its place has in it does not count.
+/// Entries of a directory that replaced the checked one are ignored.
 #[test]
 fn a_directory_that_was_exchanged_is_not_looked_at() {
     let base = tempfile::tempdir().unwrap();
@@ -141,7 +141,7 @@ fn an_entry_under_another_name_is_not_used() {
 /// What is done to an entry; the second path is free for use.
 type Change = fn(&Path, &Path);
 
-/// An entry that may not be of this user's making is replaced, though its content is right.
+/// An entry that another user may have written is replaced, even if its content is right.
 #[test]
 fn an_entry_that_others_may_have_made_is_replaced() {
     let base = tempfile::tempdir().unwrap();

@@ -1,4 +1,5 @@
-//! Crashes of native plugins, of every kind: the VM fails, the process, the thread and other VMs go on, nothing is left behind.
+//! Crashes of native plugins, of every kind: the VM fails; the process, the thread and other VMs continue; nothing
+//! remains.
 //!
 //! Crashes are contained on x86-64 Linux.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -11,7 +12,7 @@ fn cpp() -> Module {
     loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap()
 }
 
-/// What becomes of a request to a plugin that fails in this way: how the VM failed, and the log.
+/// Sends a request to a plugin that fails in this way: the failure of the VM, and the log.
 fn crash(module: &Module, how: &str) -> (Option<dynvm::Failure>, Vec<String>) {
     crash_with(module, how, VmConfig::default())
 }
@@ -59,7 +60,7 @@ fn crashes_of_cpp_plugins() {
     fails(&module, "assert", Exit, "assertion of the plugin's failed", "proxy_on_request_headers");
     fails(&module, "exit", Exit, "exit(7)", "(anonymous namespace)::fail");
     fails(&module, "_exit", Exit, "exit(7)", "(anonymous namespace)::fail");
-    // Its frame is damaged, and with it the way to those that called it.
+    // Its frame is damaged, and with it the path to its callers.
     fails(&module, "smash", Exit, "stack smashing", "");
     fails(&module, "segv", Trap, "SIGSEGV", "(anonymous namespace)::fail");
     fails(&module, "memcpy", Trap, "SIGSEGV", "(anonymous namespace)::fail");
@@ -70,7 +71,7 @@ fn crashes_of_cpp_plugins() {
     fails(&module, "overflow", Trap, "SIGSEGV", "overflow");
 }
 
-/// What the plugin handles itself is its own affair.
+/// Exceptions that the plugin handles itself have no effect.
 #[needs::cxx]
 #[test]
 fn exceptions_that_are_caught() {
@@ -79,7 +80,7 @@ fn exceptions_that_are_caught() {
     assert!(log.iter().any(|line| line.contains("this is caught")), "{log:?}");
 }
 
-/// Hostcalls refuse addresses that are not the plugin's, before the host touches them.
+/// Hostcalls refuse addresses outside the plugin before the host touches them.
 #[needs::cxx]
 #[test]
 fn bad_pointers() {
@@ -88,7 +89,7 @@ fn bad_pointers() {
     assert!(log.iter().any(|line| line.contains("all refused") && !line.contains("not")), "{log:?}");
 }
 
-/// C++ plugins allocate from a heap of their own if they bring the C++ library along.
+/// A C++ plugin with a statically linked C++ library allocates from the VM's heap.
 #[needs::cxx]
 #[test]
 fn memory_limit() {
@@ -99,7 +100,7 @@ fn memory_limit() {
     let failure = failure.expect("the VM has failed");
     assert_eq!(failure.kind, FailureKind::Limit, "{failure}");
     assert!(failure.message.contains("memory_limit") && failure.message.contains("fail"), "{failure}");
-    // A limit that is kept to is none.
+    // A limit that is not reached has no effect.
     let mut harness = Harness::of(&cpp(), config, "");
     let used = harness.vm.memory_size().expect("the heap is counted");
     assert!((10_000..8 << 20).contains(&used), "{used} bytes");
@@ -108,7 +109,7 @@ fn memory_limit() {
     assert_eq!(harness.vm.failure(), None);
 }
 
-/// Constructors run guarded and with hostcalls, destructors at the end of a VM that did not fail.
+/// Constructors run guarded and may make hostcalls; destructors run when a VM ends without a failure.
 #[needs::cxx]
 #[test]
 fn statics_live_as_long_as_their_vm() {
@@ -138,11 +139,11 @@ fn crashes_while_starting_and_ending() {
     let log = harness.log.clone();
     drop(harness);
     assert!(harness::lines(&log).iter().any(|line| line.contains("failed in a destructor: the plugin aborted")));
-    // The system's loader is not locked up, on any thread.
+    // The system's loader is not locked, on any thread.
     std::thread::spawn(|| drop(Harness::of(&cpp(), VmConfig::default(), ""))).join().unwrap();
 }
 
-/// Statics that g++ makes unique in the process are each image's own.
+/// Statics that g++ marks as unique in the process are separate in each image.
 #[needs::cxx]
 #[test]
 fn unique_statics_are_private() {
@@ -157,7 +158,7 @@ fn unique_statics_are_private() {
     assert_eq!([count(&mut one), count(&mut one), count(&mut other)], ["1", "2", "1"]);
 }
 
-/// Each edit can be left out, and what does not crash works without any.
+/// Each patch can be turned off; a plugin that does not crash works without any.
 #[needs::cxx]
 #[test]
 fn without_edits() {
@@ -169,14 +170,14 @@ fn without_edits() {
         harness.vm.on_request_headers(stream, 1, true);
         assert_eq!(harness.vm.failure(), None, "{how}");
     }
-    // A fault needs no edit.
+    // Containing a fault needs no patch.
     let mut harness = Harness::of(&module, VmConfig::default(), "segv");
     let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
     harness.vm.on_request_headers(stream, 1, true);
     assert_eq!(harness.vm.failure().map(|failure| failure.kind), Some(FailureKind::Trap));
 }
 
-/// Panics of the Rust SDK's plugins, built to unwind and to abort.
+/// Panics of plugins on the Rust SDK, built to unwind and to abort.
 #[test]
 fn panics() {
     for panic in ["unwind", "abort"] {
@@ -184,7 +185,7 @@ fn panics() {
         let (failure, log) = crash(&module, "panic");
         let failure = failure.expect("the VM has failed");
         assert_eq!(failure.kind, FailureKind::Exit);
-        // A panic that unwinds does so up to the callback, which it may not leave.
+        // A panic unwinds at most to the callback, which it must not leave.
         let function = if panic == "abort" { "on_http_request_headers" } else { "proxy_on_request_headers" };
         assert!(failure.message.contains(function), "{panic}: the backtrace names it: {failure}");
         assert!(log.iter().any(|line| line.contains("a bug in line 41")), "{panic}: the message is logged: {log:?}");
@@ -201,7 +202,7 @@ fn panics() {
     }
 }
 
-/// What a plugin prints goes to the log.
+/// Output of a plugin goes to the log.
 #[test]
 fn output_is_logged() {
     let module = loader().load_file(harness::sdk::crash("unwind")).unwrap();
@@ -211,7 +212,7 @@ fn output_is_logged() {
     assert!(has("to standard output") && has("to standard error"), "{log:?}");
 }
 
-/// Thread-local state of an SDK plugin is dropped with its VM, in which hostcalls still work.
+/// Thread-local state of an SDK plugin is dropped with its VM, and may still make hostcalls.
 #[test]
 fn sdk_state_is_dropped_with_its_vm() {
     let module = loader().load_file(harness::sdk::crash("unwind")).unwrap();
@@ -221,15 +222,15 @@ fn sdk_state_is_dropped_with_its_vm() {
     assert!(harness::lines(&log).iter().any(|line| line == "a thread-local variable was dropped"));
 }
 
-/// The host's own crashes stay the host's. In a child, which runs this test again.
+/// A crash of the host's own code ends the process. The child runs this test again.
 #[needs::cxx]
 #[test]
 fn crashes_of_the_host_end_the_process() {
     const CHILD: &str = "DYNVM_TEST_CRASH";
     if std::env::var_os(CHILD).is_some() {
-        // With the handlers installed, and a VM on this thread.
+        // The handlers are installed, and this thread has a VM.
         let _harness = Harness::of(&cpp(), VmConfig::default(), "");
-        // SAFETY: it is not: that is the point.
+        // SAFETY: deliberately unsound; the crash is the subject of the test.
         unsafe { std::hint::black_box(8 as *mut u32).write_volatile(1) };
     }
     let this = std::env::current_exe().unwrap();

@@ -1,4 +1,4 @@
-//! The spans and events of the loader. In a process of its own, since its subscriber is the process's.
+//! The spans and events of the loader. A separate process, since its subscriber is global.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::Debug;
@@ -15,15 +15,16 @@ use harness::{Backend, TestStream, compile, in_headers, loader, parts, script};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
 
-/// The process's subscriber. It keeps what each thread does, and so each test, as lines of text: level, target, message, fields.
+/// The process's subscriber. It keeps the events of each thread, and so of each test, as lines of text: level, target,
+/// message, fields.
 ///
-/// One for all: whether anybody wants an event is cached for the whole process, and while another thread installs a subscriber of its own an
-/// event can be lost.
+/// One for all tests: the interest in an event is cached for the whole process, and an event can be lost while another
+/// thread installs its own subscriber.
 struct Recorder;
 
 thread_local! {
     static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-    /// Less important events are not wanted.
+    /// The least important level that is recorded.
     static LEAST: Cell<Level> = const { Cell::new(Level::TRACE) };
 }
 
@@ -33,7 +34,7 @@ fn record() {
     INSTALLED.call_once(|| tracing::subscriber::set_global_default(Recorder).unwrap());
 }
 
-/// What the loader did on this thread since the last call.
+/// The events of this thread since the last call.
 fn take() -> Vec<String> {
     LINES.take()
 }
@@ -66,7 +67,7 @@ impl Recorder {
 
 impl Subscriber for Recorder {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
-        // Threads differ.
+        // Thread numbers vary.
         Interest::sometimes()
     }
 

@@ -1,6 +1,6 @@
-//! Limits in forked children, as hosts with worker processes have them: the loader and the VM are made in the parent.
+//! Limits in forked children, as in hosts with worker processes: the parent creates the loader and the VM.
 //!
-//! Without the test harness, whose threads would be lost in a fork.
+//! Without the test harness, whose threads a fork would lose.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,14 +37,14 @@ fn budget(budget: CallbackBudget) -> VmConfig {
     config
 }
 
-/// Runs a request; whether it was stopped for its time.
+/// Runs a request, and returns whether the time limit stopped it.
 fn is_stopped(harness: &mut Harness) -> bool {
     let stream = harness.stream(TestStream::with_headers([(":path", "/")]));
     harness.vm.on_request_headers(stream, 1, true);
     harness.vm.failure().is_some_and(|failure| failure.kind == FailureKind::Limit)
 }
 
-/// Forks, and has the child and then its own child do something that must hold and end.
+/// Forks; runs a check in the child and in the child's child, and waits for both.
 fn in_children(mut holds: impl FnMut() -> bool) {
     in_child(|| {
         in_child(&mut holds);
@@ -54,7 +54,7 @@ fn in_children(mut holds: impl FnMut() -> bool) {
 
 #[track_caller]
 fn in_child(holds: impl FnOnce() -> bool) {
-    // SAFETY: this process has no thread but those of the loader, and those that a test knows of.
+    // SAFETY: this process has no threads but those of the loader and those that a test starts.
     let child = unsafe { libc::fork() };
     assert!(child >= 0, "fork failed");
     if child == 0 {
@@ -100,7 +100,7 @@ fn new_vms() {
     in_children(|| is_stopped(&mut spin()));
 }
 
-/// The watchdog is in the embedder's log, which waits for a lock of the thread that forks.
+/// The watchdog logs to the embedder's log, which waits for a lock that the forking thread holds.
 #[cfg(target_arch = "x86_64")]
 fn a_log_that_waits() {
     struct Waits {

@@ -1,13 +1,15 @@
-//! The order of the loader's modules: each imports from those below it alone, so that they can be read from the bottom up.
+//! The order of the loader's modules: each imports only modules below it, so that they can be read from the bottom up.
 //!
-//! The sources are read as text, and what a path names is followed through re-exports to the file that defines it. Not seen, so that a
-//! deliberate import can get past: paths that macros put together, methods and types that are reached through a value and never named,
-//! names that come in with `use path::*`, which counts as an import of that module alone, and code below `#[cfg(test)]`, which is left out.
+//! The sources are read as text, and a path is followed through re-exports to the file that defines the item. The check
+//! does not see, so that a deliberate import can evade it: paths that macros build; methods and types reached through a
+//! value and never named; names imported by `use path::*`, which counts as an import of that module only; and code
+//! below `#[cfg(test)]`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// From the bottom up. A file belongs to the longest entry that its path begins with. Those of one line do not import each other.
+/// From the bottom up. A file belongs to the longest entry that is a prefix of its path. Modules of one line do not
+/// import each other.
 const LAYERS: &[&[&str]] = &[
     &["access", "artifact", "fork", "id", "bundle", "profile", "trust/verdict"],
     &["config", "error"],
@@ -24,10 +26,10 @@ const LAYERS: &[&[&str]] = &[
     &["plugin"],
 ];
 
-/// Imports that go up, or to a neighbour: who, from where, why.
+/// Allowed imports upwards or to a neighbor: importer, imported module, reason.
 const ALLOWED: &[(&str, &str, &str)] = &[];
 
-/// Folders whose files may import each other in a ring, and why.
+/// Folders whose files may import each other in a ring, with the reason.
 const RINGS_ALLOWED: &[(&str, &str)] = &[
     ("bundle", "mod.rs has the names and limits of the format, which reading and writing share"),
     ("trust", "mod.rs has the rules as data, which the files apply"),
@@ -37,23 +39,23 @@ const RINGS_ALLOWED: &[(&str, &str)] = &[
     ("backend/native", "what takes the place of the C library reaches the running instance, which is set up from it"),
 ];
 
-/// Crates that one backend alone names.
+/// Crates that only one backend may name.
 const CRATES: &[(&str, &str)] = &[("wasmtime", "backend/wasm"), ("libloading", "backend/native")];
 
-/// Stands before paths that do not begin in this crate.
+/// Prefix of paths that do not start in this crate.
 const OTHER: &str = "::";
 
-/// A module: the names on the way from the root of the crate.
+/// A module, as the names on its path from the crate root.
 type Module = Vec<String>;
 
-/// What was read of one file.
+/// The parsed contents of one file.
 #[derive(Debug, Default)]
 struct Source {
-    /// Paths that the code names, from the root of the crate; the first name may be that of another crate.
+    /// Paths in the code, from the crate root; the first name may be another crate.
     paths: Vec<Module>,
-    /// Names that the module passes on, and what they stand for.
+    /// Names that the module re-exports, with their targets.
     reexports: BTreeMap<String, Module>,
-    /// Modules that are passed on with all their names.
+    /// Modules that are re-exported with all their names.
     globs: Vec<Module>,
 }
 
@@ -61,7 +63,7 @@ struct Source {
 #[derive(Debug, Default)]
 struct Sources(BTreeMap<Module, Source>);
 
-/// The words and marks of a text, without comments, literals, and what is compiled for tests only.
+/// The tokens of a text, without comments, literals and test-only code.
 fn tokens(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
     let starts = |at: usize, mark: &str| mark.chars().enumerate().all(|(n, c)| chars.get(at + n) == Some(&c));
@@ -84,7 +86,7 @@ fn tokens(text: &str) -> Vec<String> {
             }
             at += 1;
         } else if c == '\'' {
-            // A character, or the mark of a lifetime.
+            // A character literal, or a lifetime.
             let escaped = chars.get(at + 1) == Some(&'\\');
             if escaped {
                 at += 3 + chars[at + 3..].iter().take_while(|c| **c != '\'').count() + 1;
@@ -118,7 +120,7 @@ fn tokens(text: &str) -> Vec<String> {
     without_tests(&tokens)
 }
 
-/// Leaves out what follows `#[cfg(test)]`: up to its `;`, or the end of its braces.
+/// Skips the item after `#[cfg(test)]`: up to its `;`, or to the end of its braces.
 fn without_tests(tokens: &[String]) -> Vec<String> {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let mut kept = Vec::new();
@@ -145,7 +147,7 @@ fn without_tests(tokens: &[String]) -> Vec<String> {
     kept
 }
 
-/// The paths of a `use` from a position on, each with the name that it gets, and the position after them.
+/// The paths of a `use` at a position, each with the name it introduces, and the position after them.
 fn use_tree(tokens: &[String], mut at: usize, before: &[String]) -> (Vec<(Module, String)>, usize) {
     let mut path = before.to_vec();
     let mut found = Vec::new();
@@ -186,7 +188,7 @@ impl Source {
     fn read(module: &Module, text: &str) -> Source {
         let tokens = tokens(text);
         let mut source = Source::default();
-        // Modules in braces within the file, each with the depth of its braces.
+        // Inline modules of the file, each with the depth of its braces.
         let mut inner: Vec<(String, usize)> = Vec::new();
         let mut children = BTreeSet::new();
         for pair in tokens.windows(3) {
@@ -291,7 +293,7 @@ impl Sources {
         self.0.insert(module, source);
     }
 
-    /// The module that defines what a path names, if it is one of these files.
+    /// The module that defines the item of a path, if it is one of these files.
     fn definer(&self, path: &[String]) -> Option<&Module> {
         if path.first().is_some_and(|name| name == OTHER) {
             return None;
@@ -304,15 +306,15 @@ impl Sources {
         Some(module)
     }
 
-    /// Who imports from whom, among these files.
+    /// The imports among these files.
     fn imports(&self) -> BTreeMap<&Module, BTreeSet<&Module>> {
         let mut imports = BTreeMap::new();
         for (module, source) in &self.0 {
-            // The root passes names on.
+            // The crate root only re-exports.
             if module.is_empty() {
                 continue;
             }
-            // What a folder passes on of its own files, it does not use.
+            // A folder does not use the items that it re-exports from its own files.
             let passed_on = source.reexports.values().chain(&source.globs);
             let passed_on =
                 passed_on.filter_map(|path| self.definer(path)).filter(|target| !target.starts_with(module));
@@ -328,7 +330,7 @@ fn name(module: &Module) -> String {
     module.join("/")
 }
 
-/// The entry of [`LAYERS`] that a module belongs to, and its height.
+/// The entry of [`LAYERS`] of a module, and its height.
 fn layer(module: &Module) -> Option<(usize, &'static str)> {
     let path = name(module);
     let is_in = |entry: &str| path.strip_prefix(entry).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -336,7 +338,7 @@ fn layer(module: &Module) -> Option<(usize, &'static str)> {
     entries.filter(|(_, entry)| is_in(entry)).max_by_key(|(_, entry)| entry.len())
 }
 
-/// Imports that do not go down, as `who -> from where`.
+/// Imports that do not go down, as `importer -> imported`.
 fn upward(sources: &Sources) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     for (module, targets) in sources.imports() {
@@ -351,7 +353,7 @@ fn upward(sources: &Sources) -> BTreeSet<(String, String)> {
     found
 }
 
-/// Rings: sets of files of which each imports, directly or not, all the others.
+/// Rings: sets of files in which each imports all others, directly or not.
 fn rings(sources: &Sources) -> Vec<BTreeSet<String>> {
     let imports = sources.imports();
     let reached = |from: &Module| {
@@ -376,7 +378,7 @@ fn rings(sources: &Sources) -> Vec<BTreeSet<String>> {
     rings
 }
 
-/// Files that name a crate, other than those of the folder that may.
+/// Files outside the allowed folder that name a crate.
 fn strangers(sources: &Sources) -> BTreeSet<(String, &'static str)> {
     let mut found = BTreeSet::new();
     for (module, source) in &sources.0 {
@@ -427,7 +429,7 @@ fn each_engine_is_named_by_its_backend_alone() {
     assert_eq!(strangers(&loader()), BTreeSet::new());
 }
 
-/// The parts of the loader that the planted files below refer to.
+/// The modules of the loader that the test files below refer to.
 fn planted(path: &str, text: &str) -> Sources {
     let mut sources = Sources::default();
     sources.add("lib", "mod host; mod hostcalls; mod vm; pub use vm::Vm; pub use host::{Log, log as logging};");

@@ -1,4 +1,4 @@
-//! Threads that serve while another reloads. In a process of its own, since it counts what is mapped.
+//! Threads that serve while another reloads. A separate process, since the test counts mappings.
 
 #[allow(dead_code, reason = "shared with the tests of one thread, which use all of it")]
 #[path = "reload/stage.rs"]
@@ -31,7 +31,7 @@ fn mappings() -> (usize, usize) {
     (maps.lines().count(), maps.matches(&format!("dynvm-{}-", std::process::id())).count())
 }
 
-/// Serves until told to stop; each stream begins, is asked, and ends while others do. Streams served, and versions seen.
+/// Serves until it is stopped, with several streams at once. Returns the streams served and the versions seen.
 fn serve(mut worker: Worker, names: &[&'static str], stop: &AtomicBool) -> (u64, u64) {
     let expected = |version: u64| names[(version as usize - 1) % names.len()];
     let mut running = VecDeque::new();

@@ -1,4 +1,4 @@
-//! Images are gone from memory when their VMs are. In a process of its own, so that no other test has any.
+//! Images are unmapped when their VMs end. A separate process, so that no other test maps any.
 
 use dynvm::VmConfig;
 use harness::{Backend, Harness, TestStream, compile};
@@ -9,7 +9,8 @@ fn mapped() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().matches(&marker).count()
 }
 
-/// Failed or not, in C++ or on the Rust SDK, with destructors registered and memory allocated: nothing of a VM stays mapped.
+/// Failed or not, in C++ or on the Rust SDK, with registered destructors and allocated memory: nothing of a VM stays
+/// mapped.
 #[needs::cxx]
 #[test]
 fn images_are_unloaded() {

@@ -6,7 +6,7 @@ use dynvm::{ArtifactKind, BackendPreference, LoadError, Loader, LoaderOptions, M
 use crate::{fat, image, other_image, wasm};
 use harness::{Backend, Harness, TestStream, compile, in_headers, loader, loader_with};
 
-/// Runs it, and gives what was taken and why.
+/// Runs it, and returns the chosen part and the reason.
 #[track_caller]
 fn taken(loader: &Loader, bytes: &[u8]) -> (ArtifactKind, String) {
     let module = loader.load_bytes("fat", bytes).unwrap();
@@ -40,7 +40,7 @@ fn the_image_for_this_machine() {
     assert_eq!(taken(&loader(), &bytes), native(&format!("native image for {}", this_machine())));
 }
 
-/// The images in memory are files of this process's own.
+/// Images in memory become private files of this process.
 #[needs::wasm_clang]
 #[test]
 fn the_image_is_what_runs() {
@@ -70,7 +70,7 @@ fn no_image_for_this_machine() {
 fn wasm_is_preferred() {
     let loader = loader_with(|options| options.prefer = BackendPreference::Wasm);
     assert_eq!(taken(&loader, &fat(&[(this_machine(), &image())])), in_wasm("wasm is preferred"));
-    // A shared object by itself is not affected.
+    // A plain shared object is not affected.
     let module = loader.load_bytes("probe.so", &image()).unwrap();
     assert_eq!((module.info().kind, &module.info().chosen), (ArtifactKind::Native, &None));
 }
@@ -78,7 +78,7 @@ fn wasm_is_preferred() {
 #[needs::wasm_clang]
 #[test]
 fn an_image_that_does_not_load() {
-    // A name in its string table becomes that of a function that no host has.
+    // Renames a symbol in its string table to a function that no host has.
     let mut broken = image();
     let name = b"\0proxy_get_current_time_nanoseconds\0";
     let at = broken.windows(name.len()).position(|window| window == name).unwrap();
@@ -94,11 +94,11 @@ fn an_image_that_does_not_load() {
     assert!(reason.starts_with("the native image does not load: the ELF file is damaged or truncated"), "{reason}");
 }
 
-/// Built on a newer system, as images often are: told before the system's loader would.
+/// An image that was built on a newer system, a common case, is detected before the system's loader opens it.
 #[needs::wasm_clang]
 #[test]
 fn an_image_for_a_newer_system() {
-    // It calls the C library, so it says of which version.
+    // It calls the C library, so it names the required version.
     let mut newer = std::fs::read(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
     let prefix = b"\0GLIBC_2.";
     let versions: Vec<usize> =
@@ -113,7 +113,7 @@ fn an_image_for_a_newer_system() {
     let (part, reason) = taken(&loader(), &fat(&[(this_machine(), &newer)]));
     assert_eq!(part, ArtifactKind::Wasm);
     assert!(reason.starts_with("the native image does not load: it needs glibc 2.99"), "{reason}");
-    // So a shared object by itself is refused.
+    // A plain shared object is therefore refused.
     let error = loader().load_bytes("newer.so", &newer).unwrap_err().to_string();
     assert!(error.contains("build the plugin on this system or an older one"), "{error}");
 }
@@ -141,7 +141,7 @@ fn a_plain_module_has_no_choice() {
     }
 }
 
-/// A file that begins to be a fat plugin and is not whole is refused, though its module could run: it is not what was made.
+/// An incomplete fat plugin is refused, although its module could run: it is not the file that was bundled.
 #[needs::wasm_clang]
 #[test]
 fn a_damaged_one_is_refused() {

@@ -1,4 +1,4 @@
-//! Damaged fat plugins: never a panic, and never taken for whole.
+//! Damaged fat plugins are refused, without a panic.
 
 use dynvm::bundle::{Bundle, BundleError, this_machine};
 use dynvm::inspect::inspect;
@@ -6,7 +6,7 @@ use dynvm::inspect::inspect;
 use crate::{fat_signed, image, wasm};
 use harness::loader;
 
-/// A fat plugin, and the offsets at which headers lie: those of the image, and from the manifest to the signature's end.
+/// A fat plugin, and the offsets of its headers: those of the image, and from the manifest to the end of the signature.
 fn real() -> (Vec<u8>, Vec<usize>) {
     let (wasm, image) = (wasm().len(), image());
     let bytes = fat_signed(&[(this_machine(), &image)]);
@@ -25,7 +25,7 @@ fn every_bit_of_the_headers() {
         for bit in 0..8 {
             let mut changed = bytes.clone();
             changed[at] ^= 1 << bit;
-            // What the signature says is the policy's to check.
+            // The trust policy checks the content of the signature.
             if let Ok(read) = Bundle::read(&changed) {
                 assert!(at >= signature, "bit {bit} of byte {at:#x} is noticed: {read:?}");
             }
@@ -48,7 +48,7 @@ fn every_truncation() {
     }
 }
 
-/// Bytes changed, taken out, put in and swapped, anywhere.
+/// Bytes changed, removed, inserted and swapped at random.
 #[needs::wasm_clang]
 #[test]
 fn random_damage() {
@@ -62,7 +62,7 @@ fn random_damage() {
     for round in 0..4000 {
         let mut damaged = bytes.clone();
         for _ in 0..=random(3) {
-            // Half of it where headers are.
+            // Half of the damage hits headers.
             let at = if random(2) == 0 { headers[random(headers.len())] } else { random(bytes.len()) };
             let at = at.min(damaged.len() - 1);
             match random(4) {

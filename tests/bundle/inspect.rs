@@ -1,4 +1,4 @@
-//! What `inspect` tells of a fat plugin.
+//! The inspection of fat plugins.
 
 use dynvm::bundle::{Bundle, this_machine};
 use dynvm::inspect::inspect;
@@ -52,7 +52,7 @@ fn a_damaged_one() {
     assert!(inspection.refusal.unwrap().contains("truncated or damaged"));
 }
 
-/// Shared objects for other machines are read too: nothing of them runs.
+/// Shared objects for other machines are read too, since none of their code runs.
 #[test]
 fn images_for_other_machines() {
     let (_, image) = other_image();

@@ -1,4 +1,4 @@
-//! Fat plugins made of real ones: what reads them, what runs of them, and what damage does.
+//! Fat plugins built from real plugins: readers, the part that runs, and damage.
 
 mod choice;
 mod damage;
@@ -18,7 +18,7 @@ fn image() -> Vec<u8> {
     std::fs::read(compile::plugin(Backend::Native, "probe.c", &[])).unwrap()
 }
 
-/// A machine that this is not, and an image that says it is for it.
+/// A machine other than this one, and an image marked as built for it.
 fn other_image() -> (&'static str, Vec<u8>) {
     let mut image = image();
     // e_machine.
@@ -37,7 +37,7 @@ fn fat(images: &[(&str, &[u8])]) -> Vec<u8> {
     writer.write().unwrap()
 }
 
-/// The same with a signature, of which only the form is right.
+/// The same with a signature that has only the right form.
 fn fat_signed(images: &[(&str, &[u8])]) -> Vec<u8> {
     let wasm = wasm();
     let mut writer = BundleWriter::new(&wasm).unwrap();

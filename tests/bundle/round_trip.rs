@@ -1,4 +1,4 @@
-//! What goes in comes out, and every other host takes the file as the module that it was.
+//! A written bundle reads back unchanged, and every other host sees the original module.
 
 use dynvm::bundle::{Bundle, this_machine};
 
@@ -28,7 +28,7 @@ fn order_makes_no_difference() {
     assert_eq!(one, two);
 }
 
-/// The signature does not change what is signed, and another module or image does.
+/// A signature does not change the signed bytes; another module or image does.
 #[needs::wasm_clang]
 #[test]
 fn what_is_signed() {

@@ -1,4 +1,4 @@
-//! Checklist 14, 15, 20-26: what callbacks answer, and what happens after they return.
+//! Checklist 14, 15, 20-26: results of callbacks, and actions deferred until they return.
 
 use dynvm::VmConfig;
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
@@ -6,7 +6,7 @@ use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, Fil
 use super::backend;
 use harness::{Harness, TestStream, in_headers, probe, script};
 
-/// 20
+/// Checklist 20: the meaning of each result of a headers callback; `StopIteration` counts only if the VM allows it.
 #[super::compiler]
 #[test]
 fn answers_of_headers_callbacks() {
@@ -34,7 +34,7 @@ fn answers_of_headers_callbacks() {
     assert_eq!(harness.vm.on_request_headers(id, 0, true), Status::StopIteration);
 }
 
-/// 21, 22
+/// Checklist 21, 22: results of body, trailers and network callbacks; body callbacks continue while a stream is paused.
 #[super::compiler]
 #[test]
 fn answers_of_body_trailers_and_network_callbacks() {
@@ -64,7 +64,7 @@ fn answers_of_body_trailers_and_network_callbacks() {
     }
 }
 
-/// 14, 15, 23: continue and close happen after the callback, in order; a bad direction is BAD_ARGUMENT.
+/// Checklist 14, 15, 23: continue and close run after the callback, in order; a bad direction is BAD_ARGUMENT.
 #[super::compiler]
 #[test]
 fn continue_and_close_come_after_the_callback() {
@@ -82,7 +82,7 @@ fn continue_and_close_come_after_the_callback() {
     assert_eq!(*asked.borrow(), ["continue HttpRequest", "close HttpResponse", "continue Upstream"]);
 }
 
-/// 23: a stream without such a direction.
+/// Checklist 23: a direction that the stream lacks.
 #[super::compiler]
 #[test]
 fn a_direction_that_a_stream_lacks() {
@@ -90,7 +90,7 @@ fn a_direction_that_a_stream_lacks() {
     assert_eq!(harness::did(backend(), stream, &["proxy_continue_stream 0"]), ["proxy_continue_stream = 12"]);
 }
 
-/// 24, 25: a local response stops the call in which it was sent, whatever the plugin returns, and no later one.
+/// Checklist 24, 25: a local response stops the callback that sends it, whatever the plugin returns, and no later one.
 #[super::compiler]
 #[test]
 fn a_local_response() {
@@ -108,7 +108,7 @@ fn a_local_response() {
     assert_eq!(*asked.borrow(), [expected; 3]);
 }
 
-/// 25: malformed headers are none; details may be null; a root has nothing to answer but is told OK.
+/// Checklist 25: malformed headers are dropped; details may be null; on a root the call does nothing and returns OK.
 #[super::compiler]
 #[test]
 fn a_local_response_with_odd_arguments() {
@@ -126,7 +126,7 @@ fn a_local_response_with_odd_arguments() {
     assert_eq!(harness.log()[1..], ["proxy_send_local_response = 0"]);
 }
 
-/// 24: not for network callbacks.
+/// Checklist 24: a local response does not stop a network callback.
 #[super::compiler]
 #[test]
 fn a_local_response_does_not_stop_a_connection() {
@@ -135,7 +135,7 @@ fn a_local_response_does_not_stop_a_connection() {
     assert_eq!(harness.vm.on_new_connection(id), FilterStatus::Continue);
 }
 
-/// 16, 17: the effective context is what hostcalls act on, until the callback returns.
+/// Checklist 16, 17: hostcalls act on the effective context until the callback returns.
 #[super::compiler]
 #[test]
 fn the_effective_context() {

@@ -10,7 +10,7 @@ fn body(bytes: &[u8]) -> TestStream {
     TestStream::default().buffer(BufferType::HttpRequestBody, bytes)
 }
 
-/// 41: clamped at the end; a start behind it is OK and empty; u32::MAX is everything.
+/// Checklist 41: reads are clamped at the end; a start beyond it is OK and empty; u32::MAX reads everything.
 #[super::compiler]
 #[test]
 fn reading() {
@@ -27,7 +27,7 @@ fn reading() {
     assert_eq!(did(backend(), body(b"hello world"), &calls), expected);
 }
 
-/// 42: prepend, append, replace, clamp; a buffer that is not there.
+/// Checklist 42: prepend, append, replace and clamp; writes to an absent buffer fail.
 #[super::compiler]
 #[test]
 fn writing() {
@@ -54,7 +54,7 @@ fn writing() {
     }
 }
 
-/// 44
+/// Checklist 44: `get_buffer_status` reports the size of a buffer.
 #[super::compiler]
 #[test]
 fn status() {
@@ -63,7 +63,7 @@ fn status() {
     assert_eq!(did(backend(), body(b"body"), &calls), expected);
 }
 
-/// 43: configurations.
+/// Checklist 43: the configurations of VM and plugin are readable in their start callbacks.
 #[super::compiler]
 #[test]
 fn configurations() {

@@ -1,4 +1,4 @@
-//! Checklist 19, 45-47, 60: calls to others, and from them.
+//! Checklist 19, 45-47, 60: HTTP and gRPC calls, and foreign functions.
 
 use dynvm::CallError;
 use dynvm::host::{Headers, HttpCallResponse};
@@ -6,7 +6,7 @@ use dynvm::host::{Headers, HttpCallResponse};
 use super::backend;
 use harness::{Harness, TestStream, did, in_headers, script};
 
-/// 45: tokens are unique and not 0; a refused call's error is the ABI's.
+/// Checklist 45: tokens are unique and not 0; a refused call returns the ABI's error.
 #[super::compiler]
 #[test]
 fn http_calls() {
@@ -29,7 +29,7 @@ fn http_calls() {
     assert_eq!(made[0].timeout.as_millis(), 5000);
 }
 
-/// 19, 46: the answer comes once, to the root, and is readable only in its callback.
+/// Checklist 19, 46: the answer arrives once, at the root, and is readable only in its callback.
 #[super::compiler]
 #[test]
 fn http_answers() {
@@ -57,7 +57,7 @@ fn http_answers() {
     );
 }
 
-/// 46: a failed call is an answer without headers.
+/// Checklist 46: a failed call is an answer without headers.
 #[super::compiler]
 #[test]
 fn a_failed_http_call() {
@@ -67,7 +67,7 @@ fn a_failed_http_call() {
     assert_eq!(harness.log(), ["on_http_call_response(1 4 0 0 0)"]);
 }
 
-/// 46: no answer after the root is gone.
+/// Checklist 46: no answer arrives after the root is deleted.
 #[super::compiler]
 #[test]
 fn no_answer_to_a_deleted_root() {
@@ -80,7 +80,7 @@ fn no_answer_to_a_deleted_root() {
     assert!(harness.log().is_empty());
 }
 
-/// 45, 47: a unary gRPC call ends with its message.
+/// Checklist 45, 47: a unary gRPC call ends with its message.
 #[super::compiler]
 #[test]
 fn a_grpc_call() {
@@ -95,7 +95,7 @@ fn a_grpc_call() {
     assert!(harness.vm.on_grpc_close(harness.calls.grpc(5), 0, Vec::new()).is_err(), "it is over");
 }
 
-/// 47: an error closes a unary call, with a status that can be read.
+/// Checklist 47: an error closes a unary call with a readable status.
 #[super::compiler]
 #[test]
 fn a_failed_grpc_call() {
@@ -106,7 +106,7 @@ fn a_failed_grpc_call() {
     assert_eq!(harness.log(), ["on_grpc_close(1 5 14)", "proxy_get_status = 0 14 unavailable"]);
 }
 
-/// 47: a stream.
+/// Checklist 47: a gRPC stream from metadata to close.
 #[super::compiler]
 #[test]
 fn a_grpc_stream() {
@@ -130,7 +130,7 @@ fn a_grpc_stream() {
     assert_eq!(harness.log(), expected);
 }
 
-/// 47: after a cancel nothing comes; a close leaves a stream open for what is late.
+/// Checklist 47: nothing arrives after a cancel; a close leaves a stream open for late messages.
 #[super::compiler]
 #[test]
 fn ending_grpc_calls() {
@@ -146,7 +146,7 @@ fn ending_grpc_calls() {
     assert!(harness.vm.on_grpc_receive(harness.calls.grpc(10), Vec::new()).is_ok());
 }
 
-/// 60: foreign functions, of the stream and of the host.
+/// Checklist 60: foreign functions of the stream and of the host.
 #[super::compiler]
 #[test]
 fn foreign_functions_of_the_host() {
@@ -158,7 +158,7 @@ fn foreign_functions_of_the_host() {
     assert_eq!(did(backend(), TestStream::default(), &calls), expected);
 }
 
-/// 43, 60: functions of the plugin, with arguments readable inside.
+/// Checklist 43, 60: foreign functions of the plugin, whose arguments are readable inside the call.
 #[super::compiler]
 #[test]
 fn foreign_functions_of_the_plugin() {

@@ -6,7 +6,7 @@ use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig};
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe, script};
 
-/// 11, 27: closed: the stream is failed once, in both directions; nothing of the plugin runs any more.
+/// Checklist 11, 27: under `FAIL_CLOSED` a stream is failed once, in both directions, and no code of the plugin runs.
 #[super::compiler]
 #[test]
 fn a_failed_vm_is_closed() {
@@ -22,7 +22,7 @@ fn a_failed_vm_is_closed() {
         assert_eq!(harness.vm.on_request_body(id, 0, true), FilterDataStatus::StopIterationNoBuffer);
         assert_eq!(harness.vm.on_request_trailers(id, 0), FilterTrailersStatus::StopIteration);
         assert_eq!(*asked.borrow(), ["fail HttpRequest", "fail HttpResponse"], "once");
-        // 11: no callback on a failed VM, and on_done counts as true.
+        // Checklist 11: a failed VM gets no callback, and on_done counts as true.
         assert!(harness.vm.on_done(id));
         harness.vm.on_log(id);
         assert!(harness.vm.delete_stream(id).is_some());
@@ -31,13 +31,13 @@ fn a_failed_vm_is_closed() {
         assert!(matches!(harness.vm.on_foreign_function(harness.root, 1, Vec::new()), Err(CallError::Vm(_))));
         assert!(harness.vm.start_plugin(PluginConfig::default()).is_err());
         assert!(harness.log().is_empty(), "{how}");
-        // 28: a new VM of the same module serves on the same thread.
+        // Checklist 28: a new VM of the same module serves on the same thread.
         let mut next = Harness::new(backend(), "");
         assert!(next.did(TestStream::default()).is_empty());
     }
 }
 
-/// 27: a connection fails downstream and upstream.
+/// Checklist 27: a connection fails downstream and upstream.
 #[super::compiler]
 #[test]
 fn a_failed_connection() {
@@ -49,7 +49,7 @@ fn a_failed_connection() {
     assert_eq!(*asked.borrow(), ["fail Downstream", "fail Upstream"]);
 }
 
-/// 27, as Envoy 1.40 was measured: five requests to a plugin that traps at its second.
+/// Checklist 27: the behavior measured on Envoy 1.40, for five requests to a plugin that traps at its second.
 #[super::compiler]
 #[test]
 fn failure_policies_over_several_streams() {

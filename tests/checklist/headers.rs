@@ -10,7 +10,7 @@ fn stream() -> TestStream {
     TestStream::with_headers([(":path", "/"), ("Accept", "a"), ("void", ""), ("accept", "b")])
 }
 
-/// 29-31, 37: absent and empty differ; names ignore case; the first value counts.
+/// Checklist 29-31, 37: absent and empty values differ; names ignore case; the first value counts.
 #[super::compiler]
 #[test]
 fn reading() {
@@ -27,7 +27,7 @@ fn reading() {
     assert_eq!(did(backend(), stream(), &calls), expected);
 }
 
-/// 35: the encoding, to the byte.
+/// Checklist 35: serialized pairs have the exact encoding.
 #[super::compiler]
 #[test]
 fn pairs() {
@@ -36,7 +36,7 @@ fn pairs() {
     assert_eq!(did(backend(), stream, &["proxy_get_header_map_pairs 0"]), [expected]);
 }
 
-/// 35, 40: a map that is set replaces all; a malformed one is empty, without an error.
+/// Checklist 35, 40: setting a map replaces all of it; malformed pairs set an empty map without an error.
 #[super::compiler]
 #[test]
 fn setting_all() {
@@ -61,7 +61,7 @@ fn setting_all() {
     }
 }
 
-/// 40: replace adds what is missing, remove of what is missing is OK.
+/// Checklist 40: replacing adds an absent header, removing an absent header is OK.
 #[super::compiler]
 #[test]
 fn changing() {

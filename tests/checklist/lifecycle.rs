@@ -6,7 +6,7 @@ use dynvm::{PluginConfig, RootDone, Vm, VmConfig};
 use super::backend;
 use harness::{Harness, TestStream, parts, probe, script};
 
-/// 1, 3, 4, 6, 7
+/// Checklist 1, 3, 4, 6, 7: every callback of a stream's life, in order.
 #[super::compiler]
 #[test]
 fn a_stream_from_start_to_end() {
@@ -31,7 +31,7 @@ fn a_stream_from_start_to_end() {
     assert_eq!(harness.log(), expected);
 }
 
-/// 7: each of the final callbacks at most once, nothing after on_delete.
+/// Checklist 7: each final callback runs at most once, and none after on_delete.
 #[super::compiler]
 #[test]
 fn final_callbacks_come_once() {
@@ -47,13 +47,13 @@ fn final_callbacks_come_once() {
     harness.vm.on_done(id);
     harness.vm.on_log(id);
     assert_eq!(harness.log(), ["on_done(2)", "on_log(2)", "on_delete(2)"]);
-    // Deleting alone makes up for what has not been called.
+    // Deleting alone runs the final callbacks that have not run yet.
     let id = harness.stream(TestStream::default());
     harness.vm.delete_stream(id);
     assert_eq!(harness.log(), ["on_context_create(3 1)", "on_done(3)", "on_log(3)", "on_delete(3)"]);
 }
 
-/// 2: ids are unique among the living.
+/// Checklist 2: ids are unique among live contexts.
 #[super::compiler]
 #[test]
 fn ids_are_unique_among_live_contexts() {
@@ -70,7 +70,7 @@ fn ids_are_unique_among_live_contexts() {
     }
 }
 
-/// 3: false from either start callback makes the plugin unusable, not the VM.
+/// Checklist 3: false from either start callback makes the plugin unusable, not the VM.
 #[super::compiler]
 #[test]
 fn a_refused_start_is_an_error() {
@@ -88,7 +88,7 @@ fn a_refused_start_is_an_error() {
     assert!(vm.start_plugin(PluginConfig::named("b")).is_ok(), "another plugin may still run in this VM");
 }
 
-/// 3: several plugins share a VM; 38: each reads its own root id.
+/// Checklist 3, 38: several plugins share a VM, and each reads its own root id.
 #[super::compiler]
 #[test]
 fn several_plugins_in_one_vm() {
@@ -103,7 +103,8 @@ fn several_plugins_in_one_vm() {
     assert_eq!(harness.log(), [format!("on_context_create({stream} {second})")]);
 }
 
-/// 5: the root id can be read while the root context is created, with or without a NUL at the end of the path (38).
+/// Checklist 5, 38: the root id is readable while the root context is created, with or without a NUL at the end of the
+/// path.
 #[super::compiler]
 #[test]
 fn the_root_id_is_readable_from_the_first_callback() {
@@ -117,7 +118,7 @@ fn the_root_id_is_readable_from_the_first_callback() {
     assert_eq!(log[1..3], ["proxy_get_property = 0 r1", "proxy_get_property = 0 r1"]);
 }
 
-/// 9, 10: a root that asks for time is deleted after its proxy_done, and only then.
+/// Checklist 9, 10: a root that defers its end is deleted after its proxy_done, and only then.
 #[super::compiler]
 #[test]
 fn a_root_may_ask_for_time() {
@@ -129,13 +130,13 @@ fn a_root_may_ask_for_time() {
     assert_eq!(harness.vm.stop_plugin(harness.root).unwrap(), RootDone::Pending);
     assert_eq!(harness.log(), ["on_done(1)"]);
     harness.vm.on_tick(harness.root);
-    // The second proxy_done finds nobody waiting; on_delete comes when the tick has returned.
+    // The second proxy_done is NOT_FOUND; on_delete runs after the tick has returned.
     assert_eq!(harness.log(), ["on_tick(1)", "proxy_done = 0", "proxy_done = 1", "on_delete(1)"]);
     harness.vm.on_tick(harness.root);
     assert!(harness.log().is_empty(), "nothing after on_delete");
 }
 
-/// 9: without asking, at once; no on_log for roots.
+/// Checklist 9: a root that does not defer its end is deleted at once; roots get no on_log.
 #[super::compiler]
 #[test]
 fn a_root_ends_at_once() {
@@ -146,7 +147,7 @@ fn a_root_ends_at_once() {
     assert!(harness.vm.stop_plugin(harness.root).is_err());
 }
 
-/// 9: proxy_done inside of on_done itself.
+/// Checklist 9: proxy_done inside on_done itself.
 #[super::compiler]
 #[test]
 fn done_inside_of_on_done() {
@@ -156,7 +157,7 @@ fn done_inside_of_on_done() {
     assert_eq!(harness.log(), ["on_done(1)", "proxy_done = 0", "on_delete(1)"]);
 }
 
-/// 8: on_done's result of a stream is told to the embedder.
+/// Checklist 8: the result of a stream's on_done is reported to the embedder.
 #[super::compiler]
 #[test]
 fn a_streams_on_done_is_reported() {
@@ -165,7 +166,7 @@ fn a_streams_on_done_is_reported() {
     assert!(harness.vm.on_done(id));
 }
 
-/// 12: what a plugin does not export has a default, and is known.
+/// Checklist 12: a missing export has a default result and is reported as missing.
 #[super::compiler]
 #[test]
 fn exports_are_known() {
@@ -174,7 +175,7 @@ fn exports_are_known() {
     assert!(!harness.vm.exports(CallbackId::proxy_on_request_metadata));
 }
 
-/// Several VMs of one module, on one thread and on many, each with statics of its own.
+/// Several VMs of one module, on one thread and on many, have separate statics.
 #[super::compiler]
 #[test]
 fn vms_of_one_module_share_nothing() {

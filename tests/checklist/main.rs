@@ -1,7 +1,7 @@
-//! What a Proxy-Wasm host must honour, on every backend: `docs/checklist.md` says which test covers which line.
+//! The contract of a Proxy-Wasm host on every backend: `docs/checklist.md` maps its points to these tests.
 //!
-//! Each file of tests is compiled once for each backend and asks `backend()` which it is. The plugin is `plugins/probe.c`, which does what a
-//! test's script says and logs what comes of it.
+//! Each file of tests is compiled once for each backend, which `backend()` returns. The plugin is `plugins/probe.c`,
+//! which runs a test's script and logs the results.
 
 #![allow(clippy::duplicate_mod, reason = "each file of tests is compiled once for each backend")]
 
@@ -9,7 +9,7 @@ macro_rules! on_backend {
     ($name:ident, $backend:ident, $compiler:ident) => {
         #[path = "."]
         mod $name {
-            // What a test of this backend needs to compile its plugin.
+            // The tool that a test of this backend needs to compile its plugin.
             use needs::$compiler as compiler;
 
             fn backend() -> harness::Backend {

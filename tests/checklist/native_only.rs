@@ -1,4 +1,4 @@
-//! What only native plugins can do or suffer: `docs/differences.md`.
+//! Native plugins only: crashes, private memory, the interposed C library. See `docs/differences.md`.
 
 use dynvm::abi::types::FilterHeadersStatus;
 use dynvm::{Vm, VmConfig};
@@ -15,7 +15,7 @@ fn false_is_a_byte() {
     assert!(error.to_string().contains("returned false from `proxy_on_configure`"), "{error}");
 }
 
-/// Without guard and heap the plain ways work.
+/// Without guard and heap, plugins that do not crash still work.
 #[test]
 fn plain_loading() {
     let loader = loader_with(|options| {
@@ -30,8 +30,8 @@ fn plain_loading() {
     assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
 }
 
-/// Memory that the C library gives, or that the plugin gets in any of its ways, is freed by the plugin; one without an allocator of its
-/// own gets what its `free` takes.
+/// The plugin can free returned memory from the C library or from any of its allocators; a plugin without an exported
+/// allocator gets memory that matches its `free`.
 #[test]
 fn memory_from_everywhere_is_freed() {
     let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
@@ -45,7 +45,7 @@ fn memory_from_everywhere_is_freed() {
     assert!(!harness.vm.has_failed());
 }
 
-/// `abort` fails the VM, also from another function of the plugin; the process goes on.
+/// `abort` fails the VM, also from another function of the plugin; the process continues.
 #[test]
 fn abort_is_contained() {
     let module = loader().load_file(compile::plugin(Backend::Native, "heap.c", &["ABORTS"])).unwrap();
@@ -58,7 +58,7 @@ fn abort_is_contained() {
     }
 }
 
-/// A crash on a thread that is not the main one, with VMs of other threads at work.
+/// A crash on a thread other than the main one, while VMs run on other threads.
 #[test]
 fn crashes_on_many_threads() {
     let module = probe(Backend::Native, &[]);
@@ -81,7 +81,7 @@ fn crashes_on_many_threads() {
     });
 }
 
-/// A null where memory is expected is refused, not touched.
+/// A null pointer where memory is expected is refused, not dereferenced.
 #[test]
 fn null_is_refused() {
     let calls = ["proxy_get_header_map_value 0 k"];
@@ -91,7 +91,7 @@ fn null_is_refused() {
     );
 }
 
-/// Hostcalls from the host's table, given to the plugin before anything else.
+/// The plugin receives the host's table of hostcalls before any other call.
 #[test]
 fn the_host_table() {
     let module = loader().load_file(compile::plugin(Backend::Native, "table.c", &[])).unwrap();
@@ -111,7 +111,7 @@ fn lifetimes() {
     assert!(vm.start_plugin(dynvm::PluginConfig::default()).is_ok());
 }
 
-/// The time that a plugin gets from the C or C++ library is the host's too, but for that of the processor.
+/// A plugin that asks the C or C++ library for the time gets the host's time, except for processor time.
 #[needs::cxx]
 #[test]
 fn the_clock() {
@@ -131,7 +131,7 @@ fn the_clock() {
     );
 }
 
-/// Or the system's, where that is the host's.
+/// A host that uses the system's clock gives the plugin the system's time.
 #[needs::cxx]
 #[test]
 fn the_systems_clock() {
@@ -150,7 +150,7 @@ fn the_systems_clock() {
     }
 }
 
-/// Random bytes are the host's, in whichever way a plugin asks the C library for them.
+/// Random bytes come from the host, in every way a plugin can ask the C library for them.
 #[test]
 fn randomness() {
     use dynvm::host::{Random, SeededRandom};
@@ -168,11 +168,11 @@ fn randomness() {
     });
     let log = harness.log();
     assert_eq!(log[..4], ways);
-    // What is none of that is the system's, and is looked for from where the plugin is.
+    // Other uses of these functions reach the system, and `dlsym` searches from the plugin's image.
     assert_eq!(log[4..6], ["getpid as ever", "a symbol of its own"]);
 }
 
-/// Of a source that has none there are errors, as the C library knows them.
+/// A failing source of randomness gives the errors of the C library.
 #[test]
 fn randomness_of_a_source_that_fails() {
     struct Nothing;
@@ -191,12 +191,12 @@ fn randomness_of_a_source_that_fails() {
     assert!(!harness.vm.has_failed());
 }
 
-/// Environment variables are the VM's, then the process's.
+/// Environment variables of the VM come first, then those of the process.
 #[test]
 fn environment() {
     let module = loader().load_file(compile::plugin(Backend::Native, "system.c", &[])).unwrap();
     let mut config = VmConfig::default();
-    // PATH is what every process has.
+    // Every process has PATH.
     config.environment.insert("DYNVM_OF_THE_VM".to_owned(), "its value".to_owned());
     let mut harness = Harness::of(&module, config, "");
     let id = harness.stream(TestStream::default());

@@ -1,4 +1,4 @@
-//! Hosts that have less than Envoy, or answer otherwise.
+//! Hosts with fewer features than Envoy, or with other results.
 
 use dynvm::host::PropertyError;
 use dynvm::{CapabilityRestriction, HostProfile, VmConfig};
@@ -12,7 +12,7 @@ fn harness(host: HostProfile, script: &str) -> Harness {
     Harness::of(&probe(backend(), &[]), config, script)
 }
 
-/// 62: a hostcall that the host lacks is `Unimplemented`, and no service hears of it.
+/// Checklist 62: a hostcall that the host lacks is `Unimplemented` and reaches no service.
 #[super::compiler]
 #[test]
 fn hostcalls_that_the_host_lacks() {
@@ -23,7 +23,7 @@ fn hostcalls_that_the_host_lacks() {
     assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), expected);
 }
 
-/// 63: maps that are not there.
+/// Checklist 63: absent maps are errors on a strict host.
 #[super::compiler]
 #[test]
 fn strict_header_maps() {
@@ -52,7 +52,7 @@ fn strict_header_maps() {
     assert_eq!(strict.did(TestStream::with_headers([("k", "v")])), expected("2", "2"));
 }
 
-/// 64: properties of one context alone.
+/// Checklist 64: properties belong to one context.
 #[super::compiler]
 #[test]
 fn separate_properties() {
@@ -78,7 +78,7 @@ fn separate_properties() {
     assert_eq!(harness.did(stream), ["proxy_get_property = 1", "proxy_get_property = 0 the%20stream's"]);
 }
 
-/// 65: no VM configuration.
+/// Checklist 65: a host without VM configuration.
 #[super::compiler]
 #[test]
 fn no_vm_configuration() {
@@ -91,7 +91,7 @@ fn no_vm_configuration() {
     assert_eq!(harness(host, &in_headers(&calls)).did(TestStream::default()), expected);
 }
 
-/// 66: all but some functions.
+/// Checklist 66: an excluded hostcall is INTERNAL_FAILURE, an excluded callback is not called, all others work.
 #[super::compiler]
 #[test]
 fn all_but_some_functions() {

@@ -1,11 +1,11 @@
-//! Checklist 59, 61: capability restriction, and what may be called when.
+//! Checklist 59, 61: capability restriction, and the phases in which hostcalls are allowed.
 
 use dynvm::{CapabilityRestriction, FailureKind, StartError, Vm, VmConfig};
 
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe};
 
-/// 59: imports that are not listed are refused with INTERNAL_FAILURE and a log line.
+/// Checklist 59: imports that are not listed are refused with INTERNAL_FAILURE and a log line.
 #[super::compiler]
 #[test]
 fn imports_that_are_not_allowed() {
@@ -20,21 +20,21 @@ fn imports_that_are_not_allowed() {
         "proxy_get_buffer_bytes = 0 null",
     ];
     assert_eq!(harness.did(TestStream::default()), expected);
-    // 59: exports that are not listed are never called.
+    // Checklist 59: exports that are not listed are never called.
     let id = harness.stream(TestStream::default());
     harness.log();
     harness.vm.on_response_headers(id, 0, true);
     assert!(harness.log().is_empty());
 }
 
-/// 59: an empty list restricts nothing.
+/// Checklist 59: an empty list restricts nothing.
 #[super::compiler]
 #[test]
 fn an_empty_list_allows_all() {
     assert_eq!(CapabilityRestriction::only(Vec::<String>::new()), CapabilityRestriction::default());
 }
 
-/// 61: before the plugin is started only proxy_log may be called.
+/// Checklist 61: before its start a plugin may call only proxy_log.
 #[super::compiler]
 #[test]
 fn calls_in_start_functions() {
@@ -46,7 +46,7 @@ fn calls_in_start_functions() {
     assert!(failure.message.contains("proxy_get_current_time_nanoseconds before it was started"), "{failure}");
 }
 
-/// 61: from its allocator a plugin may only log.
+/// Checklist 61: from its allocator a plugin may only log.
 #[super::compiler]
 #[test]
 fn calls_from_the_allocator() {

@@ -8,7 +8,7 @@ use dynvm::{PluginConfig, Vm, VmConfig};
 use super::backend;
 use harness::{Harness, TestStream, did, parts, probe, script};
 
-/// 37, 53: levels.
+/// Checklist 37, 53: messages keep their level; a number that is no level is refused.
 #[super::compiler]
 #[test]
 fn logging() {
@@ -19,7 +19,7 @@ fn logging() {
     );
 }
 
-/// 53: what is below the wanted level is not passed on.
+/// Checklist 53: messages below the wanted level are dropped.
 #[super::compiler]
 #[test]
 fn the_wanted_level() {
@@ -32,7 +32,7 @@ fn the_wanted_level() {
     assert_eq!(log.take(), [(LogLevel::Warn, "b".to_owned())]);
 }
 
-/// 33: time is the clock's.
+/// Checklist 33: the time comes from the host's clock.
 #[super::compiler]
 #[test]
 fn the_clock() {
@@ -41,7 +41,7 @@ fn the_clock() {
     assert_eq!(harness.did(TestStream::default()), ["proxy_get_current_time_nanoseconds = 0 1704067200000000042"]);
 }
 
-/// 52: the period is the root's, also when a stream sets it; 0 ends it.
+/// Checklist 52: the tick period belongs to the root, even if a stream sets it; 0 stops the ticks.
 #[super::compiler]
 #[test]
 fn ticks() {
@@ -52,7 +52,7 @@ fn ticks() {
     assert_eq!(harness.log(), ["on_tick(1)"]);
 }
 
-/// 29, 30, 38, 39: properties.
+/// Checklist 29, 30, 38, 39: statuses, paths and encodings of properties.
 #[super::compiler]
 #[test]
 fn properties() {
@@ -71,7 +71,7 @@ fn properties() {
     assert_eq!(did(backend(), stream, &calls), expected);
 }
 
-/// 48: shared data with cas.
+/// Checklist 48: shared data with compare-and-swap.
 #[super::compiler]
 #[test]
 fn shared_data() {
@@ -88,7 +88,7 @@ fn shared_data() {
     assert_eq!(did(backend(), TestStream::default(), &calls), expected);
 }
 
-/// 48: VMs of one vm_id share it, those of another do not.
+/// Checklist 48: VMs with one vm_id share data; VMs with another vm_id do not see it.
 #[super::compiler]
 #[test]
 fn shared_data_is_scoped_by_vm_id() {
@@ -107,7 +107,7 @@ fn shared_data_is_scoped_by_vm_id() {
     }
 }
 
-/// 49, 50: queues in one VM, and each element wakes the registrant.
+/// Checklist 49, 50: queues within one VM; each element wakes the registrant.
 #[super::compiler]
 #[test]
 fn queues() {
@@ -130,7 +130,7 @@ fn queues() {
     assert_eq!(harness.log(), ["on_queue_ready(1 1)"]);
 }
 
-/// 49: across vm_ids.
+/// Checklist 49: queues across vm_ids.
 #[super::compiler]
 #[test]
 fn queues_across_vm_ids() {
@@ -152,7 +152,7 @@ fn queues_across_vm_ids() {
     assert_eq!(waker.0.lock().unwrap().len(), 1, "the consumer's loop was woken");
 }
 
-/// 51: metrics.
+/// Checklist 51: metrics.
 #[super::compiler]
 #[test]
 fn metrics() {

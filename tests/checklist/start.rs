@@ -1,5 +1,5 @@
-//! Checklist 61: code that runs before any export is called, in constructors of native plugins and in the start function
-//! of wasm modules, is bound by the rules of `_initialize`.
+//! Checklist 61: code that runs before any export is called, in constructors of native plugins and in start functions
+//! of wasm modules, obeys the rules of `_initialize`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::backend;
 use harness::compile;
 use harness::{Backend, Harness, lines, loader_with, parts};
 
-/// A plugin that does this in its constructor or start function.
+/// A plugin that runs these hostcalls in its constructor or start function.
 fn plugin(deed: &str) -> Module {
     let loader = loader_with(|options| options.wasm.cpu_limit = CpuLimit::Time(Duration::from_secs(60)));
     match backend() {
@@ -25,7 +25,7 @@ fn plugin(deed: &str) -> Module {
     }
 }
 
-/// How the start fails, with the log.
+/// The error of the start, with the log.
 fn failure(module: &Module, config: VmConfig) -> (dynvm::Failure, Vec<String>) {
     let parts = parts();
     let log = parts.log.clone();

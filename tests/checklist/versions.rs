@@ -7,7 +7,8 @@ use dynvm::abi::version::AbiVersion;
 use super::backend;
 use harness::{Harness, TestStream, in_headers, probe, script};
 
-/// 32, 43, 55: 0.1.0 has no end_of_stream, an absent header is empty, and its own calls.
+/// Checklist 32, 43, 55: in 0.1.0 there is no end_of_stream, an absent header is empty, and the version has calls that
+/// later ones lack.
 #[super::compiler]
 #[test]
 fn version_0_1_0() {
@@ -31,7 +32,7 @@ fn version_0_1_0() {
     assert_eq!(harness.vm.on_response_headers(id, 1, true), FilterHeadersStatus::ContinueAndEndStream);
 }
 
-/// 56
+/// Checklist 56: the version 0.2.0 is detected; an absent header is NOT_FOUND, and a stream can be continued.
 #[super::compiler]
 #[test]
 fn version_0_2_0() {

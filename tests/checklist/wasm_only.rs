@@ -1,4 +1,4 @@
-//! What only wasm plugins have: limits, the cache, WASI, a memory of their own. Checklist 29, 34, 53, 54.
+//! Wasm only: limits, the cache, WASI, private linear memory. Checklist 29, 34, 53, 54.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn failing(module: &Module, call: &str) -> dynvm::Failure {
     harness.vm.failure().expect("the VM fails")
 }
 
-/// 29, 34: an address outside of the plugin's memory.
+/// Checklist 29, 34: an address outside the plugin's memory is refused.
 #[needs::wasm_clang]
 #[test]
 fn invalid_addresses() {
@@ -36,7 +36,7 @@ fn memory_limit() {
     assert!(harness.did(TestStream::default()).is_empty());
     assert!(!harness.vm.has_failed());
     assert!(harness.vm.memory_size().unwrap() <= 4 << 20);
-    // The lower of the loader's and the VM's.
+    // The lower one of the loader's and the VM's limit applies.
     let mut config = VmConfig::default();
     config.memory_limit = Some(2 << 20);
     let mut harness = Harness::of(&module, config, &in_headers(&["grow 40"]));
@@ -51,7 +51,7 @@ fn fuel() {
     let module = probe_with(|options| options.cpu_limit = CpuLimit::Fuel(1_000_000));
     let failure = failing(&module, "spin");
     assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Limit, "the callback used up its fuel"));
-    // Each callback has a budget of its own.
+    // Each callback has a separate budget.
     let mut harness = Harness::of(&module, VmConfig::default(), "");
     for _ in 0..1000 {
         harness.vm.on_tick(harness.root);
@@ -83,7 +83,7 @@ fn pooled() {
     Harness::of(&module, VmConfig::default(), "");
 }
 
-/// Compiled code is taken from the cache; what is damaged there is compiled again.
+/// Compiled code is read from the cache; a damaged entry is compiled again.
 #[needs::wasm_clang]
 #[test]
 fn cache() {
@@ -99,7 +99,7 @@ fn cache() {
     let mut harness = Harness::of(&load(), VmConfig::default(), "");
     assert!(harness.did(TestStream::default()).is_empty());
     assert_eq!(entries()[0].metadata().unwrap().modified().unwrap(), written, "taken, not made again");
-    // In a file of its own: the entry is mapped, and what is mapped must not change.
+    // Writes a new file: the old entry is mapped, and mapped code must not change.
     std::fs::remove_file(first[0].path()).unwrap();
     std::fs::write(first[0].path(), b"not compiled code").unwrap();
     let mut harness = Harness::of(&load(), VmConfig::default(), "");
@@ -112,7 +112,7 @@ fn cache() {
     assert_eq!(entries().len(), 2);
 }
 
-/// 53, 54, 59: WASI. The module is by hand, so that the numbers are what they are.
+/// Checklist 53, 54, 59: WASI. The module is written by hand to fix the numbers.
 #[test]
 fn wasi() {
     let text = r#"(module
@@ -193,7 +193,7 @@ fn wasi() {
     );
 }
 
-/// 54: proc_exit fails the VM; a command that ends with proc_exit(0) has started well.
+/// Checklist 54: proc_exit fails the VM; a command that ends with proc_exit(0) has started successfully.
 #[test]
 fn proc_exit() {
     let text = |start: &str, tick: &str| {

@@ -1,4 +1,4 @@
-//! The same through deployments and rollouts, whose VMs are replaced too.
+//! The same for deployments and rollouts, whose VMs are replaced too.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn a_worker_knows_nothing_of_a_replaced_vm() {
     }
 }
 
-/// Two threads' workers of one deployment number their contexts alike.
+/// Workers of one deployment on two threads use the same context numbers.
 #[needs::wasm_clang]
 #[test]
 fn a_worker_knows_nothing_of_another() {

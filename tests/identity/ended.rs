@@ -1,4 +1,4 @@
-//! What a VM or a plugin has under way with the host is cancelled when it fails, is refused, or ends.
+//! Pending work of a VM or a plugin is cancelled when it fails, is refused, or ends.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use dynvm::{CallError, FailurePolicy, PluginConfig, Vm};
 use crate::{BACKENDS, WAITS, World};
 use harness::{Harness, TestStream, TestWaker, parts, probe};
 
-/// Calls, ticks and queues, once: at the failure, and not again when the VM is dropped.
+/// Calls, ticks and queues end once: at the failure, and not again when the VM is dropped.
 #[needs::wasm_clang]
 #[test]
 fn a_failed_vm_has_nothing_under_way() {
@@ -57,7 +57,7 @@ fn a_stopped_plugin_has_nothing_under_way() {
     }
 }
 
-/// The answer to a call of a refused plugin neither comes to the next plugin of the VM nor makes it fail.
+/// The answer to a call of a refused plugin neither reaches the next plugin of the VM nor makes it fail.
 #[needs::wasm_clang]
 #[test]
 fn a_refused_plugin_has_nothing_under_way() {
@@ -89,7 +89,7 @@ fn a_refused_plugin_has_nothing_under_way() {
     }
 }
 
-/// An element wakes nobody whose VM has failed; whoever registered the queue since is woken, also after the old VM is gone.
+/// An element wakes no failed VM; a later registrant of the queue is woken, also after the old VM is gone.
 #[needs::wasm_clang]
 #[test]
 fn a_failed_vm_is_woken_by_no_queue() {
@@ -118,7 +118,7 @@ fn a_failed_vm_is_woken_by_no_queue() {
         queues.enqueue(queue, b"four").unwrap();
         assert_eq!(world.parts.waker.0.lock().unwrap().len(), 1, "{backend:?}");
 
-        // One that somebody else has taken over is not the VM's to end.
+        // The VM must not end a queue that another VM has taken over.
         let waker = Arc::new(TestWaker::default());
         queues.register("", b"jobs", Consumer { root: before, waker: waker.clone() });
         drop(world.plugin);
@@ -127,7 +127,7 @@ fn a_failed_vm_is_woken_by_no_queue() {
     }
 }
 
-/// A root is no stream and a stream is no root: nothing runs, and nothing goes on.
+/// A root is not accepted as a stream, nor a stream as a root: no code runs, and no stream continues.
 #[needs::wasm_clang]
 #[test]
 fn contexts_of_the_wrong_kind_are_unknown() {

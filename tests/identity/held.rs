@@ -1,4 +1,4 @@
-//! A stream that waits for what will not come any more is not left waiting.
+//! A held stream does not wait for an event that will never arrive.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ use harness::{Harness, TestStream, probe};
 
 const FAILED: [&str; 2] = ["fail HttpRequest", "fail HttpResponse"];
 
-/// It is failed when another stream makes the VM fail, once.
+/// It is failed once when another stream makes the VM fail.
 #[needs::wasm_clang]
 #[test]
 fn a_held_stream_of_a_failed_vm_is_failed() {
@@ -34,7 +34,7 @@ fn a_held_stream_of_a_failed_vm_is_failed() {
     }
 }
 
-/// Where the policy is open, it goes on; the one in whose callback the VM failed does not.
+/// Under `FAIL_OPEN` it continues; the stream in whose callback the VM failed does not.
 #[needs::wasm_clang]
 #[test]
 fn a_held_stream_goes_on_where_the_policy_is_open() {
@@ -50,7 +50,7 @@ fn a_held_stream_goes_on_where_the_policy_is_open() {
     }
 }
 
-/// A stream of a VM that is dropped with it; one that is done has nothing left to fail.
+/// A held stream of a dropped VM is failed; a stream that is done has nothing left to fail.
 #[needs::wasm_clang]
 #[test]
 fn a_held_stream_of_a_dropped_vm_is_failed() {
@@ -82,7 +82,7 @@ fn a_held_connection_of_a_failed_vm_is_failed() {
     }
 }
 
-/// What the plugin asked for in the callback in which the VM failed comes before the failure.
+/// Actions that the plugin requested in the failing callback run before the failure.
 #[needs::wasm_clang]
 #[test]
 fn a_failure_comes_after_what_the_callback_asked_for() {
@@ -107,7 +107,7 @@ fn the_simulated_proxy_ends_held_streams() {
             proxy.headers(stream, Direction::Request, Headers::from([(":path", "/")]), false).unwrap();
         }
         assert!(proxy.look(alice).unwrap().request_held);
-        // A request that waits sees its body only when it goes on.
+        // A held request sees its body only when it continues.
         let waiting = proxy.waiting_calls();
         assert_eq!(waiting.len(), 6, "{backend:?}");
         proxy.vm().on_request_body(eve.context(), 0, false);

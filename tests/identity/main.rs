@@ -1,5 +1,5 @@
-//! Nothing of one VM reaches another: contexts, calls, ticks, queues and streams of a VM that failed, was replaced or has ended are
-//! unknown to every other, on both backends.
+//! VMs are isolated from each other: contexts, calls, ticks, queues and streams of a VM that failed, was replaced or
+//! has ended are unknown to every other VM, on both backends.
 
 mod deployed;
 mod ended;
@@ -15,14 +15,14 @@ use harness::{Backend, Parts, TestStream, parts, probe};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
 
-/// A plugin that makes a call for each request and holds it until the answer; a body makes its VM fail.
+/// A plugin that makes a call for each request and holds it until the answer; a request body makes its VM fail.
 const WAITS: &str = "on_request_headers|proxy_http_call up null null null 0\n\
                      on_request_headers|proxy_grpc_call up svc method null message 0\n\
                      on_request_headers|proxy_grpc_stream up svc method null\n\
                      on_request_headers|return 4\n\
                      on_request_body|trap\n";
 
-/// One plugin, and what goes around it.
+/// One plugin and its services.
 struct World {
     plugin: Plugin,
     parts: Parts,
@@ -39,7 +39,7 @@ impl World {
         world
     }
 
-    /// A request whose headers have arrived, and what its stream is asked.
+    /// A request whose headers have arrived, and the actions requested of its stream.
     fn request(&mut self) -> (ContextId, Rc<RefCell<Vec<String>>>) {
         let stream = TestStream::default();
         let asked = stream.asked.clone();
@@ -49,7 +49,7 @@ impl World {
         (id, asked)
     }
 
-    /// Has the VM fail in a stream of somebody else's.
+    /// Fails the VM in a stream of another user.
     fn fail(&mut self) -> Rc<RefCell<Vec<String>>> {
         let (id, asked) = self.request();
         self.plugin.vm().on_request_body(id, 0, false);

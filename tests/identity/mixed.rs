@@ -1,5 +1,5 @@
-//! Many users at once: streams on several VMs over the same services, answers that are late, come twice or reach the wrong VM, failures,
-//! reloads. Whatever the order, no user sees a byte of another's, and nothing runs in a VM but what is for it.
+//! Many users at once: streams on several VMs with shared services; late, duplicated and misdirected answers; failures;
+//! reloads. In any order, no user sees a byte of another user's data, and a VM runs only its own events.
 //!
 //! The order comes from a seed, which a failure names.
 
@@ -21,7 +21,7 @@ use dynvm_rollout::rollout::{Arm, Rollout, RolloutConfig, RolloutStream, Rollout
 use harness::compile;
 use harness::{Backend, loader, parts};
 
-/// A generator of numbers (SplitMix64).
+/// A random number generator (SplitMix64).
 struct Random(u64);
 
 impl Random {
@@ -42,9 +42,9 @@ impl Random {
 struct UserStream {
     user: String,
     maps: [Headers; 2],
-    /// The VM failed it.
+    /// Whether the VM failed it.
     failed: Rc<Cell<bool>>,
-    /// What was seen that is another user's.
+    /// Data of another user that reached this one.
     mixed: Rc<RefCell<Vec<String>>>,
 }
 
@@ -81,7 +81,7 @@ impl Drop for UserStream {
     }
 }
 
-/// A call that was made, and whether its answer is wanted.
+/// A call, and whether its answer is expected.
 struct Made {
     id: CallId,
     root: ContextId,
@@ -149,13 +149,13 @@ impl QueueWaker for Wakes {
     }
 }
 
-/// Messages, with the contexts that they are of.
+/// Messages, with their contexts.
 #[derive(Default)]
 struct Messages(Mutex<Vec<(u32, String)>>);
 
 impl Log for Messages {
     fn log(&self, source: LogSource<'_>, level: LogLevel, message: &[u8]) {
-        // What the loader says of failures is no plugin's.
+        // Messages of the loader about failures belong to no plugin.
         if level == LogLevel::Info {
             self.0.lock().unwrap().push((source.context_id, String::from_utf8_lossy(message).into_owned()));
         }
@@ -235,7 +235,7 @@ impl Host {
         }
     }
 
-    /// What the host does with a stream that it takes for its own.
+    /// The host's actions on a stream that it considers its own.
     fn with<R>(&mut self, handle: Handle, act: impl FnOnce(&mut Vm, ContextId) -> R) -> Option<R> {
         match (self, handle) {
             (Host::Plugin(plugin), handle) => Some(act(plugin.vm(), handle.context())),
@@ -285,7 +285,7 @@ impl Host {
     }
 }
 
-/// A user whose stream has been opened, and perhaps ended since.
+/// A user whose stream has been opened, and may have ended.
 struct User {
     name: String,
     host: usize,
@@ -341,7 +341,7 @@ impl Mixed {
             && self.users.iter().any(|user| user.handle.context() == context && !user.is_over)
     }
 
-    /// What was logged in a VM: each message is of the user whose context it names, or of a root.
+    /// The log of a VM: each message belongs to the user whose context it names, or to a root.
     fn check_messages(&self, vm: VmId) -> usize {
         let messages = std::mem::take(&mut *self.messages.0.lock().unwrap());
         for (context, text) in &messages {
@@ -364,7 +364,7 @@ impl Mixed {
         messages.len()
     }
 
-    /// No user saw what is another's.
+    /// No user saw data of another.
     fn check_streams(&mut self) {
         for index in 0..self.users.len() {
             let User { handle, host, is_over, .. } = self.users[index];
@@ -376,9 +376,9 @@ impl Mixed {
         assert_eq!(*self.mixed.borrow(), [""; 0]);
     }
 
-    /// A stream that a callback is due on: its own host's, or wrongly any other's.
+    /// A stream that is due a callback: one of this host, or wrongly one of another.
     fn any(&mut self) -> Option<(usize, usize)> {
-        // The latest are the likeliest to be alive.
+        // The latest streams are the likeliest to be alive.
         let recent = self.users.len().min(40);
         if recent == 0 {
             return None;
@@ -493,7 +493,7 @@ impl Mixed {
         self.count("failure");
         self.dead.insert(vm);
         assert_eq!(self.check_messages(vm), 0);
-        // Nothing waits any more for a VM that runs no more.
+        // No pending work is left for a VM that has ended.
         for user in self.users.iter().filter(|user| user.handle.context().vm() == vm && !user.is_over) {
             assert!(user.failed.get(), "{} is left waiting", user.name);
         }
@@ -504,7 +504,7 @@ impl Mixed {
         assert!(self.shared.ticking.borrow().iter().all(|root| root.vm() != vm), "ticks have ended");
     }
 
-    /// An event of a root, for whichever VM it is or is not.
+    /// An event of a root, for the right VM or a wrong one.
     fn root_event(&mut self, root: ContextId, name: &'static str, act: impl FnOnce(&mut Vm)) {
         let host = self.random.below(self.hosts.len());
         let places = self.hosts[host].vms();
@@ -575,7 +575,7 @@ fn no_user_sees_what_is_anothers() {
             assert_eq!(*world.mixed.borrow(), [""; 0], "seed {seed}, {backend:?}");
             assert!(world.shared.calls.borrow().iter().all(|call| !call.is_open), "seed {seed}, {backend:?}");
             assert!(world.shared.ticking.borrow().is_empty(), "seed {seed}, {backend:?}");
-            // Each of them happened: what never happens holds of itself.
+            // Each event occurred: a property of an event that never occurs would hold trivially.
             let expected = [
                 "answered",
                 "end",

@@ -1,4 +1,4 @@
-//! A failed VM that has been replaced: what names something of it means nothing to the new one.
+//! Ids of a failed and replaced VM are unknown to the new one.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, PeerType};
 use dynvm::host::{Headers, HttpCallResponse};
@@ -11,7 +11,7 @@ fn secret() -> HttpCallResponse {
     HttpCallResponse { headers: Headers::from([("secret", "of alice")]), ..HttpCallResponse::default() }
 }
 
-/// The new VM waits for a call of the same number; the old one's answer is not taken for its.
+/// The new VM waits for a call with the same number; it does not accept the answer to the old VM's call.
 #[needs::wasm_clang]
 #[test]
 fn a_late_http_answer_reaches_nobody() {
@@ -58,7 +58,8 @@ fn late_grpc_events_reach_nobody() {
     }
 }
 
-/// No callback, no deletion, no look at the stream of whoever has the number now; and nothing that would let a request go on.
+/// No callback, no deletion, no access to the stream that now has the number, and no result that would let a request
+/// continue.
 #[needs::wasm_clang]
 #[test]
 fn a_stale_stream_acts_on_nothing() {

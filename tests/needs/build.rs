@@ -1,4 +1,4 @@
-//! Looks for each tool. What is missing goes to the attributes as an environment variable of the compiler: the reason to ignore a test.
+//! Looks for each tool. The reason to ignore a test goes to the attributes as an environment variable of the compiler.
 
 use std::env;
 use std::ffi::OsString;
@@ -55,12 +55,12 @@ fn main() {
     );
 }
 
-/// Leaves the reason for an attribute: empty if the tool is there.
+/// Sets the reason for an attribute: empty if the tool exists.
 fn missing(name: &str, found: bool, reason: &str) {
     println!("cargo::rustc-env=DYNVM_NEEDS_{name}={}", if found { "" } else { reason });
 }
 
-/// Runs this again once something was installed: by Debian's packages, by rustup, or, elsewhere, into a directory of programs.
+/// Runs this script again after an installation: by Debian's packages, by rustup, or into a directory of programs.
 fn watch_installations() {
     let packages = Path::new("/var/lib/dpkg/status");
     let mut watched = match packages.exists() {
@@ -87,7 +87,7 @@ fn clangs() -> Vec<OsString> {
     env::var_os("DYNVM_WASM_CC").into_iter().chain(versions).chain(["clang".into()]).collect()
 }
 
-/// Whether one of the compilers makes a program or a library of these arguments.
+/// Whether one of the compilers builds a program or library from these arguments.
 fn compiles(compilers: &[OsString], arguments: &[&str]) -> bool {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let source = out.join("probe.c");
@@ -107,7 +107,7 @@ fn succeeds(command: &mut Command) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Where bindgen looks on Linux, without what `llvm-config` adds.
+/// The directories in which bindgen looks on Linux, without those of `llvm-config`.
 fn has_libclang() -> bool {
     let named = env::var_os("LIBCLANG_PATH").map(PathBuf::from);
     let versions = entries(Path::new("/usr/lib")).filter(|dir| dir.to_string_lossy().contains("/llvm-"));
@@ -126,7 +126,7 @@ fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
     std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
-/// A target that rustup added, or what `dynvm build` compiles the standard library with.
+/// A target installed by rustup, or the packages from which `dynvm build` compiles the standard library.
 fn builds_rust_for_wasm() -> bool {
     let installed = ["wasm32-wasip1", "wasm32-unknown-unknown"];
     let sysroot_of_rustup = sysroot("rustc");

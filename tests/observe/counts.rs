@@ -1,4 +1,4 @@
-//! Counts and times of callbacks.
+//! Counts and durations of callbacks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ fn each_callback_is_counted_once() {
             harness.vm.delete_stream(id);
         }
         (0..7).for_each(|_| harness.vm.on_tick(harness.root));
-        // The probe does not export these: nothing of it ran.
+        // The probe does not export these, so none of its code ran.
         assert_eq!(harness.vm.validate_configuration(harness.root), None);
         let id = harness.stream(TestStream::default());
         harness.vm.on_request_metadata(id, 1);
@@ -59,7 +59,7 @@ fn times_agree_with_counts() {
         let buckets: Vec<_> = tick.time.cumulative().collect();
         assert_eq!(buckets.last(), Some(&(None, 1000)));
         assert!(buckets.is_sorted_by_key(|(_, count)| *count));
-        // The sum cannot be less than if each time were the lower bound of its bucket.
+        // The sum is at least the number of samples times the lower bounds of their buckets.
         let mut least = Duration::ZERO;
         for pair in buckets.windows(2) {
             least += pair[0].0.unwrap() * (pair[1].1 - pair[0].1) as u32;
@@ -68,10 +68,10 @@ fn times_agree_with_counts() {
     }
 }
 
-/// A clock that takes its time, so that a callback that asks for the time does too.
+/// A slow clock, so that a callback that asks for the time is slow too.
 struct SlowClock(ManualClock);
 
-/// More than a busy machine makes an ordinary callback take.
+/// Longer than an ordinary callback takes on a busy machine.
 const SLOW: Duration = Duration::from_millis(250);
 
 impl Clock for SlowClock {
@@ -215,7 +215,7 @@ fn what_is_not_observed_is_not_counted() {
         off.vm.on_tick(off.root);
         let seen = observer.snapshot();
         assert!(seen.modules.is_empty() && seen.plugins.is_empty());
-        // Beside one that is.
+        // Beside a VM that is observed.
         let mut on = observed(&observer, &module, "");
         on.vm.on_tick(on.root);
         off.vm.on_tick(off.root);

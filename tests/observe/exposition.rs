@@ -12,7 +12,7 @@ use crate::page::{Family, parse};
 use crate::{BACKENDS, kind, observed, plugin, services};
 use harness::{TestStream, in_headers, probe};
 
-/// The value of the one sample that has these labels, among others.
+/// The value of the only sample that has these labels, among others.
 fn value(families: &BTreeMap<String, Family>, family: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let samples = families[family]
         .samples
@@ -114,12 +114,12 @@ fn metrics_of_plugins_keep_their_names() {
         assert_eq!(value(&families, "acme_temperature", "acme_temperature", &[]), 21.0);
         assert_eq!(value(&families, "acme_sizes", "acme_sizes_sum", &[]), 150.0);
         assert_eq!(value(&families, "acme_sizes", "acme_sizes_count", &[]), 2.0);
-        // Both pages are one page.
+        // Both pages together are one valid page.
         parse(&(observer.prometheus() + &page));
     }
 }
 
-/// Whatever plugins call their metrics, the page can be read, together with the loader's own.
+/// Whatever names plugins give their metrics, the page stays valid, together with the loader's own metrics.
 #[test]
 fn no_name_spoils_a_page() {
     let metrics = InProcessMetrics::default();
@@ -155,7 +155,7 @@ fn no_name_spoils_a_page() {
     assert!(prefixed.keys().all(|name| name.starts_with("wasmcustom_")));
 }
 
-/// The table in the documentation is what there is.
+/// The table in the documentation lists exactly the metrics of the page.
 #[test]
 fn the_documentation_lists_the_metrics() {
     let text = include_str!("../../docs/observability.md");

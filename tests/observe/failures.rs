@@ -1,4 +1,4 @@
-//! VMs and plugins that fail, refuse, or are replaced.
+//! VMs and plugins that fail, refuse to start, or are replaced.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBack
 use crate::{BACKENDS, observed, plugin, services};
 use harness::{Backend, TestStream, compile, in_headers, loader_with, probe, script};
 
-/// Fails a VM with a script, and gives what was counted.
+/// Fails a VM with a script, and returns the counts.
 fn failing(backend: Backend, module: &Module, calls: &[&str]) -> Vec<(FailureKind, u64)> {
     let observer = Observer::new();
     let mut harness = observed(&observer, module, &in_headers(calls));
     let id = harness.stream(TestStream::with_headers([("k", "v")]));
     harness.vm.on_request_headers(id, 0, true);
-    // A failed VM runs nothing more, and fails once.
+    // A failed VM runs no code, and fails once.
     harness.vm.on_request_headers(id, 0, true);
     assert_eq!(
         harness.vm.failure().map(|failure| failure.kind),
@@ -53,13 +53,13 @@ fn kinds_have_names_of_their_own() {
     assert_eq!(names.len(), FailureKind::ALL.len());
 }
 
-/// Of two plugins in a VM, the one in whose callback it failed.
+/// Of two plugins in a VM, the failure counts for the one in whose callback it occurred.
 #[needs::wasm_clang]
 #[test]
 fn a_failure_is_the_failing_plugins() {
     for backend in BACKENDS {
         let observer = Observer::new();
-        // The probe has one script for both: the one of the plugin that was started last.
+        // The probe has one script for both plugins: that of the plugin started last.
         let mut harness = observed(&observer, &probe(backend, &[]), "");
         let config = PluginConfig::named("second").configuration(script("on_tick", &["trap"]));
         let second = harness.vm.start_plugin(config).unwrap();
@@ -117,7 +117,7 @@ fn replacements_are_counted() {
             vm.on_request_headers(id, 0, true);
             vm.delete_stream(id);
         }
-        // Streams 1, 2 (fails), 3 (replaced), 4 (fails), and four that have to wait.
+        // Streams 1, 2 (fails), 3 (replaced), 4 (fails), and four that find the backoff running.
         let mut expected = Reloads::default();
         (expected.success, expected.backoff) = (1, 4);
         let seen = plugin(&observer, "p", backend);

@@ -1,4 +1,4 @@
-//! What an observer counts, and what Prometheus gets to read.
+//! The counts of an observer, and the Prometheus page.
 
 mod counts;
 mod exposition;
@@ -29,21 +29,21 @@ fn services(observer: &Arc<Observer>) -> Services {
     services
 }
 
-/// A module in a VM that is observed, with the plugin `probe` started.
+/// A module in an observed VM, with the plugin `probe` started.
 fn observed(observer: &Arc<Observer>, module: &Module, script: &str) -> Harness {
     let mut parts = parts();
     parts.services.observer = Some(observer.clone());
     Harness::with(parts, module, VmConfig::default(), script).unwrap_or_else(|(error, _)| panic!("{error}"))
 }
 
-/// What was seen of a plugin.
+/// The snapshot of a plugin.
 fn plugin(observer: &Observer, name: &str, backend: Backend) -> PluginSnapshot {
     let plugins = observer.snapshot().plugins;
     let found = plugins.into_iter().find(|plugin| plugin.plugin == name && plugin.backend == kind(backend));
     found.unwrap_or_else(|| panic!("{name} was not seen on {backend:?}"))
 }
 
-/// How often each callback was made, in the order of the ABI's table.
+/// The number of calls of each callback, in the order of the ABI's table.
 fn counts(plugin: &PluginSnapshot) -> Vec<(&'static str, u64)> {
     plugin.callbacks.iter().map(|seen| (seen.callback.describe().name, seen.time.count())).collect()
 }

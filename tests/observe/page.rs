@@ -1,4 +1,4 @@
-//! Reads a page of Prometheus' text format, strictly: what a page may not have is a panic.
+//! A strict reader of Prometheus' text format: it panics on an invalid page.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +98,7 @@ fn sample(line: &str) -> Sample {
     Sample { name: name.to_owned(), labels, value: value.parse().unwrap_or_else(|_| panic!("{value:?} is no number")) }
 }
 
-/// A label's value up to the quote that ends it, and what comes after.
+/// The value of a label up to its closing quote, and the rest.
 fn unescape(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();
@@ -116,7 +116,7 @@ fn unescape(text: &str) -> (String, &str) {
     panic!("a label's value without an end: {text:?}");
 }
 
-/// Bounds and counts rise, and the last bucket has all.
+/// Bounds and counts increase, and the last bucket counts all samples.
 fn check_histograms(name: &str, family: &Family) {
     let mut buckets: BTreeMap<Labels, Vec<(f64, f64)>> = BTreeMap::new();
     let mut counts = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Several threads that count, and one that asks.
+//! Several threads that count, and one that reads.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn nothing_is_lost_and_nothing_goes_backwards() {
             let workers: Vec<_> = (0..THREADS)
                 .map(|_| {
                     scope.spawn(|| {
-                        // VMs come and go, so that totals are taken over while others count.
+                        // VMs start and end, so that their totals move to the observer while others count.
                         for _ in 0..VMS {
                             let mut harness = observed(&observer, &module, "");
                             (0..TICKS).for_each(|_| harness.vm.on_tick(harness.root));
@@ -43,7 +43,7 @@ fn nothing_is_lost_and_nothing_goes_backwards() {
                 }
                 scrapes
             });
-            // The scraper ends also when a worker has panicked.
+            // The reader ends even if a worker has panicked.
             let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
             done.store(true, Ordering::Release);
             ended.into_iter().for_each(|ended| ended.unwrap());

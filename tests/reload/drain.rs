@@ -1,4 +1,4 @@
-//! The end of an old version that asks for time.
+//! An old version that defers its end.
 
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ fn a_version_is_ended_when_its_time_is_over() {
     }
 }
 
-/// The embedder may end streams through the VM too; the next poll sees it.
+/// The embedder may also end streams through the VM; the next poll notices.
 #[test]
 fn streams_deleted_in_the_vm_count() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));
@@ -62,7 +62,7 @@ fn streams_deleted_in_the_vm_count() {
     assert_eq!(stage.retained(), [(2, 1, 0)]);
 }
 
-/// A thread that ends takes its versions with it.
+/// A thread that ends drops its versions.
 #[test]
 fn a_dropped_worker_is_not_counted() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));

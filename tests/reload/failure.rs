@@ -1,4 +1,4 @@
-//! What fails on one thread: versions that do not start there, VMs that fail.
+//! Failures on one thread: versions that do not start there, VMs that fail.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -13,7 +13,7 @@ use dynvm_rollout::deploy::Deployment;
 use crate::stage::{answer, begin, config, retained, version};
 use harness::{Backend, compile, in_headers, loader, parts};
 
-/// Has the property `ready`, or not.
+/// A service that has the property `ready`, or lacks it.
 struct Ready(Rc<Cell<bool>>);
 
 impl Properties for Ready {
@@ -25,7 +25,8 @@ impl Properties for Ready {
     }
 }
 
-/// A version that the canary accepts, but that does not start on a worker's thread: the old one serves on, and it is tried again.
+/// The canary accepts a version that does not start on a worker's thread: the old version keeps serving, and the start
+/// is retried.
 #[needs::wasm_clang]
 #[test]
 fn a_version_that_does_not_start_on_one_thread() {
@@ -82,7 +83,7 @@ fn a_version_that_does_not_start_on_one_thread() {
     }
 }
 
-/// A VM that fails is replaced by one of the same version; what it had is not mistaken for what the new one has.
+/// A failed VM is replaced by one of the same version; ids of the old VM are not accepted by the new one.
 #[needs::wasm_clang]
 #[test]
 fn a_failed_vm_is_replaced_within_its_version() {
@@ -115,7 +116,7 @@ fn a_failed_vm_is_replaced_within_its_version() {
     }
 }
 
-/// A reload also ends the failure of a version whose policy is to stay failed.
+/// A reload also replaces a failed version whose policy is to stay failed.
 #[needs::wasm_clang]
 #[test]
 fn a_reload_replaces_a_failed_version() {

@@ -1,4 +1,4 @@
-//! Bad versions never displace the good one.
+//! Bad versions never replace the good one.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use dynvm_rollout::deploy::{DeployError, Deployment};
 use crate::stage::{Stage, config, overwrite, rename_over, version};
 use harness::{Backend, loader};
 
-/// Reloads what is bad, with a stream under way; says what the error has to contain.
+/// Reloads a bad version during a stream, and checks the error's text.
 #[track_caller]
 fn refused(stage: &mut Stage, put: impl FnOnce(&Path), expected: &str) {
     let before = stage.deployment.status();
@@ -54,7 +54,7 @@ fn bad_versions_do_not_displace_a_good_one() {
         refused(&mut stage, built(&["REFUSES"]), "returned false from `proxy_on_configure`");
         refused(&mut stage, |path| std::fs::remove_file(path).unwrap(), "No such file");
         refused(&mut stage, |path| std::fs::create_dir(path).unwrap(), "directory");
-        // The path has not been given up.
+        // The path is still the source of reloads.
         std::fs::remove_dir(&stage.path).unwrap();
         rename_over(&stage.path, &version(backend, "better", &[]));
         assert_eq!(stage.deployment.reload().unwrap(), 2);
@@ -63,7 +63,7 @@ fn bad_versions_do_not_displace_a_good_one() {
     }
 }
 
-/// A path that did not work is not the one that is read again.
+/// A path whose load failed does not become the source of later reloads.
 #[needs::wasm_clang]
 #[test]
 fn a_refused_path_is_forgotten() {

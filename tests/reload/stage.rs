@@ -1,4 +1,4 @@
-//! A deployment of a file in a directory of its own, and a worker of it.
+//! A deployment of a file in a temporary directory, and a worker of it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub fn overwrite(path: &Path, with: &Path) {
     std::fs::write(path, std::fs::read(with).unwrap()).unwrap();
 }
 
-/// Puts a new file in the place of another.
+/// Replaces a file with a new one.
 pub fn rename_over(path: &Path, with: &Path) {
     let next = path.with_extension("next");
     std::fs::copy(with, &next).unwrap();
@@ -41,14 +41,14 @@ pub struct Stage {
     pub path: PathBuf,
     pub deployment: Deployment,
     pub worker: Worker,
-    /// What the worker's plugins log.
+    /// The log of the worker's plugins.
     pub log: Arc<MemoryLog>,
-    /// What the deployment logs.
+    /// The log of the deployment.
     pub deployment_log: Arc<MemoryLog>,
 }
 
 impl Stage {
-    /// A file with this content, deployed, with one worker.
+    /// A deployed file with this content, with one worker.
     pub fn new(first: &Path) -> Stage {
         Stage::with(first, |config| config)
     }
@@ -71,17 +71,17 @@ impl Stage {
         begin(&mut self.worker)
     }
 
-    /// Which version answers a stream's request.
+    /// The version that answers a stream's request.
     pub fn request(&mut self, stream: StreamRef) -> String {
         answer(&mut self.worker, stream, MapType::HttpRequestHeaders)
     }
 
-    /// Which version answers a stream's response.
+    /// The version that answers a stream's response.
     pub fn response(&mut self, stream: StreamRef) -> String {
         answer(&mut self.worker, stream, MapType::HttpResponseHeaders)
     }
 
-    /// A whole stream, and which version answered it.
+    /// Sends a whole stream, and returns the version that answered it.
     pub fn serve(&mut self) -> String {
         let stream = self.stream();
         let (request, response) = (self.request(stream), self.response(stream));

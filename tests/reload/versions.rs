@@ -1,4 +1,4 @@
-//! Good versions: who serves what, and what is left of those before.
+//! Good versions: which one serves, and what remains of earlier ones.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,7 +53,7 @@ fn every_version_with_streams_is_retained() {
         streams.push((stage.stream(), name));
     }
     assert_eq!(stage.retained(), [(1, 1, 1), (2, 1, 1), (3, 1, 1), (4, 1, 1)]);
-    // In an order that is not theirs.
+    // In another order than they started.
     streams.swap(0, 1);
     for (stream, name) in streams {
         assert_eq!(stage.request(stream), name);
@@ -78,7 +78,7 @@ fn files_that_are_renamed_over() {
     }
 }
 
-/// The mapped code is a copy: overwriting the file under a running version does nothing to it.
+/// The mapped code is a copy: overwriting the file does not affect a running version.
 #[test]
 fn files_that_are_overwritten_while_they_run() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));
@@ -105,7 +105,7 @@ fn native_to_wasm_and_back() {
     assert_eq!(stage.retained(), [(3, 1, 0)]);
 }
 
-/// A thread without streams takes part in reloads by polling.
+/// A thread without streams follows reloads by polling.
 #[test]
 fn idle_workers_follow_when_polled() {
     let mut stage = Stage::new(&version(Backend::Native, "one", &[]));
@@ -141,7 +141,7 @@ fn configurations_are_versions_too() {
     let refused = deployment.reload_config(PluginConfig::named("probe").configuration("on_configure|return 0"));
     assert!(matches!(refused, Err(DeployError::Canary { .. })));
     assert!(said("second"));
-    // It stays when the file is read again.
+    // It persists when the file is read again.
     assert_eq!(deployment.reload().unwrap(), 3);
     assert!(said("second"));
 }
@@ -160,7 +160,7 @@ fn versions_from_memory() {
     assert_eq!(deployment.reload().unwrap(), 4, "there is a file now");
 }
 
-/// Timers and calls are told apart by version, since the numbers of contexts are not.
+/// Timers and calls are distinguished by version, since context numbers are not unique.
 #[test]
 fn each_version_has_services_of_its_own() {
     let deployment =

@@ -18,7 +18,7 @@ fn stage(first: &Path) -> Stage {
     })
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 #[track_caller]
 fn eventually(deployment: &Deployment, what: impl Fn(&DeploymentStatus) -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
@@ -39,14 +39,14 @@ fn overwritten_in_place_and_renamed_over() {
     rename_over(&stage.path, &version(Backend::Wasm, "three", &[]));
     eventually(&stage.deployment, |status| status.current.number == 3);
     assert_eq!(stage.serve(), "three");
-    // A second time: the watch is of the name, not of the file that was there.
+    // A second time: the watch follows the name, not the first file.
     overwrite(&stage.path, &version(Backend::Native, "four", &[]));
     eventually(&stage.deployment, |status| status.current.number == 4);
     assert_eq!(stage.serve(), "four");
     assert_eq!(stage.deployment.status().reloads_failed, 0);
 }
 
-/// As the kubelet updates a ConfigMap: a new directory, and `..data` renamed over by a link to it.
+/// The kubelet's update of a ConfigMap: a new directory, and a new link renamed over `..data`.
 #[test]
 fn replaced_through_a_symbolic_link() {
     let dir = tempfile::tempdir().unwrap();
@@ -68,7 +68,7 @@ fn replaced_through_a_symbolic_link() {
         std::fs::remove_dir_all(at(&format!("..2024_{}", number - 1))).unwrap();
         eventually(&deployment, |status| status.current.number == number);
     }
-    // The file itself, where the link leads now.
+    // A change of the file itself, at the link's new target.
     overwrite(&at("..2024_3/plugin.so"), &version(Backend::Native, "four", &[]));
     eventually(&deployment, |status| status.current.number == 4);
     assert_eq!(deployment.status().reloads_failed, 0);
@@ -92,7 +92,7 @@ fn files_that_do_not_load_are_counted_and_the_next_change_tries_again() {
     assert_eq!(stage.serve(), "two");
 }
 
-/// What is being written is left alone until it is whole.
+/// A file that is being written is not loaded until it is complete.
 #[test]
 fn files_that_are_being_written_are_not_taken() {
     let mut stage = stage(&version(Backend::Native, "one", &[]));
@@ -119,14 +119,14 @@ fn nothing_is_reloaded_without_a_change() {
     overwrite(&stage.path, &version(Backend::Native, "one", &[]));
     std::thread::sleep(DEBOUNCE * 4);
     drop(watch);
-    // Nor after the watch has ended.
+    // No reload after the watch has ended.
     overwrite(&stage.path, &version(Backend::Native, "two", &[]));
     std::thread::sleep(DEBOUNCE * 4);
     let status = stage.deployment.status();
     assert_eq!((status.current.number, status.reloads_succeeded, status.reloads_failed), (1, 0, 0));
 }
 
-/// A directory that was removed, or renamed away, and made again is found again.
+/// A directory that was removed or renamed, and created again, is found again.
 #[test]
 fn directories_that_are_made_again() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What is compared, and how it is told.
+//! The aspects that are compared, and the report of a divergence.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn a_difference_is_found_in_its_aspect_and_the_answer_is_the_stable_ones() {
         for arms in BOTH {
             let mut two = Two::new(arms, ["", line]);
             assert_eq!(two.request(), [""; 0], "the shadow asks nothing of the stream");
-            // The probe logs what it does, so that the log differs too.
+            // The probe logs its actions, so the log differs too.
             let aspects = two.aspects();
             assert!(
                 aspects.contains(&aspect) && aspects.iter().all(|a| *a == aspect || *a == Aspect::Log),

@@ -24,7 +24,8 @@ fn a_shadow_that_crashes_is_counted_and_replaced() {
     }
 }
 
-/// While the shadow spins, streams go on, and those that find no room in the queue are dropped. The budget ends the spinning.
+/// While the shadow spins, streams continue, and recordings that find the queue full are dropped. The budget ends the
+/// spinning.
 #[needs::wasm_clang]
 #[test]
 fn a_shadow_that_hangs_holds_up_nobody() {

@@ -1,4 +1,4 @@
-//! What a shadow asks is answered as it was answered before, and what it does reaches nobody.
+//! A shadow gets recorded answers, and its actions have no effect outside.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn effects_happen_once() {
     }
 }
 
-/// The world moves on before the shadow runs; the shadow sees what was.
+/// The state of the host changes before the shadow runs; the shadow sees the recorded state.
 #[needs::wasm_clang]
 #[test]
 fn reads_are_answered_as_they_were() {
@@ -54,7 +54,7 @@ fn reads_are_answered_as_they_were() {
         two.world.clock.advance(Duration::from_secs(60));
         two.worker.end(stream);
         let seen = two.seen();
-        // The probe logs what it reads, and logs are compared.
+        // The probe logs the values it reads, and logs are compared.
         assert_eq!(seen.first, []);
         assert_eq!(seen.shadow.same, 1);
         let log = lines(&two.world.log);

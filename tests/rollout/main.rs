@@ -1,4 +1,5 @@
-//! Two builds of a plugin side by side: who answers, what the shadow sees, what is counted, and that it harms nobody.
+//! Two builds of a plugin side by side: which one answers, what the shadow sees, what is counted, and that it harms no
+//! stream.
 
 mod divergence;
 mod failure;
@@ -18,7 +19,7 @@ use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
 use dynvm_rollout::rollout::{Aspect, Rollout, RolloutConfig, RolloutSnapshot, RolloutStream, RolloutWorker, Share};
 use harness::{Backend, Parts, TestStream, compile, loader, parts};
 
-/// Both ways round: who answers, and who is the shadow.
+/// Both directions: native answers and wasm is the shadow, and the reverse.
 const BOTH: [[Backend; 2]; 2] = [[Backend::Native, Backend::Wasm], [Backend::Wasm, Backend::Native]];
 
 fn config(script: &str) -> DeploymentConfig {
@@ -31,7 +32,7 @@ fn deployment(backend: Backend, script: &str) -> Deployment {
     Deployment::new(loader(), path, config(script)).unwrap()
 }
 
-/// A rollout of a probe with one script to a probe with another, on one thread.
+/// A rollout from a probe with one script to a probe with another, on one thread.
 struct Two {
     rollout: Rollout,
     worker: RolloutWorker,
@@ -57,7 +58,7 @@ impl Two {
         self.worker.create_stream(None, Box::new(stream)).unwrap()
     }
 
-    /// Takes a request with a body through, and says what was asked of its stream.
+    /// Sends a request with a body, and returns the actions requested of its stream.
     fn request(&mut self) -> Vec<String> {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let mut stream = TestStream::with_headers([(":path", "/")]).buffer(BufferType::HttpRequestBody, b"body");
@@ -69,7 +70,7 @@ impl Two {
         asked.take()
     }
 
-    /// What was counted when all has been compared.
+    /// The counts after all comparisons are done.
     #[track_caller]
     fn seen(&self) -> RolloutSnapshot {
         assert!(self.rollout.flush(Duration::from_secs(60)), "the shadow thread is done");
@@ -83,7 +84,7 @@ impl Two {
     }
 }
 
-/// The headers that a stream has in the end.
+/// The final headers of a stream.
 fn headers(worker: &mut RolloutWorker, stream: RolloutStream) -> Headers {
     worker.stream::<TestStream>(stream).unwrap().maps[&MapType::HttpRequestHeaders].clone()
 }

@@ -21,7 +21,7 @@ fn the_shadow_follows_its_deployment() {
     }
 }
 
-/// A stream that began on an old version ends on it, and is compared with what it did there.
+/// A stream that began on an old version ends on it, and is compared with its own recording.
 #[needs::wasm_clang]
 #[test]
 fn a_stream_that_outlives_its_version_is_compared() {

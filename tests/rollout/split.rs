@@ -1,4 +1,4 @@
-//! Who answers.
+//! Which deployment answers a stream.
 
 use dynvm_rollout::rollout::{Arm, RolloutStream, Share};
 
@@ -35,7 +35,7 @@ fn the_arm_that_was_chosen_answers() {
     }
 }
 
-/// The share may change while streams run: they stay where they are, and no key that was the candidate's is taken from it.
+/// The share may change while streams run: they stay on their deployment, and the candidate keeps its keys.
 #[needs::wasm_clang]
 #[test]
 fn shares_grow_while_streams_run() {
@@ -71,7 +71,7 @@ fn without_a_key_chance_decides() {
     assert!(stable + candidate == 1000 && stable > 300 && candidate > 300, "{stable}, {candidate}");
 }
 
-/// Where the candidate answers, the stable one is the shadow.
+/// If the candidate answers, the stable deployment is the shadow.
 #[needs::wasm_clang]
 #[test]
 fn each_is_the_others_shadow() {

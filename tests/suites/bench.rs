@@ -1,4 +1,4 @@
-//! Benchmarks: which there are, what they call, and what they tell.
+//! Benchmarks: which ones run, their calls, and their results.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use dynvm_suite::bench::{self, Bench};
 use super::backend;
 use crate::suite::Case;
 
-/// One round of each is enough to see what it does.
+/// One round of each is enough to see its calls.
 fn benches(case: &Case, filter: &str) -> Vec<Bench> {
     let mut done = Vec::new();
     bench::run(&[case.runner()], &Filter::new(filter), Duration::from_millis(1), |bench| done.push(bench));
@@ -28,14 +28,15 @@ fn lifecycles_once_and_a_row_for_each() {
     let all = benches(&case, "");
     let ids: Vec<_> = all.iter().map(|bench| bench.id(engine)).collect();
     assert_eq!(ids, ["PluginLifecycle", "StreamLifecycle", "one", "two"].map(|name| format!("Bench_{engine}.{name}")));
-    // What the probe logs in a round, though none of it is kept. Creating and deleting belong to a stream's lifecycle, and a handler's stream.
+    // The probe's messages in a round, although none is kept. Creating and deleting belong to the benchmarks of a
+    // stream's lifecycle and to a handler's stream.
     let entries: Vec<_> = all.iter().map(|bench| bench.figures(engine).unwrap().log_entries).collect();
     assert_eq!(entries, [5, 3, 7, 3]);
     for bench in &all {
         let figures = bench.figures(engine).unwrap();
         assert!(figures.times.rounds > 0 && figures.times.min_ns <= figures.times.median_ns, "{figures:?}");
         assert!(figures.artifact_bytes > 0 && figures.log_bytes > 0, "{figures:?}");
-        // Natively it is that of the heap, and the probe has one of its own.
+        // Natively the memory is that of the VM's heap, and the probe has its own allocator.
         assert_eq!(figures.memory.is_some(), backend() == harness::Backend::Wasm, "{figures:?}");
         assert_eq!(bench.ratio(), None, "there is one build");
     }
@@ -47,7 +48,7 @@ fn lifecycles_once_and_a_row_for_each() {
 #[super::compiler]
 #[test]
 fn chunks_of_all_parts_in_one() {
-    // At the end of a body the script of a part that is not the last would have run.
+    // At the end of the body, the script would also have run for a part that is not the last.
     let case = Case::new(backend(), &["on_request_body|proxy_get_buffer_bytes 0 0 9"], TESTS).log_to("log");
     let engine = case.runner().engine();
     let one = benches(&case, "one").remove(0);
@@ -56,19 +57,20 @@ fn chunks_of_all_parts_in_one() {
     assert_eq!(text, "", "benchmarks leave the file alone");
 }
 
-/// Other streams live meanwhile; they hold memory that the plugin does not give back.
+/// Other streams live meanwhile and hold memory that the plugin does not free.
 #[super::compiler]
 #[test]
 fn streams_in_the_background() {
     let case = Case::new(backend(), &[], &format!("env {{ num_additional_streams: 20 additional_stream_advance_rate: 7 }} {TESTS}"));
     let engine = case.runner().engine();
     for bench in benches(&case, "one:StreamLifecycle") {
-        // Ids of contexts count the streams before: the messages are longer by their digits.
+        // Context ids grow with earlier streams, so messages are longer by some digits.
         let figures = bench.figures(engine).unwrap();
         assert!(figures.times.rounds > 0, "{figures:?}");
     }
-    // The warm-up is 16 rounds, each with a stream of its own. One other stream takes three steps from its headers to its next ones: it is
-    // deleted once in a round at the rate of 3, twice at that of 6. The next deletion would trap.
+    // The warm-up is 16 rounds with one new stream each. One additional stream takes three steps from its headers to
+    // its next ones: it is deleted once in a round at the rate of 3, twice at the rate of 6. The next deletion would
+    // trap.
     for (rate, deletions) in [(0, 32), (3, 32), (6, 48)] {
         let text = format!(
             "env {{ num_additional_streams: 1 additional_stream_advance_rate: {rate} }} test {{ name: 't' benchmark: true request_headers {{}} }}"
@@ -82,11 +84,11 @@ fn streams_in_the_background() {
     }
 }
 
-/// Times are not cut: what takes long is told as such.
+/// Times have no upper limit: slow rounds are reported as measured.
 #[super::compiler]
 #[test]
 fn long_rounds() {
-    // Some 10,000 calls of the host's take longer than a nanosecond each.
+    // About 10,000 hostcalls take longer than a nanosecond each.
     let script = vec!["on_request_headers|proxy_get_header_map_size 0"; 10_000];
     let case = Case::new(backend(), &script, "test { name: 't' benchmark: true request_headers {} }");
     let engine = case.runner().engine();
@@ -96,7 +98,7 @@ fn long_rounds() {
     assert!(times.min_ns <= times.median_ns && times.median_ns <= times.p99_ns, "{times:?}");
 }
 
-/// A benchmark that cannot be run says why, and the others are run.
+/// A benchmark that cannot run reports the reason, and the others run.
 #[super::compiler]
 #[test]
 fn failures() {

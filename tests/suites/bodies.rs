@@ -1,9 +1,10 @@
-//! Bodies: chunks, what the plugin sees of them, and what comes out.
+//! Bodies: chunks, the plugin's view of them, and the result.
 
 use super::backend;
 use crate::suite::{Case, fails, logged, passes, result};
 
-/// Every part ends the stream; a part of several chunks with its last. Each callback sees its own chunk, whatever came back before.
+/// Every part ends the stream, a part of several chunks with its last one. Each callback sees its own chunk, whatever
+/// earlier ones returned.
 #[super::compiler]
 #[test]
 fn chunks() {
@@ -45,7 +46,7 @@ fn plans_that_cannot_be() {
     fails(backend(), &[], "response_body { input { file: 'none' } }", "[response_body]");
 }
 
-/// Reading clamps; writing inserts, appends, replaces; what comes out is all chunks as they were left.
+/// Reads are clamped; writes insert, append and replace; the result is all chunks after the plugin's changes.
 #[super::compiler]
 #[test]
 fn buffers() {
@@ -86,7 +87,7 @@ fn buffers() {
     );
 }
 
-/// A body's callback has no headers, no answer and no local response to expect.
+/// Headers, results and local responses cannot be expected of a body callback.
 #[super::compiler]
 #[test]
 fn expectations() {
@@ -109,7 +110,7 @@ fn a_file() {
     assert_eq!(case.run()[0].failures, []);
 }
 
-/// The plugin's configuration can be read everywhere and written nowhere; there is none of the VM.
+/// The plugin's configuration is readable in every callback and never writable; the VM has none.
 #[super::compiler]
 #[test]
 fn configurations() {

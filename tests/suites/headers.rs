@@ -1,4 +1,4 @@
-//! Headers: what goes in, what the plugin sees and may change, what is expected.
+//! Headers: the input, the plugin's view and changes, the expectations.
 
 use super::backend;
 use crate::suite::{Case, fails, headers, logged, passes, result};
@@ -10,7 +10,8 @@ fn request(script: &[&str], input: &str) -> dynvm_suite::TestResult {
     result(backend(), script, &format!("request_headers {{ input {{ {input} }} }}"))
 }
 
-/// One line for a name: joined, sorted, spelled as it was first. No pseudo-header is added; the stream never ends with the headers.
+/// One line for each name: joined, sorted, in its first spelling. No pseudo-header is added; the stream never ends with
+/// its headers.
 #[super::compiler]
 #[test]
 fn lines_are_joined_and_sorted() {
@@ -24,7 +25,7 @@ fn lines_are_joined_and_sorted() {
     assert_eq!(logged(&empty, "request_headers"), ["on_request_headers(2 0 0)", "proxy_get_header_map_pairs = 0 null"]);
 }
 
-/// HTTP/1 text brings pseudo-headers along, and names in lower case.
+/// HTTP/1 text yields pseudo-headers, and names in lower case.
 #[super::compiler]
 #[test]
 fn http1_text() {
@@ -39,7 +40,7 @@ fn http1_text() {
     fails(backend(), &[], r#"request_headers { input { content: "POST / HTTP/1.1" } }"#, "[request_headers] the headers cannot be read: POST and PUT need");
 }
 
-/// From a file beside the suite's.
+/// Headers from a file beside the suite.
 #[super::compiler]
 #[test]
 fn a_file() {
@@ -51,7 +52,8 @@ fn a_file() {
     assert!(missing.failures[0].message.contains("request.data: cannot be read"), "{:?}", missing.failures);
 }
 
-/// Reading and writing: without case, joined, replaced, removed without having been there, all at once.
+/// Names ignore case on reading and writing; values are joined and replaced; removing an absent header is OK; a map can
+/// be set whole.
 #[super::compiler]
 #[test]
 fn what_plugins_change() {
@@ -86,13 +88,13 @@ fn what_plugins_change() {
         ]
     );
     assert_eq!(headers(&result, "request_headers"), ["A: z", "b: x, y", "e: ", "New: 1"]);
-    // Two pairs of one name: count, sizes, then names and values, each with a null.
+    // Two pairs with one name: count, sizes, then names and values, each with a NUL.
     let pairs = "%02%00%00%00%01%00%00%00%01%00%00%00%01%00%00%00%01%00%00%00k%00v%00K%00w%00";
     let set = format!("on_request_headers|proxy_set_header_map_pairs 0 {pairs}");
     assert_eq!(headers(&request(&[&set], INPUT), "request_headers"), ["k: v, w"]);
 }
 
-/// Only the map of the callback that runs is there.
+/// Only the map of the running callback exists.
 #[super::compiler]
 #[test]
 fn maps_of_other_callbacks() {

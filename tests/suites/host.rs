@@ -1,9 +1,10 @@
-//! Properties, the clock, and what the host does not have.
+//! Properties, the clock, and missing services.
 
 use super::backend;
 use crate::suite::{Case, logged, result};
 
-/// A stream has the test's properties and no others; the path's empty segments do not count. A root has only the id that the C++ SDK reads.
+/// A stream has only the test's properties; empty segments of a path do not count. A root has only the id that the C++
+/// SDK reads.
 #[super::compiler]
 #[test]
 fn properties() {
@@ -32,7 +33,7 @@ fn properties() {
     assert_eq!(request[7], "proxy_set_property = 12");
 }
 
-/// The clock stands still, at the time that is given, else just after the beginning.
+/// The clock stands still, at the given time or by default just after 1970.
 #[super::compiler]
 #[test]
 fn the_clock() {
@@ -44,7 +45,8 @@ fn the_clock() {
     }
 }
 
-/// No calls, no metrics, no way to go on or to close; ticks are set and never come; the level that plugins are told is the lowest.
+/// Calls, metrics, continue and close are missing; ticks can be set and never occur; the plugin sees the lowest log
+/// level.
 #[super::compiler]
 #[test]
 fn what_the_host_does_not_have() {
@@ -72,7 +74,7 @@ fn what_the_host_does_not_have() {
     assert_eq!(answers, ["12"; 12].into_iter().chain(["1", "1", "0", "0 0"]).collect::<Vec<_>>());
 }
 
-/// Shared data outlives a test, and is found by the next.
+/// Shared data outlives a test and is visible to the next one.
 #[super::compiler]
 #[test]
 fn shared_data() {

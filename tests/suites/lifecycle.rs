@@ -1,9 +1,10 @@
-//! The steps of a test: which callbacks are made, in which order, and what ends it.
+//! The steps of a test: its callbacks, their order, and its end.
 
 use super::backend;
 use crate::suite::{Case, fails, logged, result};
 
-/// All callbacks, in a fixed order, whatever the suite's; those without an invocation are not made; `on_log` never is.
+/// All callbacks run in a fixed order, whatever the suite's; those without an invocation do not run, and `on_log` never
+/// does.
 #[super::compiler]
 #[test]
 fn the_order_of_callbacks() {
@@ -34,11 +35,11 @@ fn the_order_of_callbacks() {
     assert_eq!(phases, ["plugin_init", "stream_init", "response_body", "stream_destroy"]);
 }
 
-/// Each test has a VM of its own.
+/// Each test has a separate VM.
 #[super::compiler]
 #[test]
 fn a_new_vm_for_each_test() {
-    // The probe counts in a static variable, and traps at the second time.
+    // The probe counts in a static variable, and traps on the second call.
     let script = ["on_request_headers|trap_at 2"];
     let case = Case::new(backend(), &script, "test { name: 'a' request_headers {} } test { name: 'a' request_headers {} }");
     let results = case.run();
@@ -52,7 +53,7 @@ fn a_new_vm_for_each_test() {
 fn false_from_a_start_callback() {
     fails(backend(), &["on_vm_start|return 0"], "request_headers {}", "[plugin_init] Plugin.start failed");
     fails(backend(), &["on_configure|return 0"], "request_headers {}", "[plugin_init] Plugin.configure failed");
-    // A stream's answer to `on_done` makes no difference, nor does a root's.
+    // The result of `on_done` has no effect, for a stream or for a root.
     let result = result(backend(), &["on_done|return 0"], "");
     assert_eq!((result.failures, logged_end(&result.observed)), (vec![], 2));
 }
@@ -61,7 +62,7 @@ fn logged_end(observed: &[dynvm_suite::Observed]) -> usize {
     observed.last().unwrap().log.len()
 }
 
-/// A crash ends the test, with what was logged before it; a mismatch does not.
+/// A crash ends the test, with the log before it; a mismatch does not.
 #[super::compiler]
 #[test]
 fn failures() {
@@ -95,7 +96,7 @@ fn failures() {
     assert!(!logged(&both, "stream_destroy").is_empty());
 }
 
-/// The environment's files are looked for where the command runs; without them nothing does.
+/// The environment's files are found relative to the current directory; without them no test runs.
 #[super::compiler]
 #[test]
 fn files_of_the_environment() {

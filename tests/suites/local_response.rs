@@ -1,16 +1,16 @@
-//! Local responses: what one is, what it leaves, and what comes after it.
+//! Local responses: their definition, their effects, and the callbacks after one.
 
 use super::backend;
 use crate::suite::{fails, headers, logged, passes, result};
 
-/// `count, sizes, name, value` of two lines `e: 1` and `E: 2`.
+/// `count, sizes, name, value` for the two lines `e: 1` and `E: 2`.
 const PAIRS: &str = "%02%00%00%00%01%00%00%00%01%00%00%00%01%00%00%00%01%00%00%00e%001%00E%002%00";
 
 fn send(callback: &str) -> String {
     format!("{callback}|proxy_send_local_response 403 why body {PAIRS} 7")
 }
 
-/// The map is that of the response from the call on; of a name given twice the second value counts; no `:status` is there.
+/// After the call the map is that of the response; of a repeated name the second value counts; there is no `:status`.
 #[super::compiler]
 #[test]
 fn in_headers() {
@@ -30,7 +30,7 @@ fn in_headers() {
     assert_eq!(seen.status, Some("StopAllIterationAndWatermark"), "whatever the plugin answers");
 }
 
-/// Nothing is called after it: no result, no log, and so what is expected there fails.
+/// No callback follows: there is no result and no log, so expectations about them fail.
 #[super::compiler]
 #[test]
 fn nothing_comes_after_it() {
@@ -47,7 +47,7 @@ fn nothing_comes_after_it() {
     }
 }
 
-/// In a request's body it stops what follows, and nobody sees it; in a response's it is nothing.
+/// In a request body it stops the rest and is not reported; in a response body it has no effect.
 #[super::compiler]
 #[test]
 fn in_bodies() {
@@ -68,7 +68,7 @@ fn in_bodies() {
     );
 }
 
-/// In a response's headers; on a root, where it has no effect though it is answered.
+/// In response headers; and on a root, where it returns OK without an effect.
 #[super::compiler]
 #[test]
 fn elsewhere() {
@@ -82,7 +82,7 @@ fn elsewhere() {
     );
 }
 
-/// Stopped and a status: a local response. Neither: none. One of them alone is a failure either way.
+/// A stopped stream with a status is a local response; with neither it is none. One of them alone fails either way.
 #[super::compiler]
 #[test]
 fn what_one_is() {
@@ -107,7 +107,7 @@ fn what_one_is() {
     fails(backend(), &[without_status], &request("immediate {}"), "but none was sent");
 }
 
-/// Only what is set is compared; an empty text is set.
+/// Only fields that are set are compared; an empty text counts as set.
 #[super::compiler]
 #[test]
 fn what_is_compared() {
@@ -121,7 +121,7 @@ fn what_is_compared() {
     ] {
         fails(backend(), &[&send], &expect(immediate), message);
     }
-    // The SDKs' -1 for none.
+    // The SDKs' -1 for no status.
     passes(
         backend(),
         &["on_request_headers|proxy_send_local_response 200 null null null -1"],

@@ -1,9 +1,9 @@
-//! Messages: which are kept, whose they are, and the file.
+//! Messages: which are kept, their contexts, and the log file.
 
 use super::backend;
 use crate::suite::{Case, fails, logged, passes, result};
 
-/// From info on, or from the level that is given.
+/// Messages are kept from level info on, or from the given level.
 #[super::compiler]
 #[test]
 fn levels() {
@@ -19,7 +19,7 @@ fn levels() {
     }
 }
 
-/// Each step has its own: a stream's are forgotten when the next begins, a root's while it starts are one step.
+/// Each step has its own messages: a stream's are dropped when the next step begins; a root's start is one step.
 #[super::compiler]
 #[test]
 fn steps() {
@@ -57,11 +57,11 @@ fn expectations() {
     fails(backend(), &[], "plugin_init { log { exact: 'x' } }", "[plugin_init]");
     fails(backend(), &[], "stream_init { log { exact: 'x' } }", "[stream_init]");
     fails(backend(), &[], "stream_destroy { log { exact: 'x' } }", "[stream_destroy]");
-    // Of starting and ending only the log is looked at.
+    // Only the log of starting and ending is checked.
     passes(backend(), &[], "plugin_init { immediate {} has_header { key: 'x' } body { exact: 'y' } }");
 }
 
-/// The file gets all that is kept, of all contexts, between two marks for each test, after what was there.
+/// The file gets all kept messages of all contexts, between two marks for each test, after its previous content.
 #[super::compiler]
 #[test]
 fn the_file() {

@@ -1,4 +1,4 @@
-//! Suites of the wasm-tester: each rule of `docs/suites.md`, on both backends, with the plugin that does what a script says.
+//! Suites of the wasm-tester: each rule of `docs/suites.md`, on both backends, with the scripted probe.
 
 #![allow(clippy::duplicate_mod, reason = "each file of tests is compiled once for each backend")]
 
@@ -8,7 +8,7 @@ macro_rules! on_backend {
     ($name:ident, $backend:ident, $compiler:ident) => {
         #[path = "."]
         mod $name {
-            // What a test of this backend needs to compile its plugin.
+            // The tool that a test of this backend needs to compile its plugin.
             use needs::$compiler as compiler;
 
             fn backend() -> harness::Backend {

@@ -1,4 +1,4 @@
-//! A suite with a script for the probe, in a directory of its own.
+//! A suite with a script for the probe, in a temporary directory.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use dynvm_suite::{Format, Runner, Suite, TestResult};
 
 use harness::{Backend, probe};
 
-/// A suite that can be run. Its files are gone with it.
+/// A runnable suite. Dropping it removes its files.
 pub struct Case {
     backend: Backend,
     dir: tempfile::TempDir,
@@ -14,7 +14,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// A suite's text, and what the probe does: lines `callback|hostcall arguments`.
+    /// A suite's text, and the probe's script: lines `callback|hostcall arguments`.
     pub fn new(backend: Backend, script: &[&str], text: &str) -> Case {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("script");
@@ -30,7 +30,7 @@ impl Case {
         self
     }
 
-    /// Where messages are appended.
+    /// The file to which messages are appended.
     pub fn log_to(mut self, name: &str) -> Case {
         self.suite.env.log_file = Some(self.path(name));
         self
@@ -65,7 +65,7 @@ pub fn passes(backend: Backend, script: &[&str], test: &str) {
     assert!(result.passed(), "{test}: {:#?}", result.failures);
 }
 
-/// The test fails, once, and says so in these words.
+/// Asserts that the test fails once, with this message.
 #[track_caller]
 pub fn fails(backend: Backend, script: &[&str], test: &str, expected: &str) {
     let result = result(backend, script, test);
@@ -73,13 +73,13 @@ pub fn fails(backend: Backend, script: &[&str], test: &str, expected: &str) {
     assert!(messages.len() == 1 && messages[0].contains(expected), "{expected:?} is all of {messages:#?}");
 }
 
-/// What the plugin logged in a step.
+/// The plugin's log of a step.
 pub fn logged(result: &TestResult, phase: &str) -> Vec<String> {
     let steps = result.observed.iter().filter(|step| step.phase == phase);
     steps.flat_map(|step| &step.log).map(|(_, line)| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
-/// Headers that it left there, as lines.
+/// The resulting headers, as lines.
 pub fn headers(result: &TestResult, phase: &str) -> Vec<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let steps = result.observed.iter().filter(|step| step.phase == phase);

@@ -1,4 +1,4 @@
-//! Fat plugins: each part by its own rules, one signature for both.
+//! Fat plugins: separate rules for each part, one signature for both.
 
 use dynvm::ArtifactKind;
 use dynvm::bundle::{BundleError, BundleWriter, this_machine};
@@ -14,7 +14,7 @@ fn fat(signer: Option<&Signer>) -> Vec<u8> {
     }
 }
 
-/// What runs under the policy, and why.
+/// The part that runs under the policy, and the reason.
 fn chosen(policy: dynvm::trust::TrustPolicy, bytes: &[u8]) -> (ArtifactKind, String) {
     let module = loader(policy).load_bytes("fat", bytes).unwrap();
     let choice = module.info().chosen.clone().expect("it is a fat plugin");
@@ -47,7 +47,7 @@ fn its_signature_covers_both_parts() {
         assert_eq!(part, ArtifactKind::Wasm);
         assert!(reason.contains("sign"), "{reason}");
     }
-    // And it may be asked of the wasm module, which it covers too.
+    // The wasm rules may require the signature too, since it covers the module.
     let wasm_signed = policy(|policy| policy.wasm.keys = Some(vec![key(&signer)]));
     assert!(loader(wasm_signed.clone()).load_bytes("fat", &fat(Some(&signer))).is_ok());
     for bytes in [fat(None), fat(Some(&other))] {

@@ -1,4 +1,4 @@
-//! Plugins that say who they are, folders to put them in, loaders with a policy.
+//! Plugins that log their name, folders for them, and loaders with a policy.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub fn native(says: &str) -> Vec<u8> {
     std::fs::read(to).unwrap()
 }
 
-/// What a module logs when it starts.
+/// The log of a module when it starts.
 pub fn says(module: &Module) -> String {
     let log = Arc::new(MemoryLog::default());
     let mut services = Services::default();
@@ -56,7 +56,7 @@ pub fn says(module: &Module) -> String {
     log.take().into_iter().map(|(_, text)| text).collect()
 }
 
-/// A policy, changed from the default.
+/// The default policy with a change.
 pub fn policy(change: impl FnOnce(&mut TrustPolicy)) -> TrustPolicy {
     let mut policy = TrustPolicy::default();
     change(&mut policy);
@@ -70,13 +70,13 @@ pub fn loader(policy: TrustPolicy) -> Loader {
     Loader::with_options(options).unwrap()
 }
 
-/// Why a policy refuses a file.
+/// The reason why a policy refuses a file.
 #[track_caller]
 pub fn refusal(policy: &TrustPolicy, path: &Path) -> String {
     dynvm::with_causes(&loader(policy.clone()).load_file(path).map(|_| ()).expect_err("it is refused"))
 }
 
-/// That it is loaded.
+/// Asserts that the file loads.
 #[track_caller]
 pub fn accepted(policy: &TrustPolicy, path: &Path) {
     if let Err(error) = loader(policy.clone()).load_file(path) {

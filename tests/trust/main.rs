@@ -1,4 +1,4 @@
-//! The trust policy: each rule satisfied and violated, on the bytes that are loaded, and policies as files.
+//! The trust policy: each rule satisfied and violated, on the loaded bytes, and policies as files.
 
 mod fat;
 mod fixture;

@@ -1,4 +1,4 @@
-//! Policies as files: what they say, and each way in which they can be broken.
+//! Policies as files: their meaning, and each way in which a file can be invalid.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::fixture::*;
 
 const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/// A broken policy's line and message.
+/// The line and message of an invalid policy.
 #[track_caller]
 fn broken(text: &str) -> PolicyError {
     TrustPolicy::parse(text, Path::new("/nowhere")).expect_err(text)
@@ -135,7 +135,7 @@ fn others_may_not_write_what_allows_native_code() {
         let message = from_file(native, 0o644, mode).unwrap_err();
         contains(&message, &["trust.toml:3: in `keys`", key.to_str().unwrap(), "chmod go-w"]);
     }
-    // What is only for wasm stays in the sandbox.
+    // Others may write a policy that only allows wasm, since that stays in the sandbox.
     assert_eq!(from_file("[wasm]\nkeys = [\"release.pub\"]", 0o664, 0o664), Ok(()));
 }
 
@@ -157,7 +157,7 @@ fn files_that_are_no_text() {
     );
 }
 
-/// Whatever the text is, it is a policy or an error.
+/// Any text is either a policy or an error.
 #[test]
 fn arbitrary_text() {
     let mut state = 7u64;

@@ -1,4 +1,4 @@
-//! Each rule but signatures.
+//! Each rule except signatures.
 
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::process::Command;
@@ -23,7 +23,7 @@ fn native_code_needs_the_policys_leave() {
     let allowed = policy(|policy| policy.native.allow = true);
     assert_eq!(says(&loader(allowed.clone()).load_file(&plugin).unwrap()), "here");
 
-    // The policy does not stand in for the embedder's own decision.
+    // The policy does not replace the embedder's own decision.
     let mut options = LoaderOptions::default();
     options.trust = Some(allowed);
     let error = Loader::with_options(options).unwrap().load_file(&plugin).unwrap_err();
@@ -57,7 +57,7 @@ fn digests() {
     let error = loader(policy.clone()).load_file(&folder.plugin).unwrap_err();
     let LoadError::Untrusted { name, failures } = &error else { panic!("{error}") };
     assert_eq!((name.as_str(), failures.len(), failures[0].rule), (folder.plugin.to_str().unwrap(), 1, Rule::Sha256));
-    // What it prints is what to add.
+    // The message contains the digest to add.
     let quoted: Sha256Digest = failures[0].fact.split(' ').next().unwrap().parse().unwrap();
     policy.wasm.sha256 = Some(vec![other, quoted]);
     accepted(&policy, &folder.plugin);
@@ -101,7 +101,7 @@ fn modes_of_the_file_and_the_folders() {
     };
     modes(0o755, 0o755, 0o644);
     accepted(&policy, &plugin);
-    // The sticky bit: only the owner of an entry replaces it.
+    // In a folder with the sticky bit, only the owner of an entry can replace it.
     modes(0o1777, 0o755, 0o644);
     accepted(&policy, &plugin);
     for (modes_, path, mode) in [
@@ -115,7 +115,7 @@ fn modes_of_the_file_and_the_folders() {
         let parts = [format!("{} (mode {mode})", path.display()), format!("chmod go-w {},", path.display())];
         contains(&message, &["`only_owner_writes`", &parts[0], &parts[1]]);
     }
-    // Through a link from a safe place all the same.
+    // The same through a link in a safe folder.
     chmod(&folder.path, 0o755);
     chmod(&inner, 0o777);
     let link = folder.path.join("link.wat");
@@ -138,13 +138,13 @@ fn directories_and_links() {
     accepted(&only, &allowed.join("deep/plugin.wat"));
     accepted(&by(&[&folder.path.join("missing"), &allowed]), &allowed.join("deep/plugin.wat"));
 
-    // The name of a sibling begins with the same letters.
+    // The name of a sibling folder begins with the same letters.
     let message = refusal(&only, &other.join("deep/plugin.wat"));
     contains(&message, &["`directories`", &format!("is not in {} (", allowed.display())]);
     refusal(&only, &allowed.join("../allowed-not/deep/plugin.wat"));
     accepted(&only, &other.join("../allowed/deep/plugin.wat"));
 
-    // Where a link is does not matter, but where it leads.
+    // The target of a link matters, not its location.
     symlink(other.join("deep/plugin.wat"), allowed.join("out.wat")).unwrap();
     contains(&refusal(&only, &allowed.join("out.wat")), &["allowed-not/deep/plugin.wat is not in"]);
     symlink(allowed.join("deep/plugin.wat"), other.join("in.wat")).unwrap();
@@ -152,7 +152,7 @@ fn directories_and_links() {
     symlink(other.join("deep"), allowed.join("folder")).unwrap();
     refusal(&only, &allowed.join("folder/plugin.wat"));
 
-    // An allowed folder may be a link itself.
+    // An allowed folder may itself be a link.
     symlink(&other, folder.path.join("current")).unwrap();
     accepted(&by(&[&folder.path.join("current")]), &other.join("deep/plugin.wat"));
 
@@ -193,7 +193,7 @@ fn each_rule_that_fails_is_named() {
     assert!(failures.iter().all(|failure| !failure.fact.is_empty() && !failure.remedy.is_empty()), "{failures:?}");
 }
 
-/// A pipe has no writer: opening it must not wait for one.
+/// A pipe has no writer: opening it must not block.
 #[test]
 fn what_is_no_regular_file() {
     let folder = Folder::new();
@@ -207,7 +207,7 @@ fn what_is_no_regular_file() {
     contains(&refusal(&policy, &folder.path.join("text")), &["this is a text file"]);
 }
 
-/// An inspection tells what the loader would say.
+/// An inspection reports the loader's verdict.
 #[test]
 fn inspections_tell_the_refusal() {
     let folder = Folder::new();

@@ -34,7 +34,7 @@ fn beside_the_file() {
     std::fs::write(&beside, b"\xff\xfe").unwrap();
     contains(&refusal(&policy, &folder.plugin), &["damaged, truncated"]);
 
-    // Not the same as none.
+    // A malformed signature differs from an absent one.
     std::fs::remove_file(&beside).unwrap();
     std::fs::create_dir(&beside).unwrap();
     contains(&refusal(&policy, &folder.plugin), &[beside.to_str().unwrap(), "cannot be read"]);
@@ -67,14 +67,14 @@ fn damaged() {
     assert_eq!(refused, Err(SignatureError::OtherBytes(key(&signer).id())));
 }
 
-/// Whatever part of a signature is missing or changed, it is none.
+/// A signature with any part missing or changed is invalid.
 fn damage(key: &PublicKey, bytes: &[u8], text: &str) {
     let keys = std::slice::from_ref(key);
     assert_eq!(verify_signature(keys, bytes, text), Ok(key.id()));
     for len in 0..text.len() {
         assert!(verify_signature(keys, bytes, &text[..len]).is_err(), "{len} bytes of {text}");
     }
-    // The first line is a comment that nothing protects; each other counts.
+    // The first line is an unprotected comment; all other lines count.
     let protected = text.find('\n').unwrap() + 1;
     for at in (protected..text.len()).filter(|at| text.as_bytes()[*at] != b'\n') {
         let mut changed = text.as_bytes().to_vec();
@@ -84,7 +84,8 @@ fn damage(key: &PublicKey, bytes: &[u8], text: &str) {
     }
 }
 
-/// Of the bytes themselves, as minisign made them by default before 0.11, and of their hash. From minisign-verify's own tests.
+/// Signatures of the bytes themselves, minisign's default before 0.11, and of their hash. From minisign-verify's own
+/// tests.
 #[test]
 fn of_both_kinds() {
     let signatures = [
@@ -155,7 +156,7 @@ fn digest_or_signature_or_both() {
         let outcomes: Vec<Outcome> = policy.examine(&evidence).findings()[1..].iter().map(|f| f.outcome).collect();
         assert_eq!(outcomes, [expected(digest_holds), expected(signature_holds)]);
     }
-    // One is enough of these two, not of the others.
+    // `require = "any"` accepts one of these two rules, but does not relax others.
     let policy = policy(|policy| {
         policy.wasm.require = Require::Any;
         policy.wasm.sha256 = Some(vec![good_digest]);

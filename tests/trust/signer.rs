@@ -1,5 +1,5 @@
-//! Makes minisign keys and signatures. The crate of that name would do, but its dependencies change how wasmtime's are compiled, and with
-//! them wasmtime, for tests only.
+//! Creates minisign keys and signatures. The crate `minisign` would change the features of wasmtime's dependencies for
+//! tests only, so that wasmtime would be compiled twice.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -14,7 +14,7 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Each has another key.
+    /// Each key pair has another key.
     pub fn new() -> Signer {
         static NUMBER: AtomicU8 = AtomicU8::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -31,7 +31,7 @@ impl Signer {
         format!("untrusted comment: minisign public key\n{}\n", self.text())
     }
 
-    /// A signature of the bytes themselves, as `minisign -l` makes them.
+    /// A signature of the bytes themselves, as `minisign -l` creates it.
     pub fn sign(&self, bytes: &[u8]) -> String {
         let signature = self.pair.sk.sign(bytes, None);
         let comment = "release 1";

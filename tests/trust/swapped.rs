@@ -1,4 +1,4 @@
-//! Between check and load nothing can change: what was checked is what runs.
+//! Nothing can change between check and load: the checked bytes run.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,7 +29,7 @@ fn after_loading() {
     }
 }
 
-/// While one thread loads, another exchanges the file all the time: it is refused, or it is the trusted one that runs.
+/// While one thread loads, another keeps replacing the file: the load is refused, or the trusted file runs.
 #[test]
 fn while_loading() {
     let folder = Folder::new();

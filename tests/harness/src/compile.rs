@@ -7,7 +7,8 @@ use std::sync::{LazyLock, Mutex};
 
 use crate::Backend;
 
-/// The directory for what tests build: cargo's `target/tmp`, found from the test's program in `target/release/deps`.
+/// The directory for build output of tests: cargo's `target/tmp`, found from the test's program in
+/// `target/release/deps`.
 pub fn output_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let dir = program.ancestors().nth(3).unwrap().join("tmp");
@@ -53,7 +54,7 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
     };
     let target =
         dir.join(format!("{}-{}-{number}.{suffix}", source.file_stem().unwrap().display(), std::process::id()));
-    // Linked to an image of its own, a C++ library allocates from the image's heap.
+    // A statically linked C++ library allocates from the image's heap.
     command.args(defines.iter().filter(|define| **define == "STATIC").map(|_| "-static-libstdc++"));
     command.args(["-fstack-protector-strong"].iter().filter(|_| backend == Backend::Native));
     command.args(["-O1", "-Wall", "-Wno-infinite-recursion", "-Wno-unknown-warning-option", "-I", include]);

@@ -1,4 +1,5 @@
-//! A VM with a scripted plugin in it, and services and streams that record what is asked of them. Shared by the tests of the loader.
+//! A VM with a scripted plugin, and services and streams that record requests to them. Shared by the tests of the
+//! loader.
 
 #![forbid(unsafe_code)]
 
@@ -30,7 +31,7 @@ pub fn loader() -> Loader {
     loader_with(|_| ())
 }
 
-/// The same, with options that a test changes.
+/// A loader with options that a test changes.
 pub fn loader_with(change: impl FnOnce(&mut LoaderOptions)) -> Loader {
     let mut options = LoaderOptions::default().allow_native();
     change(&mut options);
@@ -42,18 +43,18 @@ pub fn probe(backend: Backend, defines: &[&str]) -> Module {
     loader().load_file(compile::plugin(backend, "probe.c", defines)).unwrap()
 }
 
-/// A stream that records what it is asked to do.
+/// A stream that records the actions requested of it.
 #[derive(Default)]
 pub struct TestStream {
     /// Its header maps.
     pub maps: BTreeMap<MapType, Headers>,
     /// Its bodies and other buffers.
     pub buffers: BTreeMap<BufferType, Vec<u8>>,
-    /// What it was asked to do, in words.
+    /// The requested actions, as text.
     pub asked: Rc<RefCell<Vec<String>>>,
     /// Properties by path.
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// Whether it has no directions that could be continued or closed.
+    /// Whether the stream lacks directions that could be continued or closed.
     pub stiff: bool,
 }
 
@@ -63,13 +64,13 @@ impl TestStream {
         TestStream::default().map(MapType::HttpRequestHeaders, Headers::from(lines))
     }
 
-    /// With this header map.
+    /// A stream with this header map.
     pub fn map(mut self, map: MapType, lines: Headers) -> TestStream {
         self.maps.insert(map, lines);
         self
     }
 
-    /// With this buffer.
+    /// A stream with this buffer.
     pub fn buffer(mut self, buffer: BufferType, bytes: &[u8]) -> TestStream {
         self.buffers.insert(buffer, bytes.to_vec());
         self
@@ -153,24 +154,24 @@ impl Stream for TestStream {
     }
 }
 
-/// Calls that are recorded, and refused where the upstream's name says so.
+/// Records calls, and refuses those whose upstream's name asks for it.
 #[derive(Default)]
 pub struct TestCalls {
     /// HTTP calls dispatched.
     pub http: RefCell<Vec<HttpCall>>,
     /// gRPC calls and streams opened.
     pub grpc: RefCell<Vec<GrpcCall>>,
-    /// Messages sent and calls ended, in words.
+    /// Messages sent and calls ended, as text.
     pub notes: RefCell<Vec<String>>,
 }
 
 impl TestCalls {
-    /// The HTTP call of a number.
+    /// The HTTP call with this number.
     pub fn http(&self, token: u32) -> CallId {
         self.http.borrow().iter().map(|call| call.id).find(|id| id.token() == token).unwrap()
     }
 
-    /// The gRPC call or stream of a number.
+    /// The gRPC call or stream with this number.
     pub fn grpc(&self, token: u32) -> CallId {
         self.grpc.borrow().iter().map(|call| call.id).find(|id| id.token() == token).unwrap()
     }
@@ -230,7 +231,7 @@ impl Timers for TestTimers {
     }
 }
 
-/// Records who is woken for which queue.
+/// Records the root context that is woken for each queue.
 #[derive(Default)]
 pub struct TestWaker(
     /// Root context and queue, in the order of the calls.
@@ -243,13 +244,13 @@ impl QueueWaker for TestWaker {
     }
 }
 
-/// A VM with a plugin in it, started.
+/// A VM with a started plugin.
 pub struct Harness {
     /// The VM.
     pub vm: Vm,
     /// The root context of its plugin.
     pub root: ContextId,
-    /// What the plugin logs.
+    /// The plugin's log.
     pub log: Arc<MemoryLog>,
     /// The time, set by the test.
     pub clock: Arc<ManualClock>,
@@ -263,7 +264,7 @@ pub struct Harness {
 
 /// The services of a VM.
 pub struct Parts {
-    /// What the plugin logs.
+    /// The plugin's log.
     pub log: Arc<MemoryLog>,
     /// The time, set by the test.
     pub clock: Arc<ManualClock>,
@@ -273,11 +274,11 @@ pub struct Parts {
     pub timers: Rc<TestTimers>,
     /// Wake-ups for shared queues.
     pub waker: Arc<TestWaker>,
-    /// All of these, as a VM takes them.
+    /// All of these, as `Services`.
     pub services: Services,
 }
 
-/// Fresh services, in-process ones where a test need not look into them.
+/// Fresh services; in-process ones where a test need not inspect them.
 pub fn parts() -> Parts {
     let (log, clock, waker) =
         (Arc::new(MemoryLog::default()), Arc::new(ManualClock::default()), Arc::new(TestWaker::default()));
@@ -307,7 +308,7 @@ impl Harness {
         Harness::with(parts(), module, config, script).unwrap_or_else(|(error, _)| panic!("{error}"))
     }
 
-    /// The same with given services, or why it does not start and the log.
+    /// The same with given services; or the error of the start, with the log.
     pub fn with(
         parts: Parts,
         module: &Module,
@@ -326,12 +327,12 @@ impl Harness {
         self.vm.create_stream(self.root, Box::new(stream)).unwrap()
     }
 
-    /// What was logged since the last call.
+    /// The log since the last call.
     pub fn log(&self) -> Vec<String> {
         lines(&self.log)
     }
 
-    /// Runs `on_request_headers` on a new stream: what the probe logged after the line of the callback itself.
+    /// Runs `on_request_headers` on a new stream, and returns the probe's log after the line of the callback itself.
     pub fn did(&mut self, stream: TestStream) -> Vec<String> {
         let id = self.stream(stream);
         self.log();
@@ -343,7 +344,7 @@ impl Harness {
     }
 }
 
-/// Runs a script of hostcalls in `on_request_headers`: what the probe logged.
+/// Runs a script of hostcalls in `on_request_headers`, and returns the probe's log.
 pub fn did(backend: Backend, stream: TestStream, calls: &[&str]) -> Vec<String> {
     Harness::new(backend, &in_headers(calls)).did(stream)
 }
@@ -358,7 +359,7 @@ pub fn script(callback: &str, calls: &[&str]) -> String {
     calls.iter().map(|call| format!("{callback}|{call}\n")).collect()
 }
 
-/// The lines of a log, with their level unless it is `Info`; the log is empty afterwards.
+/// The lines of a log, with their level unless it is `Info`. Empties the log.
 pub fn lines(log: &MemoryLog) -> Vec<String> {
     log.take()
         .into_iter()

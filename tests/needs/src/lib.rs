@@ -1,5 +1,5 @@
-//! Attributes for tests that need a tool. Where the tool is missing, the test becomes `#[ignore = "needs ..."]`, so that `cargo test` counts
-//! and names it, with what to install; `cargo test -- --ignored` runs it all the same.
+//! Attributes for tests that need a tool. Without the tool, the test becomes `#[ignore = "needs ..."]`, so that `cargo
+//! test` counts and names it, with what to install; `cargo test -- --ignored` runs it anyway.
 //!
 //! ```text
 //! #[needs::valgrind]
@@ -11,13 +11,13 @@
 
 use proc_macro::{TokenStream, TokenTree};
 
-/// The test, ignored if there is a reason to.
+/// The test, ignored if there is a reason.
 fn unless(reason: &str, item: TokenStream) -> TokenStream {
     let attributes: Vec<String> = attributes(item.clone()).collect();
     if !attributes.iter().any(|name| name == "test") {
         return r#"compile_error!("attributes of the crate `needs` go above #[test]");"#.parse().expect("Rust");
     }
-    // The first reason is enough: a second attribute would be a warning.
+    // Only the first reason is used: a second attribute would be a warning.
     if reason.is_empty() || attributes.iter().any(|name| name == "ignore") {
         return item;
     }
@@ -26,7 +26,7 @@ fn unless(reason: &str, item: TokenStream) -> TokenStream {
     ignored
 }
 
-/// The first word of each attribute that stands before the item itself.
+/// The first word of each attribute before the item.
 fn attributes(item: TokenStream) -> impl Iterator<Item = String> {
     let mut tokens = item.into_iter();
     std::iter::from_fn(move || match (tokens.next()?, tokens.next()?) {
