@@ -85,7 +85,7 @@ fn names_that_mean_nothing_are_none() {
 fn mistakes_show_the_place_and_the_names() {
     let error = parse(&["native.p50 > 1us".to_owned(), "wsam.p50 > 1us".to_owned()]).unwrap_err().to_string();
     for part in
-        ["--fail-if: column 1: nothing is named wsam.p50", "\n  ^^^^^^^^\n", "stream|traffic|CALLBACK", "wasm.cached"]
+        ["--fail-if: column 1: unknown name wsam.p50", "\n  ^^^^^^^^\n", "stream|traffic|CALLBACK", "wasm.cached"]
     {
         assert!(error.contains(part), "{part:?} is in:\n{error}");
     }

@@ -1,4 +1,4 @@
-//! A stream's time: its distribution.
+//! Distribution of the time per stream.
 
 use super::{card, legend, numbers};
 use crate::ab::report::html::figure::{density, figure};
@@ -29,7 +29,7 @@ fn note(stream: &Row) -> String {
     )
 }
 
-/// What there is to see, for those who cannot.
+/// Alternative text of a distribution.
 pub fn text(row: &Row) -> String {
     let side = |of: &Distribution| {
         format!("{} median, {} p99", format::or_dash(of.p50_ns, format::time), format::or_dash(of.p99_ns, format::time))
@@ -40,7 +40,7 @@ pub fn text(row: &Row) -> String {
 pub const HEAD: [&str; 9] =
     ["", "native p50", "p90", "p99", "wasm p50", "p90", "p99", "native / wasm (p50)", "95 % interval"];
 
-/// Rows of [`HEAD`].
+/// Table rows for [`HEAD`].
 pub fn table(rows: &[&Row]) -> Vec<Vec<String>> {
     let side = |of: &Distribution| [of.p50_ns, of.p90_ns, of.p99_ns].map(|time| format::or_dash(time, format::time));
     let row = |row: &&Row| {
