@@ -47,7 +47,7 @@ fn text(observer: &Observer) {
 fn module(seen: &ModuleSnapshot) {
     anstream::println!("{} ({})", seen.module.bold(), seen.backend);
     let mut line =
-        format!("  VMs: {} made, {} running, {} failed", seen.vms_created, seen.vms_running, seen.vms_failed);
+        format!("  VMs: {} created, {} running, {} failed", seen.vms_created, seen.vms_running, seen.vms_failed);
     if let Some(mean) = seen.vm_start.mean() {
         line += &format!(", started in {}", time(nanoseconds(mean)));
     }
@@ -80,10 +80,7 @@ fn plugin(seen: &PluginSnapshot) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     anstream::println!("{table}");
-    anstream::println!(
-        "{}",
-        "median and p99 are estimates, from histograms of two buckets to each power of two".dimmed()
-    );
+    anstream::println!("{}", "median and p99 are estimates from histograms with two buckets per power of two".dimmed());
 }
 
 fn nanoseconds(time: Duration) -> u64 {
