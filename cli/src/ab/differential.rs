@@ -32,7 +32,12 @@ pub struct DifferentialArgs {
     /// Ignore this kind of difference, in addition to the defaults; with --strict, ignore only
     /// these. Repeatable. Ignored by default: size-width, failure-text, panic-text,
     /// panic-unwinding, standard-output. Not ignored by default: log-text, metric-values.
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(Rule::ALL.map(Rule::name)), hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = clap::builder::PossibleValuesParser::new(Rule::ALL.map(Rule::name)),
+        hide_possible_values = true
+    )]
     allow: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What an observer counted, as people and as programs read it.
+//! Prints an observer's statistics as text, JSON or for Prometheus.
 
 mod json;
 
@@ -11,18 +11,18 @@ use owo_colors::OwoColorize as _;
 
 use crate::units::{size, time};
 
-/// How to print it.
+/// Format of statistics.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatsFormat {
-    /// Tables for people, after what the plugin did.
+    /// Human-readable tables, after the plugin's output.
     Text,
-    /// A page for Prometheus, and nothing else.
+    /// Prometheus text format only.
     Prometheus,
-    /// A JSON object, and nothing else.
+    /// One JSON object only.
     Json,
 }
 
-/// Prints what was counted, and the metrics that the plugin defined.
+/// Prints the observer's counters and the metrics defined by the plugin.
 pub fn print(format: StatsFormat, observer: &Observer, metrics: &[(String, MetricValue)]) -> anyhow::Result<()> {
     match format {
         StatsFormat::Text => text(observer),

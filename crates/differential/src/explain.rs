@@ -56,23 +56,26 @@ fn sentences(explanation: &Explanation, divergence: &Divergence) -> Vec<String> 
     }
     match (explanation.native_repeats, explanation.wasm_repeats) {
         (true, true) => says.push(
-            "Both builds are deterministic, so they compute different things from the same input: look for what depends on the width of \
-             usize, size_t, long or a pointer, on alignment, or on undefined behavior (overflow, uninitialized memory)."
+            "Both builds are deterministic, so they compute different things from the same input: look for what \
+             depends on the width of usize, size_t, long or a pointer, on alignment, or on undefined behavior \
+             (overflow, uninitialized memory)."
                 .to_owned(),
         ),
         (false, true) => says.push(
-            "The native build is nondeterministic on the same input: it depends on the system, not only on the host. Look for \
-             the order of a HashMap or HashSet, random numbers, clocks other than the host's, addresses, uninitialized memory."
+            "The native build is nondeterministic on the same input: it depends on the system, not only on the \
+             host. Look for the order of a HashMap or HashSet, random numbers, clocks other than the host's, \
+             addresses, uninitialized memory."
                 .to_owned(),
         ),
         (true, false) | (false, false) => says.push(
-            "The wasm build is nondeterministic; a plugin cannot cause this: please file a bug with the scenario.".to_owned(),
+            "The wasm build is nondeterministic; a plugin cannot cause this: please file a bug with the scenario."
+                .to_owned(),
         ),
     }
     if explanation.wasm_repeats && !explanation.wasm_repeats_with_other_randomness {
         says.push(
-            "The wasm build behaves differently with another random seed: the difference comes from random numbers, e.g. the \
-             order of a HashMap."
+            "The wasm build behaves differently with another random seed: the difference comes from random \
+             numbers, e.g. the order of a HashMap."
                 .to_owned(),
         );
     }

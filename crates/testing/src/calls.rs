@@ -52,7 +52,8 @@ impl TestHost {
     fn no_call(&self, kind: &str, upstream: &str) -> ! {
         let made = self.made_calls();
         panic!(
-            "no {kind} call to {upstream:?} waits for an answer: is it named by `Plugin::upstream`? The plugin made these calls: {made:#?}"
+            "no {kind} call to {upstream:?} waits for an answer: is it named by `Plugin::upstream`? \
+             The plugin made these calls: {made:#?}"
         )
     }
 

@@ -222,7 +222,8 @@ fn footnotes(numbers: &Numbers, noise: Option<&Noise>) -> Vec<String> {
     let method = &numbers.method;
     let cpu = method.pinned_to.map_or_else(|| "not bound to a CPU".to_owned(), |cpu| format!("bound to CPU {cpu}"));
     lines.push(format!(
-        "{} passes of each build, interleaved, {cpu}; times cover the plugin's callbacks, timer overhead of {} subtracted",
+        "{} passes of each build, interleaved, {cpu}; times cover the plugin's callbacks, \
+         timer overhead of {} subtracted",
         method.passes,
         units::time(method.timer_overhead_ns.round() as u64)
     ));

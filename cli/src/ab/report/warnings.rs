@@ -23,8 +23,8 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
     match numbers.traffic.ratio.p50 {
         Some(ratio) => match ratio.half_width() {
             Some(width) if width > WIDE => warnings.push(format!(
-                "the interval of the ratio is wide, {:.0} % to either side: measure longer (--duration), bind to a CPU (--pin), or stop other work on \
-                 the machine",
+                "the interval of the ratio is wide, {:.0} % to either side: measure longer (--duration), bind to \
+                 a CPU (--pin), or stop other work on the machine",
                 width * 100.0
             )),
             Some(_) => {}
@@ -35,8 +35,8 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
     let changed = &numbers.method.changed;
     if !changed.is_empty() {
         warnings.push(format!(
-            "outcomes changed between passes, and the times are those of later passes. Each pass begins at the same simulated \
-             time with the same shared data, so the cause is state in the plugin's variables: {}",
+            "outcomes changed between passes, and the times are those of later passes. Each pass begins at the \
+             same simulated time with the same shared data, so the cause is state in the plugin's variables: {}",
             changed.join("; ")
         ));
     }
@@ -56,8 +56,8 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
 fn disturbances(noise: &Noise, environment: &Environment, warnings: &mut Vec<String>) {
     if let Some(busy) = noise.busy_start.filter(|busy| *busy > QUIET) {
         warnings.push(format!(
-            "the machine was busy at the start: other processes used {:.0} % of its CPU time, even after a wait of {:.0} s; \
-             ratios are more reliable than times",
+            "the machine was busy at the start: other processes used {:.0} % of its CPU time, even after a wait \
+             of {:.0} s; ratios are more reliable than times",
             busy * 100.0,
             noise.waited_ms as f64 / 1000.0
         ));

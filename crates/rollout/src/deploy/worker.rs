@@ -205,7 +205,8 @@ impl Worker {
                 self.deployment.count_start_failure(&error);
                 let (number, kept) = (version.number, self.current.number());
                 let text = format!(
-                    "version {number} does not start on this thread; version {kept} keeps serving, next attempt in {wait:?}: {}",
+                    "version {number} does not start on this thread; version {kept} keeps serving, \
+                     next attempt in {wait:?}: {}",
                     dynvm::with_causes(&error)
                 );
                 self.current.plugin().vm().log(LogLevel::Error, &text);

@@ -8,7 +8,8 @@ struct Tag<'a> {
     end: bool,
 }
 
-/// Splits a page into tags. What is between them has no `<` or `>`, except inside of the script and the style, which end at their own tags.
+/// Splits a page into tags. What is between them has no `<` or `>`, except inside of the script and the
+/// style, which end at their own tags.
 fn tags(page: &str) -> Vec<Tag<'_>> {
     let mut tags = Vec::new();
     let mut rest = page.strip_prefix("<!DOCTYPE html>\n").expect("a document type");

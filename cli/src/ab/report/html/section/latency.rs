@@ -22,7 +22,8 @@ pub fn write(main: &mut Markup, measured: &Numbers) {
 
 fn note(stream: &Row) -> String {
     format!(
-        "All callbacks of a stream, {} streams of each build; the axis is logarithmic. The slowest took {} natively, {} in wasm.",
+        "All callbacks of a stream, {} streams of each build; the axis is logarithmic. \
+             The slowest took {} natively, {} in wasm.",
         format::count(stream.native.count as f64),
         format::time(stream.native.max_ns as f64),
         format::time(stream.wasm.max_ns as f64)
