@@ -94,7 +94,7 @@ fn mistakes_show_the_place_and_the_names() {
         ("native.memory > 1ms", "a time cannot be compared with a size"),
         ("native.p50", "expected an operator"),
         ("native.p50 >", "expected a number"),
-        ("native.p50 > 0.5 * wasm.p50", "compare the builds by ratio.*"),
+        ("native.p50 > 0.5 * wasm.p50", "compare the builds with ratio.*"),
     ] {
         let error = parse(&[text.to_owned()]).unwrap_err().to_string();
         assert!(error.contains(message), "{text}: {error}");
