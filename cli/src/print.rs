@@ -46,7 +46,7 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
                 Outcome::Closed => anstream::println!("  {}", "closed by the plugin".yellow()),
                 Outcome::Failed => anstream::println!("  {}", "failed with the VM".red()),
                 Outcome::Paused => {
-                    anstream::println!("  {}", "paused, with nothing pending that could resume it".red())
+                    anstream::println!("  {}", "paused, with nothing pending that could resume it".red());
                 }
                 other => anstream::println!("  {other:?}"),
             }

@@ -36,7 +36,7 @@ fn cold(card: &mut Markup, cold: &ColdNumbers) {
     });
     card.text_tag("p", &[("class", &"soft")], "From a file to a serving plugin: load, start and configure a VM.");
     if let Some(reason) = &cold.wasm_cached_unavailable {
-        card.text_tag("p", &[("class", &"soft")], format!("Load from the cache: not measured: {reason}"));
+        card.text_tag("p", &[("class", &"soft")], format!("Loading from the cache was not measured: {reason}"));
     }
     let cell = |estimate: Estimate| {
         let interval = format::interval(&estimate, format::time).map_or_else(String::new, |text| format!(" ({text})"));
