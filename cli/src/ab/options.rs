@@ -53,7 +53,7 @@ impl MeasureArgs {
     /// An option is invalid.
     pub fn check(&self) -> anyhow::Result<Vec<Threshold>> {
         if !(0.0..=86_400.0).contains(&self.duration) {
-            return Err(usage("--duration is a number of seconds, at most a day"));
+            return Err(usage("--duration must be between 0 and 86400 seconds"));
         }
         let thresholds = thresholds::parse(&self.fail_if)?;
         if self.duration == 0.0 && !thresholds.is_empty() {

@@ -120,7 +120,7 @@ impl Outcome {
 
 pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
     if !(0.0..=86_400.0).contains(&args.bench_time) {
-        return Err(usage("--bench-time is a number of seconds, at most a day"));
+        return Err(usage("--bench-time must be between 0 and 86400 seconds"));
     }
     let suite = args.suite()?;
     let filter = Filter::new(&args.filter);

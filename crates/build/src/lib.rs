@@ -102,7 +102,7 @@ fn wasm(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Res
 fn copy_out(source: &Source, artifact: Artifact, extension: &str, options: &BuildOptions) -> Result<Artifact> {
     let Some(out_dir) = &options.out_dir else { return Ok(artifact) };
     std::fs::create_dir_all(out_dir)
-        .with_context(|| format!("the output directory {} cannot be made", out_dir.display()))?;
+        .with_context(|| format!("the output directory {} cannot be created", out_dir.display()))?;
     let path = out_dir.join(format!("{}.{extension}", source.name()));
     // Write beside and rename: a process that has mapped the old file keeps it unchanged.
     let new = out_dir.join(format!(".{}.{extension}.{}", source.name(), std::process::id()));

@@ -75,10 +75,7 @@ impl Source {
                 files.push(file);
             }
         }
-        ensure!(
-            !files.is_empty(),
-            "{shown} holds no plugin: there is neither a Cargo.toml nor a .c, .cc, .cpp or .cxx file in it"
-        );
+        ensure!(!files.is_empty(), "{shown} contains no plugin: neither a Cargo.toml nor a .c, .cc, .cpp or .cxx file");
         files.sort();
         Ok(Self::Files(Files { name: lossy_name(absolute.file_name()), dir: absolute, files }))
     }
@@ -253,7 +250,7 @@ mod tests {
     fn a_directory_without_sources_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = Source::find(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("holds no plugin"), "{error}");
+        assert!(error.contains("contains no plugin"), "{error}");
         fs::write(dir.path().join("b.c"), "").unwrap();
         fs::write(dir.path().join("a.cc"), "").unwrap();
         let Ok(Source::Files(files)) = Source::find(dir.path()) else { panic!() };

@@ -33,7 +33,7 @@ pub fn dir(route: &Route) -> Option<&Path> {
 
 /// Compiles the standard library. If two processes do so at once, the first result is kept.
 pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
-    let sysroot = dir(route).context("there is no cache directory: set HOME or XDG_CACHE_HOME")?;
+    let sysroot = dir(route).context("no cache directory: set HOME or XDG_CACHE_HOME")?;
     let triple = route.target.triple();
     let cannot_write = || format!("the cache directory {} cannot be written", sysroot.display());
     let lib = sysroot.join("lib/rustlib").join(triple);
@@ -65,7 +65,7 @@ pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
     let libraries = libraries(&output.stdout, triple);
     ensure!(
         libraries.iter().any(|path| name(path).starts_with("libstd-")),
-        "cargo compiled no standard library for {triple}, though it says that it did"
+        "cargo compiled no standard library for {triple}, although it reported success"
     );
     for library in libraries {
         fs::copy(&library, made.join("lib").join(name(&library))).with_context(cannot_write)?;

@@ -42,7 +42,7 @@ pub(crate) fn of_events<R>(
         return None;
     }
     let text = |event: Option<&Event>| event.map_or_else(|| "nothing more".to_owned(), text::event);
-    Some(Found { aspect: "what is called".to_owned(), values: rest.map(text) })
+    Some(Found { aspect: "call".to_owned(), values: rest.map(text) })
 }
 
 /// When wasm ends a callback with a panic and the native build first unwinds: the index of the end
@@ -98,7 +98,7 @@ fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) 
                 of_values(name, r, q, rules, applied)
             })
         }
-        _ => Some(Found { aspect: "what is called".to_owned(), values: [text::event(native), text::event(wasm)] }),
+        _ => Some(Found { aspect: "call".to_owned(), values: [text::event(native), text::event(wasm)] }),
     }
 }
 

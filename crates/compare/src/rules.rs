@@ -56,12 +56,12 @@ impl Rule {
     /// Description of the ignored difference.
     pub const fn what(self) -> &'static str {
         match self {
-            Rule::SizeWidth => "sizes and starts of buffers, above their low 32 bits",
+            Rule::SizeWidth => "sizes and offsets of buffers, above their low 32 bits",
             Rule::FailureText => "the wording and kind of a failure",
             Rule::PanicText => "the text of a panic",
-            Rule::PanicUnwinding => "what follows a panic in the native build",
-            Rule::StandardOutput => "standard output and error, as cut into messages",
-            Rule::LogText => "the text of messages to the log",
+            Rule::PanicUnwinding => "calls after a panic in the native build",
+            Rule::StandardOutput => "the split of standard output and error into messages",
+            Rule::LogText => "the text of log messages",
             Rule::MetricValues => "the values of metrics",
         }
     }

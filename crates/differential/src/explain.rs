@@ -52,7 +52,7 @@ fn is_same(pair: &Pair, first: &Scenario, second: &Scenario) -> bool {
 fn sentences(explanation: &Explanation, divergence: &Divergence) -> Vec<String> {
     let mut says = Vec::new();
     if let Some(side) = only_one_fails(divergence) {
-        says.push(format!("Only the {side} build fails: its message and the step's log say how."));
+        says.push(format!("Only the {side} build fails: see its message and the step's log."));
     }
     match (explanation.native_repeats, explanation.wasm_repeats) {
         (true, true) => says.push(

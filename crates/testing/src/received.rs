@@ -73,7 +73,7 @@ impl ReceivedMessage {
     /// Asserts that no header has this name.
     #[track_caller]
     pub fn assert_no_header(&self, name: &str) -> &ReceivedMessage {
-        self.check(self.header(name).is_none(), || format!("there is a header `{name}`"))
+        self.check(self.header(name).is_none(), || format!("unexpected header `{name}`"))
     }
 
     /// Asserts the first value of a trailer.

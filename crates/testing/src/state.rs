@@ -43,7 +43,7 @@ impl TestHost {
     #[track_caller]
     fn no_metric(&self, kind: &str, name: &str, found: Option<MetricValue>) -> ! {
         let known: Vec<String> = self.memory().metrics().into_iter().map(|(name, _)| name).collect();
-        panic!("there is no {kind} {name:?} ({found:?}); the plugin's metrics are {known:?}")
+        panic!("no {kind} {name:?} (found {found:?}); the plugin's metrics are {known:?}")
     }
 
     /// The value of a key in the shared data of the plugin's `vm_id`.

@@ -114,7 +114,7 @@ fn body(content: Option<Content>) -> Result<Bytes, String> {
         None | Some("") => Ok(text.into()),
         Some("base64") => {
             let bytes = STANDARD.decode(text.trim());
-            bytes.map(Bytes).map_err(|error| format!("a body is not base64, as its encoding says: {error}"))
+            bytes.map(Bytes).map_err(|error| format!("a body is not base64, which its encoding declares: {error}"))
         }
         Some(other) => Err(format!("unknown encoding {other:?} of a body: HAR has only base64")),
     }

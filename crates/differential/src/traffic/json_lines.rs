@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let steps = lines.map(|(index, line)| step(line).map_err(|error| format!("line {}: {error}", index + 1)));
     let steps = steps.collect::<Result<Vec<_>, _>>()?;
-    if steps.is_empty() { Err("there is no line with a request".to_owned()) } else { Ok(steps) }
+    if steps.is_empty() { Err("no line with a request".to_owned()) } else { Ok(steps) }
 }
 
 fn step(line: &str) -> Result<Step, serde_json::Error> {

@@ -159,7 +159,7 @@ impl<'a> Comparer<'a> {
         }
         if !done.unanswered.is_empty() {
             let asked = done.unanswered.join(", ");
-            differences.push((Aspect::Reads, found("what is asked for", "nothing", asked)));
+            differences.push((Aspect::Reads, found("read", "nothing", asked)));
         }
         differences
     }

@@ -53,9 +53,9 @@ fn check(parsed: httparse::Result<usize>, first_line: &str) -> Result<(), String
         }
         Ok(Status::Complete(_)) => Ok(()),
         // The blank line is present, so whatever is missing comes before it.
-        Ok(Status::Partial) => Err(format!("there is no first line; write {first_line}")),
+        Ok(Status::Partial) => Err(format!("missing first line; write {first_line}")),
         Err(Error::Token | Error::Version | Error::Status) => Err(format!("the first line is not {first_line}")),
-        Err(Error::TooManyHeaders) => Err(format!("there are more than {MAX_LINES} headers")),
+        Err(Error::TooManyHeaders) => Err(format!("more than {MAX_LINES} headers")),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -110,11 +110,11 @@ impl Framing {
             if line.name.eq_ignore_ascii_case("content-length") {
                 let length = length(line.value);
                 if framing.length.as_ref().is_some_and(|before| *before != length) {
-                    return Err("there are several Content-Length headers, and they differ".to_owned());
+                    return Err("several Content-Length headers with different values".to_owned());
                 }
                 framing.length = Some(length);
             } else if line.name.eq_ignore_ascii_case("transfer-encoding") && encoding.replace(line.value).is_some() {
-                return Err("there are several Transfer-Encoding headers".to_owned());
+                return Err("several Transfer-Encoding headers".to_owned());
             }
         }
         match encoding {
@@ -220,7 +220,7 @@ mod tests {
             ("content-length: -1", "not a number"),
             ("content-length:", "not a number"),
             ("content-length: 99999999999999999999", "not a number"),
-            ("content-length: 1\nContent-Length: 2", "they differ"),
+            ("content-length: 1\nContent-Length: 2", "with different values"),
             ("transfer-encoding: gzip", "unknown Transfer-Encoding"),
             ("transfer-encoding: chunked\ntransfer-encoding: chunked", "several Transfer-Encoding"),
         ] {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_no_message() {
         for text in ["", "\r\n\n"] {
-            refused(text, Kind::Request, "there is no first line");
+            refused(text, Kind::Request, "missing first line");
         }
         for text in
             [" GET /", "GET", "GET /", "GET  HTTP/1.1", "GET / b HTTP/1.1", "GET / HTTP/1.1 and more", "GET / HTTP/2"]

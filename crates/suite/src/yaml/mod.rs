@@ -87,7 +87,7 @@ impl Converter {
             return Err(node.mistake(format!("{} is a scalar, not {}", field.name(), node.kind())));
         };
         scalar::value(text, &field.kind())
-            .ok_or_else(|| node.mistake(format!("{text:?} is no value of {}", field.name())))
+            .ok_or_else(|| node.mistake(format!("{text:?} is not a valid value of {}", field.name())))
     }
 
     fn count(&mut self, node: &Node) -> Result<(), ParseError> {
@@ -185,10 +185,10 @@ mod tests {
             ("test:\n- name: ~", "suite.yaml:2: name is a scalar, not null"),
             ("test:\n- request_headers:\n", "suite.yaml:2: Invocation is a mapping, not null"),
             ("test:\n- name: [x]", "name is a scalar, not a sequence"),
-            ("test:\n- benchmark: maybe", "\"maybe\" is no value of benchmark"),
-            ("env: {time_secs: -1}", "\"-1\" is no value of time_secs"),
-            ("env: {log_level: LOUD}", "\"LOUD\" is no value of log_level"),
-            ("env: {log_level: 9}", "\"9\" is no value of log_level"),
+            ("test:\n- benchmark: maybe", "\"maybe\" is not a valid value of benchmark"),
+            ("env: {time_secs: -1}", "\"-1\" is not a valid value of time_secs"),
+            ("env: {log_level: LOUD}", "\"LOUD\" is not a valid value of log_level"),
+            ("env: {log_level: 9}", "\"9\" is not a valid value of log_level"),
             ("- x", "TestSuite is a mapping, not a sequence"),
             ("test: [", "did not find expected node content"),
             ("test: *nowhere", "suite.yaml:1: "),
