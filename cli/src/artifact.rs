@@ -1,4 +1,4 @@
-//! From what the user names, a file or a plugin's directory, to modules.
+//! Resolves a file or a source directory to modules.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use dynvm::{Artifact, ArtifactKind, BackendPreference, Loader, LoaderOptions, Mo
 use crate::build::{BuildOptions, build_plugin};
 use crate::exit::{cannot_load, load_failure, usage};
 
-/// Which build of a plugin.
+/// A build of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
@@ -26,7 +26,7 @@ impl Backend {
         }
     }
 
-    /// The backend that an artifact needs, by its content.
+    /// The backend of an artifact, detected by content.
     pub fn of(artifact: &Artifact) -> anyhow::Result<Backend> {
         match ArtifactKind::of(&artifact.bytes) {
             Ok(ArtifactKind::Native) => Ok(Backend::Native),
@@ -36,7 +36,7 @@ impl Backend {
     }
 }
 
-/// A loader for plugins that the user named: naming a shared object on the command line is what allows it, unless a policy decides.
+/// A loader for plugins named by the user: naming a shared object allows it, unless a policy decides.
 pub fn loader(wasm: dynvm::wasm::Options, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
     let mut options = LoaderOptions::default().allow_native();
     options.wasm = wasm;
@@ -44,12 +44,12 @@ pub fn loader(wasm: dynvm::wasm::Options, policy: Option<TrustPolicy>) -> anyhow
     Loader::with_options(options).map_err(cannot_load)
 }
 
-/// The same for one build of a plugin: of a fat plugin it takes that part.
+/// The same for one build of a plugin; of a fat plugin it loads that part.
 pub fn loader_of(backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Loader> {
     loader_with(backend, dynvm::wasm::Options::default(), policy)
 }
 
-/// The same, wasm with options.
+/// The same with options for wasm.
 pub fn loader_with(
     backend: Backend,
     wasm: dynvm::wasm::Options,
@@ -69,7 +69,7 @@ pub fn load(loader: &Loader, path: &Path) -> anyhow::Result<Module> {
     loader.load_file(path).map_err(cannot_load)
 }
 
-/// Reads a file, with what a policy asks about it.
+/// Reads a file, together with the facts that a policy checks.
 pub fn read(path: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Artifact> {
     policy.map_or_else(|| Artifact::read(path), |policy| policy.read_file(path, None)).map_err(cannot_load)
 }
@@ -78,16 +78,17 @@ pub fn read(path: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Artifac
 pub struct Pair {
     pub native: Artifact,
     pub wasm: Artifact,
-    /// The plugin's directory, if that is what was named.
+    /// Source directory of the plugin, if the user named one.
     pub dir: Option<PathBuf>,
 }
 
-/// Finds both builds: a directory is built, two files are told apart by their content.
+/// Finds both builds: a directory is built; two files are distinguished by content.
 pub fn pair(paths: &[PathBuf], policy: Option<&TrustPolicy>) -> anyhow::Result<Pair> {
     match paths {
         [dir] if dir.is_dir() => {
             let built = build_plugin(dir, &BuildOptions::default()).map_err(|e| load_failure(format!("{e:#}")))?;
-            let missing = |what: &str| load_failure(format!("{}: the {what} build gave no artifact", dir.display()));
+            let missing =
+                |what: &str| load_failure(format!("{}: the {what} build produced no artifact", dir.display()));
             Ok(Pair {
                 native: read(&built.native.ok_or_else(|| missing("native"))?, policy)?,
                 wasm: read(&built.wasm.ok_or_else(|| missing("wasm"))?, policy)?,
@@ -123,5 +124,5 @@ pub fn single(path: &Path, backend: Option<Backend>) -> anyhow::Result<PathBuf> 
         Backend::Native => built.native,
         Backend::Wasm => built.wasm,
     }
-    .ok_or_else(|| load_failure(format!("{}: the build gave no artifact", path.display())))
+    .ok_or_else(|| load_failure(format!("{}: the build produced no artifact", path.display())))
 }

@@ -1,4 +1,4 @@
-//! Exit codes, and errors as people read them.
+//! Exit codes, and printing of errors.
 
 use std::process::ExitCode;
 
@@ -8,13 +8,13 @@ use owo_colors::OwoColorize as _;
 /// The two builds differ, or a run failed.
 pub const DIFFERS: u8 = 1;
 
-/// The command line, or a file that it names, does not make sense.
+/// Invalid command line, or an invalid file named there.
 pub const USAGE: u8 = 2;
 
 /// An artifact cannot be built or loaded.
 pub const LOAD_FAILURE: u8 = 3;
 
-/// An error whose exit code is not the usual one.
+/// An error with its own exit code.
 #[derive(Debug)]
 pub struct Coded {
     code: u8,
@@ -29,22 +29,22 @@ impl std::fmt::Display for Coded {
 
 impl std::error::Error for Coded {}
 
-/// An error of usage.
+/// A usage error.
 pub fn usage(message: impl Into<String>) -> anyhow::Error {
     Coded { code: USAGE, message: message.into() }.into()
 }
 
-/// A failure to build or load, in words.
+/// A failure to build or load, from a message.
 pub fn load_failure(message: impl Into<String>) -> anyhow::Error {
     Coded { code: LOAD_FAILURE, message: message.into() }.into()
 }
 
-/// A failure to build or load, with its causes.
+/// A failure to build or load, from an error with its causes.
 pub fn cannot_load(error: impl std::error::Error) -> anyhow::Error {
     load_failure(with_causes(&error))
 }
 
-/// Prints an error and gives its exit code.
+/// Prints an error and returns its exit code.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     anstream::eprintln!("{} {error:#}", "error:".red().bold());
     let code = error.chain().find_map(|cause| cause.downcast_ref::<Coded>()).map_or(DIFFERS, |coded| coded.code);

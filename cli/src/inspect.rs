@@ -14,11 +14,11 @@ use crate::{artifact, exit};
 
 /// Show the kind, ABI version and functions of an artifact, and whether it would load.
 ///
-/// No code of the artifact runs. Its imports and exports are compared with the Proxy-Wasm ABI: hostcalls it needs, callbacks it exports, and
-/// imports that no host of its ABI version provides.
+/// No code of the artifact runs. Its imports and exports are compared with the Proxy-Wasm ABI: hostcalls it
+/// needs, callbacks it exports, and imports that no host of its ABI version provides.
 ///
-/// For a fat plugin (dynvm bundle) the output covers the wasm module, every native image and whether it would load here, and the signature,
-/// which is not verified.
+/// For a fat plugin (dynvm bundle) the output covers the wasm module, every native image and whether it would
+/// load here, and the signature, which is not verified.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -100,15 +100,14 @@ fn print(inspection: &Inspection) {
         Some(problem) => format!("{} ({})", hostcall.name, problem.red()),
     };
     list("hostcalls", &inspection.hostcalls.iter().map(hostcall).collect::<Vec<_>>());
-    // Of a shared object these are the C library's, dozens of them: the libraries say enough.
+    // A shared object imports dozens of functions of the C library; the needed libraries say enough.
     if inspection.needed_libraries.is_empty() {
         list("imports", &inspection.other_imports);
     }
     list("libraries", &inspection.needed_libraries);
     list("glibc", inspection.glibc.as_slice());
     if let Some((initial, maximum)) = inspection.memory_pages {
-        let maximum =
-            maximum.map_or_else(|| "no limit of its own".to_owned(), |pages| format!("at most {} KiB", pages * 64));
+        let maximum = maximum.map_or_else(|| "no limit".to_owned(), |pages| format!("at most {} KiB", pages * 64));
         line("memory", &format!("{} KiB at the start, {maximum}", initial * 64));
     }
     let sections = inspection.custom_sections.iter().map(|(name, size)| format!("{name} ({size})"));
@@ -119,7 +118,7 @@ fn print(inspection: &Inspection) {
     }
 }
 
-/// An inspection as programs read it.
+/// An inspection as JSON.
 #[derive(Serialize)]
 struct Json<'a> {
     file: &'a str,

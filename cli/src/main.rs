@@ -62,27 +62,27 @@ enum Verb {
     Test(test::TestArgs),
     /// Print shell completions.
     Completions {
-        /// The shell.
+        /// Shell to generate completions for.
         shell: clap_complete::Shell,
     },
 }
 
-/// The tool's version, and the ABI versions that it knows.
+/// The tool's version and the supported ABI versions.
 fn version() -> &'static str {
     let abi: Vec<String> = dynvm_abi::version::AbiVersion::ALL.iter().map(ToString::to_string).collect();
-    // Asked for once in a run.
+    // Leaked once per run.
     format!("{} (Proxy-Wasm ABI {})", env!("CARGO_PKG_VERSION"), abi.join(", ")).leak()
 }
 
-/// Ends this process quietly where it writes to a pipe that nobody reads any more, as `head` leaves it. Rust ignores the signal, and each
-/// `println!` would panic.
+/// Ends the process quietly when it writes to a closed pipe, e.g. of `head`. Rust ignores SIGPIPE,
+/// and `println!` would panic.
 fn end_with_a_closed_pipe() -> std::io::Result<()> {
     let always = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
     signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, always).map(|_| ())
 }
 
 fn main() -> ExitCode {
-    // Without it only the end is louder.
+    // On failure, only the error message differs.
     let _ = end_with_a_closed_pipe();
     let cli = Cli::parse();
     match cli.color {

@@ -1,4 +1,4 @@
-//! What a plugin did, as people read it: exchanges, logs, metrics, calls, traces.
+//! Prints a plugin's behavior: exchanges, logs, metrics, calls, traces.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::scenario::{Observation, Observed, Step};
 
-/// A step and all that was seen of it.
+/// Prints a step and its observations.
 pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String, MetricValue)]) {
     match step {
         Some(step) => anstream::println!("{}", step.title().bold()),
@@ -45,7 +45,9 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
                 }
                 Outcome::Closed => anstream::println!("  {}", "closed by the plugin".yellow()),
                 Outcome::Failed => anstream::println!("  {}", "failed with the VM".red()),
-                Outcome::Paused => anstream::println!("  {}", "paused, and nothing is left that could resume it".red()),
+                Outcome::Paused => {
+                    anstream::println!("  {}", "paused, with nothing pending that could resume it".red());
+                }
                 other => anstream::println!("  {other:?}"),
             }
             message("response", &exchange.response.message);
@@ -99,7 +101,7 @@ pub fn observed(step: Option<&Step>, seen: &Observed, metrics_before: &[(String,
     }
 }
 
-/// What one of several streams had come to when it was closed.
+/// Prints the final state of one of several streams.
 fn stream(number: u32, view: &StreamView) {
     let state = match view {
         _ if view.failed => "failed with the VM".red().to_string(),
@@ -115,10 +117,10 @@ fn stream(number: u32, view: &StreamView) {
     message("response", &view.client.message);
 }
 
-/// A hint at a call that failed for want of an answer.
+/// Prints a hint at a call that failed because the scenario has no answer.
 pub fn unanswered(upstream: &str) {
     anstream::eprintln!(
-        "{} the scenario has no answer of upstream {upstream:?}, so the call failed: add one under \"http_calls\"",
+        "{} the scenario has no answer from upstream {upstream:?}, so the call failed; add one under \"http_calls\"",
         "note:".yellow()
     );
 }
@@ -157,7 +159,7 @@ fn message(what: &str, message: &Message) {
     }
 }
 
-/// What the plugin changed of a message.
+/// Prints the plugin's changes to a message.
 fn changes(what: &str, before: &Message, after: &Message) {
     for (mark, from, to) in [('-', &before.headers, &after.headers), ('+', &after.headers, &before.headers)] {
         for (name, value) in from.iter() {
@@ -173,7 +175,7 @@ fn changes(what: &str, before: &Message, after: &Message) {
     }
 }
 
-/// An event of a trace, in a line.
+/// Formats a trace event as one line.
 pub fn event(event: &Event) -> String {
     match event {
         Event::CallbackEnter { name, arguments } => format!("{} {}({})", "->".green(), name.bold(), list(arguments)),

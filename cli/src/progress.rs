@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar of a known length.
+/// A progress bar with a known length.
 pub fn bar(length: u64, what: &str) -> ProgressBar {
     let bar = ProgressBar::new(length);
     let style = ProgressStyle::with_template("{msg:28} [{bar:32}] {pos}/{len} {elapsed}");
@@ -13,7 +13,7 @@ pub fn bar(length: u64, what: &str) -> ProgressBar {
     bar
 }
 
-/// A spinner.
+/// A spinner for work of unknown length.
 pub fn spinner(what: &str) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     spinner.set_message(what.to_owned());

@@ -16,8 +16,9 @@ use crate::{print, progress};
 
 /// Send requests through a plugin and print what it did.
 ///
-/// The plugin runs in a simulated proxy with no network and a clock that moves only between steps. Without --request the traffic comes from
-/// scenario.json in the plugin's directory, or is a few standard requests. The upstream answers 200 and echoes the request's body.
+/// The plugin runs in a simulated proxy with no network and a clock that moves only between steps. Without
+/// --request the traffic comes from scenario.json in the plugin's directory, or is a few standard requests.
+/// The upstream answers 200 and echoes the request's body.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -58,7 +59,8 @@ pub fn execute(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let quiet = matches!(args.stats, Some(StatsFormat::Prometheus | StatsFormat::Json));
     if quiet && args.trace {
         return Err(usage(
-            "--trace cannot be combined with --stats=prometheus or --stats=json, whose output must contain nothing else; leave out one of them",
+            "--trace cannot be combined with --stats=prometheus or --stats=json, whose output must contain \
+             nothing else; remove one of them",
         ));
     }
     let dir = args.plugin.is_dir().then_some(args.plugin.as_path());

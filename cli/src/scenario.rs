@@ -1,4 +1,4 @@
-//! Traffic from the command line.
+//! Traffic options.
 
 use std::path::{Path, PathBuf};
 
@@ -9,41 +9,41 @@ use dynvm_differential::traffic;
 
 use crate::exit::usage;
 
-/// Which traffic, with which configuration.
+/// Selects traffic and configuration.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Traffic")]
 pub struct TrafficArgs {
-    /// A request, as 'METHOD PATH' or just a path. Repeat it for several.
+    /// Request as 'METHOD PATH' or a path. Repeatable.
     #[arg(long, short, value_name = "REQUEST", conflicts_with = "scenario")]
     pub request: Vec<String>,
-    /// A header of the requests, as 'name: value'. Repeat it for several.
+    /// Header of the requests as 'name: value'. Repeatable.
     #[arg(long, short = 'H', value_name = "HEADER")]
     pub header: Vec<String>,
-    /// The body of the requests: the text itself, or @FILE.
+    /// Body of the requests: literal text, or @FILE.
     #[arg(long, short, value_name = "BODY", value_parser = bytes_or_file)]
     pub body: Option<std::vec::Vec<u8>>,
-    /// The plugin's configuration: the text itself, or @FILE.
+    /// Plugin configuration: literal text, or @FILE.
     #[arg(long, short, value_name = "CONFIG", value_parser = text_or_file)]
     pub config: Option<String>,
-    /// The VM's configuration: the text itself, or @FILE.
+    /// VM configuration: literal text, or @FILE.
     #[arg(long, value_name = "CONFIG", value_parser = text_or_file)]
     pub vm_config: Option<String>,
-    /// The plugin's root id.
+    /// Root id of the plugin.
     #[arg(long, value_name = "ID")]
     pub root_id: Option<String>,
-    /// The VM's id.
+    /// VM id.
     #[arg(long, value_name = "ID")]
     pub vm_id: Option<String>,
-    /// A file of configuration and traffic. By default scenario.json in the plugin's directory, if there is one.
+    /// Scenario file with configuration and traffic [default: scenario.json in the plugin's directory, if present].
     #[arg(long, short, value_name = "FILE")]
     pub scenario: Option<PathBuf>,
-    /// A file of traffic, with the configuration of the scenario: requests as JSON Lines, or a HAR archive (.har) as browsers and
-    /// proxies record them.
+    /// Traffic file, used with the scenario's configuration: requests as JSON Lines, or a HAR
+    /// archive (.har) recorded by a browser or a proxy.
     #[arg(long, value_name = "FILE", conflicts_with = "request")]
     pub traffic: Option<PathBuf>,
 }
 
-// With the whole path clap takes it as one value, not as many bytes.
+// The full path makes clap treat it as one value instead of a list of bytes.
 fn bytes_or_file(text: &str) -> Result<std::vec::Vec<u8>, String> {
     match text.strip_prefix('@') {
         None => Ok(text.as_bytes().to_vec()),
@@ -59,11 +59,11 @@ fn text_or_file(text: &str) -> Result<String, String> {
 }
 
 impl TrafficArgs {
-    /// The scenario: of the file, of the plugin's directory, or of the options; without any, a standard one.
+    /// The scenario from the file, the plugin's directory, or the options; the standard one otherwise.
     ///
     /// # Errors
     ///
-    /// The file or an option does not make sense.
+    /// The file or an option is invalid.
     pub fn scenario(&self, dir: Option<&Path>) -> anyhow::Result<Scenario> {
         let in_dir = dir.map(|dir| dir.join(FILE_NAME)).filter(|path| path.is_file());
         let mut scenario = match (&self.scenario, in_dir) {
@@ -77,7 +77,7 @@ impl TrafficArgs {
         if !self.request.is_empty() {
             scenario.steps = self.request.iter().map(|text| self.step(text)).collect::<anyhow::Result<_>>()?;
         } else if !self.header.is_empty() || self.body.is_some() {
-            return Err(usage("--header and --body belong to --request: name a request too"));
+            return Err(usage("--header and --body need --request; add a request"));
         }
         if let Some(text) = &self.config {
             scenario.plugin.configuration = Text::from(text.as_str());
@@ -101,7 +101,7 @@ impl TrafficArgs {
             None => ("GET", text.trim()),
         };
         if !path.starts_with('/') {
-            return Err(usage(format!("--request {text:?}: a path begins with '/': write 'GET /path'")));
+            return Err(usage(format!("--request {text:?}: a path begins with '/'; write 'GET /path'")));
         }
         let headers = Lines(self.header.iter().map(|line| header(line)).collect::<anyhow::Result<_>>()?);
         Ok(Step::Request(Box::new(RequestStep {
@@ -114,7 +114,7 @@ impl TrafficArgs {
     }
 }
 
-/// A header line. A name may begin with a colon, as pseudo-headers do.
+/// Parses a header line. A name may begin with a colon, as pseudo-headers do.
 fn header(line: &str) -> anyhow::Result<(Bytes, Bytes)> {
     let from = usize::from(line.starts_with(':'));
     let colon = line[from..]
@@ -125,7 +125,7 @@ fn header(line: &str) -> anyhow::Result<(Bytes, Bytes)> {
     Ok((name.trim().into(), value[1..].trim().into()))
 }
 
-/// A file that is not what it should be is a mistake of usage.
+/// An invalid file is a usage error.
 fn mistake(error: FileError) -> anyhow::Error {
     usage(dynvm::with_causes(&error))
 }

@@ -1,4 +1,4 @@
-//! Starts a plugin in a host in memory.
+//! Starts a plugin in a simulated proxy.
 
 use dynvm::Module;
 use dynvm::call_trace::Tracer;
@@ -6,11 +6,11 @@ use dynvm_sim::{SimProxy, SimProxyBuilder};
 
 use crate::exit::cannot_load;
 
-/// Starts a plugin.
+/// Starts a plugin and converts the error.
 ///
 /// # Errors
 ///
-/// It did not start: the error has what it logged, as that mostly says why.
+/// The plugin did not start. The error includes its log, which usually has the reason.
 pub fn start(builder: SimProxyBuilder, module: &Module, tracer: Option<Box<dyn Tracer>>) -> anyhow::Result<SimProxy> {
     dynvm_differential::start::start(builder, module, tracer).map_err(cannot_load)
 }

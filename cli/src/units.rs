@@ -1,6 +1,6 @@
-//! Numbers with units, as people read them.
+//! Numbers with units for display.
 
-/// Nanoseconds with a unit.
+/// Formats nanoseconds with a unit.
 pub fn time(ns: u64) -> String {
     match ns {
         0..1_000 => format!("{ns} ns"),
@@ -10,7 +10,7 @@ pub fn time(ns: u64) -> String {
     }
 }
 
-/// Bytes with a unit.
+/// Formats bytes with a unit.
 pub fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
@@ -19,7 +19,7 @@ pub fn size(bytes: u64) -> String {
     }
 }
 
-/// A ratio: two digits after the point, or as many that two are not zero.
+/// Formats a ratio with at least two significant digits.
 pub fn ratio(ratio: f64) -> String {
     match ratio {
         ratio if ratio >= 100.0 => format!("{ratio:.0}"),
@@ -30,7 +30,7 @@ pub fn ratio(ratio: f64) -> String {
     }
 }
 
-/// An interval of ratios, with a digit more where two would say the same.
+/// Formats an interval of ratios, with another digit if both bounds would look the same.
 pub fn ratio_interval(low: f64, high: f64) -> (String, String) {
     if ratio(low) == ratio(high) && low >= 0.1 && high < 100.0 {
         return (format!("{low:.3}"), format!("{high:.3}"));

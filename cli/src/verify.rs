@@ -12,8 +12,8 @@ use crate::{exit, policy};
 
 /// Check artifacts against a trust policy, rule by rule.
 ///
-/// No code of an artifact runs, and only its first bytes are parsed; use `dynvm inspect --policy` to learn whether it would load.
-/// The signature is expected beside the file, as FILE.minisig.
+/// No code of an artifact runs, and only its first bytes are parsed; use `dynvm inspect --policy` to learn
+/// whether it would load. The signature is expected beside the file, as FILE.minisig.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -91,15 +91,15 @@ fn verify(policy: &TrustPolicy, path: &Path, signature: Option<&Path>) -> Result
     }
 }
 
-/// What is said of one artifact.
+/// Result for one artifact.
 #[derive(Serialize)]
 struct Verified {
     file: String,
-    /// `None`: it is no plugin, so no rules are for it.
+    /// `None` if it is not a plugin, so that no rules apply.
     kind: Option<String>,
     trusted: bool,
     rules: Vec<RuleLine>,
-    /// Why it is no plugin.
+    /// Reason why it is not a plugin.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
 }
@@ -146,7 +146,7 @@ impl Verified {
                 _ => outcome.dimmed().to_string(),
             };
             anstream::println!("  {:<17}  {outcome}  {}", line.rule, line.fact);
-            // What would help matters only where something is missing.
+            // The remedy is only relevant for a failed rule.
             if line.outcome == "fails" {
                 anstream::println!("  {:<17}  {:<10}  {}", "", "", line.remedy.dimmed());
             }

@@ -104,7 +104,7 @@ fn thresholds_decide_the_exit_code() {
 
 /// What a machine that is not quiet is warned of. All other warnings are about the traffic or the plugin.
 const OF_THE_MACHINE: [&str; 5] = [
-    "the machine was busy before this began",
+    "the machine was busy at the start",
     "the hypervisor gave",
     "the processor's frequency may change",
     "the interval of the ratio is wide",

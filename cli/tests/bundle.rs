@@ -160,7 +160,7 @@ fn it_replaces_its_input_and_its_images() {
     // With one image less: it says so.
     let (code, out, err) = files.dynvm(&["bundle", "plugin.wasm", &here(), "-o", "plugin.wasm"]);
     assert_eq!(code, 0, "{out}\n{err}");
-    assert!(err.contains(&format!("the image for {other} that it carried before is gone")), "{err}");
+    assert!(err.contains(&format!("the previous image for {other} is removed")), "{err}");
     let bytes = files.read("plugin.wasm");
     let bundle = Bundle::read(&bytes).unwrap().unwrap();
     assert_eq!((bundle.wasm(), bundle.images().len()), (&module[..], 1));
@@ -211,7 +211,7 @@ fn signatures() {
         assert!(files.done(&["inspect", "fat.wasm"]).contains("minisign, not verified here: timestamp:"));
     }
     let (_, _, err) = files.dynvm(&["bundle", "fat.wasm", &here(), "-o", "again.wasm"]);
-    assert!(err.contains("it was signed before and is not any more"), "{err}");
+    assert!(err.contains("the previous signature is removed"), "{err}");
 }
 
 #[needs::wasi_clang]
@@ -225,10 +225,10 @@ fn keys_that_cannot_sign() {
     let sign = |key: &'static str| ["bundle", "plugin.wasm", "IMAGE", "-o", "fat.wasm", "--sign", key];
     let named = here();
     for (key, message) in [
-        ("locked.key", "locked.key: the key has a password, and there is no terminal to ask for it"),
+        ("locked.key", "locked.key: the key has a password, and there is no terminal to prompt for it"),
         ("plugin.c", "plugin.c: this is not a minisign secret key"),
         ("public.key", "public.key: this is not a minisign secret key"),
-        ("damaged.key", "damaged.key: this is not a whole minisign secret key"),
+        ("damaged.key", "damaged.key: incomplete minisign secret key"),
         ("nowhere.key", "nowhere.key: cannot be read"),
     ] {
         files.refused(&sign(key).map(|word| if word == "IMAGE" { named.as_str() } else { word }), 2, message);
@@ -288,18 +288,14 @@ fn parts_that_do_not_fit_together() {
 fn mistakes_in_the_command_line() {
     let files = Files::new();
     files.done(&["bundle", "plugin.wasm", &here(), "-o", "fat.wasm"]);
-    files.refused(
-        &["bundle", "plugin.wasm", "plugin.so", "-o", "x.wasm"],
-        2,
-        "does not say for which machine it is: write",
-    );
+    files.refused(&["bundle", "plugin.wasm", "plugin.so", "-o", "x.wasm"], 2, "has no machine; write");
     files.refused(&["bundle", "plugin.wasm", &here()], 2, "--output");
     files.refused(&["bundle", "plugin.wasm", "-o", "x.wasm"], 2, "MACHINE=FILE.so");
     files.refused(&["bundle", "plugin.wasm", &here(), "-o", "plugin.so"], 2, "would be overwritten by the fat plugin");
-    files.refused(&["bundle", "plugin.wasm", &here(), "-o", "."], 2, "is not a file");
+    files.refused(&["bundle", "plugin.wasm", &here(), "-o", "."], 2, "is not a regular file");
     files.refused(&["bundle", "plugin.wasm", &here(), "-o", "no/such/x.wasm"], 2, "no/such/x.wasm: cannot be written");
     files.refused(&["bundle", "nowhere.wasm", &here(), "-o", "x.wasm"], 2, "nowhere.wasm: cannot be read");
     files.refused(&["bundle", "--extract", "fat.wasm"], 2, "--out-dir");
     files.refused(&["bundle", "--extract", "fat.wasm", "--out-dir", "."], 2, "would be overwritten by its own part");
-    files.refused(&["bundle", "--extract", "fat.wasm", "--out-dir", "plugin.c"], 2, "the directory cannot be made");
+    files.refused(&["bundle", "--extract", "fat.wasm", "--out-dir", "plugin.c"], 2, "the directory cannot be created");
 }

@@ -98,7 +98,7 @@ fn a_width_is_found() {
 fn memory_that_nobody_wrote_is_found() {
     let planted = Planted::find("uninitialised");
     assert_eq!(planted.aspect(), "proxy_add_header_map_value, value of \"x-checksum\"");
-    assert!(planted.explanation().contains("memory that nobody wrote"), "{}", planted.explanation());
+    assert!(planted.explanation().contains("uninitialized memory"), "{}", planted.explanation());
     let scenario = planted.steps()[0].to_string();
     assert!(scenario.contains("x-signature"), "{scenario}");
 }

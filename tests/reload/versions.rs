@@ -198,5 +198,5 @@ fn the_status_tells_what_is_current() {
     assert!(known.starts_with(status.current.module.sha256.as_bytes()) && status.current.module.sha256.len() == 64);
     let log = stage.deployment_log.take();
     assert_eq!(log.len(), 1);
-    assert_eq!(log[0].1, format!("{path}: is version 2 from now on"));
+    assert_eq!(log[0].1, format!("{path}: version 2 is current"));
 }

@@ -1,4 +1,4 @@
-//! Whether both builds do the same, by all that passes between plugin and host; and where not, the least that shows it.
+//! Compares the behavior of both builds, and shrinks the first difference to a minimal reproducer.
 
 use std::path::PathBuf;
 
@@ -17,89 +17,86 @@ use crate::exit::{cannot_load, usage};
 use crate::scenario::Scenario;
 use crate::{print, progress};
 
-/// What comparing gave.
+/// Result of a comparison.
 pub struct Comparison {
-    /// Steps that were compared, the start among them.
+    /// Number of compared steps, including the start of the plugin.
     pub steps: usize,
-    /// The first difference.
     pub difference: Option<Difference>,
-    /// How the VMs failed, if they did: native, wasm.
+    /// Failures of the VMs: native, wasm.
     pub failures: [Option<String>; 2],
-    /// Kinds of failures that both builds have in common, those of generated traffic among them.
+    /// Kinds of failures that both builds share, including those of generated traffic.
     pub common_failures: Vec<CommonFailure>,
-    /// What was passed over, by which rules.
+    /// Rules that applied, with the number of ignored differences.
     pub rules: Vec<AppliedRule>,
-    /// What was generated, if anything.
+    /// Statistics of the generated traffic, if any.
     pub generated: Option<Generated>,
 }
 
-/// What one build did and the other did not.
+/// A difference between the builds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Difference {
-    /// Where.
+    /// Title of the step.
     pub step: String,
-    /// In what.
+    /// Description of what differs.
     pub aspect: String,
-    /// What the native build did.
+    /// Behavior of the native build.
     pub native: String,
-    /// What the wasm build did.
+    /// Behavior of the wasm build.
     pub wasm: String,
-    /// Both traces around it.
+    /// Both traces around the difference.
     pub trace: Vec<Row>,
-    /// What experiments showed.
+    /// Result of the experiments that explain the difference.
     pub explanation: Explanation,
-    /// The scenario that shows it.
+    /// The minimal reproducer.
     pub scenario: Minimal,
 }
 
 /// The smallest scenario that shows a difference.
 #[derive(Clone, Debug, Serialize)]
 pub struct Minimal {
-    /// Where it was written, if anywhere.
+    /// File it was written to, if any.
     pub file: Option<PathBuf>,
-    /// Its steps.
+    /// Number of steps.
     pub steps: usize,
-    /// Runs of both builds that it took to find it.
+    /// Runs of both builds that shrinking took.
     pub runs: u64,
-    /// Whether nothing more can be left out of it.
+    /// Whether nothing more can be removed.
     pub complete: bool,
-    /// How many of ten runs of it show the difference.
+    /// Number of runs, out of ten, that show the difference.
     pub shows_in_ten: u32,
 }
 
-/// Generated traffic that was compared.
+/// Statistics of generated traffic.
 #[derive(Clone, Debug, Serialize)]
 pub struct Generated {
-    /// The seed.
     pub seed: u64,
-    /// Streams.
     pub streams: u64,
-    /// Callbacks and hostcalls.
+    /// Number of callbacks and hostcalls.
     pub events: u64,
     /// Pairs of VMs that were started.
     pub vm_pairs: u64,
-    /// Pairs of VMs that failed alike.
+    /// Pairs of VMs whose two sides failed in the same way.
     pub failed_alike: u64,
-    /// Seconds that it took.
+    /// Duration.
     pub seconds: f64,
-    /// Streams in a second, through both builds and compared.
+    /// Streams per second, each run through both builds and compared.
     pub streams_per_second: f64,
 }
 
-/// What to compare, and how.
+/// Options of a comparison.
 pub struct Options {
     pub rules: Rules,
-    /// Streams to generate; 0: none.
+    /// Number of streams to generate; 0 disables generation.
     pub generate: u64,
     pub seed: u64,
     pub streams_per_vm: u64,
     pub threads: usize,
-    /// Where to write the smallest scenario that shows a difference.
+    /// File for the minimal reproducer.
     pub minimal: Option<PathBuf>,
 }
 
 impl Comparison {
-    /// Whether times mean anything: both builds serve all of the traffic.
+    /// Whether times are meaningful: both builds serve all of the traffic.
     pub fn is_measurable(&self) -> bool {
         self.failures.iter().all(Option::is_none)
     }
@@ -135,7 +132,7 @@ pub fn compare(sides: &[Side; 2], scenario: &Scenario, options: &Options) -> any
     })
 }
 
-/// The scenario to the step in which the builds part.
+/// The prefix of the scenario that ends with the diverging step.
 fn up_to(scenario: &Scenario, divergence: &Divergence) -> Scenario {
     let steps = divergence.step.map_or(0, |index| index + 1);
     Scenario { steps: scenario.steps[..steps].to_vec(), ..scenario.clone() }
@@ -166,7 +163,7 @@ impl Generated {
     }
 }
 
-/// Makes the scenario smaller and tells why the builds part.
+/// Shrinks the scenario and explains the difference.
 fn difference(
     pair: &Pair,
     scenario: Scenario,
@@ -174,14 +171,14 @@ fn difference(
     options: &Options,
 ) -> anyhow::Result<Difference> {
     let runs_of = |scenario: &Scenario| lockstep::run(pair, scenario, options.rules).ok()?.divergence;
-    // What depends on chance does not show in each run: a candidate gets several.
+    // A nondeterministic difference does not show in every run, so a candidate gets several attempts.
     let attempts = if (0..3).all(|_| runs_of(&scenario).is_some()) { 1 } else { 12 };
-    let spinner = progress::spinner("making the scenario smaller");
+    let spinner = progress::spinner("shrinking the scenario");
     let shrunk = shrink(scenario, Limits::default(), |candidate| (0..attempts).any(|_| runs_of(candidate).is_some()));
     let scenario = shrunk.scenario;
     let mut shown = (0..10).filter_map(|_| runs_of(&scenario)).collect::<Vec<_>>();
     let shows_in_ten = shown.len() as u32;
-    // Should chance have it that none shows, the first one that was seen is shown.
+    // If no run shows the difference, report the one seen first.
     let divergence = shown.pop().unwrap_or(divergence);
     let explanation = explain(pair, &scenario, &divergence);
     spinner.finish_and_clear();

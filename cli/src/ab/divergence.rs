@@ -1,4 +1,4 @@
-//! A difference as people read it: both traces, the difference marked, what explains it, how to see it again.
+//! Prints a difference: both traces with the difference marked, its explanation, and the command that reproduces it.
 
 use dynvm_compare::text::common_prefix;
 use dynvm_differential::align::Row;
@@ -7,17 +7,16 @@ use owo_colors::OwoColorize as _;
 use super::compare::{Difference, Generated};
 use super::report::Report;
 
-/// Columns from which two traces stand side by side.
+/// Minimum terminal width, in columns, for side-by-side traces.
 const WIDE: usize = 160;
 
-/// Prints what was generated, what was passed over, and the difference.
+/// Prints the statistics of generated traffic, the ignored differences, and the first difference.
 pub fn print(report: &Report) {
     if let Some(generated) = &report.generated {
         print_generated(generated);
     }
     for rule in &report.rules {
-        let text =
-            format!("passed over {} times: {} ({}, declared as \"{}\")", rule.count, rule.what, rule.rule, rule.row);
+        let text = format!("ignored {} times: {} ({}, declared as \"{}\")", rule.count, rule.what, rule.rule, rule.row);
         anstream::println!("  {}", text.dimmed());
     }
     if let Some(difference) = &report.difference {
@@ -35,7 +34,11 @@ fn print_generated(generated: &Generated) {
         generated.streams_per_second
     );
     if generated.failed_alike > 0 {
-        anstream::println!("  {} of {} pairs of VMs failed, both alike", generated.failed_alike, generated.vm_pairs);
+        anstream::println!(
+            "  {} of {} pairs of VMs failed, both sides in the same way",
+            generated.failed_alike,
+            generated.vm_pairs
+        );
     }
 }
 
@@ -53,7 +56,7 @@ fn print_difference(difference: &Difference) {
     if minimal.shows_in_ten < 10 {
         anstream::println!("  The scenario shows it in {} of 10 runs.", minimal.shows_in_ten);
     }
-    let left = if minimal.complete { "nothing more can be left out" } else { "more could perhaps be left out" };
+    let left = if minimal.complete { "nothing more can be removed" } else { "more can perhaps be removed" };
     let steps = if minimal.steps == 1 { "1 step".to_owned() } else { format!("{} steps", minimal.steps) };
     match &minimal.file {
         Some(path) => anstream::println!(
@@ -68,7 +71,7 @@ fn print_difference(difference: &Difference) {
     }
 }
 
-/// One column: what both have, `-` what native has, `+` what wasm has.
+/// One column: unchanged lines, `-` for native, `+` for wasm.
 fn unified(rows: &[Row]) {
     anstream::println!("  {} {}", "- native".red(), "+ wasm".green());
     for row in rows {
@@ -86,7 +89,7 @@ fn unified(rows: &[Row]) {
     }
 }
 
-/// Two columns. Long lines are folded.
+/// Two columns; long lines are folded.
 fn side_by_side(rows: &[Row], width: usize) {
     let column = (width - 5) / 2;
     anstream::println!("  {:column$} {}", "native".red().bold(), "wasm".green().bold());
@@ -111,7 +114,7 @@ fn folded(text: &str, column: usize) -> Vec<String> {
     characters.chunks(column.max(1)).map(|line| line.iter().collect()).collect()
 }
 
-/// Both lines, with what differs between them marked.
+/// Both lines, with the differing part marked.
 fn marked(row: &Row) -> [Option<String>; 2] {
     let (Some(native), Some(wasm)) = (&row.native, &row.wasm) else {
         let native = row.native.as_ref().map(|text| text.red().to_string());
@@ -131,7 +134,7 @@ fn marked(row: &Row) -> [Option<String>; 2] {
     ]
 }
 
-/// Bytes that two texts have in common at their end, to a whole character.
+/// Length in bytes of the longest common suffix, on a character boundary.
 fn common_suffix(a: &str, b: &str) -> usize {
     let pairs = a.chars().rev().zip(b.chars().rev());
     pairs.take_while(|(a, b)| a == b).map(|(character, _)| character.len_utf8()).sum()

@@ -1,42 +1,35 @@
-//! The machine and the software that was measured on.
+//! The machine and the software versions of a measurement.
 
 use std::fs;
 use std::process::Command;
 
 use serde::Serialize;
 
-/// The machine and the software. `None`: the system does not tell.
+/// The machine and the software. `None`: unknown.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Environment {
-    /// DynVM's version.
     pub dynvm: &'static str,
-    /// wasmtime's version.
     pub wasmtime: &'static str,
-    /// The compiler that DynVM was built with.
+    /// Compiler that built DynVM.
     pub rustc: &'static str,
-    /// DynVM was built without optimisation.
+    /// Whether DynVM was built without optimization.
     pub debug_build: bool,
-    /// The architecture.
     pub arch: &'static str,
-    /// The operating system.
     pub os: &'static str,
-    /// Its distribution.
     pub distribution: Option<String>,
-    /// The kernel's release.
     pub kernel: Option<String>,
-    /// The C library's version.
     pub glibc: Option<String>,
-    /// The processor.
+    /// Processor model.
     pub cpu: Option<String>,
-    /// CPUs that this process may use.
+    /// Number of CPUs that this process may use.
     pub cpus: usize,
-    /// The machine is a virtual one.
+    /// Whether the machine is virtual.
     pub virtual_machine: Option<bool>,
-    /// Who decides on the processor's frequency.
+    /// Frequency governor.
     pub governor: Option<String>,
-    /// The frequency of the first CPU when it was asked, in MHz.
+    /// Momentary frequency of the first CPU, in MHz.
     pub frequency_mhz: Option<f64>,
-    /// Memory of the machine.
+    /// Physical memory.
     pub memory_bytes: Option<u64>,
 }
 
@@ -71,7 +64,7 @@ impl Environment {
     }
 }
 
-/// The first value of a name in the lines of /proc.
+/// The value of the first `name: value` line of a file in `/proc`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -84,7 +77,7 @@ fn distribution(os_release: &str) -> Option<String> {
     Some(name.trim_matches('"').to_owned())
 }
 
-/// Asked of a program, since the C library's own function is unsafe to call.
+/// Runs a program, because the C library's own function is unsafe to call.
 fn glibc() -> Option<String> {
     let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

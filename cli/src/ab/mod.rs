@@ -1,4 +1,4 @@
-//! `dynvm ab`: the same traffic through the native and the wasm build of a plugin. Do they behave the same, and what is gained?
+//! `dynvm ab`: sends the same traffic through the native and the wasm build of a plugin and compares behavior and cost.
 
 mod compare;
 mod differential;
@@ -27,32 +27,35 @@ use options::MeasureArgs;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
 ///
-/// First the traffic is taken through both, step by step, and all that passes between plugin and host is compared: callbacks and hostcalls
-/// with their values, logs, metrics, responses, requests as they reach the upstream. With --generate as many streams more are made up from
-/// the words of the plugin. Of a difference the smallest scenario that shows it is found. Then the traffic is repeated, the two builds taking
-/// turns, and the time of each callback is taken; so are cold starts, memory, CPU time, and what more headers and more body cost. Without
-/// --request the traffic is that of scenario.json in the plugin's directory, else a few standard requests.
+/// The traffic first runs through both builds, step by step, and everything exchanged between
+/// plugin and host is compared: callbacks and hostcalls with their values, logs, metrics,
+/// responses, requests as they reach the upstream. With --generate, N more streams are generated
+/// and compared. A difference is shrunk to a minimal reproducer. The traffic then repeats, with the
+/// builds interleaved, to measure the time of each callback, cold start, memory, CPU time, and the
+/// cost of additional headers and body. Without --request, the traffic comes from scenario.json in
+/// the plugin's directory, or is a few standard requests.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  dynvm ab examples/plugins/jwt-auth                     builds both, compares, measures
+  dynvm ab examples/plugins/jwt-auth                     build both, compare, measure
   dynvm ab plugin.so plugin.wasm --scenario traffic.json
   dynvm ab my-plugin --duration 10 --pin 3 --html report.html --json report.json
   dynvm ab my-plugin --fail-if 'ratio.traffic.p50 > 0.8' --fail-if 'native.memory > 4 MiB'
   dynvm ab my-plugin --fail-if 'native.on_request_headers.p99 > 20us'
-  dynvm ab my-plugin --generate 1000000 --duration 0     a million streams made up from a seed
-  dynvm ab my-plugin --traffic recorded.har              what a browser or a proxy recorded
-  dynvm ab my-plugin --scenario minimal.json             the smallest scenario that differed, again
+  dynvm ab my-plugin --generate 1000000 --duration 0     compare a million generated streams
+  dynvm ab my-plugin --traffic recorded.har              replay traffic of a browser or a proxy
+  dynvm ab my-plugin --scenario minimal.json             rerun a minimal reproducer
 
-A threshold (--fail-if) is NAME OP VALUE[UNIT]. Names: native, wasm and ratio of stream, traffic and callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory,
-size, cpu, instructions, headers.N, body.N. An unknown name is answered with the list. Operators are < <= > >=, units ns us ms s, B KiB MiB GiB, %.
+A threshold (--fail-if) is NAME OP VALUE[UNIT]. Names: native, wasm and ratio of stream, traffic and
+callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory, size, cpu, instructions, headers.N, body.N.
+An unknown name prints the full list. Operators: < <= > >=; units: ns us ms s, B KiB MiB GiB, %.
 
-Exit codes: 0 the two behave the same and all thresholds passed, 1 they differ or a threshold did not pass, 2 wrong usage, 3 an artifact cannot be
-built or loaded.
+Exit codes: 0 same behavior and all thresholds passed, 1 the builds differ or a threshold did not pass,
+2 wrong usage, 3 an artifact cannot be built or loaded.
 
-Times are those of the plugin's callbacks, the time to take the time subtracted; the host in memory around them is not counted.")]
+Times cover the plugin's callbacks, with timer overhead subtracted; the simulated proxy is not included.")]
 pub struct AbArgs {
-    /// A plugin's directory, which is built first, or its two builds: one shared object and one wasm module, in any order.
+    /// Source directory, which is built first, or the two builds: a shared object and a wasm module, in any order.
     #[arg(value_name = "DIR|FILE", required = true, num_args = 1..=2)]
     plugins: Vec<PathBuf>,
     #[command(flatten)]
@@ -65,20 +68,20 @@ pub struct AbArgs {
     traffic: TrafficArgs,
 }
 
-/// One of the two sides. All that is said of it is said of these bytes: the file is read once.
+/// One of the two builds. All results refer to these bytes: the file is read once.
 struct Side {
     artifact: Artifact,
     module: Module,
-    /// What the artifact shows of its SDK and its compilers.
+    /// SDK and compilers, as far as the artifact shows them.
     inspection: Inspection,
     /// Time to check and, for wasm, compile the artifact.
     load: Duration,
 }
 
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
-    // Before anything is built: a mistake in an option or in the scenario shows at once.
+    // Before the build, so that a mistake in an option or in the scenario is reported at once.
     let thresholds = args.measure.check()?;
-    // Before a thread is bound to a CPU, which changes the answers.
+    // Before a thread is bound to a CPU, which would change the number of usable CPUs.
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
@@ -116,13 +119,13 @@ fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> an
 }
 
 impl Side {
-    /// A host with a new VM of this side, the plugin started.
+    /// A host with a new VM of this build and the plugin started.
     fn host(&self, scenario: &Scenario) -> anyhow::Result<dynvm_sim::SimProxy> {
         start(scenario.host(), &self.module, None)
     }
 }
 
-/// The name of a step in a message.
+/// Name of a step in messages.
 fn step_name(index: usize, scenario: &Scenario) -> String {
     match index.checked_sub(1) {
         None => "the start of the plugin".to_owned(),

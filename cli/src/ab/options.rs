@@ -1,4 +1,4 @@
-//! How to measure, what to demand, and where the report goes.
+//! Options of measurement, thresholds and report.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,66 +17,66 @@ use crate::scenario::{Scenario, Step, drive_step};
 #[derive(clap::Args)]
 #[command(next_help_heading = "Measuring and reporting")]
 pub struct MeasureArgs {
-    /// How long to measure, in seconds. 0 compares only.
+    /// Duration of the measurement in seconds; 0 skips it.
     #[arg(long, value_name = "SECONDS", default_value = "4")]
     duration: f64,
     /// Bind the measuring thread to this CPU.
     #[arg(long, value_name = "CPU")]
     pin: Option<usize>,
-    /// Fail (exit code 1) if this holds, as in 'ratio.traffic.p50 > 0.8'. Repeat it for several.
+    /// Exit with code 1 if this condition holds, e.g. 'ratio.traffic.p50 > 0.8'. Repeatable.
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<String>,
-    /// How to print the result.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// Write the result as JSON too.
+    /// Also write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write a report to look at in a browser: one page that needs no network.
+    /// Also write the report as a self-contained HTML page to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Format {
-    /// For people.
+    /// Human-readable.
     Text,
     /// One JSON object.
     Json,
 }
 
 impl MeasureArgs {
-    /// Checks all that can be checked before a plugin is built, and reads the thresholds.
+    /// Checks everything that can be checked before a plugin is built, and parses the thresholds.
     ///
     /// # Errors
     ///
-    /// An option does not make sense.
+    /// An option is invalid.
     pub fn check(&self) -> anyhow::Result<Vec<Threshold>> {
         if !(0.0..=86_400.0).contains(&self.duration) {
-            return Err(usage("--duration is a number of seconds, at most a day"));
+            return Err(usage("--duration must be between 0 and 86400 seconds"));
         }
         let thresholds = thresholds::parse(&self.fail_if)?;
         if self.duration == 0.0 && !thresholds.is_empty() {
-            return Err(usage("--fail-if needs measurements, and --duration 0 makes none: leave out one of them"));
+            return Err(usage("--fail-if needs measurements, which --duration 0 skips; remove one of them"));
         }
         if let Some(cpu) = self.pin {
             pin::check(cpu)?;
         }
-        // A report that cannot be written is better known before minutes of measuring.
+        // A path that cannot be written is better reported before minutes of measuring.
         for (option, path) in [("--json", &self.json), ("--html", &self.html)] {
             let folder = path.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
             if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-                return Err(usage(format!("{option}: {} is not a folder: make it first", folder.display())));
+                return Err(usage(format!("{option}: {} is not a directory; create it first", folder.display())));
             }
         }
         Ok(thresholds)
     }
 
-    /// Measures; or says why not.
+    /// Measures, or returns the reason for skipping the measurement.
     ///
     /// # Errors
     ///
-    /// A threshold is on a value that cannot be measured, or a VM does not start.
+    /// A threshold refers to a value that cannot be measured, or a VM does not start.
     pub fn measure(
         &self,
         sides: &[Side; 2],
@@ -99,7 +99,7 @@ impl MeasureArgs {
         measure::measure(sides, scenario, &plan).map(Ok)
     }
 
-    /// Decides the thresholds by a report, and adds the decisions to it.
+    /// Evaluates the thresholds and adds the decisions to the report.
     pub fn decide(&self, thresholds: &[Threshold], report: &mut Report) {
         let numbers = match (&report.measured, &report.not_measured) {
             (Some(numbers), _) => Ok(numbers),
@@ -109,13 +109,13 @@ impl MeasureArgs {
         report.decide(decisions);
     }
 
-    /// Prints the report, and writes the files that are wanted.
+    /// Prints the report and writes the requested files.
     ///
     /// # Errors
     ///
     /// A file cannot be written.
     pub fn write(&self, report: &Report) -> anyhow::Result<()> {
-        // Before anything is printed: whoever reads that may close the pipe, which ends this process.
+        // Files first: a reader of the output may close the pipe, which ends this process.
         if let Some(path) = &self.json {
             save(path, &report::json(report)?)?;
         }
@@ -134,7 +134,7 @@ fn save(path: &Path, text: &str) -> anyhow::Result<()> {
     std::fs::write(path, text).map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))
 }
 
-/// What can be known of the values of thresholds before anything is measured.
+/// Facts about the metrics of thresholds that are known before measuring.
 fn facts(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Facts> {
     let mut made: [BTreeSet<&'static str>; 2] = Default::default();
     for (side, made) in sides.iter().zip(&mut made) {

@@ -132,16 +132,16 @@ impl From<&BuildArgs> for BuildOptions {
     }
 }
 
-/// A plugin that was built.
+/// A built plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Built {
-    /// The native shared object, if it was asked for.
+    /// The native shared object, if requested.
     pub native: Option<PathBuf>,
-    /// The wasm module, if it was asked for.
+    /// The wasm module, if requested.
     pub wasm: Option<PathBuf>,
 }
 
-/// Builds the plugin in `dir`. What `options` ask for is there, or it is an error.
+/// Builds the plugin in `dir`. The requested artifacts exist on success.
 pub fn build_plugin(dir: &Path, options: &BuildOptions) -> Result<Built> {
     let options = BuildOptions { colour: colour(), ..options.clone() };
     let parts = build(&Source::find(dir)?, &options, &Shown::new(false));
@@ -151,7 +151,7 @@ pub fn build_plugin(dir: &Path, options: &BuildOptions) -> Result<Built> {
 
 /// Runs `dynvm build`: the result goes to standard output, progress and errors to standard error.
 pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
-    // All arguments are looked at first: a typo in the last one should not cost the builds before.
+    // Checks all arguments first: a typo in the last one should not cost the earlier builds.
     let found: Vec<_> = args.dirs.iter().map(|dir| Source::find(dir)).collect();
     let mut sources = Vec::new();
     let mut mistaken = false;
@@ -178,7 +178,7 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
     Ok(if failed { ExitCode::from(crate::exit::LOAD_FAILURE) } else { ExitCode::SUCCESS })
 }
 
-/// Whether to let tools print colours: what they print ends up on our standard error.
+/// Whether tools may use colors: their output goes to our standard error.
 fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }

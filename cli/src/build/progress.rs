@@ -1,4 +1,4 @@
-//! What `dynvm build` shows while it builds: a spinner on a terminal, lines elsewhere.
+//! Progress of `dynvm build`: a spinner on a terminal, lines elsewhere.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use dynvm_build::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Tells on standard error what is going on.
+/// Reports progress on standard error.
 pub struct Shown {
     /// A spinner, only on a terminal.
     bar: Option<ProgressBar>,

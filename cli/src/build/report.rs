@@ -1,4 +1,4 @@
-//! What `dynvm build` prints in the end.
+//! The final report of `dynvm build`.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ pub fn error(error: &BuildError) {
     anstream::eprintln!("error: {}", dynvm::with_causes(error));
 }
 
-/// For people: the artifacts to `out`, errors to standard error.
+/// Human-readable: the artifacts to `out`, errors to standard error.
 pub fn text(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
     for plugin in plugins {
         writeln!(out, "{}", plugin.name)?;
@@ -39,7 +39,7 @@ pub fn text(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// For programs: one object with the member `plugins`.
+/// One JSON object with the member `plugins`.
 pub fn json(plugins: &[Built], out: &mut dyn Write) -> Result<()> {
     let part = |part: &Option<Result<Artifact, BuildError>>| match part {
         None => Value::Null,

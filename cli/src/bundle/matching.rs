@@ -1,14 +1,14 @@
-//! Whether a module and an image are builds of one plugin, as far as they show it.
+//! Checks, as far as visible, that a module and an image are builds of one plugin.
 
 use std::collections::BTreeSet;
 
 use dynvm::inspect::Inspection;
 
-/// What differs, and what to do; `None`: nothing.
+/// The difference with a remedy, if any.
 ///
-/// A host may run either part. Where one has a callback that the other lacks, the plugin would do other things on other machines.
+/// A host may run either part. If only one has a callback, the plugin would behave differently on other machines.
 pub fn difference(wasm: &Inspection, image: &Inspection) -> Option<String> {
-    let remedy = "build both from the same source (dynvm build makes both)";
+    let remedy = "build both from the same source (dynvm build creates both)";
     match (wasm.abi_versions.iter().max(), image.abi_versions.iter().max()) {
         (Some(wasm), Some(image)) if wasm == image => {}
         (Some(wasm), Some(image)) => {
@@ -31,12 +31,12 @@ pub fn difference(wasm: &Inspection, image: &Inspection) -> Option<String> {
     (!differences.is_empty()).then(|| format!("{}; {remedy}", differences.join("; ")))
 }
 
-/// Imports that no host gives to this plugin.
+/// Imports of the image that no host provides.
 pub fn unknown_imports(image: &Inspection) -> Option<String> {
     let unknown = image
         .hostcalls
         .iter()
         .filter_map(|hostcall| hostcall.problem.as_ref().map(|problem| format!("{} ({problem})", hostcall.name)));
     let unknown: Vec<String> = unknown.collect();
-    (!unknown.is_empty()).then(|| format!("it imports what no host has: {}", unknown.join(", ")))
+    (!unknown.is_empty()).then(|| format!("it has imports that no host provides: {}", unknown.join(", ")))
 }

@@ -24,8 +24,9 @@ use crate::exit::{load_failure, usage};
 
 /// Add native images to a .wasm file, or extract them.
 ///
-/// The result, a fat plugin, is a valid WebAssembly module that every host runs as before. A host with DynVM runs the native image for its
-/// machine if it allows native plugins. The images must be builds of the same plugin, with the same ABI version and callbacks.
+/// The result, a fat plugin, is a valid WebAssembly module that every host runs as before. A host with DynVM
+/// runs the native image for its machine if it allows native plugins. The images must be builds of the same
+/// plugin, with the same ABI version and callbacks.
 ///
 /// Bundling a fat plugin again keeps its module and replaces its images and its signature.
 #[derive(Args)]
@@ -47,7 +48,8 @@ pub struct BundleArgs {
     /// Output file, written atomically; may be FILE.wasm itself.
     #[arg(short, long, value_name = "FILE", required_unless_present = "extract", conflicts_with = "extract")]
     output: Option<PathBuf>,
-    /// Sign with this minisign secret key. The password comes from MINISIGN_PASSWORD or from a prompt; keys without a password need none.
+    /// Sign with this minisign secret key. The password comes from MINISIGN_PASSWORD or from a prompt; keys
+    /// without a password need none.
     #[arg(long, value_name = "KEY", conflicts_with = "extract")]
     sign: Option<PathBuf>,
     /// Extract the parts of FILE.wasm.

@@ -1,4 +1,4 @@
-//! From a module and images to a fat plugin.
+//! Packs a module and images into a fat plugin.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::{Format, fault_of, matching, read, sign};
 use crate::exit::usage;
 use crate::{artifact, progress};
 
-/// An image as it was named.
+/// An image argument.
 struct Named<'a> {
     machine: &'a str,
     path: PathBuf,
@@ -24,7 +24,7 @@ pub fn pack(module: &Path, images: &[String], key: Option<&Path>, output: &Path,
     let images = images.iter().map(|text| name(text)).collect::<Result<Vec<_>>>()?;
     if let Some(image) = images.iter().find(|image| is_same(&image.path, output)) {
         return Err(usage(format!(
-            "{}: would be overwritten by the fat plugin: name another --output",
+            "{}: would be overwritten by the fat plugin; use another --output",
             image.path.display()
         )));
     }
@@ -33,10 +33,10 @@ pub fn pack(module: &Path, images: &[String], key: Option<&Path>, output: &Path,
     for image in &images {
         writer = writer.image(image.machine, &image.bytes).map_err(|error| fault_of(&image.path, error))?;
     }
-    // None of it is bytes of ours any more once it is bundled: what does not fit is said now.
+    // Check the parts before bundling, so that an error names the user's file.
     let before = Bundle::read(&wasm).ok().flatten();
     check(module, before.as_ref().map_or(&wasm, |bundle| bundle.wasm()), &images)?;
-    // The password is asked for when all else is right.
+    // Ask for the password last, when everything else is valid.
     let key = key.map(sign::secret_key).transpose()?;
 
     let bytes = match &key {
@@ -45,7 +45,7 @@ pub fn pack(module: &Path, images: &[String], key: Option<&Path>, output: &Path,
     };
     let bytes = bytes.map_err(|error| fault_of(output, format!("{error:#}")))?;
     let bundle = Bundle::read(&bytes).map_err(|error| fault_of(output, error))?;
-    let bundle = bundle.ok_or_else(|| fault_of(output, "the fat plugin came out without images"))?;
+    let bundle = bundle.ok_or_else(|| fault_of(output, "the fat plugin has no images"))?;
     Pending::write(output, &bytes)?.commit()?;
     report(output, bytes.len(), &bundle, before.as_ref(), format)
 }
@@ -55,14 +55,14 @@ fn name(text: &str) -> Result<Named<'_>> {
     let Some((machine, path)) = text.split_once('=').filter(|(machine, path)| !machine.is_empty() && !path.is_empty())
     else {
         let example = this_machine();
-        return Err(usage(format!("{text:?} does not say for which machine it is: write {example}=FILE.so")));
+        return Err(usage(format!("{text:?} has no machine; write {example}=FILE.so")));
     };
     let path = PathBuf::from(path);
     let bytes = read(&path)?;
     Ok(Named { machine, path, bytes })
 }
 
-/// Each part is a plugin, would load as far as can be told here, and all are of one kind.
+/// Each part must be a plugin that would load, as far as visible here, and all must match.
 fn check(module: &Path, wasm: &[u8], images: &[Named<'_>]) -> Result<()> {
     let spinner = progress::spinner("checking");
     let loader = artifact::loader(dynvm::wasm::Options::default(), None)?;
@@ -112,13 +112,10 @@ fn report(output: &Path, size: usize, bundle: &Bundle<'_>, before: Option<&Bundl
     }
     let gone: Vec<&str> = replaced.into_iter().filter(|machine| bundle.image_for(machine).is_none()).collect();
     if !gone.is_empty() {
-        warn(&format!(
-            "the image for {} that it carried before is gone: name it too to keep it",
-            gone.join(" and for ")
-        ));
+        warn(&format!("the previous image for {} is removed; name it too to keep it", gone.join(" and for ")));
     }
     if before.is_some_and(|before| before.signature().is_some()) && bundle.signature().is_none() {
-        warn("it was signed before and is not any more: name the key (--sign)");
+        warn("the previous signature is removed; use --sign to sign again");
     }
     Ok(())
 }

@@ -1,11 +1,11 @@
-//! What `dynvm inspect` prints of a fat plugin besides what it prints of its wasm module.
+//! Prints the additional facts about a fat plugin.
 
 use dynvm::bundle::hex;
 use dynvm::inspect::{FatPlugin, FatPluginImage, Inspection};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
-/// Prints lines with the function for lines.
+/// Prints lines through `line`.
 pub fn print(fat: &FatPlugin, size: usize, line: impl Fn(&str, &str)) {
     line("kind", &format!("fat plugin, {size} bytes: wasm, {} bytes, and native images", fat.wasm_size));
     for image in &fat.images {
@@ -22,18 +22,18 @@ pub fn print(fat: &FatPlugin, size: usize, line: impl Fn(&str, &str)) {
 fn signature(fat: &FatPlugin) -> String {
     let Some(text) = &fat.signature else { return "none".to_owned() };
     let comment = text.lines().find_map(|line| line.strip_prefix("trusted comment: ")).unwrap_or_default();
-    // It says what whoever made the file wanted it to say.
+    // The comment is untrusted text.
     let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     format!("minisign, not verified here: {comment}")
 }
 
-/// Which part would be taken, behind the verdict.
+/// The part that would be loaded, as a suffix of the verdict.
 pub fn choice(inspection: &Inspection) -> String {
     let chosen = inspection.fat.as_ref().and_then(|fat| fat.chosen.as_ref());
     chosen.map_or_else(String::new, |chosen| format!(" as {}: {}", chosen.part, chosen.reason))
 }
 
-/// A fat plugin as programs read it.
+/// The JSON of a fat plugin.
 #[derive(Serialize)]
 pub struct Json<'a> {
     wasm_size_bytes: usize,

@@ -1,4 +1,4 @@
-//! Statistics as programs read them.
+//! Statistics as JSON.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::nanoseconds;
 pub struct Stats<'a> {
     modules: Vec<Module<'a>>,
     plugins: Vec<Plugin<'a>>,
-    /// What the plugin defined, in the order of names; two of different types may have one name.
+    /// Metrics defined by the plugin, sorted by name; two of different types may share a name.
     metrics: Vec<Metric<'a>>,
 }
 
@@ -55,7 +55,7 @@ struct Callback {
     time: Times,
 }
 
-/// Median and p99 are estimates from the histogram; null without times.
+/// Median and p99 are estimates from the histogram; null without samples.
 #[derive(Serialize)]
 struct Times {
     count: u64,

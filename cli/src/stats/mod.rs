@@ -1,4 +1,4 @@
-//! What an observer counted, as people and as programs read it.
+//! Prints an observer's statistics as text, JSON or for Prometheus.
 
 mod json;
 
@@ -11,18 +11,18 @@ use owo_colors::OwoColorize as _;
 
 use crate::units::{size, time};
 
-/// How to print it.
+/// Format of statistics.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum StatsFormat {
-    /// Tables for people, after what the plugin did.
+    /// Human-readable tables, after the plugin's output.
     Text,
-    /// A page for Prometheus, and nothing else.
+    /// Prometheus text format only.
     Prometheus,
-    /// A JSON object, and nothing else.
+    /// One JSON object only.
     Json,
 }
 
-/// Prints what was counted, and the metrics that the plugin defined.
+/// Prints the observer's counters and the metrics defined by the plugin.
 pub fn print(format: StatsFormat, observer: &Observer, metrics: &[(String, MetricValue)]) -> anyhow::Result<()> {
     match format {
         StatsFormat::Text => text(observer),
@@ -47,7 +47,7 @@ fn text(observer: &Observer) {
 fn module(seen: &ModuleSnapshot) {
     anstream::println!("{} ({})", seen.module.bold(), seen.backend);
     let mut line =
-        format!("  VMs: {} made, {} running, {} failed", seen.vms_created, seen.vms_running, seen.vms_failed);
+        format!("  VMs: {} created, {} running, {} failed", seen.vms_created, seen.vms_running, seen.vms_failed);
     if let Some(mean) = seen.vm_start.mean() {
         line += &format!(", started in {}", time(nanoseconds(mean)));
     }
@@ -80,10 +80,7 @@ fn plugin(seen: &PluginSnapshot) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     anstream::println!("{table}");
-    anstream::println!(
-        "{}",
-        "median and p99 are estimates, from histograms of two buckets to each power of two".dimmed()
-    );
+    anstream::println!("{}", "median and p99 are estimates from histograms with two buckets per power of two".dimmed());
 }
 
 fn nanoseconds(time: Duration) -> u64 {

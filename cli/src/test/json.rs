@@ -1,4 +1,4 @@
-//! Results as programs read them.
+//! Results as JSON.
 
 use std::path::Path;
 
@@ -41,14 +41,14 @@ struct Mismatch {
     message: String,
 }
 
-/// Where the two builds differ in a test.
+/// A difference between the builds in a test.
 #[derive(Serialize)]
 struct Difference {
     name: String,
     difference: String,
 }
 
-/// One benchmark. The ratio is native to wasm, of medians: below 1 native is faster.
+/// A benchmark. The ratio of medians is native to wasm: below 1, native is faster.
 #[derive(Serialize)]
 struct Benchmark {
     name: String,

@@ -1,4 +1,5 @@
-//! `dynvm test`: runs unmodified suites of Google's wasm-tester for Service Extensions on one or both builds of a plugin.
+//! `dynvm test`: runs unmodified suites of Google's wasm-tester for Service Extensions on one or both builds
+//! of a plugin.
 
 mod json;
 mod report;
@@ -21,8 +22,8 @@ use crate::print;
 
 /// Run an unmodified suite of Google's wasm-tester on the native build of a plugin, on the wasm build, or on both.
 ///
-/// A suite (tests.textpb, tests.yaml) states inputs and expected results; docs/suites.md describes the format. With both builds, the output
-/// also notes where they differ and compares the suite's benchmarks.
+/// A suite (tests.textpb, tests.yaml) states inputs and expected results; docs/suites.md describes the
+/// format. With both builds, the output also notes where they differ and compares the suite's benchmarks.
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -40,8 +41,8 @@ pub struct TestArgs {
     /// Suite in YAML.
     #[arg(long, value_name = "FILE")]
     yaml: Option<PathBuf>,
-    /// Shared object, wasm module, fat plugin, or source directory, which is built first; repeat it for both builds [default: the suite's
-    /// wasm_path].
+    /// Shared object, wasm module, fat plugin, or source directory, which is built first; repeat it for both
+    /// builds [default: the suite's wasm_path].
     #[arg(long = "plugin", value_name = "FILE|DIR")]
     plugins: Vec<OsString>,
     /// Plugin configuration file [default: the suite's config_path].
@@ -50,7 +51,8 @@ pub struct TestArgs {
     /// Append log messages of the plugin to this file, e.g. /dev/stdout [default: the suite's log_path].
     #[arg(long, value_name = "FILE")]
     logfile: Option<OsString>,
-    /// Minimum log level: TRACE (also prints every call), DEBUG, INFO, WARN, ERROR or CRITICAL [default: the suite's, or INFO].
+    /// Minimum log level: TRACE (also prints every call), DEBUG, INFO, WARN, ERROR or CRITICAL [default: the
+    /// suite's, or INFO].
     #[arg(long, value_name = "LEVEL")]
     loglevel: Option<String>,
     /// Run the tests; --notest is short for --test=false.
@@ -63,7 +65,8 @@ pub struct TestArgs {
     bench: bool,
     #[arg(long, hide = true)]
     nobench: bool,
-    /// Run only tests and benchmarks whose names match: patterns with * and ?, separated by colons; patterns after a minus are excluded.
+    /// Run only tests and benchmarks whose names match: patterns with * and ?, separated by colons; patterns
+    /// after a minus are excluded.
     #[arg(long, value_name = "PATTERNS", default_value = "", alias = "gtest_filter", allow_hyphen_values = true)]
     filter: String,
     /// Duration of each benchmark on each build, in seconds.
@@ -117,7 +120,7 @@ impl Outcome {
 
 pub fn execute(args: &TestArgs) -> anyhow::Result<ExitCode> {
     if !(0.0..=86_400.0).contains(&args.bench_time) {
-        return Err(usage("--bench-time is a number of seconds, at most a day"));
+        return Err(usage("--bench-time must be between 0 and 86400 seconds"));
     }
     let suite = args.suite()?;
     let filter = Filter::new(&args.filter);
@@ -169,7 +172,7 @@ impl TestArgs {
         if let Some(level) = self.loglevel.as_deref().filter(|level| !level.is_empty()) {
             env.log_level = log_level(level)?.or(env.log_level);
         }
-        // As there, 0 changes nothing.
+        // 0 means unset, as in the suite's own field.
         if self.num_additional_streams > 0 {
             env.additional_streams = self.num_additional_streams;
         }
@@ -188,7 +191,7 @@ impl TestArgs {
         }
     }
 
-    /// One test with every build.
+    /// Runs one test on every build.
     fn run(&self, test: &dynvm_suite::model::Test, runners: &[Runner<'_>], filter: &Filter, outcome: &mut Outcome) {
         let first = outcome.tests.len();
         for runner in runners {
@@ -233,7 +236,7 @@ impl TestArgs {
         runner.trace(move || Box::new(Print { to_stderr }) as Box<dyn Tracer>)
     }
 
-    /// To where JSON does not go.
+    /// Prints a line, unless standard output is JSON.
     fn say(&self, text: &str) {
         match self.format {
             Format::Text => anstream::println!("{text}"),
@@ -253,7 +256,7 @@ impl Tracer for Print {
     }
 }
 
-/// The level of a name; none for UNDEFINED.
+/// Parses a log level; `None` for UNDEFINED.
 fn log_level(name: &str) -> anyhow::Result<Option<LogLevel>> {
     if name.eq_ignore_ascii_case("undefined") {
         return Ok(None);
@@ -265,7 +268,7 @@ fn log_level(name: &str) -> anyhow::Result<Option<LogLevel>> {
         .ok_or_else(|| usage(format!("--loglevel {name:?}: use TRACE, DEBUG, INFO, WARN, ERROR or CRITICAL")))
 }
 
-/// A file's name without its directories, for a title.
+/// The last component of a path, for titles.
 fn file_name(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -1,4 +1,4 @@
-//! Results as people read them.
+//! Results as text.
 
 use comfy_table::{CellAlignment, Table, presets};
 use dynvm::BackendKind;
@@ -9,7 +9,7 @@ use owo_colors::OwoColorize as _;
 use super::Outcome;
 use crate::units::{size, time};
 
-/// One test with one build.
+/// Prints one test on one build.
 pub fn test(result: &TestResult) {
     if result.passed() {
         anstream::println!("{} {}", "ok  ".green(), result.id());
@@ -22,15 +22,15 @@ pub fn test(result: &TestResult) {
     }
 }
 
-/// Where the two builds differ in a test.
+/// Prints a difference between the builds.
 pub fn difference(name: &str, difference: &str) {
     anstream::println!("{} {name}: the two builds differ in {difference}", "note".yellow());
 }
 
-/// How many tests passed, with each build.
+/// Prints the number of passed tests per build.
 pub fn summary(outcome: &Outcome) {
     if outcome.tests.is_empty() {
-        anstream::println!("no tests were run");
+        anstream::println!("no tests run");
         return;
     }
     let mut parts = Vec::new();
@@ -46,7 +46,7 @@ pub fn summary(outcome: &Outcome) {
     anstream::println!("{}", parts.join(", "));
 }
 
-/// The benchmarks: a row for each build.
+/// Prints the benchmarks, one row per build.
 pub fn benches(benches: &[Bench]) {
     if benches.is_empty() {
         return;

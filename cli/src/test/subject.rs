@@ -1,4 +1,4 @@
-//! From what the user names to the builds that a suite is run with: one, or a native and a wasm one.
+//! Resolves plugin arguments to the builds a suite runs on: one, or native and wasm.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::artifact::{self, Backend};
 use crate::exit::{cannot_load, usage};
 use crate::progress;
 
-/// Builds what is a directory and loads all of it, native first.
+/// Builds directories and loads all builds, native first.
 pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Result<Vec<Module>> {
     let mut modules = Vec::new();
     for plugin in plugins {
@@ -29,7 +29,7 @@ pub fn modules(plugins: &[PathBuf], policy: Option<TrustPolicy>) -> anyhow::Resu
     Ok(modules)
 }
 
-/// The builds of a plugin that is named: of a directory and of a fat plugin both, of another file the one that it is.
+/// The builds of a plugin argument: both for a directory and a fat plugin, otherwise the file itself.
 fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<Module>> {
     let load = |artifact: &Artifact, backend: Backend| {
         let spinner = progress::spinner("loading");
@@ -46,7 +46,7 @@ fn builds(plugin: &Path, policy: Option<&TrustPolicy>) -> anyhow::Result<Vec<Mod
     let mut builds = vec![load(&artifact, backend)?];
     if backend == Backend::Wasm && matches!(Bundle::read(&artifact.bytes), Ok(Some(_))) {
         let native = load(&artifact, Backend::Native)?;
-        // Else it has no image that can, and may, be run here.
+        // Otherwise the fat plugin has no image that can and may run here.
         if native.backend() == BackendKind::Native {
             builds.insert(0, native);
         }

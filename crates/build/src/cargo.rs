@@ -1,4 +1,4 @@
-//! Cargo packages: running cargo for either artifact, and finding what it made.
+//! Cargo packages: runs cargo for either artifact and finds its output.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress
     let mut command = Command::new("cargo");
     command.current_dir(&package.dir);
     process::clean(&mut command);
-    // Plugins are often configured to build for wasm when nothing is said.
+    // Many plugins set a wasm target as the default in their cargo configuration.
     if let Some(host) = host_to_name(&package.dir) {
         command.args(["--config", &format!("build.target={}", toml(OsStr::new(&host)))]);
     }
@@ -31,7 +31,7 @@ pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress
     Ok(Artifact { path, by: "cargo".to_owned() })
 }
 
-/// Builds the wasm module, by the best way that there is.
+/// Builds the wasm module by the best available route.
 pub fn wasm(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     let route = route(package, options, progress)?;
     let mut command = command(&route.toolchain, &package.dir);
@@ -55,15 +55,16 @@ pub fn wasm(package: &Package, options: &BuildOptions, progress: &dyn Progress) 
     Ok(Artifact { path, by: format!("cargo, {}", route.describe()) })
 }
 
-/// The option that makes imports of functions which nobody defines. Versions of rustc before 1.96 pass it themselves, and Rust SDKs before
-/// 0.2.5 rely on it: they do not say from which module the hostcalls are. What is no hostcall is noticed when the module is loaded.
+/// The linker option that turns undefined functions into imports. rustc before 1.96 passes it by
+/// itself, and Rust SDKs before 0.2.5 rely on it: they do not name the import module of hostcalls.
+/// Functions that are not hostcalls are rejected when the module is loaded.
 fn undefined_flag(version: &str) -> Option<OsString> {
     let mut numbers = version.split('.').map(str::parse::<u32>);
     let passes_it = matches!((numbers.next(), numbers.next()), (Some(Ok(1)), Some(Ok(..96))));
     (!passes_it).then(|| "-Clink-arg=--allow-undefined".into())
 }
 
-/// Finds a way to build wasm and makes it ready.
+/// Chooses a route to wasm and prepares it.
 fn route(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Route> {
     let mut facts = Facts::probe(&package.dir);
     let mut reason = None;
@@ -88,7 +89,7 @@ fn route(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> 
                         reason = Some(text);
                     }
                 }
-                // Once is enough, whatever came of it.
+                // One attempt is enough, whatever its result.
                 facts.can_add_target = false;
             }
             Library::Compile => {
@@ -103,27 +104,27 @@ fn route(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> 
     }
 }
 
-/// Cargo of a toolchain, in a directory.
+/// A cargo command of a toolchain, in a directory.
 pub fn command(toolchain: &Toolchain, dir: &Path) -> Command {
     let mut command = Command::new(&toolchain.cargo);
     command.current_dir(dir);
     process::clean(&mut command);
     if let Some(rustc) = &toolchain.rustc {
-        // Otherwise this cargo would take the first rustc of PATH, that of another toolchain.
+        // Otherwise this cargo would run the first rustc in PATH, which belongs to another toolchain.
         command.env("RUSTC", rustc);
     }
     command
 }
 
-/// Takes away options that were meant for native code: `-C target-cpu=native` and the like.
+/// Removes options meant for native code, such as `-C target-cpu=native`.
 pub fn for_wasm(command: &mut Command) {
     for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS"] {
         command.env_remove(name);
     }
 }
 
-/// Tells cargo the linker and the options of a route. As configuration, because that adds to the
-/// user's own options for this target, and because paths with spaces survive it.
+/// Passes the linker and the options of a route to cargo, as configuration: it adds to the user's
+/// own options for this target, and supports paths with spaces.
 pub fn configure(command: &mut Command, route: &Route, flags: &[OsString]) {
     let triple = route.target.triple();
     let user_linker = format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase().replace('-', "_"));
@@ -136,9 +137,9 @@ pub fn configure(command: &mut Command, route: &Route, flags: &[OsString]) {
     }
 }
 
-/// A string of TOML.
+/// Formats a TOML string.
 fn toml(text: &OsStr) -> String {
-    // A JSON string is one, except for what no path has in it.
+    // A JSON string is a valid TOML string, except for characters that no path contains.
     serde_json::Value::from(text.to_string_lossy()).to_string()
 }
 
@@ -152,14 +153,14 @@ fn build(command: &mut Command, package: &Package, options: &BuildOptions) {
         command.args(["--features", &options.features.join(",")]);
     }
     if let Some(dir) = &options.target_dir {
-        // Cargo would take a relative one from the directory of the plugin.
+        // Cargo resolves a relative path from the directory of the plugin.
         command.arg("--target-dir").arg(std::path::absolute(dir).unwrap_or(dir.clone()));
     }
 }
 
-/// The name of this machine's target, if the configuration of cargo says to build for another one.
-/// Only then: with a target that is named, cargo uses another directory, and everything that the
-/// user's `cargo build` has compiled would be compiled again.
+/// The name of this machine's target, if cargo is configured to build for another one. Only then:
+/// with an explicit target cargo uses another directory, and would recompile everything that the
+/// user's `cargo build` has compiled.
 fn host_to_name(dir: &Path) -> Option<String> {
     let mut command = Command::new("cargo");
     command.current_dir(dir).args(["-Zunstable-options", "config", "get", "build.target"]);
@@ -174,12 +175,12 @@ fn host_to_name(dir: &Path) -> Option<String> {
     (!configured.contains(&format!("\"{host}\""))).then(|| host.to_owned())
 }
 
-/// What cargo reports of one compiled target.
+/// Cargo's report of one compiled target.
 #[derive(Deserialize)]
 pub struct CompiledTarget {
     manifest_path: PathBuf,
     target: TargetKind,
-    /// The files it made.
+    /// Files produced for the target.
     pub filenames: Vec<PathBuf>,
 }
 
@@ -188,13 +189,13 @@ struct TargetKind {
     kind: Vec<String>,
 }
 
-/// The compiled targets in the output of cargo.
+/// The compiled targets in cargo's output.
 pub fn artifacts(messages: &[u8]) -> impl Iterator<Item = CompiledTarget> {
-    // Every other message lacks a member of these, and build scripts may print what they like.
+    // Other messages lack one of these members, and build scripts may print anything.
     messages.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
 }
 
-/// The file that is the plugin.
+/// The file of the plugin.
 fn find(messages: &[u8], package: &Package, extension: &str) -> Result<PathBuf> {
     let is_ours = |artifact: &CompiledTarget| {
         artifact.manifest_path == package.manifest && artifact.target.kind.iter().any(|kind| kind == "cdylib")
@@ -205,7 +206,7 @@ fn find(messages: &[u8], package: &Package, extension: &str) -> Result<PathBuf> 
         .find(|path| path.extension().is_some_and(|found| found == extension))
         .with_context(|| {
             format!(
-                "cargo built {} and reports no .{extension} file of it: is `crate-type = [\"cdylib\"]` set for this \
+                "cargo built {} but reports no .{extension} file for it: is `crate-type = [\"cdylib\"]` set for this \
                  target?",
                 package.name
             )

@@ -1,4 +1,4 @@
-//! Plugins in C and C++: natively with the system's compiler, wasm with a clang that knows it.
+//! C and C++ plugins: natively with the system's compiler, wasm with a clang that supports it.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,8 +21,8 @@ use crate::{Artifact, BuildOptions};
 pub fn native(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     let c = program_from("CC", "cc");
     let cxx = program_from("CXX", "c++");
-    // Only GNU's compiler makes such symbols, and only it knows the option. They would keep the
-    // library loaded for ever and shared between images.
+    // Only GNU's compiler generates unique symbols and has the option to avoid them. They would
+    // keep the library loaded forever and be shared between images.
     let is_gnu = |compiler: &[OsString]| {
         let mut command = to_command(compiler);
         process::ask(command.arg("--version")).is_some_and(|text| text.contains("Free Software Foundation"))
@@ -59,7 +59,7 @@ pub fn native(files: &Files, options: &BuildOptions, progress: &dyn Progress) ->
 pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
     if options.target == Some(WasmTarget::Unknown) {
         bail!(
-            "C and C++ plugins need a C library, which {} does not have: leave out --target, or name wasm32-wasip1",
+            "C and C++ plugins need a C library, which {} does not have: remove --target, or use wasm32-wasip1",
             WasmTarget::Unknown.triple()
         );
     }
@@ -86,7 +86,7 @@ pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> R
     if !options.debug {
         link.arg("-Wl,--strip-debug");
     }
-    // The host takes memory for what it returns from malloc, where there is no other allocator.
+    // Without another allocator, the host allocates returned values with malloc.
     link.arg("-Wl,--export=malloc");
     for callback in CALLBACKS.iter().chain(ENTRY_POINTS) {
         if !OF_THE_C_LIBRARY.contains(&callback.name) {
@@ -96,8 +96,8 @@ pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> R
     for version in AbiVersion::ALL {
         link.arg(format!("-Wl,--export-if-defined={}", version.marker()));
     }
-    // Sources that declare a hostcall without its import module leave it undefined. Only these
-    // names: a misspelled one should be an error here and not in the proxy.
+    // Sources that declare a hostcall without its import module leave it undefined. Allow only
+    // these names: a misspelled one must be an error here, not in the proxy.
     let build_dir = build_dir(files, options, "wasm")?;
     let imports = build_dir.join("hostcalls.txt");
     let names: Vec<_> = HOSTCALLS.iter().map(|hostcall| hostcall.name).collect();
@@ -111,7 +111,7 @@ pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> R
     Ok(Artifact { path, by: format!("{}, {}", clang.c.display(), clang.target) })
 }
 
-/// Entry points that the C library for WASI defines itself: it exports `_initialize`, and naming the
+/// Entry points that WASI's C library defines itself: it exports `_initialize`, and naming the
 /// others would link its adapter for `main`, which a plugin does not have.
 const OF_THE_C_LIBRARY: [&str; 3] = ["_initialize", "_start", "__main_void"];
 
@@ -129,7 +129,7 @@ fn build(
     let headers = write_headers(&dir)?;
     for (index, file) in files.files.iter().enumerate() {
         let Some(language) = language(file) else { continue };
-        // Other plugins may lie in the same folder, and be built at the same time.
+        // Other plugins may be in the same directory and be built at the same time.
         let object = dir.join(format!("{}-{index}.o", files.name));
         let mut command = compile(language);
         command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
@@ -142,7 +142,7 @@ fn build(
         link.arg(object);
     }
     let path = dir.join(name);
-    // Beside and renamed: a process that has the old one mapped keeps it unchanged.
+    // Write beside and rename: a process that has mapped the old file keeps it unchanged.
     let new = dir.join(format!(".{name}.{}", std::process::id()));
     link.arg("-o").arg(&new);
     run(&mut link, progress)?;
@@ -150,7 +150,7 @@ fn build(
     Ok(path)
 }
 
-/// Writes the headers of the ABI, which this program carries: it may have been installed without its sources.
+/// Writes the headers of the ABI, which are embedded, because the sources may not be installed.
 fn write_headers(dir: &Path) -> Result<PathBuf> {
     let include = dir.join("include");
     for (name, text) in dynvm_abi::HEADERS {
@@ -168,7 +168,7 @@ fn run(command: &mut Command, progress: &dyn Progress) -> Result<()> {
     Ok(())
 }
 
-/// The directory for what is built: `target/<kind>` beside the sources, as with cargo.
+/// The build directory: `target/<kind>` beside the sources, as with cargo.
 fn build_dir(files: &Files, options: &BuildOptions, kind: &str) -> Result<PathBuf> {
     let target = match &options.target_dir {
         Some(dir) => std::path::absolute(dir).unwrap_or(dir.clone()).join(&files.name),
@@ -185,7 +185,7 @@ fn has_cxx(files: &Files) -> bool {
     files.files.iter().any(|file| language(file) == Some(Language::Cxx))
 }
 
-/// A compiler from a variable, which may have options in it, or else its usual name.
+/// The compiler from an environment variable, which may include options, or the default name.
 fn program_from(variable: &str, default: &str) -> Vec<OsString> {
     let words = words(variable);
     if words.is_empty() { vec![default.into()] } else { words }
@@ -203,12 +203,12 @@ fn words(variable: &str) -> Vec<OsString> {
     text.split_whitespace().map(OsString::from).collect()
 }
 
-/// A clang, and what it has for wasm.
+/// A clang and its support for wasm.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Clang {
     c: PathBuf,
     cxx: PathBuf,
-    /// The target that its C library is installed under.
+    /// The target name under which its C library is installed.
     target: String,
     wasm32: bool,
     linker: bool,
@@ -226,7 +226,7 @@ impl Clang {
             wasm32: targets.contains("wasm32"),
             ..Self::default()
         };
-        // Which name the library is installed under differs: wasip1 is the newer one.
+        // Distributions install the library under either name; wasip1 is the newer one.
         for target in ["wasm32-wasip1", "wasm32-wasi"] {
             let target_option = format!("--target={target}");
             let found = |query: &str| {
@@ -246,7 +246,7 @@ impl Clang {
         Some(clang)
     }
 
-    /// What it lacks to build a plugin.
+    /// The components missing for building a plugin.
     fn lacks(&self, cxx: bool) -> Vec<&'static str> {
         let parts = [
             (self.wasm32, "support for wasm32"),
@@ -265,7 +265,7 @@ fn plus_plus(clang: &Path) -> PathBuf {
     name.map_or(clang.to_owned(), |name| clang.with_file_name(name))
 }
 
-/// Where a clang for wasm may be, the user's word first.
+/// Candidates for a clang with wasm support, the user's choice first.
 fn candidates() -> Vec<PathBuf> {
     if let Some(named) = env::var_os("DYNVM_WASM_CC") {
         return vec![named.into()];
@@ -278,7 +278,7 @@ fn candidates() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The first clang that has all, or what is missing and what mends it.
+/// The first complete clang, or a message with the missing components and remedies.
 fn choose(candidates: &[Clang], cxx: bool) -> Result<&Clang, String> {
     if let Some(clang) = candidates.iter().find(|clang| clang.lacks(cxx).is_empty()) {
         return Ok(clang);
@@ -289,13 +289,13 @@ fn choose(candidates: &[Clang], cxx: bool) -> Result<&Clang, String> {
     }
     if candidates.is_empty() {
         text += &match env::var("DYNVM_WASM_CC") {
-            Ok(named) => format!("  - {named}, which DYNVM_WASM_CC names, is no clang\n"),
-            Err(_) => "  - there is no clang in PATH\n".to_owned(),
+            Ok(named) => format!("  - {named} (from DYNVM_WASM_CC) is not clang\n"),
+            Err(_) => "  - no clang in PATH\n".to_owned(),
         };
     }
     let cxx = if cxx { " libc++-19-dev-wasm32 libc++abi-19-dev-wasm32" } else { "" };
     text += &format!(
-        "Any of these mends it:\n  \
+        "Any of these fixes it:\n  \
          on Debian, Ubuntu   apt install clang-19 lld-19 wasi-libc libclang-rt-19-dev-wasm32{cxx}\n  \
          anywhere            unpack https://github.com/WebAssembly/wasi-sdk and set WASI_SDK_PATH to it\n\
          The native plugin alone: --native-only"

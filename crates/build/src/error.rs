@@ -1,9 +1,8 @@
-//! Why a plugin was not built.
+//! Build errors.
 
 use std::fmt;
 
-/// Why a plugin was not built: what was being done, what the tool printed, and what to do. It is text for people; there is nothing in it
-/// for a program to act on.
+/// Why a plugin was not built: the step, the tool's output, and a remedy. The text is for display only.
 #[derive(Debug)]
 pub struct BuildError(anyhow::Error);
 

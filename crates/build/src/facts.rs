@@ -1,4 +1,4 @@
-//! What is installed, probed once per directory. The choice among it is in [`crate::toolchain`].
+//! Installed tools, probed once per directory. [`crate::toolchain`] chooses among them.
 
 use std::env;
 use std::fs;
@@ -9,52 +9,52 @@ use std::process::Command;
 use crate::process::{self, ask};
 use crate::toolchain::WasmTarget;
 
-/// All that the choice of a way to wasm depends on.
+/// The facts that determine the route to wasm.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
-    /// The toolchains: the one that the directory of the plugin selects comes first.
+    /// Toolchains; the one selected by the plugin's directory comes first.
     pub toolchains: Vec<Toolchain>,
-    /// Whether rustup may be asked to add a target.
+    /// Whether rustup may add a target.
     pub can_add_target: bool,
-    /// A linker for wasm that stands by itself (`wasm-ld`).
+    /// A standalone linker for wasm (`wasm-ld`).
     pub linker: Option<PathBuf>,
-    /// The directory of `libc.a` for WASI.
+    /// The directory of WASI's `libc.a`.
     pub wasi_libc: Option<PathBuf>,
 }
 
 /// One installed Rust toolchain.
 #[derive(Clone, Debug, Default)]
 pub struct Toolchain {
-    /// The cargo to call.
+    /// Path of its cargo.
     pub cargo: PathBuf,
-    /// The rustc that this cargo has to be told of; none where it finds its own.
+    /// Path of rustc, if cargo would not find the right one by itself.
     pub rustc: Option<PathBuf>,
-    /// For people: `1.95.0`.
+    /// Version for display, e.g. `1.95.0`.
     pub version: String,
-    /// Its directory.
+    /// Its sysroot directory.
     pub sysroot: PathBuf,
-    /// Whether it is one of rustup's, which can be added to.
+    /// Whether rustup manages it and can add components.
     pub is_rustup: bool,
-    /// Targets whose standard library came with it.
+    /// Targets whose standard library is installed.
     pub installed: Vec<WasmTarget>,
-    /// Whether it brings its own libc for WASI.
+    /// Whether it includes a libc for WASI.
     pub has_wasi_libc: bool,
-    /// Whether the source of the standard library is there.
+    /// Whether the source of the standard library is installed.
     pub has_source: bool,
-    /// Its own linker for wasm.
+    /// Its own linker for wasm, if any.
     pub linker: Option<PathBuf>,
-    /// Where its standard library goes when it is compiled here; none without a cache directory.
+    /// Cache directory for a compiled standard library; `None` without a user cache directory.
     pub cache: Option<PathBuf>,
-    /// Targets whose standard library is in `cache` already.
+    /// Targets whose standard library is already in `cache`.
     pub cached: Vec<WasmTarget>,
 }
 
 impl Facts {
-    /// Looks at this machine, from the directory of a plugin.
+    /// Probes this machine from the directory of a plugin.
     pub fn probe(dir: &Path) -> Self {
         let mut toolchains = Vec::new();
         toolchains.extend(Toolchain::probe(dir, "cargo", None));
-        // A distribution's toolchain is hidden behind rustup's in PATH, but may have the sources.
+        // rustup's entry in PATH hides a distribution's toolchain, which may have the sources.
         let system = (Path::new("/usr/bin/cargo"), Path::new("/usr/bin/rustc"));
         if system.0.is_file() && system.1.is_file() {
             let known = |other: &Toolchain| toolchains.iter().any(|one: &Toolchain| one.sysroot == other.sysroot);
@@ -103,7 +103,7 @@ impl Toolchain {
             installed: with(&sysroot),
             has_wasi_libc: rustlib.join("wasm32-wasip1/lib/self-contained/libc.a").is_file(),
             has_source: rustlib.join("src/rust/library/std/Cargo.toml").is_file(),
-            // Rather the wrapper, which needs no option to be a linker for wasm.
+            // Prefer the wrapper, which needs no option to act as a wasm linker.
             linker: [tools.join("gcc-ld/wasm-ld"), tools.join("rust-lld")].into_iter().find(|path| path.is_file()),
             cached: cache.as_deref().map(with).unwrap_or_default(),
             cache,
@@ -112,7 +112,7 @@ impl Toolchain {
     }
 }
 
-/// The user's cache directory for this program.
+/// This program's directory in the user's cache.
 fn cache_dir() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
@@ -125,17 +125,17 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Whether there is a program under this name, which may be a path.
+/// Whether this name or path is an executable program.
 pub fn find_program_at(path: &Path) -> bool {
     path.is_file() || path.to_str().is_some_and(|name| find_program(name).is_some())
 }
 
-/// `name`, or else the highest `name-N` as distributions install it.
+/// `name`, otherwise the highest `name-N` as installed by distributions.
 pub fn find_versioned(name: &str) -> Option<PathBuf> {
     find_program(name).or_else(|| (10..40).rev().find_map(|version| find_program(&format!("{name}-{version}"))))
 }
 
-/// Where a WASI SDK may be.
+/// Location of a WASI SDK, if any.
 pub fn wasi_sdk() -> Option<PathBuf> {
     let candidates = env::var_os("WASI_SDK_PATH").map(PathBuf::from).into_iter();
     candidates.chain([PathBuf::from("/opt/wasi-sdk")]).find(|path| path.join("bin/clang").is_file())

@@ -1,8 +1,8 @@
-//! What a failed build for wasm is often down to, as far as its output tells.
+//! Hints at common causes of failed wasm builds, detected in their output.
 
 use crate::toolchain::{Route, WasmTarget};
 
-/// Remedies, each on a line of its own; mostly none.
+/// Remedies, one per line; usually empty.
 pub fn after_failure(route: &Route, printed: &str) -> String {
     [another_toolchain(route), malloc_twice(route, printed)]
         .into_iter()
@@ -10,7 +10,7 @@ pub fn after_failure(route: &Route, printed: &str) -> String {
         .fold(String::new(), |text, hint| text + "\nhint: " + &hint)
 }
 
-/// The source may need the toolchain that it selects: unstable features of a nightly one.
+/// The source may need the toolchain it selects, e.g. a nightly's unstable features.
 fn another_toolchain(route: &Route) -> Option<String> {
     let selected = route.instead_of.as_ref()?;
     let triple = route.target.triple();
@@ -27,7 +27,7 @@ fn another_toolchain(route: &Route) -> Option<String> {
     ))
 }
 
-/// Version 0.1.0 of the Rust SDK exports an allocator of this name, and so does WASI's C library.
+/// Version 0.1.0 of the Rust SDK exports an allocator with this name, and so does WASI's C library.
 fn malloc_twice(route: &Route, printed: &str) -> Option<String> {
     let clashes = route.target == WasmTarget::Wasip1 && printed.contains("duplicate symbol: malloc");
     clashes.then(|| {

@@ -1,4 +1,4 @@
-//! From one source, untouched, to the native plugin and the wasm module: what `dynvm build` and the test host run.
+//! Builds the native plugin and the wasm module from one unmodified source, for `dynvm build` and the test host.
 //!
 //! ```no_run
 //! use dynvm_build::{BuildOptions, Quiet, Source, build};
@@ -11,13 +11,13 @@
 //!
 //! | file | idea |
 //! |---|---|
-//! | `source` | what a directory holds: a Cargo package with a cdylib, or C and C++ |
-//! | `facts` | what is installed: toolchains, targets, linkers |
-//! | `toolchain` | which of it builds wasm, or what is missing: pure functions over the facts |
-//! | `sysroot` | the standard library for wasm, compiled once where no target is installed |
-//! | `cargo` | running cargo and finding what it made |
-//! | `cc` | C and C++ |
-//! | `process` | running a tool, with progress |
+//! | `source` | finds the source in a directory: a Cargo package with a cdylib, or C and C++ |
+//! | `facts` | probes installed toolchains, targets, linkers |
+//! | `toolchain` | chooses the route to wasm, or reports what is missing: pure functions over the facts |
+//! | `sysroot` | compiles the standard library for wasm once if no target is installed |
+//! | `cargo` | runs cargo and finds its output |
+//! | `cc` | builds C and C++ |
+//! | `process` | runs a tool, with progress |
 
 #![forbid(unsafe_code)]
 
@@ -43,37 +43,37 @@ pub use progress::{Progress, Quiet};
 pub use source::{Files, Package, Source};
 pub use toolchain::WasmTarget;
 
-/// One artifact, and how it came about.
+/// A built artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
-    /// The file, absolute.
+    /// Absolute path of the file.
     pub path: PathBuf,
-    /// What built it, for people: `cargo, wasm32-wasip1`.
+    /// Tool and target for display, e.g. `cargo, wasm32-wasip1`.
     pub by: String,
 }
 
-/// The outcome for both artifacts; one may be there though the other failed.
+/// Results for both artifacts; one may have succeeded although the other failed.
 #[derive(Debug)]
 pub struct Built {
-    /// The plugin's name.
+    /// Name of the plugin.
     pub name: String,
-    /// Its directory.
+    /// Directory of the plugin.
     pub dir: PathBuf,
-    /// The native shared object, if it was asked for.
+    /// The native shared object, if requested.
     pub native: Option<Result<Artifact, BuildError>>,
-    /// The wasm module, if it was asked for.
+    /// The wasm module, if requested.
     pub wasm: Option<Result<Artifact, BuildError>>,
 }
 
 impl Built {
-    /// Whether an artifact that was asked for is not there.
+    /// Whether a requested artifact is missing.
     pub fn failed(&self) -> bool {
         [&self.native, &self.wasm].into_iter().any(|part| matches!(part, Some(Err(_))))
     }
 }
 
-/// Builds a plugin as the options say, telling `progress` what goes on. Takes as long as compiling takes; what is up to date is not
-/// compiled again.
+/// Builds a plugin and reports steps to `progress`. Blocks until the tools have finished; artifacts
+/// that are up to date are not rebuilt.
 pub fn build(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Built {
     let native = options.native.then(|| native(source, options, progress).map_err(BuildError::from));
     let wasm = options.wasm.then(|| wasm(source, options, progress).map_err(BuildError::from));
@@ -98,13 +98,13 @@ fn wasm(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Res
     copy_out(source, artifact?, "wasm", options)
 }
 
-/// Puts the artifact where the user wants it.
+/// Copies the artifact to the output directory.
 fn copy_out(source: &Source, artifact: Artifact, extension: &str, options: &BuildOptions) -> Result<Artifact> {
     let Some(out_dir) = &options.out_dir else { return Ok(artifact) };
     std::fs::create_dir_all(out_dir)
-        .with_context(|| format!("the output directory {} cannot be made", out_dir.display()))?;
+        .with_context(|| format!("the output directory {} cannot be created", out_dir.display()))?;
     let path = out_dir.join(format!("{}.{extension}", source.name()));
-    // By way of a new file: a process that has the old one mapped keeps it unchanged.
+    // Write beside and rename: a process that has mapped the old file keeps it unchanged.
     let new = out_dir.join(format!(".{}.{extension}.{}", source.name(), std::process::id()));
     std::fs::copy(&artifact.path, &new)
         .and_then(|_| std::fs::rename(&new, &path))

@@ -1,29 +1,29 @@
-//! What to build and where.
+//! Build options.
 
 use std::path::PathBuf;
 
 use crate::WasmTarget;
 
-/// What to build and where.
+/// Build options.
 #[derive(Clone, Debug)]
 pub struct BuildOptions {
     /// Whether to build the native shared object.
     pub native: bool,
     /// Whether to build the wasm module.
     pub wasm: bool,
-    /// The wasm target; none: the best that there is.
+    /// The wasm target; `None` selects the best available one.
     pub target: Option<WasmTarget>,
-    /// Where to copy the artifacts, as `<name>.so` and `<name>.wasm`.
+    /// Directory to copy the artifacts to, as `<name>.so` and `<name>.wasm`.
     pub out_dir: Option<PathBuf>,
-    /// Where intermediate files go; none: the plugin's own target directory.
+    /// Directory for intermediate files; `None`: the plugin's own target directory.
     pub target_dir: Option<PathBuf>,
-    /// Whether to leave out optimisation.
+    /// Whether to build without optimization.
     pub debug: bool,
-    /// Features of the Cargo package.
+    /// Features of the Cargo package to activate.
     pub features: Vec<String>,
-    /// Directories of headers for C and C++.
+    /// Additional include directories for C and C++.
     pub include: Vec<PathBuf>,
-    /// Whether tools may print colours in what [`Progress::line`](crate::Progress::line) and errors hand on.
+    /// Whether tools may use colors in the output passed to [`Progress::line`](crate::Progress::line) and in errors.
     pub colour: bool,
 }
 

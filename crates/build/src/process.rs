@@ -1,4 +1,4 @@
-//! Running tools: with an environment that does not mislead them, and with progress for people.
+//! Runs tools with a clean environment and progress output.
 
 use std::env;
 use std::ffi::OsStr;
@@ -11,13 +11,13 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::progress::Progress;
 
-/// Removes from the environment of a cargo or rustc what was meant for somebody else.
+/// Removes variables meant for another cargo or rustc from the environment.
 ///
-/// When this program itself runs under cargo (`cargo run`, `cargo test`), cargo and rustup have put
-/// their own choice of toolchain into the environment, which would override that of the plugin and
-/// mislead a cargo of another installation. Outside of cargo the same variables are the user's word.
+/// When this program runs under cargo (`cargo run`, `cargo test`), cargo and rustup have set
+/// variables for their own toolchain, which would override the plugin's choice and mislead a cargo
+/// of another installation. Outside cargo the same variables come from the user and are kept.
 pub fn clean(command: &mut Command) {
-    // The target is chosen here, for each artifact.
+    // The target is chosen here, per artifact.
     command.env_remove("CARGO_BUILD_TARGET");
     for (name, _) in env::vars_os() {
         if name.to_str().is_some_and(|name| is_of_outer_cargo(name, runs_under_cargo())) {
@@ -30,7 +30,7 @@ fn runs_under_cargo() -> bool {
     env::var_os("CARGO").is_some() && env::var_os("CARGO_MANIFEST_DIR").is_some()
 }
 
-/// Whether a variable was set by the cargo that runs this program.
+/// Whether the cargo that runs this program set the variable.
 fn is_of_outer_cargo(name: &str, under_cargo: bool) -> bool {
     const EXACT: [&str; 13] = [
         "CARGO",
@@ -50,42 +50,42 @@ fn is_of_outer_cargo(name: &str, under_cargo: bool) -> bool {
     under_cargo && (EXACT.contains(&name) || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_EXE_"))
 }
 
-/// What a tool left behind.
+/// Output of a finished tool.
 pub struct Output {
     status: ExitStatus,
-    /// Its standard output.
+    /// Standard output.
     pub stdout: Vec<u8>,
     stderr: String,
     shown: String,
 }
 
 impl Output {
-    /// The output of a tool that succeeded. Otherwise an error with all that it printed.
+    /// Returns the output of a successful tool, otherwise an error with everything it printed.
     pub fn success(self) -> Result<Self> {
         if self.status.success() {
             return Ok(self);
         }
         let printed = [String::from_utf8_lossy(&self.stdout).trim_end(), self.stderr.trim_end()]
             .into_iter()
-            // Cargo's standard output is JSON for us, not for people.
+            // Cargo's standard output is JSON and not meant for display.
             .filter(|text| !text.is_empty() && !text.starts_with('{'))
             .collect::<Vec<_>>()
             .join("\n");
         let command = match self.shown.char_indices().nth(400) {
-            Some((end, _)) => format!("{} ... (`dynvm build --verbose` shows it whole)", &self.shown[..end]),
+            Some((end, _)) => format!("{} ... (`dynvm build --verbose` shows all of it)", &self.shown[..end]),
             None => self.shown,
         };
-        // What a tool prints begins on a line of its own.
+        // The tool's output begins on a separate line.
         Err(anyhow!("\n{printed}\n\n{}: {command}", self.status))
     }
 }
 
-/// Runs a tool to its end. Its standard error is kept, and shown line by line as progress.
+/// Runs a tool to completion. Its standard error is kept, and reported line by line as progress.
 pub fn run(command: &mut Command, progress: &dyn Progress) -> Result<Output> {
     run_within(command, progress, None)
 }
 
-/// As [`run`], but ends the tool when it takes longer than `limit`.
+/// Like [`run`], but kills the tool after `limit`.
 pub fn run_within(command: &mut Command, progress: &dyn Progress, limit: Option<Duration>) -> Result<Output> {
     let shown = show(command);
     progress.command(&shown);
@@ -101,7 +101,7 @@ pub fn run_within(command: &mut Command, progress: &dyn Progress, limit: Option<
         let stdout = scope.spawn(|| {
             let mut bytes = Vec::new();
             if let Some(mut stdout) = stdout {
-                // A tool that dies closes its end; what was read until then is what there is.
+                // A tool that dies closes its end of the pipe; keep what was read until then.
                 let _ = stdout.read_to_end(&mut bytes);
             }
             bytes
@@ -125,7 +125,7 @@ pub fn run_within(command: &mut Command, progress: &dyn Progress, limit: Option<
             match limit {
                 None => break child.wait(),
                 Some(limit) if started.elapsed() > limit => {
-                    // Ends the wait below as well; a child that is gone already is fine.
+                    // This also ends the wait below. The child may have exited already.
                     let _ = child.kill();
                     break child.wait();
                 }
@@ -143,13 +143,13 @@ pub fn run_within(command: &mut Command, progress: &dyn Progress, limit: Option<
     })
 }
 
-/// The standard output of a short query; none if the tool is absent or fails.
+/// Standard output of a short query; `None` if the tool is missing or fails.
 pub fn ask(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// A command as a user would type it, with the variables that were set for it.
+/// Formats a command as a user would type it, with the variables set for it.
 fn show(command: &Command) -> String {
     let quote = |text: &OsStr| {
         let text = text.to_string_lossy();

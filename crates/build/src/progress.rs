@@ -1,29 +1,29 @@
-//! Who hears what a build does.
+//! Progress of a build.
 
-/// Hears what a build does, on the threads that do it.
+/// Receives the progress of a build, on the threads that run it.
 pub trait Progress: Sync {
     /// A new step begins.
     fn step(&self, what: &str) {
         let _ = what;
     }
 
-    /// Something that the user should know even afterwards.
+    /// A message that should stay visible after the build.
     fn note(&self, what: &str) {
         let _ = what;
     }
 
-    /// A command is run, as a user would type it.
+    /// A command is about to run, formatted as a user would type it.
     fn command(&self, command: &str) {
         let _ = command;
     }
 
-    /// A tool printed a line to its standard error.
+    /// A tool printed this line to standard error.
     fn line(&self, line: &str) {
         let _ = line;
     }
 }
 
-/// Hears nothing.
+/// Discards progress.
 pub struct Quiet;
 
 impl Progress for Quiet {}

@@ -1,4 +1,4 @@
-//! What the user names: a Cargo package with a cdylib, or sources in C and C++.
+//! Sources of plugins: a Cargo package with a cdylib, or C and C++ files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,33 +21,33 @@ pub enum Source {
 /// A Cargo package with a cdylib target.
 #[derive(Debug)]
 pub struct Package {
-    /// Its directory, absolute.
+    /// Absolute path of its directory.
     pub dir: PathBuf,
-    /// Its manifest, absolute.
+    /// Absolute path of its manifest.
     pub manifest: PathBuf,
     /// Name of the package.
     pub name: String,
-    /// Cargo's id of it, to tell it from others of its name.
+    /// Cargo's package id, which is unique where names are not.
     pub id: String,
 }
 
-/// C and C++ sources that make one plugin.
+/// The C and C++ sources of one plugin.
 #[derive(Debug)]
 pub struct Files {
-    /// Their directory, absolute.
+    /// Absolute path of their directory.
     pub dir: PathBuf,
-    /// Name of the directory, or of the file if one was named.
+    /// Name of the directory, or of a single file.
     pub name: String,
-    /// The files, absolute and sorted.
+    /// Absolute paths of the files, sorted.
     pub files: Vec<PathBuf>,
 }
 
 impl Source {
-    /// Looks at what the user named. An error says why it is no plugin.
+    /// Finds the source at a path.
     ///
     /// # Errors
     ///
-    /// There is nothing that could be built, or several things; the message says what to do.
+    /// The path contains no plugin, or several; the message says what to do.
     pub fn find(path: &Path) -> Result<Self, BuildError> {
         Self::look(path).map_err(BuildError::from)
     }
@@ -56,7 +56,7 @@ impl Source {
         let shown = path.display();
         let absolute = path.canonicalize().with_context(|| format!("{shown} cannot be read"))?;
         if absolute.is_file() {
-            // Cargo.toml is what people complete to with the tab key.
+            // Tab completion often ends at Cargo.toml.
             if absolute.file_name().is_some_and(|name| name == "Cargo.toml") {
                 return Self::look(absolute.parent().unwrap_or(&absolute));
             }
@@ -75,15 +75,12 @@ impl Source {
                 files.push(file);
             }
         }
-        ensure!(
-            !files.is_empty(),
-            "{shown} holds no plugin: there is neither a Cargo.toml nor a .c, .cc, .cpp or .cxx file in it"
-        );
+        ensure!(!files.is_empty(), "{shown} contains no plugin: neither a Cargo.toml nor a .c, .cc, .cpp or .cxx file");
         files.sort();
         Ok(Self::Files(Files { name: lossy_name(absolute.file_name()), dir: absolute, files }))
     }
 
-    /// The name of the plugin, which its artifacts get.
+    /// Name of the plugin, used for its artifacts.
     pub fn name(&self) -> &str {
         match self {
             Self::Cargo(package) => &package.name,
@@ -91,7 +88,7 @@ impl Source {
         }
     }
 
-    /// The directory of the plugin.
+    /// Directory of the plugin.
     pub fn dir(&self) -> &Path {
         match self {
             Self::Cargo(package) => &package.dir,
@@ -100,7 +97,7 @@ impl Source {
     }
 }
 
-/// The language of a source file, by its extension.
+/// Source languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
     /// C
@@ -109,7 +106,7 @@ pub enum Language {
     Cxx,
 }
 
-/// The language of a file; none for what is not compiled.
+/// The language of a file; `None` if it is not compiled.
 pub fn language(file: &Path) -> Option<Language> {
     match file.extension()?.to_str()? {
         "c" => Some(Language::C),
@@ -122,7 +119,7 @@ fn lossy_name(name: Option<&std::ffi::OsStr>) -> String {
     name.map_or("plugin".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// What `cargo metadata` says, as far as it matters here.
+/// The used part of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<MetadataPackage>,
@@ -144,7 +141,7 @@ struct MetadataTarget {
 
 impl MetadataPackage {
     fn is_plugin(&self) -> bool {
-        // An example may be a cdylib as well; `cargo build` does not build it.
+        // `cargo build` does not build examples, even if they are cdylibs.
         let is_example = |target: &MetadataTarget| target.kind.iter().any(|kind| kind == "example");
         self.targets.iter().any(|target| !is_example(target) && target.crate_types.iter().any(|kind| kind == "cdylib"))
     }
@@ -153,7 +150,7 @@ impl MetadataPackage {
 fn package(dir: &Path) -> Result<Package> {
     let manifest = dir.join("Cargo.toml");
     let mut command = Command::new("cargo");
-    // In the directory of the plugin, so that its toolchain file and its configuration count.
+    // Run in the plugin's directory, so that its toolchain file and configuration apply.
     command.current_dir(dir).args(["metadata", "--no-deps", "--format-version", "1"]);
     command.arg("--manifest-path").arg(&manifest);
     process::clean(&mut command);
@@ -169,7 +166,7 @@ fn package(dir: &Path) -> Result<Package> {
         bail!("cargo does not read {}:\n{}", manifest.display(), String::from_utf8_lossy(&output.stderr).trim_end());
     }
     let metadata: Metadata = serde_json::from_slice(&output.stdout)
-        .with_context(|| format!("what cargo says of {} is not understood", manifest.display()))?;
+        .with_context(|| format!("cargo's metadata of {} is not understood", manifest.display()))?;
     choose(dir, &manifest, metadata)
 }
 
@@ -184,7 +181,7 @@ fn choose(dir: &Path, manifest: &Path, metadata: Metadata) -> Result<Package> {
             id: own.id.clone(),
         }),
         Some(own) => bail!(
-            "the package {} ({}) makes no shared library, which a plugin is. Add to its Cargo.toml:\n\n    \
+            "the package {} ({}) is not a plugin, because it has no cdylib. Add to its Cargo.toml:\n\n    \
              [lib]\n    crate-type = [\"cdylib\"]\n",
             own.name,
             manifest.display()
@@ -203,7 +200,7 @@ fn choose(dir: &Path, manifest: &Path, metadata: Metadata) -> Result<Package> {
             } else {
                 format!("Its plugins, to be named one by one:\n{}", plugins.join("\n"))
             };
-            bail!("{} is a workspace and no package. {advice}", manifest.display())
+            bail!("{} is a workspace, not a package. {advice}", manifest.display())
         }
     }
 }
@@ -253,7 +250,7 @@ mod tests {
     fn a_directory_without_sources_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let error = Source::find(dir.path()).unwrap_err().to_string();
-        assert!(error.contains("holds no plugin"), "{error}");
+        assert!(error.contains("contains no plugin"), "{error}");
         fs::write(dir.path().join("b.c"), "").unwrap();
         fs::write(dir.path().join("a.cc"), "").unwrap();
         let Ok(Source::Files(files)) = Source::find(dir.path()) else { panic!() };

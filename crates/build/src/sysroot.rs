@@ -1,9 +1,9 @@
-//! The standard library for wasm, compiled from source where no target is installed.
+//! Compiles the standard library for wasm from source if no target is installed.
 //!
-//! The result is laid out as a sysroot, so that plugins are then built as with an installed target:
-//! into their own target directories, with whatever profile they have, and without compiling the
-//! standard library again. It lies in the user's cache, in a directory named after the very compiler
-//! that made it: another compiler would not read it.
+//! The result has the layout of a sysroot, so plugins are built as with an installed target: in
+//! their own target directories, with any profile, and without recompiling the standard library. It
+//! is stored in the user's cache in a directory per compiler, because another compiler cannot read
+//! it.
 
 use std::ffi::OsString;
 use std::fs;
@@ -17,7 +17,7 @@ use crate::process;
 use crate::progress::Progress;
 use crate::toolchain::{Route, WasmTarget};
 
-/// The options of rustc that a target needs on this machine, besides the sysroot.
+/// rustc options for a target on this machine, besides the sysroot.
 pub fn wasi_flags(route: &Route) -> Vec<OsString> {
     let Some(libc) = &route.wasi_libc else { return Vec::new() };
     let mut native = OsString::from("-Lnative=");
@@ -26,20 +26,20 @@ pub fn wasi_flags(route: &Route) -> Vec<OsString> {
     vec!["-Clink-self-contained=no".into(), native]
 }
 
-/// The sysroot of a route, if it is one of ours.
+/// The cached sysroot of a route, if it uses one.
 pub fn dir(route: &Route) -> Option<&Path> {
     route.toolchain.cache.as_deref()
 }
 
-/// Compiles the standard library. Two processes may do so at once: the first one's result stays.
+/// Compiles the standard library. If two processes do so at once, the first result is kept.
 pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
-    let sysroot = dir(route).context("there is no cache directory: set HOME or XDG_CACHE_HOME")?;
+    let sysroot = dir(route).context("no cache directory: set HOME or XDG_CACHE_HOME")?;
     let triple = route.target.triple();
     let cannot_write = || format!("the cache directory {} cannot be written", sysroot.display());
     let lib = sysroot.join("lib/rustlib").join(triple);
     fs::create_dir_all(lib.parent().unwrap_or(sysroot)).with_context(cannot_write)?;
 
-    // In the cache and not in /tmp: the result is renamed into place.
+    // In the cache instead of /tmp, so that the result can be renamed into place.
     let work = tempfile::tempdir_in(sysroot).with_context(cannot_write)?;
     fs::write(work.path().join("Cargo.toml"), MANIFEST).with_context(cannot_write)?;
     fs::write(work.path().join("lib.rs"), "").with_context(cannot_write)?;
@@ -50,7 +50,7 @@ pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
     command.args(["build", "--release", "--target", triple, "-Zbuild-std=std,panic_abort"]);
     command.arg("--message-format=json-render-diagnostics");
     command.arg("--target-dir").arg(work.path().join("target"));
-    // Building the standard library is an unstable option of cargo; this allows it in a stable one.
+    // `-Zbuild-std` is unstable; this variable allows it in a stable cargo.
     command.env("RUSTC_BOOTSTRAP", "1");
     let output = process::run(&mut command, progress)?.success().with_context(|| {
         format!(
@@ -65,26 +65,26 @@ pub fn compile(route: &Route, progress: &dyn Progress) -> Result<()> {
     let libraries = libraries(&output.stdout, triple);
     ensure!(
         libraries.iter().any(|path| name(path).starts_with("libstd-")),
-        "cargo compiled no standard library for {triple}, though it says that it did"
+        "cargo compiled no standard library for {triple}, although it reported success"
     );
     for library in libraries {
         fs::copy(&library, made.join("lib").join(name(&library))).with_context(cannot_write)?;
     }
     match fs::rename(&made, &lib) {
-        // Another process was faster, and made the same.
+        // Another process finished first, with the same result.
         Err(_) if lib.join("lib").is_dir() => Ok(()),
         renamed => renamed.with_context(cannot_write),
     }
 }
 
-/// The libraries are for all profiles: one with link-time optimisation needs the bitcode in them.
+/// Flags for use with any profile: link-time optimization needs the bitcode.
 fn flags(route: &Route) -> Vec<OsString> {
     let mut flags = wasi_flags(route);
     flags.push("-Cembed-bitcode=yes".into());
     flags
 }
 
-/// The libraries for the target among what cargo made.
+/// The libraries for the target in cargo's output.
 fn libraries(messages: &[u8], triple: &str) -> Vec<PathBuf> {
     cargo::artifacts(messages)
         .flat_map(|artifact| artifact.filenames)
@@ -109,12 +109,12 @@ path = "lib.rs"
 [workspace]
 "#;
 
-/// Runs `rustup target add`; an error says why that did not work.
+/// Runs `rustup target add`.
 pub fn add_target(dir: &Path, target: WasmTarget, progress: &dyn Progress) -> Result<()> {
     let mut command = Command::new("rustup");
     command.current_dir(dir).args(["target", "add", target.triple()]);
     process::clean(&mut command);
-    // Without network some resolvers wait for minutes, and rustup tries again.
+    // Without network, some resolvers block for minutes, and rustup retries.
     let limit = std::time::Duration::from_secs(60);
     process::run_within(&mut command, progress, Some(limit))?.success()?;
     Ok(())

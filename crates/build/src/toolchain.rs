@@ -1,10 +1,10 @@
-//! Which toolchain builds wasm, and how; or what is missing. Pure functions over [`Facts`].
+//! Chooses the toolchain that builds wasm, or reports what is missing. Pure functions over [`Facts`].
 
 use std::path::PathBuf;
 
 use crate::facts::{Facts, Toolchain};
 
-/// A wasm target of rustc that plugins are built for.
+/// A wasm target of rustc supported for plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WasmTarget {
     /// With WASI: the standard library can read the clock, random bytes and the environment
@@ -14,10 +14,10 @@ pub enum WasmTarget {
 }
 
 impl WasmTarget {
-    /// All, the preferred one first.
+    /// All targets, the preferred one first.
     pub const ALL: [Self; 2] = [Self::Wasip1, Self::Unknown];
 
-    /// The name that rustc knows it by.
+    /// The target triple of rustc.
     pub const fn triple(self) -> &'static str {
         match self {
             Self::Wasip1 => "wasm32-wasip1",
@@ -26,38 +26,38 @@ impl WasmTarget {
     }
 }
 
-/// A way to build Rust for wasm.
+/// A route from Rust to wasm.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The toolchain to use.
+    /// The toolchain of this route.
     pub toolchain: Toolchain,
-    /// The target to build for.
+    /// The target of this route.
     pub target: WasmTarget,
     /// Where the standard library comes from.
     pub library: Library,
-    /// The linker that has to be named; none where rustc's own choice works.
+    /// The linker to pass to rustc; `None` if its default works.
     pub linker: Option<PathBuf>,
-    /// The directory of libc that has to be named; none where rustc brings it along.
+    /// The directory of libc to pass to rustc; `None` if rustc includes it.
     pub wasi_libc: Option<PathBuf>,
-    /// The toolchain that the plugin selects, where it is another: it does not build for this target.
+    /// The toolchain selected by the plugin, if it differs because it cannot build for this target.
     pub instead_of: Option<Box<Toolchain>>,
 }
 
-/// Where the standard library for wasm comes from.
+/// Origin of the standard library for wasm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Library {
-    /// It came with the toolchain.
+    /// Installed with the toolchain.
     Installed,
-    /// It was compiled here before.
+    /// Compiled earlier, in the cache.
     Cached,
-    /// Rustup has to add it first.
+    /// To be added by rustup.
     Add,
-    /// It has to be compiled first.
+    /// To be compiled from source.
     Compile,
 }
 
-/// The best way. In this order: what needs nothing, what rustup adds, what takes a minute to compile;
-/// among equals the toolchain that the plugin selects, and WASI. None where nothing works.
+/// The best route, in this order: nothing to prepare, a target added by rustup, a standard library
+/// compiled from source; among equals, prefer the toolchain selected by the plugin, and WASI.
 pub fn choose(facts: &Facts, wanted: Option<WasmTarget>) -> Option<Route> {
     [Library::Installed, Library::Cached, Library::Add, Library::Compile].into_iter().find_map(|library| {
         facts.toolchains.iter().find_map(|toolchain| {
@@ -67,7 +67,7 @@ pub fn choose(facts: &Facts, wanted: Option<WasmTarget>) -> Option<Route> {
     })
 }
 
-/// This way, if it works.
+/// This route, if it is possible.
 fn route(facts: &Facts, toolchain: &Toolchain, target: WasmTarget, library: Library) -> Option<Route> {
     let possible = match library {
         Library::Installed => toolchain.installed.contains(&target),
@@ -75,7 +75,7 @@ fn route(facts: &Facts, toolchain: &Toolchain, target: WasmTarget, library: Libr
         Library::Add => toolchain.is_rustup && facts.can_add_target,
         Library::Compile => toolchain.has_source && toolchain.cache.is_some(),
     };
-    // With another sysroot rustc may not find the linker of its own.
+    // With another sysroot, rustc may not find its bundled linker.
     let own_sysroot = matches!(library, Library::Installed | Library::Add);
     let linker = match &toolchain.linker {
         Some(_) if own_sysroot => None,
@@ -97,7 +97,7 @@ fn route(facts: &Facts, toolchain: &Toolchain, target: WasmTarget, library: Libr
 }
 
 impl Route {
-    /// For people: `wasm32-wasip1, rustc 1.95.0`.
+    /// Description for display, e.g. `wasm32-wasip1, rustc 1.95.0`.
     pub fn describe(&self) -> String {
         let library = match self.library {
             Library::Installed | Library::Add => "",
@@ -107,7 +107,7 @@ impl Route {
     }
 }
 
-/// What is missing for wasm, and the commands that mend it.
+/// Message with what is missing for wasm, and the commands that install it.
 pub fn missing(facts: &Facts, wanted: Option<WasmTarget>) -> String {
     let target = wanted.unwrap_or(WasmTarget::Wasip1);
     let triple = target.triple();
@@ -127,7 +127,7 @@ pub fn missing(facts: &Facts, wanted: Option<WasmTarget>) -> String {
         if target == WasmTarget::Wasip1 && facts.wasi_libc.is_none() {
             needed.push("a libc for WASI");
         }
-        // Installed, and still no way: then it is the tools around it.
+        // If the target is installed and there is still no route, its tools are missing.
         let begin = match toolchain.installed.contains(&target) {
             true => "its target cannot be used without ",
             false => "the target is not installed, and cannot be compiled here without ",
@@ -137,11 +137,11 @@ pub fn missing(facts: &Facts, wanted: Option<WasmTarget>) -> String {
         text.push('\n');
     }
     if facts.toolchains.is_empty() {
-        text += "  - there is no rustc in PATH\n";
+        text += "  - no rustc in PATH\n";
     }
-    text += "Any of these mends it:\n";
+    text += "Any of these fixes it:\n";
     if facts.toolchains.iter().any(|toolchain| toolchain.has_source && toolchain.cache.is_none()) {
-        text += "  a place for the result  HOME or XDG_CACHE_HOME set\n";
+        text += "  cache directory         set HOME or XDG_CACHE_HOME\n";
     }
     let libc = if target == WasmTarget::Wasip1 { " wasi-libc" } else { "" };
     text += &format!(

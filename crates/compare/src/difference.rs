@@ -1,4 +1,4 @@
-//! The first thing in which what was seen on both sides differs, but for what rules pass over.
+//! Finds the first difference between the traces of a step, apart from declared differences.
 
 use dynvm::host::MetricValue;
 
@@ -9,7 +9,7 @@ use crate::rules::{Applied, Rule, Rules};
 use crate::text;
 use crate::trace::{StepResult, StepTrace};
 
-/// The first difference of a step.
+/// The first difference between two traces of a step.
 pub fn first_difference<R: StepResult>(
     native: &StepTrace<R>,
     wasm: &StepTrace<R>,

@@ -1,4 +1,4 @@
-//! Callbacks and hostcalls of both sides, in order, to the first that differ.
+//! Compares the callbacks and hostcalls of both sides, in order.
 
 use dynvm::abi::table::{Type, hostcall};
 use dynvm::call_trace::{Event, Named, Value};
@@ -10,13 +10,13 @@ use crate::rules::{Applied, Rule, Rules};
 use crate::text;
 use crate::trace::{StepTrace, logged};
 
-/// What a rule passed over: events at these places are the same, or the native one stands alone.
+/// The effect of a rule: both events match, or the native one stands alone.
 pub(crate) enum Passed {
     Pair(usize, usize),
     NativeOnly(usize),
 }
 
-/// Goes along both traces to the first difference.
+/// Walks along both traces to the first difference.
 pub(crate) fn of_events<R>(
     native: &StepTrace<R>,
     wasm: &StepTrace<R>,
@@ -42,10 +42,11 @@ pub(crate) fn of_events<R>(
         return None;
     }
     let text = |event: Option<&Event>| event.map_or_else(|| "nothing more".to_owned(), text::event);
-    Some(Found { aspect: "what is called".to_owned(), values: rest.map(text) })
+    Some(Found { aspect: "call".to_owned(), values: rest.map(text) })
 }
 
-/// Where wasm ends a callback with a panic and the native build first unwinds: the end of the native callback.
+/// When wasm ends a callback with a panic and the native build first unwinds: the index of the end
+/// of the native callback.
 fn end_of_unwinding<R>(native: &StepTrace<R>, wasm: &StepTrace<R>, at: usize, beside: usize) -> Option<usize> {
     let failed = |event: &Event| match event {
         Event::CallbackLeave { name, failure: Some(_), .. } => Some(*name),
@@ -59,7 +60,7 @@ fn end_of_unwinding<R>(native: &StepTrace<R>, wasm: &StepTrace<R>, at: usize, be
     (panicked && failed(&native.events[leave]) == Some(name)).then_some(leave)
 }
 
-/// Whether two events are the same or pass by a rule; if not, in what they differ.
+/// Compares two events under the rules; returns their difference, if any.
 fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) -> Option<Found> {
     if native == wasm {
         return None;
@@ -97,11 +98,11 @@ fn of_event(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) 
                 of_values(name, r, q, rules, applied)
             })
         }
-        _ => Some(Found { aspect: "what is called".to_owned(), values: [text::event(native), text::event(wasm)] }),
+        _ => Some(Found { aspect: "call".to_owned(), values: [text::event(native), text::event(wasm)] }),
     }
 }
 
-/// Whether two messages to the log differ only as declared.
+/// Whether two log messages differ only as declared.
 fn is_allowed_log(native: &Event, wasm: &Event, rules: &Rules, applied: &mut Applied) -> bool {
     let (Some(a), Some(b)) = (logged(native), logged(wasm)) else { return false };
     if a == b || !same_level(native, wasm) {
@@ -174,8 +175,8 @@ fn is_width_of_size(call: &str, name: &str, native: &Value, wasm: &Value) -> boo
     *native as u32 == *wasm as u32 && is_size()
 }
 
-/// Whether two encodings are of one header map. The Rust SDK up to 0.2.2 writes lengths as `usize`, so the bytes differ between the builds
-/// while the host reads the same headers.
+/// Whether two encodings represent the same header map. The Rust SDK up to 0.2.2 writes lengths as
+/// `usize`, so the bytes differ between the builds although the host reads the same headers.
 fn is_same_header_map(call: &str, name: &str, native: &Value, wasm: &Value) -> bool {
     let (Value::Bytes(native), Value::Bytes(wasm)) = (native, wasm) else { return false };
     is_header_map(call, name) && header_pairs::decode(native).is_some_and(|map| header_pairs::decode(wasm) == Some(map))

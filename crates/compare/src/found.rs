@@ -1,17 +1,17 @@
-//! A difference.
+//! A difference between two sides.
 
 use crate::trace::Aspect;
 
-/// A difference.
+/// A difference between two sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// In what.
+    /// Description of what differs.
     pub aspect: String,
-    /// What both sides have: native, wasm.
+    /// Values of both sides: native, wasm.
     pub values: [String; 2],
 }
 
-/// The first difference of two lists of aspects.
+/// The first difference between two lists of aspects.
 pub(crate) fn of_lines(native: &[Aspect], wasm: &[Aspect]) -> Option<Found> {
     let longest = native.len().max(wasm.len());
     (0..longest).find_map(|index| {

@@ -1,13 +1,13 @@
-//! Did two builds of a Proxy-Wasm plugin do the same? One answer for differential runs, shadows of rollouts, and suites.
+//! Compares the behavior of two builds of a Proxy-Wasm plugin, for differential runs, shadows of rollouts, and suites.
 //!
 //! ```text
-//!   trace        what was seen of a step on one side: callbacks and hostcalls, output, metrics, and what became of the step
+//!   trace        a step on one side: callbacks and hostcalls, output, metrics, and the result
 //!     difference the first difference of two traces
-//!       rules    what may differ by declaration, by name
-//!   line         a trace in lines, for alignment and for people
+//!       rules    declared differences, by name
+//!   line         a trace in lines, for alignment and display
 //! ```
 //!
-//! The first side stands for the native build and the second for the wasm build where a rule is about one of them.
+//! By convention the first side is the native build and the second the wasm build; some rules depend on it.
 //!
 //! ```
 //! use dynvm::abi::types::Status;

@@ -1,4 +1,4 @@
-//! A trace as lines of text, all of each value: for alignment and for people.
+//! A trace as lines of text with complete values, for alignment and display.
 
 use dynvm::call_trace::Event;
 
@@ -8,16 +8,16 @@ use crate::rules::{Applied, Rules};
 use crate::text;
 use crate::trace::{StepResult, StepTrace};
 
-/// A line of a trace.
+/// A line of a trace, for display and for comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The line.
+    /// Text for display.
     pub text: String,
-    /// The line as it is compared: what rules pass over is the same in both traces.
+    /// Text for comparison: equal in both traces where a rule ignores the difference.
     pub key: String,
 }
 
-/// The lines of what was seen of a step. Keys are the texts.
+/// The lines of a trace. Keys equal the texts.
 pub fn lines<R: StepResult>(trace: &StepTrace<R>) -> Vec<Line> {
     let mut lines: Vec<Line> = trace.events.iter().map(of_event).collect();
     let mut texts = Vec::new();
@@ -31,7 +31,7 @@ pub fn lines<R: StepResult>(trace: &StepTrace<R>) -> Vec<Line> {
     lines
 }
 
-/// A failure with its backtrace is shown by its first line.
+/// A failure with a backtrace appears as its first line.
 fn of_event(event: &Event) -> Line {
     let key = text::event(event);
     let text = match key.split_once('\n') {
@@ -41,7 +41,7 @@ fn of_event(event: &Event) -> Line {
     Line { text, key }
 }
 
-/// Makes the keys of lines the same where a rule passes over what differs, and leaves out what it lets one side have alone.
+/// Makes keys equal where a rule ignores the difference, and removes lines that a rule allows on one side only.
 pub fn pass_over<R>(native: &StepTrace<R>, wasm: &StepTrace<R>, lines: &mut [Vec<Line>; 2], rules: &Rules) {
     let [a, b] = lines;
     let mut alone = Vec::new();

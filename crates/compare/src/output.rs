@@ -1,11 +1,11 @@
-//! What plugins write to standard output and error, and the loader's own messages.
+//! Compares the plugins' standard output and error, and the loader's messages.
 
 use dynvm::abi::types::LogLevel;
 
 use crate::found::{Found, of_lines};
 use crate::rules::{Applied, Rule, Rules};
 
-/// How the loader's message about a failure begins. The event of the callback that failed has it too.
+/// Prefix of the loader's message about a failure. The event of the failed callback reports it too.
 pub(crate) const LOADERS_OWN: &str = "the plugin failed in ";
 
 /// Whether a message is the report of a Rust panic.
@@ -15,7 +15,7 @@ pub fn is_panic(text: &str) -> bool {
 
 type Written = [(LogLevel, String)];
 
-/// The first difference of what was written, but for what rules pass over.
+/// The first difference in the output, apart from declared differences.
 pub(crate) fn of_output(native: &Written, wasm: &Written, rules: &Rules, applied: &mut Applied) -> Option<Found> {
     if native == wasm {
         return None;
@@ -53,8 +53,9 @@ pub(crate) fn of_output(native: &Written, wasm: &Written, rules: &Rules, applied
     of_lines(&lines(native), &lines(wasm))
 }
 
-/// Which messages a panic printed: from the first on to the end, as errors, a backtrace among them, in as many pieces as it was written in.
-/// What the loader says of the failure comes after it.
+/// Marks the messages that a panic printed: everything from the first one on that is an error,
+/// including a backtrace, in as many pieces as it was written. The loader's message about the
+/// failure follows them.
 fn print_of_panic(written: &Written) -> Vec<bool> {
     let start = start_of_panic(written).unwrap_or(written.len());
     let mut panicking = true;
@@ -65,10 +66,11 @@ fn print_of_panic(written: &Written) -> Vec<bool> {
     written.iter().enumerate().map(is_of_panic).collect()
 }
 
-/// Pieces in which a report begins that is longer than the buffer of Rust's standard library: the thread's name and number stand alone.
+/// Maximum number of pieces before the location: a report longer than the standard library's buffer
+/// arrives in pieces, with the thread's name and number separate.
 const PIECES_OF_BEGINNING: usize = 8;
 
-/// Where the report of a panic begins: at the piece that says so, or before it at the name of its thread.
+/// Start of a panic's report: the piece with the location, or an earlier one with the thread's name.
 fn start_of_panic(written: &Written) -> Option<usize> {
     let says = written.iter().position(|(_, text)| is_panic(text))?;
     let before =
@@ -77,7 +79,7 @@ fn start_of_panic(written: &Written) -> Option<usize> {
     Some(names.map_or(says, |(back, _)| says - 1 - back))
 }
 
-/// Leaves out what both sides have, in whatever words and however many.
+/// Removes the matching messages from both sides, whatever their text and number.
 fn drop_from_both(
     sides: &mut [Vec<(LogLevel, String)>; 2],
     rule: Rule,
@@ -101,7 +103,8 @@ fn drop_from_both(
     }
 }
 
-/// Whether two outputs are the same but for where they are cut, or the native one lacks what the C library wrote to the process's own.
+/// Whether two outputs differ only in how they are split, or the native one lacks what the C
+/// library wrote directly to the process's output.
 fn is_output(native: &Written, wasm: &Written) -> bool {
     let printed =
         |written: &Written| written.iter().all(|(level, _)| matches!(level, LogLevel::Info | LogLevel::Error));
@@ -122,7 +125,7 @@ mod tests {
         lines.iter().map(|(level, text)| (*level, (*text).to_owned())).collect()
     }
 
-    /// Whether two outputs pass by one rule alone, and not without it.
+    /// Whether two outputs are equal under one rule, and different without it.
     fn passes_by(rule: Rule, native: &[(LogLevel, &str)], wasm: &[(LogLevel, &str)]) -> bool {
         let (native, wasm) = (written(native), written(wasm));
         let mut applied = Applied::default();
@@ -139,7 +142,7 @@ mod tests {
             [(Error, "thread '1' panicked at b.rs:1"), (Error, "stack backtrace:"), (Error, " 0: f"), (Info, "after")];
         assert!(passes_by(Rule::PanicText, &other, &panic));
         assert!(!passes_by(Rule::PanicText, &[(Info, "after")], &panic), "only one side panics");
-        // As a report of more than 512 bytes is written.
+        // Pieces as written for a report of more than 512 bytes.
         let pieces = |number| {
             [
                 (Error, "\nthread '"),

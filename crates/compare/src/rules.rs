@@ -1,29 +1,30 @@
-//! What may differ by declaration: rules with names, each for a row of `docs/differences.md`.
+//! Declared differences: named rules, each for a row of `docs/differences.md`.
 //!
-//! Nothing is passed over without a rule, and each application is counted. What the trace does not have cannot differ and needs no rule:
-//! calls of the plugin's allocator, and the WASI functions beside the C library's. `docs/differential.md` says so.
+//! No difference is ignored without a rule, and each application is counted. Things absent from
+//! traces need no rule: calls of the plugin's allocator, and WASI functions that replace functions
+//! of the C library. See `docs/differential.md`.
 
 /// A declared difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
-    /// A size or a start of a buffer that differs above its low 32 bits only, which are what counts.
+    /// A size or buffer offset that differs only above its low 32 bits; the host uses only those.
     SizeWidth,
-    /// How a failure of the VM is worded, and of which kind it is.
+    /// The text and the kind of a VM failure.
     FailureText,
-    /// The text of a panic: its place in a standard library, the thread's name.
+    /// The text of a panic: the location within the standard library, the thread's name.
     PanicText,
-    /// What the native build does between a panic and the end of its callback, when it unwinds: destructors, a second message.
+    /// Calls of an unwinding native build between a panic and the end of its callback: destructors, a second message.
     PanicUnwinding,
-    /// How what is written to standard output and error is cut into messages; and that C's `printf` does not reach the log natively.
+    /// How standard output and error are split into messages; also natively missing output of C's `printf`.
     StandardOutput,
-    /// The text of a message to the log.
+    /// The text of log messages.
     LogText,
     /// The values of metrics.
     MetricValues,
 }
 
 impl Rule {
-    /// All of them.
+    /// All rules.
     pub const ALL: [Rule; 7] = [
         Rule::SizeWidth,
         Rule::FailureText,
@@ -34,7 +35,7 @@ impl Rule {
         Rule::MetricValues,
     ];
 
-    /// Its name on the command line and in results.
+    /// Name on the command line and in results.
     pub const fn name(self) -> &'static str {
         match self {
             Rule::SizeWidth => "size-width",
@@ -47,38 +48,38 @@ impl Rule {
         }
     }
 
-    /// The rule of a name.
+    /// Looks up a rule by name.
     pub fn named(name: &str) -> Option<Rule> {
         Rule::ALL.into_iter().find(|rule| rule.name() == name)
     }
 
-    /// What differs by it.
+    /// Description of the ignored difference.
     pub const fn what(self) -> &'static str {
         match self {
-            Rule::SizeWidth => "sizes and starts of buffers, above their low 32 bits",
+            Rule::SizeWidth => "sizes and offsets of buffers, above their low 32 bits",
             Rule::FailureText => "the wording and kind of a failure",
             Rule::PanicText => "the text of a panic",
-            Rule::PanicUnwinding => "what follows a panic in the native build",
-            Rule::StandardOutput => "standard output and error, as cut into messages",
-            Rule::LogText => "the text of messages to the log",
+            Rule::PanicUnwinding => "calls after a panic in the native build",
+            Rule::StandardOutput => "the split of standard output and error into messages",
+            Rule::LogText => "the text of log messages",
             Rule::MetricValues => "the values of metrics",
         }
     }
 
-    /// The row of `docs/differences.md` that declares it.
+    /// Title of the row of `docs/differences.md` that declares it.
     pub const fn row(self) -> &'static str {
         match self {
             Rule::SizeWidth => "`usize`, pointers",
             Rule::FailureText => "a crash of any kind",
             Rule::PanicText | Rule::PanicUnwinding => "a Rust panic",
             Rule::StandardOutput => "standard output and error",
-            // What a plugin measures with the system's clock ends there.
+            // Durations that a plugin measures end up here.
             Rule::LogText | Rule::MetricValues => "clock",
         }
     }
 
-    /// Whether it applies unless told otherwise. The others hide what a plugin may mean: they are for plugins that are known to log or to
-    /// measure what only the system knows.
+    /// Whether the rule applies by default. The others can hide real differences; use them for
+    /// plugins that log or measure values known only to the system.
     pub const fn is_default(self) -> bool {
         !matches!(self, Rule::LogText | Rule::MetricValues)
     }
@@ -88,7 +89,7 @@ impl Rule {
     }
 }
 
-/// Which rules apply.
+/// A set of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules([bool; Rule::ALL.len()]);
 
@@ -99,60 +100,60 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// None: whatever differs is a difference.
+    /// The empty set: every difference counts.
     pub fn strict() -> Rules {
         Rules([false; Rule::ALL.len()])
     }
 
-    /// These and one more.
+    /// Adds a rule.
     pub fn allow(mut self, rule: Rule) -> Rules {
         self.0[rule.index()] = true;
         self
     }
 
-    /// Whether a rule applies.
+    /// Whether the set contains a rule.
     pub fn has(&self, rule: Rule) -> bool {
         self.0[rule.index()]
     }
 }
 
-/// How often rules were applied.
+/// Number of applications per rule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Applied([u64; Rule::ALL.len()]);
 
-/// A rule and how often it was applied, for a report.
+/// A rule with its number of applications, for reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AppliedRule {
-    /// Its name.
+    /// Name of the rule.
     pub rule: &'static str,
-    /// What differs by it.
+    /// Description of the ignored difference.
     pub what: &'static str,
-    /// The row of `docs/differences.md`.
+    /// Title of the row of `docs/differences.md`.
     pub row: &'static str,
-    /// How often.
+    /// Number of applications.
     pub count: u64,
 }
 
 impl Applied {
-    /// Counts an application.
+    /// Counts one application.
     pub fn count(&mut self, rule: Rule) {
         self.0[rule.index()] += 1;
     }
 
-    /// How often a rule was applied.
+    /// Number of applications of a rule.
     pub fn of(&self, rule: Rule) -> u64 {
         self.0[rule.index()]
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of `other`.
     pub fn add(&mut self, other: &Applied) {
         for (count, more) in self.0.iter_mut().zip(other.0) {
             *count += more;
         }
     }
 
-    /// Those that were applied at all.
+    /// The rules that applied at least once.
     pub fn list(&self) -> Vec<AppliedRule> {
         let applied = Rule::ALL.into_iter().filter(|rule| self.of(*rule) > 0);
         let row =

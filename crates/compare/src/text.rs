@@ -1,11 +1,11 @@
-//! Values and events as text, all of each, since texts are compared; and cut, for people.
+//! Values and events as text: complete for comparison, shortened for display.
 
 use std::fmt::Write as _;
 
 use dynvm::call_trace::{Event, Named, Value, list};
 use dynvm::host::MetricValue;
 
-/// An event.
+/// Formats an event.
 pub(crate) fn event(event: &Event) -> String {
     match event {
         Event::CallbackEnter { name, arguments } => format!("-> {name}({})", values(arguments)),
@@ -28,7 +28,7 @@ fn values(values: &[Named]) -> String {
     values.iter().map(|(name, value)| format!("{name}: {}", self::value(name, value))).collect::<Vec<_>>().join(", ")
 }
 
-/// One value, all of it.
+/// Formats a complete value.
 pub(crate) fn value(name: &'static str, value: &Value) -> String {
     match value {
         Value::Bytes(bytes) => format!("\"{}\"", exact(bytes)),
@@ -39,12 +39,12 @@ pub(crate) fn value(name: &'static str, value: &Value) -> String {
     }
 }
 
-/// Bytes as text, all of them, since they are compared.
+/// Formats bytes completely, for comparison.
 pub fn exact(bytes: &[u8]) -> String {
     bytes.escape_ascii().to_string().replace("\\'", "'")
 }
 
-/// A metric's value.
+/// Formats a metric's value.
 pub(crate) fn metric(value: &MetricValue) -> String {
     match value {
         MetricValue::Counter(value) => value.to_string(),
@@ -54,13 +54,13 @@ pub(crate) fn metric(value: &MetricValue) -> String {
     }
 }
 
-/// Bytes that two texts have in common at their beginning, to a whole character.
+/// Length in bytes of the longest common prefix, on a character boundary.
 pub fn common_prefix(a: &str, b: &str) -> usize {
     let pairs = a.char_indices().zip(b.chars());
     pairs.take_while(|((_, a), b)| a == b).last().map_or(0, |((at, character), _)| at + character.len_utf8())
 }
 
-/// A text, cut to what is around a place if it is long.
+/// Shortens a long text to an excerpt around a position.
 pub fn excerpt(text: &str, at: usize) -> String {
     const MOST: usize = 300;
     const AHEAD: usize = 120;

@@ -1,4 +1,4 @@
-//! What is seen of a step: callbacks and hostcalls with their values, output, results, metrics.
+//! The trace of a step: callbacks and hostcalls with their values, output, result, metrics.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -7,40 +7,41 @@ use dynvm::abi::types::{LogLevel, Status};
 use dynvm::call_trace::{Event, Tracer, Value};
 use dynvm::host::MetricValue;
 
-/// Keeps the events of a host until they are taken.
+/// Records a host's events until they are taken.
 #[derive(Clone, Default)]
 pub struct Recorder(Rc<RefCell<Vec<Event>>>);
 
 impl Recorder {
-    /// A tracer that hands its events here.
+    /// A tracer that records into this recorder.
     pub fn tracer(&self) -> Box<dyn Tracer> {
         let events = self.0.clone();
         Box::new(move |event| events.borrow_mut().push(event))
     }
 
-    /// How many events there are.
+    /// Number of recorded events.
     pub fn len(&self) -> usize {
         self.0.borrow().len()
     }
 
-    /// Whether there are none.
+    /// Whether no event is recorded.
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
-    /// The events so far, which are then forgotten. The memory of `events` is used again.
+    /// Moves the recorded events to `events`, reusing its allocation.
     pub fn take_into(&self, events: &mut Vec<Event>) {
         events.clear();
         std::mem::swap(&mut *self.0.borrow_mut(), events);
     }
 }
 
-/// A line of a result: in what, and its value.
+/// A line of a result: a name and a value.
 pub type Aspect = (String, String);
 
-/// What became of a step beside its calls, for whoever drives the plugin: what went on to the upstream and the client, say.
+/// The result of a step apart from its calls, defined by the driver: e.g. the messages forwarded to
+/// upstream and client.
 pub trait StepResult: PartialEq {
-    /// The result in lines, which are compared in order.
+    /// The result as lines, which are compared in order.
     fn lines(&self) -> Vec<Aspect>;
 }
 
@@ -50,18 +51,18 @@ impl StepResult for Vec<Aspect> {
     }
 }
 
-/// What was seen of one step on one side.
+/// The trace of one step on one side.
 #[derive(Clone, Debug, Default)]
 pub struct StepTrace<R> {
     /// Callbacks and hostcalls, in order.
     pub events: Vec<Event>,
-    /// What became of the step.
+    /// Result of the step.
     pub result: R,
-    /// Messages to the log that did not come through `proxy_log`: standard output and error, the loader's own.
+    /// Log messages that did not come through `proxy_log`: standard output and error, the loader's own.
     pub written: Vec<(LogLevel, String)>,
-    /// The metrics, if a hostcall may have changed them.
+    /// Metrics, if a hostcall may have changed them.
     pub metrics: Option<Vec<(String, MetricValue)>>,
-    /// How the VM failed, if it has.
+    /// Failure of the VM, if any.
     pub failure: Option<String>,
 }
 
@@ -72,7 +73,7 @@ impl<R> StepTrace<R> {
         self.events.iter().any(is_metric)
     }
 
-    /// Takes out of a log what came through `proxy_log`, which the events have.
+    /// Sets `written` to the messages that did not come through `proxy_log`; the events contain the others.
     pub fn set_log(&mut self, log: Vec<(LogLevel, String)>) {
         self.written.clear();
         let mut logged = self.events.iter().filter_map(logged).peekable();
@@ -87,7 +88,7 @@ impl<R> StepTrace<R> {
     }
 }
 
-/// The message of a call of `proxy_log`.
+/// The message of a `proxy_log` call.
 pub fn logged(event: &Event) -> Option<&[u8]> {
     match event {
         Event::Hostcall { name: "proxy_log", arguments, status: Status::Ok, .. } => {
@@ -100,7 +101,7 @@ pub fn logged(event: &Event) -> Option<&[u8]> {
     }
 }
 
-/// Whether a message is a text of the log, in which bytes that are not UTF-8 are replaced.
+/// Whether a message equals a text of the log, where invalid UTF-8 was replaced.
 fn is_text(message: &[u8], text: &str) -> bool {
     message == text.as_bytes() || String::from_utf8_lossy(message) == text
 }

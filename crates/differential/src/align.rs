@@ -1,28 +1,28 @@
-//! Two traces side by side: the lines that both have, and those of one side at the height where they belong.
+//! Aligns two traces: common lines in one row, others opposite an empty cell.
 
 use dynvm_compare::line::Line;
 use dynvm_compare::text::{common_prefix, excerpt};
 use serde::Serialize;
 use similar::{Algorithm, DiffTag, capture_diff_slices};
 
-/// A row of two aligned traces. A side that has nothing at this height is `None`.
+/// A row of two aligned traces. `None` is an empty cell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Row {
-    /// Whether both sides are the same here, or pass by a rule.
+    /// Whether both sides are equal here, or equal under a rule.
     pub same: bool,
-    /// What the native build did.
+    /// The native build's line.
     pub native: Option<String>,
-    /// What the wasm build did.
+    /// The wasm build's line.
     pub wasm: Option<String>,
 }
 
-/// Rows that are the same, shown before the first difference.
+/// Number of equal rows before the first difference.
 const BEFORE: usize = 6;
 
-/// Rows shown from the first difference on.
+/// Number of rows from the first difference on.
 const AFTER: usize = 12;
 
-/// Aligns two traces and cuts out what is around the first difference. Without a difference there are no rows.
+/// Aligns two traces and returns the rows around the first difference; no rows without one.
 pub fn align(native: &[Line], wasm: &[Line]) -> Vec<Row> {
     let keys = |lines: &[Line]| lines.iter().map(|line| line.key.clone()).collect::<Vec<_>>();
     let mut rows = Vec::new();
@@ -46,7 +46,7 @@ pub fn align(native: &[Line], wasm: &[Line]) -> Vec<Row> {
     rows
 }
 
-/// Cuts long lines around their first difference.
+/// Shortens long lines around their first difference.
 fn shorten(row: &mut Row) {
     let at = match (&row.native, &row.wasm) {
         (Some(native), Some(wasm)) => common_prefix(native, wasm),

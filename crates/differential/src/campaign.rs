@@ -1,4 +1,4 @@
-//! Many generated streams, on several threads, in flat memory.
+//! Runs many generated streams on several threads, in constant memory.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,57 +11,58 @@ use crate::generate::Generator;
 use crate::lockstep::{CompareError, Divergence, Lockstep, Pair, Started};
 use crate::scenario::Scenario;
 
-/// How much to run.
+/// Size of a campaign.
 #[derive(Clone, Copy, Debug)]
 pub struct Campaign {
-    /// Streams in all.
+    /// Total number of streams.
     pub streams: u64,
-    /// Streams through one pair of VMs before fresh ones are started, so that what a plugin keeps between streams is compared and a
-    /// divergence can still be made small.
+    /// Streams per pair of VMs before new VMs are started. More than one, to compare state that a
+    /// plugin keeps between streams; not unlimited, so that a divergence can be shrunk.
     pub streams_per_vm: u64,
-    /// Threads.
+    /// Number of threads.
     pub threads: usize,
 }
 
-/// What it gave.
+/// Results of a campaign.
 #[derive(Debug, Default)]
 pub struct Summary {
-    /// Streams that both builds were taken through.
+    /// Streams run through both builds.
     pub streams: u64,
-    /// Callbacks, hostcalls and their values that were compared, in events.
+    /// Compared events: callbacks and hostcalls with their values.
     pub events: u64,
     /// Pairs of VMs that were started.
     pub vms: u64,
-    /// Pairs of VMs that failed alike.
+    /// Pairs of VMs whose two sides failed in the same way.
     pub failed_alike: u64,
-    /// How they failed.
+    /// These failures by kind.
     pub failures: Failures,
-    /// How often rules were applied.
+    /// Number of applications per rule.
     pub applied: Applied,
-    /// Time.
+    /// Duration.
     pub elapsed: Duration,
-    /// Where the builds part, and the scenario that leads there.
+    /// The first divergence, with the scenario that leads to it.
     pub divergence: Option<(Scenario, Divergence)>,
 }
 
-/// What the threads share.
+/// State shared by the threads.
 struct Shared<'a> {
     pair: &'a Pair,
     generator: &'a Generator,
     rules: Rules,
     campaign: Campaign,
-    /// The next run to be taken.
+    /// The next run to start.
     next: AtomicU64,
-    /// Runs from this on are not wanted any more: one before has diverged, or could not be made.
+    /// Runs from this number on are cancelled: an earlier one diverged or failed.
     end: AtomicU64,
     progress: &'a (dyn Fn(u64) + Sync),
     done: AtomicU64,
     outcome: Mutex<(Summary, Option<CompareError>)>,
 }
 
-/// Runs the generator's scenarios until so many streams are compared or the builds part. `progress` is told how many streams are done.
+/// Runs generated scenarios until enough streams are compared or the builds diverge. `progress`
+/// receives the number of finished streams.
 ///
-/// Of several divergences the first by number is returned, whatever the number of threads.
+/// Of several divergences, the one with the lowest number is returned, independent of the number of threads.
 ///
 /// # Errors
 ///
@@ -115,7 +116,7 @@ impl Shared<'_> {
         }
     }
 
-    /// One generated scenario.
+    /// Runs one generated scenario.
     fn one(&self, number: u64, streams: u64, summary: &mut Summary) -> Result<(), CompareError> {
         let scenario = self.generator.scenario(number, streams);
         let mut from = 0;
@@ -128,7 +129,7 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// Steps through one pair of VMs, until both have failed. The index of the next step is returned.
+    /// Runs steps through one pair of VMs until both have failed. Returns the index of the next step.
     fn stretch(&self, scenario: &Scenario, from: usize, summary: &mut Summary) -> Result<usize, CompareError> {
         summary.vms += 1;
         let up_to =

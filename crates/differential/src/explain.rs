@@ -1,4 +1,5 @@
-//! Why two builds part: what repeats itself, what changes with randomness and time, and how the values are related.
+//! Explains a divergence: tests which build is deterministic, the effect of randomness and time,
+//! and how the values relate.
 
 use dynvm_compare::rules::Rules;
 use serde::Serialize;
@@ -6,23 +7,23 @@ use serde::Serialize;
 use crate::lockstep::{Divergence, Lockstep, Pair, Started};
 use crate::scenario::Scenario;
 
-/// What experiments with a small scenario showed.
+/// Results of experiments with a small scenario.
 #[derive(Clone, Debug, Serialize)]
 pub struct Explanation {
-    /// Whether the native build does the same again.
+    /// Whether the native build is deterministic.
     pub native_repeats: bool,
-    /// Whether the wasm build does the same again.
+    /// Whether the wasm build is deterministic.
     pub wasm_repeats: bool,
-    /// Whether the wasm build does the same with other randomness.
+    /// Whether the wasm build behaves the same with a different random seed.
     pub wasm_repeats_with_other_randomness: bool,
-    /// What follows from it, in sentences.
+    /// Conclusions, as sentences.
     pub says: Vec<String>,
 }
 
-/// Runs of each build against itself. What depends on chance repeats itself now and then.
+/// Runs of each build against itself. Nondeterminism does not show in every run.
 const REPEATS: usize = 4;
 
-/// Makes the experiments.
+/// Runs the experiments.
 pub fn explain(pair: &Pair, scenario: &Scenario, divergence: &Divergence) -> Explanation {
     let native = Pair { native: pair.native.clone(), wasm: pair.native.clone() };
     let wasm = Pair { native: pair.wasm.clone(), wasm: pair.wasm.clone() };
@@ -39,7 +40,7 @@ pub fn explain(pair: &Pair, scenario: &Scenario, divergence: &Divergence) -> Exp
     explanation
 }
 
-/// Whether a pair does the same on two scenarios with the same steps.
+/// Whether a pair behaves the same on two scenarios with the same steps.
 fn is_same(pair: &Pair, first: &Scenario, second: &Scenario) -> bool {
     let Ok(Started::Running(mut lockstep)) = Lockstep::start_each(pair, [first, second], Rules::default()) else {
         return false;
@@ -51,27 +52,30 @@ fn is_same(pair: &Pair, first: &Scenario, second: &Scenario) -> bool {
 fn sentences(explanation: &Explanation, divergence: &Divergence) -> Vec<String> {
     let mut says = Vec::new();
     if let Some(side) = only_one_fails(divergence) {
-        says.push(format!("Only the {side} build fails: its message and the step's log say how."));
+        says.push(format!("Only the {side} build fails: see its message and the step's log."));
     }
     match (explanation.native_repeats, explanation.wasm_repeats) {
         (true, true) => says.push(
-            "Both builds repeat themselves, so they compute different things from the same input: look for what depends on the width of \
-             usize, size_t, long or a pointer, on alignment, or on undefined behaviour (overflow, memory that nobody wrote)."
+            "Both builds are deterministic, so they compute different things from the same input: look for what \
+             depends on the width of usize, size_t, long or a pointer, on alignment, or on undefined behavior \
+             (overflow, uninitialized memory)."
                 .to_owned(),
         ),
         (false, true) => says.push(
-            "The native build does not repeat itself on the same input: it takes something from the system, not from the host. Look for \
-             the order of a HashMap or HashSet, random numbers, clocks other than the host's, addresses, memory that nobody wrote."
+            "The native build is nondeterministic on the same input: it depends on the system, not only on the \
+             host. Look for the order of a HashMap or HashSet, random numbers, clocks other than the host's, \
+             addresses, uninitialized memory."
                 .to_owned(),
         ),
         (true, false) | (false, false) => says.push(
-            "The wasm build does not repeat itself, which no plugin can bring about alone: please report it with the scenario.".to_owned(),
+            "The wasm build is nondeterministic; a plugin cannot cause this: please file a bug with the scenario."
+                .to_owned(),
         ),
     }
     if explanation.wasm_repeats && !explanation.wasm_repeats_with_other_randomness {
         says.push(
-            "The wasm build does something else when the host's randomness is another: what differs comes from random numbers, as the \
-             order of a HashMap does."
+            "The wasm build behaves differently with another random seed: the difference comes from random \
+             numbers, e.g. the order of a HashMap."
                 .to_owned(),
         );
     }
@@ -85,7 +89,7 @@ fn sentences(explanation: &Explanation, divergence: &Divergence) -> Vec<String> 
     says
 }
 
-/// The side that fails, if the other does not.
+/// The side that fails, if the other one does not.
 fn only_one_fails(divergence: &Divergence) -> Option<&'static str> {
     let fails = divergence
         .lines
@@ -98,7 +102,7 @@ fn only_one_fails(divergence: &Divergence) -> Option<&'static str> {
     }
 }
 
-/// The number that a text is, decimal or hexadecimal, with or without quotes.
+/// The number that a text represents, decimal or hexadecimal, with or without quotes.
 fn number(text: &str) -> Option<u64> {
     let text = text.trim_matches('"');
     text.parse().ok().or_else(|| u64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), 16).ok())

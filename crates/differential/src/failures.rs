@@ -1,25 +1,25 @@
-//! Failures that both builds have in common, by kind: the builds behave the same, and the plugin has a fault.
+//! Failures that both builds share, by kind: the builds behave the same, and the plugin has a bug.
 
 use dynvm::call_trace::Event;
 use dynvm_compare::is_panic;
 use dynvm_compare::trace::{StepTrace, logged};
 use serde::Serialize;
 
-/// A kind of failure of both builds.
+/// A kind of failure shared by both builds.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct CommonFailure {
-    /// The callback that failed.
+    /// The failing callback.
     pub callback: String,
-    /// How the native build failed: the message of the panic if it logged one, else the loader's words.
+    /// Failure of the native build: the logged panic message if there is one, otherwise the loader's message.
     pub native: String,
-    /// How the wasm build failed.
+    /// Failure of the wasm build.
     pub wasm: String,
-    /// How many pairs of VMs failed in this way.
+    /// Number of pairs of VMs that failed in this way.
     pub count: u64,
 }
 
 impl CommonFailure {
-    /// The failure in which a step ended on both sides; `None`: a side did not fail in it.
+    /// The failure that ended a step on both sides; `None` if a side did not fail in it.
     pub fn of<R>([native, wasm]: [&StepTrace<R>; 2]) -> Option<CommonFailure> {
         let failed = native.events.iter().rev().find_map(|event| match event {
             Event::CallbackLeave { name, failure: Some(_), .. } => Some(*name),
@@ -33,14 +33,14 @@ impl CommonFailure {
         })
     }
 
-    /// What is the same for all failures of a kind. The first line of a panic is its place in the source; what follows may quote the
-    /// request. The wasm build's words have no addresses in them.
+    /// The key of a failure's kind. The first line of a panic is its source location; what follows
+    /// may quote the request. The wasm build's message contains no addresses.
     fn kind(&self) -> (&str, &str) {
         (&self.callback, self.wasm.lines().next().unwrap_or_default())
     }
 }
 
-/// How a side failed in a step.
+/// The failure message of one side.
 fn message<R>(trace: &StepTrace<R>) -> Option<String> {
     let failure = trace.failure.as_ref()?;
     let through_the_abi =
@@ -51,12 +51,12 @@ fn message<R>(trace: &StepTrace<R>) -> Option<String> {
     Some(panic.map_or_else(|| first_line.to_owned(), |text| text.trim().to_owned()))
 }
 
-/// Kinds of failures with how often they came.
+/// Kinds of failures with their counts.
 #[derive(Clone, Debug, Default)]
 pub struct Failures(Vec<CommonFailure>);
 
 impl Failures {
-    /// Counts a failure. Of several of a kind the same one is kept in whatever order they come.
+    /// Counts a failure. The representative of a kind does not depend on the order.
     pub fn add(&mut self, failure: CommonFailure) {
         match self.0.iter_mut().find(|known| known.kind() == failure.kind()) {
             Some(known) => {
@@ -70,7 +70,7 @@ impl Failures {
         }
     }
 
-    /// The kinds, the most frequent first.
+    /// The kinds, most frequent first.
     pub fn into_list(mut self) -> Vec<CommonFailure> {
         self.0.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.cmp(b)));
         self.0

@@ -1,20 +1,20 @@
-//! Runs two builds of a Proxy-Wasm plugin on the same traffic, in lockstep, and tells where they first differ.
+//! Runs two builds of a Proxy-Wasm plugin on the same traffic, in lockstep, and reports the first difference.
 //!
 //! ```text
-//!   scenario   a plugin's configuration and traffic, as a JSON file: bytes of any kind, streams side by side
+//!   scenario   a plugin's configuration and traffic, as a JSON file: arbitrary bytes, interleaved streams
 //!   traffic    the same from JSON Lines and HAR files
-//!   generate   traffic from a seed, with the words of the plugin
+//!   generate   traffic from a seed and a dictionary of the plugin
 //!     start    a plugin in a simulated proxy, with its log if it does not start
 //!     lockstep both builds a step at a time in a simulated proxy, compared as they go
-//!       failures   failures that both builds have in common, by kind
-//!       campaign   many generated streams, on several threads, in flat memory
-//!       shrink     the smallest scenario that still differs
-//!       explain    why: what repeats itself and what does not
+//!       failures   failures that both builds share, by kind
+//!       campaign   many generated streams, on several threads, in constant memory
+//!       shrink     reduces a scenario to a minimal reproducer
+//!       explain    tests which build is deterministic, and why they differ
 //!       align      both traces side by side, the difference marked
 //! ```
 //!
-//! What counts as a difference is decided by [`dynvm_compare`]. `dynvm ab` is this crate on the command line; `docs/differential.md` tells
-//! what is compared and what is not.
+//! [`dynvm_compare`] defines what counts as a difference. `dynvm ab` is the command-line interface
+//! of this crate; `docs/differential.md` describes what is compared and what is not.
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]

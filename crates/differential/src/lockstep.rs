@@ -1,4 +1,4 @@
-//! Both builds, a step at a time, compared as they go.
+//! Runs both builds one step at a time and compares as they go.
 
 use std::time::Duration;
 
@@ -14,41 +14,41 @@ use crate::failures::CommonFailure;
 use crate::scenario::{Observation, Scenario, Step, drive_step};
 use crate::start::{NotStarted, start};
 
-/// Two builds of a plugin. Usually the native one and the wasm one, in this order; any two can be compared.
+/// Two builds of a plugin: usually native and wasm, in this order; any two can be compared.
 #[derive(Clone)]
 pub struct Pair {
-    /// The first.
+    /// The first build.
     pub native: Module,
-    /// The second.
+    /// The second build.
     pub wasm: Module,
 }
 
-/// Why a comparison could not be made. Nothing was compared then, or no more.
+/// Why a comparison was not possible, or could not continue.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompareError {
     /// Neither build starts, or one cannot be loaded.
     #[error(transparent)]
     Start(#[from] NotStarted),
-    /// The plugin has been stopped.
+    /// The plugin was stopped.
     #[error(transparent)]
     Call(#[from] dynvm::CallError),
 }
 
-/// Where two builds part.
+/// The point where two builds diverge.
 #[derive(Clone, Debug)]
 pub struct Divergence {
-    /// The step's index; `None`: the start of the plugin.
+    /// Index of the step; `None`: the start of the plugin.
     pub step: Option<usize>,
-    /// What differs first.
+    /// The first difference.
     pub found: Found,
-    /// What both did in that step: native, wasm.
+    /// Traces of the step as lines: native, wasm.
     pub lines: [Vec<Line>; 2],
 }
 
 type StepTrace = Trace<Observation>;
 
-/// One of the two.
+/// One of the two builds.
 struct Side {
     host: SimProxy,
     recorder: Recorder,
@@ -65,19 +65,19 @@ pub struct Lockstep {
     events: u64,
 }
 
-/// What starting both gave.
+/// Result of starting both builds.
 pub enum Started {
-    /// Both run.
+    /// Both are running.
     Running(Box<Lockstep>),
-    /// They part before the first step.
+    /// They diverge before the first step.
     Diverged(Box<Divergence>),
 }
 
-/// Events of one tick after which what was seen is compared, so that traces stay small.
+/// Number of events within one tick after which traces are compared, to bound their size.
 const EVENTS_AT_ONCE: usize = 2_000;
 
 impl Lockstep {
-    /// Starts both with a scenario's configuration, and compares what was seen.
+    /// Starts both builds with a scenario's configuration, and compares their traces.
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Lockstep {
         Lockstep::start_each(pair, [scenario, scenario], rules)
     }
 
-    /// The same with a configuration for each.
+    /// The same with separate configurations.
     pub(crate) fn start_each(
         pair: &Pair,
         [first, second]: [&Scenario; 2],
@@ -96,7 +96,7 @@ impl Lockstep {
         let (native, wasm) = match (native, wasm) {
             (Ok(native), Ok(wasm)) => (native, wasm),
             (Err(error), Err(_)) => return Err(error.into()),
-            // Not a difference in behaviour: nothing of that build has run.
+            // Not a difference in behavior: no code of that build has run.
             (Err(error), _) | (_, Err(error)) if error.is_unloadable() => return Err(error.into()),
             (native, wasm) => return Ok(Started::Diverged(Box::new(only_one_starts(native.err(), wasm.err())))),
         };
@@ -107,11 +107,11 @@ impl Lockstep {
         })
     }
 
-    /// Takes both through a step and compares what was seen.
+    /// Runs both builds through a step and compares their traces.
     ///
     /// # Errors
     ///
-    /// The plugin has been stopped.
+    /// The plugin was stopped.
     pub fn step(&mut self, index: usize, step: &Step) -> Result<Option<Divergence>, CompareError> {
         if let Step::Tick(milliseconds) = step {
             return Ok(self.tick(index, Duration::from_millis(*milliseconds)));
@@ -122,7 +122,7 @@ impl Lockstep {
         Ok(self.compare(Some(index), native, wasm))
     }
 
-    /// Moves the clock from one thing that falls due to the next: with a short period many do.
+    /// Moves the clock from one due event to the next; a short tick period causes many.
     fn tick(&mut self, index: usize, by: Duration) -> Option<Divergence> {
         let mut left = by;
         loop {
@@ -159,38 +159,38 @@ impl Lockstep {
         Some(Divergence { step, found, lines })
     }
 
-    /// Whether both VMs have failed, so that there is nothing more to see.
+    /// Whether both VMs have failed, so that nothing more can happen.
     pub fn has_failed(&self) -> bool {
         self.sides.iter().all(|side| side.failed)
     }
 
-    /// How the VMs failed, if they have: native, wasm.
+    /// Failures of the VMs: native, wasm.
     pub fn failures(&mut self) -> [Option<String>; 2] {
         let [a, b] = &mut self.sides;
         [a, b].map(|side| side.host.failure().map(|failure| failure.message))
     }
 
-    /// The failure of both in the last step; `None`: a side did not fail in it.
+    /// The failure of both sides in the last step; `None` if a side did not fail in it.
     pub fn common_failure(&self) -> Option<CommonFailure> {
         CommonFailure::of(self.traces())
     }
 
-    /// How often rules were applied.
+    /// Number of applications per rule.
     pub fn applied(&self) -> &Applied {
         &self.applied
     }
 
-    /// How many events were compared.
+    /// Number of compared events.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// What was seen of the last step: native, wasm.
+    /// Traces of the last step: native, wasm.
     pub fn traces(&self) -> [&Trace<Observation>; 2] {
         [&self.sides[0].trace, &self.sides[1].trace]
     }
 
-    /// The calls that the plugin made in the last step.
+    /// Calls that the plugin made in the last step.
     pub fn calls(&self) -> &[MadeCall] {
         &self.sides[0].calls
     }
@@ -203,7 +203,7 @@ impl Side {
         Ok(Side { host, recorder, trace: StepTrace::default(), failed: false, calls: Vec::new() })
     }
 
-    /// Takes what the host has noted of a step.
+    /// Collects the trace of a step from the host.
     fn see(&mut self, result: Observation) {
         let trace = &mut self.trace;
         self.recorder.take_into(&mut trace.events);
@@ -211,7 +211,7 @@ impl Side {
         trace.set_log(self.host.take_log());
         trace.metrics = trace.touches_metrics().then(|| self.host.metrics());
         let failure = self.host.failure();
-        // Told once.
+        // Report a failure once.
         trace.failure = failure.filter(|_| !self.failed).map(|failure| failure.message);
         self.failed = self.host.vm().has_failed();
         self.calls = self.host.take_calls();
@@ -231,27 +231,27 @@ fn only_one_starts(native: Option<NotStarted>, wasm: Option<NotStarted>) -> Dive
     Divergence { step: None, found: Found { aspect: "start of the plugin".to_owned(), values }, lines }
 }
 
-/// What a whole scenario gave.
+/// Result of a whole scenario.
 pub struct Outcome {
-    /// Steps that were compared, the start among them.
+    /// Number of compared steps, including the start.
     pub steps: usize,
-    /// Where the builds part.
+    /// The divergence, if any.
     pub divergence: Option<Divergence>,
-    /// How the VMs failed, if they did: native, wasm.
+    /// Failures of the VMs: native, wasm.
     pub failures: [Option<String>; 2],
-    /// The failure that both have in common.
+    /// The failure that both builds share.
     pub common_failure: Option<CommonFailure>,
-    /// How often rules were applied.
+    /// Number of applications per rule.
     pub applied: Applied,
     /// Upstreams of HTTP calls for which the scenario has no answer.
     pub unanswered: Vec<String>,
 }
 
-/// Takes both builds through a scenario, up to the first divergence.
+/// Runs both builds through a scenario, up to the first divergence.
 ///
 /// # Errors
 ///
-/// Neither starts, or the plugin has been stopped.
+/// Neither build starts, or the plugin was stopped.
 pub fn run(pair: &Pair, scenario: &Scenario, rules: Rules) -> Result<Outcome, CompareError> {
     let none = Outcome {
         steps: 1,

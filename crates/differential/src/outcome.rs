@@ -1,4 +1,4 @@
-//! What became of a step, in lines: aspect and value.
+//! The result of a step as lines: name and value.
 
 use dynvm::host::{HeaderMap as _, Headers};
 use dynvm_compare::text::exact;

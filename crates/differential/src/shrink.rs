@@ -1,18 +1,19 @@
-//! The smallest scenario that still differs: whatever can be left out is, and what is left is made plain.
+//! Shrinks a differing scenario: removes everything removable, and simplifies the rest.
 //!
-//! Delta debugging (Zeller and Hildebrandt): of every list, halves are left out, then quarters, down to single elements; of every string
-//! of bytes the same. Each attempt is a run of both builds, which takes less than a millisecond for most plugins.
+//! Delta debugging (Zeller and Hildebrandt): halves of every list are removed, then quarters, down
+//! to single elements; likewise for byte strings. Each attempt runs both builds, which takes less
+//! than a millisecond for most plugins.
 
 use std::time::{Duration, Instant};
 
 use crate::scenario::{Body, Bytes, Scenario, Step, fields};
 
-/// How much may be spent on making a scenario smaller.
+/// Limits on shrinking.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Runs of both builds.
+    /// Maximum number of runs of both builds.
     pub runs: u64,
-    /// Time.
+    /// Maximum duration.
     pub time: Duration,
 }
 
@@ -22,18 +23,18 @@ impl Default for Limits {
     }
 }
 
-/// What shrinking gave.
+/// Result of shrinking.
 #[derive(Clone, Debug)]
 pub struct Shrunk {
-    /// The smallest scenario that was found.
+    /// The smallest scenario found.
     pub scenario: Scenario,
-    /// Runs that it took.
+    /// Number of runs.
     pub runs: u64,
-    /// Whether nothing more can be left out; false when a limit came first.
+    /// Whether nothing more can be removed; false if a limit was reached.
     pub complete: bool,
 }
 
-/// Makes a scenario that differs smaller. `differs` runs a candidate; the result always passed it, or is the scenario itself.
+/// Shrinks a differing scenario. `differs` runs a candidate; the result passed it, or is the original.
 pub fn shrink(scenario: Scenario, limits: Limits, differs: impl FnMut(&Scenario) -> bool) -> Shrunk {
     let mut search = Search { best: scenario, differs, runs: 0, limits, started: Instant::now() };
     let mut last = None;
@@ -57,7 +58,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         self.runs < self.limits.runs && self.started.elapsed() < self.limits.time
     }
 
-    /// Takes a candidate if it still differs.
+    /// Accepts a candidate if it still differs.
     fn accept(&mut self, candidate: Scenario) -> bool {
         if !self.may_go_on() || candidate == self.best {
             return false;
@@ -70,7 +71,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         differs
     }
 
-    /// Tries one change.
+    /// Tries one edit.
     fn edit(&mut self, change: impl FnOnce(&mut Scenario)) -> bool {
         let mut candidate = self.best.clone();
         change(&mut candidate);
@@ -94,7 +95,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// Leaves out of a list what can be: halves first, single elements at last.
+    /// Removes as much of a list as possible: halves first, then down to single elements.
     fn fewer<T>(&mut self, list: impl Fn(&mut Scenario) -> Option<&mut Vec<T>>) {
         let len = |search: &mut Self| list(&mut search.best).map_or(0, |list| list.len());
         let mut size = len(self);
@@ -148,7 +149,8 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// A single stream of an interleaved step as a request of its own, or nothing but time as such: easier to read.
+    /// Rewrites an interleaved step with a single stream as a request, or one with only ticks as a
+    /// tick: easier to read.
     fn alone(&mut self, index: usize) {
         let Step::Interleaved(events) = &self.best.steps[index] else { return };
         if events.iter().all(|event| event.stream().is_none()) {
@@ -163,7 +165,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// Leaves out whole streams of an interleaved step.
+    /// Removes whole streams of an interleaved step.
     fn streams(&mut self, index: usize) {
         let Step::Interleaved(events) = &self.best.steps[index] else { return };
         let mut streams: Vec<u32> = events.iter().filter_map(|event| event.stream()).collect();
@@ -209,7 +211,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// A body: none, or in one chunk.
+    /// Simplifies a body: empty, or one chunk.
     fn body(&mut self, body: impl Fn(&mut Scenario) -> Option<&mut Body>) {
         let set = |search: &mut Self, other: &dyn Fn(&Body) -> Body| {
             search.edit(|scenario| {
@@ -223,7 +225,7 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// Leaves out two bytes at once, wherever they are: what depends on an odd length does not survive one.
+    /// Removes two bytes at once, at any positions: a dependence on odd length survives no single removal.
     fn pairs(&mut self, bytes: &impl Fn(&mut Scenario) -> Option<&mut Bytes>) {
         const LONGEST: usize = 16;
         let mut at = (0, 1);
@@ -246,12 +248,12 @@ impl<F: FnMut(&Scenario) -> bool> Search<F> {
         }
     }
 
-    /// Bytes: none, fewer, plainer.
+    /// Simplifies bytes: empty, shorter, plainer.
     fn bytes(&mut self, bytes: impl Fn(&mut Scenario) -> Option<&mut Bytes>) {
         self.fewer(|scenario| bytes(scenario).map(|bytes| &mut bytes.0));
         self.pairs(&bytes);
         let len = bytes(&mut self.best).map_or(0, |bytes| bytes.len());
-        // Long ones are plain enough.
+        // Long strings stay as they are beyond this.
         for at in 0..len.min(64) {
             for plain in [b'a', b'0'] {
                 let replace = |scenario: &mut Scenario| {

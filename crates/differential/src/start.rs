@@ -1,4 +1,4 @@
-//! Starts a plugin in a host in memory. Of a plugin that does not start, the log is kept: it mostly says why.
+//! Starts a plugin in a simulated proxy, and keeps the log of a failed start, which usually has the reason.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use dynvm_sim::{SimProxy, SimProxyBuilder};
 /// Why a plugin did not start.
 #[derive(Debug)]
 pub struct NotStarted {
-    /// What went wrong.
+    /// Cause of the start failure.
     pub error: StartError,
-    /// What the plugin logged until then.
+    /// Messages logged until then.
     pub log: Vec<(LogLevel, String)>,
 }
 
 impl NotStarted {
-    /// Whether the build cannot be run on this machine at all. Then nothing of the plugin has run, so its behaviour is unknown.
+    /// Whether the build cannot be loaded on this machine at all. No code of the plugin has run
+    /// then, so its behavior is unknown.
     pub fn is_unloadable(&self) -> bool {
         matches!(self.error, StartError::Image { .. } | StartError::Instantiate { .. })
     }
@@ -44,7 +45,7 @@ impl std::error::Error for NotStarted {}
 ///
 /// # Errors
 ///
-/// It did not start.
+/// The plugin did not start.
 pub fn start(
     builder: SimProxyBuilder,
     module: &Module,

@@ -1,11 +1,11 @@
-//! Versions of a Proxy-Wasm plugin in a process that serves streams: hot reload, and rollouts from one build to another.
+//! Versions of a Proxy-Wasm plugin in a serving process: hot reload, and rollouts from one build to another.
 //!
 //! ```text
-//!   deploy    the current version of a plugin on every thread; a new one is tried before it serves
-//!   rollout   two deployments: the share of streams that each answers, and streams shown to both
+//!   deploy    the current version of a plugin on every thread; a new version is tried before it serves
+//!   rollout   two deployments: the share of streams that each serves, and shadowed streams
 //! ```
 //!
-//! A host that only reloads needs [`deploy`]; [`rollout`] is built on it. Both use the public API of [`dynvm`] alone.
+//! A host that only reloads needs [`deploy`]; [`rollout`] builds on it. Both use only the public API of [`dynvm`].
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]

@@ -1,4 +1,4 @@
-//! Answers to calls: those that were prepared, as they fall due, and those by hand.
+//! Delivers answers to calls: prepared ones when they are due, and manual ones.
 
 use dynvm::host::{Headers, HttpCallResponse};
 use dynvm::{CallError, CallId, Vm};
@@ -6,33 +6,33 @@ use dynvm::{CallError, CallId, Vm};
 use super::SimProxy;
 use super::calls::{Answer, GrpcAnswer, MadeCall};
 
-/// What comes of a gRPC call that is answered by hand.
+/// An event of a gRPC call that is answered manually.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum GrpcEvent {
     /// Initial metadata of a stream.
     InitialMetadata(Headers),
-    /// A message. It ends a unary call.
+    /// A message. Completes a unary call.
     Message(Vec<u8>),
     /// Trailing metadata of a stream.
     TrailingMetadata(Headers),
     /// The end of a stream, or the failure of a unary call.
     Close {
-        /// The status; 0 is OK.
+        /// The gRPC status; 0 is OK.
         status: u32,
-        /// Its message.
+        /// The status message.
         message: Vec<u8>,
     },
 }
 
-/// Answers by hand.
+/// Manual answers.
 impl SimProxy {
-    /// Answers an HTTP call, `None`: by its failure. Answers by hand go to calls to the upstreams of
+    /// Answers an HTTP call; `None` makes it fail. Manual answers are for the upstreams of
     /// [`SimProxyBuilder::by_hand`](super::SimProxyBuilder::by_hand).
     ///
     /// # Errors
     ///
-    /// The VM has failed, or no such call is under way.
+    /// The VM has failed, or no such call is pending.
     pub fn answer_http(&mut self, call: CallId, response: Option<HttpCallResponse>) -> Result<(), CallError> {
         self.calls.forget(call);
         let response = response.unwrap_or_default();
@@ -46,7 +46,7 @@ impl SimProxy {
     ///
     /// # Errors
     ///
-    /// The VM has failed, or no such call is under way.
+    /// The VM has failed, or no such call is pending.
     pub fn answer_grpc(&mut self, call: CallId, event: GrpcEvent) -> Result<(), CallError> {
         let is_unary = |made: &MadeCall| matches!(made, MadeCall::Grpc(call) if call.message.is_some());
         let unary = self.calls.waiting().iter().any(|made| made.id() == call && is_unary(made));
@@ -76,7 +76,7 @@ impl SimProxy {
 }
 
 impl SimProxy {
-    /// Delivers an answer. One whose call the plugin has ended meanwhile is dropped, as are the rest of a stream that it cancels.
+    /// Delivers an answer. If the plugin has cancelled the call, the answer and the rest of its stream are dropped.
     pub(super) fn deliver_answer(&mut self, answer: Answer) {
         match answer {
             Answer::Http(call, response) => {

@@ -1,4 +1,4 @@
-//! Calls that plugins make, and the answers that they get.
+//! Calls made by plugins, and their answers.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -14,38 +14,38 @@ use dynvm::{CallId, ContextId};
 /// An answer to HTTP calls to an upstream.
 #[derive(Clone, Debug)]
 pub struct HttpAnswer {
-    /// The upstream.
+    /// Name of the upstream.
     pub upstream: String,
     /// The answer; `None`: the call fails.
     pub response: Option<HttpCallResponse>,
-    /// How long it takes. At the call's timeout it fails.
+    /// Latency of the answer. If it reaches the call's timeout, the call fails.
     pub delay: Duration,
 }
 
 /// An answer to gRPC calls to an upstream, or to one service or method there.
 #[derive(Clone, Debug, Default)]
 pub struct GrpcAnswer {
-    /// The upstream.
+    /// Name of the upstream.
     pub upstream: String,
-    /// The service; empty: any.
+    /// The service; empty matches any.
     pub service: String,
-    /// The method; empty: any.
+    /// The method; empty matches any.
     pub method: String,
     /// Initial metadata, delivered on streams.
     pub initial_metadata: Headers,
-    /// The message, if the status is 0.
+    /// The message, sent if the status is 0.
     pub message: Vec<u8>,
     /// Trailing metadata, delivered on streams.
     pub trailing_metadata: Headers,
-    /// The status; 0 is OK.
+    /// The gRPC status; 0 is OK.
     pub status: u32,
-    /// The message of a status that is not OK.
+    /// The message of a status other than OK.
     pub status_message: String,
-    /// How long it takes.
+    /// Latency of the answer.
     pub delay: Duration,
 }
 
-/// A call that a plugin made.
+/// A call made by a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MadeCall {
@@ -59,12 +59,12 @@ pub enum MadeCall {
         id: CallId,
         /// The message.
         message: Vec<u8>,
-        /// Whether it was the last.
+        /// Whether it is the last message.
         end_stream: bool,
     },
 }
 
-/// What is to be delivered for a call.
+/// A delivery due for a call.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
     Http(CallId, HttpCallResponse),
@@ -72,13 +72,13 @@ pub(super) enum Answer {
     GrpcStream(CallId, GrpcAnswer),
 }
 
-/// gRPC's status for a call that took too long.
+/// The gRPC status of a call that timed out.
 const DEADLINE_EXCEEDED: u32 = 4;
 
-/// Makes calls by looking their answers up.
+/// Answers calls from the prepared answers.
 pub(super) struct CannedCalls {
     clock: Arc<ManualClock>,
-    /// Upstreams whose calls wait for an answer by hand.
+    /// Upstreams whose calls wait for manual answers.
     by_hand: BTreeSet<String>,
     waiting: RefCell<Vec<MadeCall>>,
     http: Vec<HttpAnswer>,
@@ -111,12 +111,12 @@ impl CannedCalls {
         self.made.take()
     }
 
-    /// The calls that wait for an answer by hand, oldest first.
+    /// Calls that wait for manual answers, oldest first.
     pub(super) fn waiting(&self) -> Vec<MadeCall> {
         self.waiting.borrow().clone()
     }
 
-    /// A call that waits for an answer by hand, and fails at its timeout if it has one.
+    /// Registers a call that waits for a manual answer and fails at its timeout, if it has one.
     fn wait(&self, call: MadeCall, root: ContextId, timeout: Duration, late: Answer) {
         self.waiting.borrow_mut().push(call);
         if !timeout.is_zero() {
@@ -124,7 +124,7 @@ impl CannedCalls {
         }
     }
 
-    /// Whether an upstream's calls are answered by hand.
+    /// Whether calls to this upstream are answered manually.
     fn is_by_hand(&self, upstream: &str) -> bool {
         self.by_hand.contains(upstream)
     }
@@ -143,7 +143,7 @@ impl CannedCalls {
         Some(answer)
     }
 
-    /// The next of the answers for a key; the last is given again.
+    /// The next answer for a key; the last one repeats.
     fn next<'a, A>(&self, key: String, answers: impl Iterator<Item = &'a A>) -> Option<&'a A> {
         let answers: Vec<&A> = answers.collect();
         let mut given = self.given.borrow_mut();
@@ -173,7 +173,7 @@ impl Answer {
 }
 
 impl MadeCall {
-    /// The name of the call or stream.
+    /// The id of the call or stream.
     pub fn id(&self) -> CallId {
         match self {
             MadeCall::Http(call) => call.id,
@@ -226,7 +226,7 @@ impl GrpcCalls for CannedCalls {
         self.made.borrow_mut().push(call.clone());
         if self.is_by_hand(&upstream) {
             let late = GrpcAnswer { status: DEADLINE_EXCEEDED, ..GrpcAnswer::default() };
-            // A stream has no timeout.
+            // Streams have no timeout.
             self.wait(call, root, timeout, Answer::GrpcUnary(id, late));
             return Ok(());
         }

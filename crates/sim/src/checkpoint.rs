@@ -1,11 +1,11 @@
-//! Going back to an earlier state, so that traffic that is repeated finds what it found the first time.
+//! Checkpoints, so that repeated traffic starts from the same state.
 
 use dynvm::host::{Clock as _, SavedData, SavedQueues};
 
 use crate::SimProxy;
 use crate::events::Waiting;
 
-/// A state of a [`SimProxy`] to go back to: see [`SimProxy::checkpoint`].
+/// A saved state of a [`SimProxy`]: see [`SimProxy::checkpoint`].
 pub struct Checkpoint {
     realtime_ns: u64,
     random: u64,
@@ -15,7 +15,7 @@ pub struct Checkpoint {
 }
 
 impl SimProxy {
-    /// The state of the host now: the time of day, the randomness, the shared data, and what is in queues.
+    /// Saves the state of the host: time of day, randomness, shared data, and queue contents.
     pub fn checkpoint(&self) -> Checkpoint {
         Checkpoint {
             realtime_ns: self.shared.clock.realtime_ns(),
@@ -26,11 +26,12 @@ impl SimProxy {
         }
     }
 
-    /// Goes back to a state of this host. Each timer begins its period anew.
+    /// Restores a state of this host. Each timer restarts its period.
     ///
-    /// The VM keeps its memory, so a plugin that remembers in variables what it has seen goes on from there. Metrics keep their values
-    /// and calls under way stay under way, because the plugin holds their numbers. The monotonic clock goes on, as it always does.
-    /// Hosts that [share](crate::SimProxyBuilder::sharing) their state go back together.
+    /// The VM keeps its memory, so state in the plugin's variables survives. Metrics keep their
+    /// values and pending calls stay pending, because the plugin holds their ids. The monotonic
+    /// clock never goes back. Hosts that [share](crate::SimProxyBuilder::sharing) their state are
+    /// restored together.
     pub fn restore(&mut self, checkpoint: &Checkpoint) {
         self.shared.clock.set(std::time::Duration::from_nanos(checkpoint.realtime_ns));
         self.random.set_state(checkpoint.random);

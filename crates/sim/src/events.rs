@@ -1,4 +1,4 @@
-//! What happens without a stream: ticks, queue events; and the properties of the configuration.
+//! Events outside streams (ticks, queue events), and the configured properties.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use dynvm::ContextId;
 use dynvm::host::{Clock as _, ManualClock, Properties, PropertyError, PropertyPath, QueueId, QueueWaker, Timers};
 
-/// Ticks on the clock of the host.
+/// Ticks on the host's clock.
 pub(super) struct VirtualTimers {
     clock: Arc<ManualClock>,
     timers: RefCell<BTreeMap<ContextId, Timer>>,
@@ -29,7 +29,7 @@ impl VirtualTimers {
         self.timers.borrow().values().map(|timer| timer.due).min()
     }
 
-    /// Begins the period of each timer anew.
+    /// Restarts the period of each timer.
     pub(super) fn restart(&self) {
         let now = self.clock.monotonic_ns();
         for timer in self.timers.borrow_mut().values_mut() {
@@ -37,7 +37,7 @@ impl VirtualTimers {
         }
     }
 
-    /// A root whose tick is due; its timer is armed again.
+    /// Returns a root context whose tick is due, and rearms its timer.
     pub(super) fn take_due(&self, now: u64) -> Option<ContextId> {
         let mut timers = self.timers.borrow_mut();
         let (root, timer) =
@@ -60,10 +60,10 @@ impl Timers for VirtualTimers {
     }
 }
 
-/// Queue events in the order of their delivery.
+/// Queue events in the order of delivery.
 pub(super) type Waiting = VecDeque<(ContextId, QueueId)>;
 
-/// Queue events that wait for delivery.
+/// Queue events pending delivery.
 #[derive(Default)]
 pub(super) struct QueueEvents(Mutex<Waiting>);
 
@@ -87,7 +87,7 @@ impl QueueWaker for QueueEvents {
     }
 }
 
-/// Properties by their paths with dots.
+/// Properties by dotted path.
 pub(super) struct StaticProperties(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Properties for StaticProperties {

@@ -1,11 +1,13 @@
-//! A host in memory: a proxy with one filter, one plugin, and no network.
+//! A simulated proxy with one filter, one plugin, and no network.
 //!
-//! It is what tests, `dynvm run` and `dynvm ab` drive plugins with: HTTP streams with headers, bodies in chunks, trailers, pausing and
-//! resuming, local replies; TCP connections; canned answers to calls, or answers by hand; ticks and queues on a clock that moves only when
-//! told to. Everything is deterministic, so two backends can be compared by their results.
+//! Tests, `dynvm run` and `dynvm ab` drive plugins with it: HTTP streams with headers, body chunks,
+//! trailers, pausing and resuming, local responses; TCP connections; prepared or manual answers to
+//! calls; ticks and queues on a clock that moves only on request. Everything is deterministic, so
+//! the results of two backends are comparable.
 //!
-//! [`SimProxy::send`] takes a whole exchange through the plugin. [`SimProxy::open`] opens a stream on which things arrive one by one:
-//! [`headers`](SimProxy::headers), [`body`](SimProxy::body), [`trailers`](SimProxy::trailers), [`close`](SimProxy::close).
+//! [`SimProxy::send`] runs a whole exchange through the plugin. [`SimProxy::open`] opens a stream
+//! that receives its parts one by one: [`headers`](SimProxy::headers), [`body`](SimProxy::body),
+//! [`trailers`](SimProxy::trailers), [`close`](SimProxy::close).
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]
@@ -63,19 +65,19 @@ use dynvm::{CallError, Failure, StartError};
 use dynvm::{ContextId, Module, Plugin, PluginConfig, Vm, VmConfig};
 use events::{QueueEvents, StaticProperties, VirtualTimers};
 
-/// One step that the plugin was taken through: the callback and what it answered.
+/// A callback that was run, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The callback.
+    /// Name of the callback.
     pub callback: &'static str,
-    /// Its answer in the ABI's words (`Continue`, `StopIteration`, ...); empty where it has none.
+    /// Its result as named by the ABI (`Continue`, `StopIteration`, ...); empty if it has none.
     pub answer: &'static str,
 }
 
-/// How long a stream is waited for that the plugin holds back, on the clock of the host: then a proxy's timeout would end it.
+/// How long to wait for a stream that the plugin holds, on the host's clock; a real proxy would time out then.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Takes the time of each callback.
+/// Receives the duration of each callback.
 pub type OnTimed = Box<dyn FnMut(&'static str, Duration)>;
 
 /// Configures a [`SimProxy`].
@@ -88,7 +90,7 @@ pub struct SimProxyBuilder {
     grpc_answers: Vec<GrpcAnswer>,
     by_hand: BTreeSet<String>,
     foreign: Option<Arc<dyn ForeignFunctions>>,
-    /// `None`: of its own, also where the builder is cloned.
+    /// `None`: private to each host started from the builder or a clone of it.
     shared: Option<Shared>,
     clock_at: Option<Duration>,
     random_seed: u64,
@@ -97,7 +99,7 @@ pub struct SimProxyBuilder {
     observer: Option<Arc<Observer>>,
 }
 
-/// What the VMs of one process share.
+/// State that the VMs of one process share.
 #[derive(Clone, Default)]
 struct Shared {
     clock: Arc<ManualClock>,
@@ -119,76 +121,76 @@ impl SimProxyBuilder {
         self
     }
 
-    /// A property that every stream has, its path with dots.
+    /// Sets a property of every stream, by dotted path.
     pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Self {
         self.properties.insert(path.into(), value.into().0);
         self
     }
 
-    /// An answer to HTTP calls. Those of one upstream are given in order; the last is given again.
+    /// Adds an answer to HTTP calls. The answers of one upstream are used in order; the last one repeats.
     pub fn http_answer(mut self, answer: HttpAnswer) -> Self {
         self.http_answers.push(answer);
         self
     }
 
-    /// An answer to gRPC calls, chosen as those to HTTP calls.
+    /// Adds an answer to gRPC calls, used in order as for HTTP calls.
     pub fn grpc_answer(mut self, answer: GrpcAnswer) -> Self {
         self.grpc_answers.push(answer);
         self
     }
 
-    /// An upstream whose calls, HTTP and gRPC, wait until they are answered by [`SimProxy::answer_http`] and
-    /// [`SimProxy::answer_grpc`], or their timeout has come.
+    /// Names an upstream whose calls, HTTP and gRPC, wait for [`SimProxy::answer_http`] and
+    /// [`SimProxy::answer_grpc`], or for their timeout.
     pub fn by_hand(mut self, upstream: impl Into<String>) -> Self {
         self.by_hand.insert(upstream.into());
         self
     }
 
-    /// Functions that the plugin may call by name.
+    /// Sets the foreign functions that the plugin can call.
     pub fn foreign(mut self, functions: Arc<dyn ForeignFunctions>) -> Self {
         self.foreign = Some(functions);
         self
     }
 
-    /// Stands the clock at a time since 1970. Without it: 2024-01-01T00:00:00Z.
+    /// Sets the clock to a time since 1970. Default: 2024-01-01T00:00:00Z.
     pub fn clock_at(mut self, since_epoch: Duration) -> Self {
         self.clock_at = Some(since_epoch);
         self
     }
 
-    /// Where the host's randomness starts from. Without it: 0.
+    /// Sets the seed of the host's randomness. Default: 0.
     pub fn random_seed(mut self, seed: u64) -> Self {
         self.random_seed = seed;
         self
     }
 
-    /// Shares clock, metrics, shared data and queues with another host, as two workers of one proxy do. Events are delivered by the host
-    /// that is told to.
+    /// Shares clock, metrics, shared data and queues with another host, like two workers of one
+    /// proxy. Each host delivers its own events.
     pub fn sharing(mut self, host: &SimProxy) -> Self {
         self.shared = Some(host.shared.clone());
         self
     }
 
-    /// The least level that is kept of the log. By default all of it.
+    /// Sets the minimum level of recorded log messages. Default: all levels.
     pub fn log_level(mut self, level: LogLevel) -> Self {
         self.log_level = Some(level);
         self
     }
 
-    /// Keeps the log of this host somewhere else, where it is to be had even if the plugin does not start.
-    /// [`SimProxy::take_log`] takes from there.
+    /// Records the log in `log`, where it is available even if the plugin does not start.
+    /// [`SimProxy::take_log`] takes messages from there.
     pub fn log_to(mut self, log: Arc<MemoryLog>) -> Self {
         self.log = Some(log);
         self
     }
 
-    /// Who counts what the VM does.
+    /// Sets the observer of the VM.
     pub fn observer(mut self, observer: Arc<Observer>) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Makes a VM and starts the plugin.
+    /// Creates a VM and starts the plugin.
     ///
     /// # Errors
     ///
@@ -197,7 +199,7 @@ impl SimProxyBuilder {
         self.start_traced(module, None)
     }
 
-    /// The same, with a tracer that sees the start too.
+    /// The same, with a tracer that also sees the start.
     ///
     /// # Errors
     ///
@@ -239,7 +241,7 @@ impl SimProxyBuilder {
     }
 }
 
-/// A proxy in memory with one plugin.
+/// A simulated proxy with one plugin.
 pub struct SimProxy {
     plugin: Plugin,
     vm_id: String,
@@ -249,49 +251,49 @@ pub struct SimProxy {
     queues: Arc<QueueEvents>,
     timers: Rc<VirtualTimers>,
     calls: Rc<CannedCalls>,
-    /// HTTP streams, oldest first.
+    /// Open HTTP streams, oldest first.
     open: Vec<ContextId>,
     on_timed: Option<OnTimed>,
     steps: RefCell<Vec<Step>>,
 }
 
 impl SimProxy {
-    /// A host to be configured.
+    /// Returns a builder with the defaults.
     pub fn builder() -> SimProxyBuilder {
         SimProxyBuilder::default()
     }
 
-    /// The plugin.
+    /// The started plugin.
     pub fn plugin(&mut self) -> &mut Plugin {
         &mut self.plugin
     }
 
-    /// The VM that serves streams now.
+    /// The VM that currently serves streams.
     pub fn vm(&mut self) -> &mut Vm {
         self.plugin.vm()
     }
 
-    /// How the VM failed, if it did.
+    /// The failure of the VM, if any.
     pub fn failure(&mut self) -> Option<Failure> {
         self.plugin.vm().failure()
     }
 
-    /// What was logged since the last call.
+    /// Takes the messages logged since the last call.
     pub fn take_log(&self) -> Vec<(LogLevel, String)> {
         self.log.take()
     }
 
-    /// The metrics that the plugin defined, by name.
+    /// The metrics defined by the plugin, by name.
     pub fn metrics(&self) -> Vec<(String, MetricValue)> {
         self.shared.metrics.snapshot()
     }
 
-    /// The calls that the plugin made since this was last asked.
+    /// Takes the calls made by the plugin since the last call.
     pub fn take_calls(&self) -> Vec<MadeCall> {
         self.calls.take_made()
     }
 
-    /// The calls that wait for an answer by hand, oldest first.
+    /// The calls that wait for manual answers, oldest first.
     pub fn waiting_calls(&self) -> Vec<MadeCall> {
         self.calls.waiting()
     }
@@ -301,7 +303,7 @@ impl SimProxy {
         &self.vm_id
     }
 
-    /// The clock, which stands still but for [`SimProxy::advance`].
+    /// The host's clock, which moves only through [`SimProxy::advance`].
     pub fn clock(&self) -> &ManualClock {
         &self.shared.clock
     }
@@ -311,29 +313,30 @@ impl SimProxy {
         self.shared.data.get(&self.vm_id, key).map(|(value, _)| value.to_vec())
     }
 
-    /// Sets a key in the shared data of the plugin's `vm_id`, as another VM of it would.
+    /// Sets a key in the shared data of the plugin's `vm_id`, as another VM with this id would.
     pub fn set_shared_data(&self, key: &[u8], value: &[u8]) {
-        // Without a number to compare, a value is always set.
+        // Without a CAS number, setting always succeeds.
         let _ = self.shared.data.set(&self.vm_id, key, value, 0);
     }
 
-    /// The queues of the plugin and whoever shares them, to fill and empty as another VM would. An event for the plugin is delivered when
-    /// the clock is next moved, if only by nothing.
+    /// The queues of the plugin and of hosts that share them, to fill and drain as another VM
+    /// would. The plugin's queue events are delivered at the next [`SimProxy::advance`], even by
+    /// zero.
     pub fn shared_queues(&self) -> &InProcessSharedQueues {
         &self.shared.queues
     }
 
-    /// The callbacks that were made since this was last asked.
+    /// Takes the callbacks run since the last call.
     pub fn take_steps(&self) -> Vec<Step> {
         self.steps.take()
     }
 
-    /// Has the time of each callback taken from now on.
+    /// Starts or, with `None`, stops timing each callback.
     pub fn time_callbacks(&mut self, on_timed: Option<OnTimed>) {
         self.on_timed = on_timed;
     }
 
-    /// Moves the clock forward, delivering what falls due on the way: answers to calls, ticks, queue events.
+    /// Moves the clock forward and delivers the events that are due on the way: answers to calls, ticks, queue events.
     pub fn advance(&mut self, by: Duration) {
         let end = self.shared.clock.monotonic_ns() + by.as_nanos() as u64;
         while let Some(due) = self.next_due().filter(|due| *due <= end) {
@@ -344,19 +347,19 @@ impl SimProxy {
         self.deliver_due();
     }
 
-    /// The time to the next answer or tick that falls due; `None`: there is none to come.
+    /// The time until the next pending answer or tick, if any.
     pub fn next_event_in(&self) -> Option<Duration> {
         let due = self.next_due()?;
         Some(Duration::from_nanos(due.saturating_sub(self.shared.clock.monotonic_ns())))
     }
 
-    /// Ends the plugin: `proxy_on_done`, `proxy_on_delete` of the root.
+    /// Stops the plugin: `proxy_on_done`, `proxy_on_delete` of the root context.
     pub fn stop(&mut self) -> Result<dynvm::RootDone, CallError> {
         let root = self.plugin.root();
         self.callback("proxy_on_done", |vm| vm.stop_plugin(root), |_| "")
     }
 
-    /// Makes a callback, takes its time if that is wanted, and notes what it answered.
+    /// Runs a callback, times it if requested, and records its result.
     fn callback<R>(
         &mut self,
         name: &'static str,
@@ -377,7 +380,7 @@ impl SimProxy {
         returned
     }
 
-    /// Delivers what is due now. True if there was anything.
+    /// Delivers the events that are due now. Returns whether there were any.
     fn deliver_due(&mut self) -> bool {
         let mut any = false;
         loop {
@@ -399,7 +402,7 @@ impl SimProxy {
         }
     }
 
-    /// Delivers the next event up to a time, moving the clock to it if need be. False if there is none to come by then.
+    /// Delivers the next event before `end`, moving the clock to it if necessary. Returns whether there was one.
     fn deliver_next(&mut self, end: u64) -> bool {
         if self.deliver_due() {
             return true;
@@ -409,7 +412,7 @@ impl SimProxy {
         self.deliver_due()
     }
 
-    /// Until when a stream that the plugin holds back is waited for: ticks alone would go on for ever.
+    /// Deadline for a stream that the plugin holds: with ticks alone, waiting would never end.
     fn end_of_patience(&self) -> u64 {
         self.shared.clock.monotonic_ns() + PATIENCE.as_nanos() as u64
     }

@@ -4,54 +4,54 @@ use dynvm::host::{HeaderMap as _, Headers};
 
 use super::PropertyValue;
 
-/// Headers, a body in chunks, trailers: either half of an exchange.
+/// One half of an exchange: headers, body chunks, trailers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// Headers, pseudo-headers first.
     pub headers: Headers,
-    /// The body in the chunks that it arrives in.
+    /// Body chunks, in order of arrival.
     pub chunks: Vec<Vec<u8>>,
-    /// Trailers; empty: none.
+    /// Trailers; empty if there are none.
     pub trailers: Headers,
 }
 
 impl Message {
-    /// The body as one.
+    /// The body chunks concatenated.
     pub fn body(&self) -> Vec<u8> {
         self.chunks.concat()
     }
 }
 
-/// A request, and what the upstream answers to it.
+/// A request with its upstream's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// The request.
+    /// The request itself.
     pub message: Message,
     /// The upstream's answer; `None`: status 200 and the request's own body.
     pub upstream: Option<Response>,
-    /// Properties of the stream: paths with dots, and values encoded as the ABI says.
+    /// Properties of the stream: dotted paths and ABI-encoded values.
     pub properties: Vec<(String, Vec<u8>)>,
 }
 
 impl Request {
-    /// A request with the pseudo-headers of HTTP/2.
+    /// Creates a request with the pseudo-headers of HTTP/2.
     pub fn new(method: &str, path: &str) -> Request {
         let headers =
             Headers::from([(":method", method), (":path", path), (":scheme", "http"), (":authority", "example.com")]);
         Request { message: Message { headers, ..Message::default() }, upstream: None, properties: Vec::new() }
     }
 
-    /// A GET.
+    /// Creates a GET request.
     pub fn get(path: &str) -> Request {
         Request::new("GET", path)
     }
 
-    /// A POST with a body in one chunk.
+    /// Creates a POST request with a body of one chunk.
     pub fn post(path: &str, body: impl Into<Vec<u8>>) -> Request {
         Request::new("POST", path).body(body)
     }
 
-    /// Adds a header; a pseudo-header is replaced.
+    /// Adds a header, or replaces a pseudo-header.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Request {
         let (name, value) = (name.as_ref(), value.as_ref());
         if name.starts_with(b":") {
@@ -62,7 +62,7 @@ impl Request {
         self
     }
 
-    /// Adds a chunk of body.
+    /// Adds a body chunk.
     pub fn body(mut self, chunk: impl Into<Vec<u8>>) -> Request {
         self.message.chunks.push(chunk.into());
         self
@@ -74,7 +74,7 @@ impl Request {
         self
     }
 
-    /// Gives the stream a property, its path with dots.
+    /// Sets a property of the stream, by dotted path.
     pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Request {
         self.properties.push((path.into(), value.into().into_bytes()));
         self
@@ -90,12 +90,12 @@ impl Request {
 /// A response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Response {
-    /// The response, its status in `:status`.
+    /// The response, with its status in `:status`.
     pub message: Message,
 }
 
 impl Response {
-    /// A response with a status.
+    /// Creates a response with a status.
     pub fn new(status: u32) -> Response {
         let headers = Headers::from([(":status", status.to_string())]);
         Response { message: Message { headers, ..Message::default() } }
@@ -107,7 +107,7 @@ impl Response {
         self
     }
 
-    /// Adds a chunk of body.
+    /// Adds a body chunk.
     pub fn body(mut self, chunk: impl Into<Vec<u8>>) -> Response {
         self.message.chunks.push(chunk.into());
         self
@@ -119,7 +119,7 @@ impl Response {
         self
     }
 
-    /// The status, if there is one and it is a number.
+    /// The status, if present and numeric.
     pub fn status(&self) -> Option<u32> {
         std::str::from_utf8(self.message.headers.get(b":status")?).ok()?.parse().ok()
     }

@@ -1,11 +1,11 @@
-//! Values of properties, encoded as the ABI says.
+//! Property values in the encoding of the ABI.
 
-/// A property's value: strings and bytes as they are, numbers as 8 bytes, little endian, booleans as one byte.
+/// An encoded property value: strings and bytes unchanged, numbers as 8 bytes in little endian, booleans as one byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PropertyValue(pub(super) Vec<u8>);
 
 impl PropertyValue {
-    /// The value as a plugin gets it.
+    /// The encoded bytes, as a plugin reads them.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0
     }

@@ -1,4 +1,4 @@
-//! A stream of the in-memory host, as the plugin reaches it.
+//! A stream of the simulated proxy, as seen by the plugin.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -13,9 +13,9 @@ use super::http::{Direction, Flow, LocalReply};
 pub(super) struct Half {
     pub(super) headers: Option<Headers>,
     pub(super) trailers: Option<Headers>,
-    /// What is kept back of the body, and the chunk that just arrived. `None` before the body and after it has gone on.
+    /// The held part of the body plus the chunk that just arrived. `None` before the body, and after it was forwarded.
     pub(super) body: Option<Vec<u8>>,
-    /// The plugin asked to go on.
+    /// Whether the plugin resumed the direction.
     pub(super) resumed: bool,
 }
 
@@ -23,9 +23,9 @@ pub(super) struct Half {
 #[derive(Default)]
 pub(super) struct SimStream {
     pub(super) halves: [Half; 2],
-    /// How far the directions of an HTTP stream have come.
+    /// Progress of both directions of an HTTP stream.
     pub(super) flows: [Flow; 2],
-    /// The plugin's own answer, once it has been taken from `local_response`.
+    /// The plugin's local response, once taken from `local_response`.
     pub(super) local: Option<LocalReply>,
     pub(super) local_response: Option<LocalResponse>,
     pub(super) closed: bool,
@@ -86,7 +86,7 @@ impl Stream for SimStream {
         self.halves[half].body.as_mut().map(|body| body as &mut dyn Buffer)
     }
 
-    /// What the request's headers tell, then what the plugin set.
+    /// Properties derived from the request's headers, then those set by the plugin.
     fn property(&self, path: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError> {
         if let Some(value) = self.properties.get(path.as_bytes()) {
             return Ok(Cow::Borrowed(value));
@@ -138,12 +138,12 @@ impl Stream for SimStream {
     }
 
     fn send_local_response(&mut self, response: LocalResponse) {
-        // The first one counts, as in a proxy that has begun to answer.
+        // The first response counts, as in a proxy that has begun to reply.
         self.local_response.get_or_insert(response);
     }
 
     fn fail(&mut self, _: StreamType) {
-        // The client has it all where the response is complete.
+        // A failure after a complete response does not reach the client.
         self.failed |= !self.flows[Direction::Response as usize].complete;
     }
 }

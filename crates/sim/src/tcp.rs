@@ -7,36 +7,36 @@ use dynvm::{ContextId, Vm};
 use super::SimProxy;
 use super::stream::SimStream;
 
-/// A connection: the bytes that both sides send, in chunks.
+/// A connection: the bytes sent by both sides, in chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
-    /// From the client.
+    /// Bytes from the client.
     pub downstream: Vec<Vec<u8>>,
-    /// From the upstream.
+    /// Bytes from the upstream.
     pub upstream: Vec<Vec<u8>>,
 }
 
-/// What became of a connection.
+/// Result of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TcpExchange {
-    /// What the upstream got.
+    /// Bytes received by the upstream.
     pub to_upstream: Vec<u8>,
-    /// What the client got.
+    /// Bytes received by the client.
     pub to_downstream: Vec<u8>,
     /// Whether the plugin closed the connection.
     pub closed: bool,
-    /// Whether the VM failed and the connection with it.
+    /// Whether the VM failed, and the connection with it.
     pub failed: bool,
-    /// Whether the plugin stopped the connection and nothing is left that could resume it.
+    /// Whether the plugin stopped the connection and nothing pending could resume it.
     pub paused: bool,
 }
 
 impl SimProxy {
-    /// Takes a connection through the plugin: the client's bytes, then the upstream's, then the ends of both.
+    /// Runs a connection through the plugin: the client's bytes, the upstream's bytes, then both ends.
     ///
     /// # Errors
     ///
-    /// The root context is gone: the plugin has been stopped.
+    /// The root context has ended: the plugin was stopped.
     pub fn connect(&mut self, connection: Connection) -> Result<TcpExchange, CallError> {
         let (_, root) = self.plugin.vm_for_new_stream();
         let stream = SimStream { is_tcp: true, ..SimStream::default() };
@@ -61,7 +61,7 @@ impl SimProxy {
         Ok(exchange)
     }
 
-    /// The bytes of one side. False when the connection is over.
+    /// Delivers the bytes of one side. Returns false if the connection is over.
     fn direction(&mut self, id: ContextId, half: usize, chunks: Vec<Vec<u8>>, exchange: &mut TcpExchange) -> bool {
         let last = chunks.len();
         for (index, chunk) in chunks.into_iter().enumerate() {
@@ -78,7 +78,7 @@ impl SimProxy {
                 let call = |vm: &mut Vm| vm.on_upstream_data(id, size, end);
                 self.callback("proxy_on_upstream_data", call, |status| status.name())
             };
-            // Held back until more arrives, if more is to come.
+            // Held until more data arrives, if more is coming.
             if status == FilterStatus::StopIteration && !end && !self.is_over(id, exchange) {
                 continue;
             }
@@ -92,7 +92,7 @@ impl SimProxy {
         true
     }
 
-    /// Waits, if the plugin stopped, until it goes on. False when the connection is over.
+    /// If the plugin stopped, waits until it resumes. Returns false if the connection is over.
     fn go_on(&mut self, id: ContextId, half: usize, status: FilterStatus, exchange: &mut TcpExchange) -> bool {
         let end = self.end_of_patience();
         loop {

@@ -1,11 +1,11 @@
-//! From messages to the model.
+//! Converts messages to the model.
 
 use dynvm::abi::types::LogLevel;
 use prost_reflect::{DynamicMessage, Value};
 
 use crate::model::*;
 
-/// What a file says; `path` is left empty.
+/// Converts a whole file; `path` stays empty.
 pub(crate) fn suite(message: &DynamicMessage) -> Suite {
     let fields = Fields(message);
     Suite {
@@ -20,7 +20,7 @@ fn env(fields: Fields<'_>) -> Env {
     Env {
         plugin: path("wasm_path"),
         config: path("config_path"),
-        // Theirs count from 1, 0 being none. Numbers without a name are let through by the text format.
+        // Log levels in the file count from 1; 0 means unset. The text format accepts numbers without a name.
         log_level: fields.enum_number("log_level").checked_sub(1).and_then(LogLevel::from_u32),
         log_file: path("log_path"),
         time_secs: fields.u64("time_secs"),
@@ -96,12 +96,12 @@ fn matcher(fields: Fields<'_>) -> StringMatcher {
     StringMatcher { invert: fields.bool("invert"), pattern }
 }
 
-/// The fields of a message by name: the names and types are those of the [schema](crate::schema).
+/// Access to a message's fields by name, as defined by the [schema](crate::schema).
 #[derive(Clone, Copy)]
 struct Fields<'a>(&'a DynamicMessage);
 
 impl Fields<'_> {
-    /// A field that is there: set, for those that can be; not the default, for others.
+    /// A field that is present: set explicitly, or, without field presence, different from the default.
     fn set(&self, name: &str) -> Option<Value> {
         self.0.has_field_by_name(name).then(|| self.0.get_field_by_name(name))?.map(|value| value.into_owned())
     }

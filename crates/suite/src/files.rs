@@ -1,4 +1,4 @@
-//! Files that a suite names.
+//! Reads files named by a suite.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
-//! Filters of tests, as GoogleTest has them.
+//! Test filters in GoogleTest's syntax.
 
-/// Patterns of names with `*` and `?`, separated by colons; after a minus, those of names that are left out.
+/// Name patterns with `*` and `?`, separated by colons; patterns after a minus are excluded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     wanted: Vec<Vec<u8>>,
@@ -8,14 +8,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     pub fn new(text: &str) -> Filter {
         let patterns = |text: &str| text.split(':').filter(|p| !p.is_empty()).map(|p| p.as_bytes().to_vec()).collect();
         let (wanted, unwanted) = text.split_once('-').unwrap_or((text, ""));
         Filter { wanted: patterns(wanted), unwanted: patterns(unwanted) }
     }
 
-    /// Whether a test or a benchmark is to be run: it is asked by its name and by its id, `Test_native.NAME`.
+    /// Whether a test or a benchmark is selected, by its name or by its id, e.g. `Test_native.NAME`.
     pub fn takes(&self, id: &str, name: &str) -> bool {
         let any = |patterns: &[Vec<u8>]| {
             patterns.iter().any(|pattern| matches(pattern, id.as_bytes()) || matches(pattern, name.as_bytes()))
@@ -24,7 +24,7 @@ impl Filter {
     }
 }
 
-/// Matches with one place to go back to, so that no pattern takes long.
+/// Matches with a single backtrack position, so that no pattern is slow.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     let mut star = None;

@@ -1,19 +1,19 @@
-//! The header map of suites: one line for each name, in the order of names.
+//! The header map of suites: one line per name, sorted by name.
 
 use std::cmp::Ordering;
 
 use dynvm::host::HeaderMap;
 
-/// Headers by name without regard to case, sorted by it, as the tester keeps them.
+/// Headers sorted by name, ignoring case, as in the wasm-tester.
 ///
-/// The name is spelled as it was first; a value added to one that is there is joined to it with a comma, as RFC 9110 lets a recipient do.
+/// The first spelling of a name is kept; an added value is appended with a comma, as RFC 9110 allows a recipient to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SortedHeaders {
     lines: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl SortedHeaders {
-    /// The lines in order.
+    /// The lines in sorted order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.lines.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
@@ -23,7 +23,7 @@ impl SortedHeaders {
     }
 }
 
-/// Order of names: of their upper-case letters, so that `_` comes after them.
+/// Order of names: by upper-case letters, so that `_` sorts after them.
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     a.iter().map(u8::to_ascii_uppercase).cmp(b.iter().map(u8::to_ascii_uppercase))
 }

@@ -1,4 +1,4 @@
-//! What goes into a call: headers, bodies and their chunks.
+//! Inputs of callbacks: headers, bodies and their chunks.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::header_map::SortedHeaders;
 use crate::http1;
 use crate::model::{Chunking, Input, Invocation};
 
-/// Headers: of a file, of HTTP/1 text, or one by one. No pseudo-header is added to the latter.
+/// Headers from a file, from HTTP/1 text, or listed one by one. Listed headers get no pseudo-headers.
 pub(crate) fn headers(input: &Input, kind: http1::Kind, suite: &Path) -> Result<SortedHeaders, String> {
     let parse = |text: &[u8]| http1::parse(text, kind).map_err(|error| format!("the headers cannot be read: {error}"));
     if !input.file.is_empty() {
@@ -25,7 +25,7 @@ pub(crate) fn headers(input: &Input, kind: http1::Kind, suite: &Path) -> Result<
     Ok(headers)
 }
 
-/// Parts of a body, each in its chunks.
+/// Parts of a body, each split into chunks.
 pub(crate) fn bodies(
     invocations: &[Invocation],
     chunking: Option<Chunking>,
@@ -47,7 +47,7 @@ fn chunks(body: Vec<u8>, chunking: Option<Chunking>) -> Result<Vec<Vec<u8>>, Str
         Some(Chunking::Size(size)) => {
             let size = usize::try_from(size).ok().filter(|size| *size > 0);
             let size = size.ok_or("chunk_size is a number of bytes, at least 1")?;
-            // An empty body is one empty chunk.
+            // An empty body is a single empty chunk.
             if body.is_empty() { Ok(vec![body]) } else { Ok(body.chunks(size).map(<[u8]>::to_vec).collect()) }
         }
         Some(Chunking::Count(count)) => {

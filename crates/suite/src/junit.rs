@@ -1,10 +1,10 @@
-//! Results as JUnit's XML, which services for continuous integration show.
+//! Results as JUnit XML, which CI services display.
 
 use std::fmt::Write as _;
 
 use crate::TestResult;
 
-/// The results of one suite. A test case for each test and engine; its class is `Test_<engine>`.
+/// The results of one suite: one test case per test and engine, with the class `Test_<engine>`.
 pub fn report(suite: &str, results: &[TestResult]) -> String {
     let failed = results.iter().filter(|result| !result.passed()).count();
     let time: f64 = results.iter().map(|result| result.time.as_secs_f64()).sum();
@@ -38,7 +38,7 @@ pub fn report(suite: &str, results: &[TestResult]) -> String {
     xml
 }
 
-/// Text for an attribute or an element. Characters that XML does not have are replaced.
+/// Escapes text for an attribute or an element. Characters not allowed in XML are replaced.
 fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for char in text.chars() {

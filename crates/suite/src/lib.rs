@@ -1,7 +1,8 @@
-//! Runs test suites of Google's wasm-tester for Service Extensions, unchanged, against native and wasm builds of a plugin.
+//! Runs unmodified test suites of Google's wasm-tester for Service Extensions against native and
+//! wasm builds of a plugin.
 //!
-//! A suite is a file, in the text format of protocol buffers or in YAML: requests and responses, what the plugin is expected to make of them,
-//! and which of them are benchmarks. `docs/suites.md` describes it.
+//! A suite is a file in the text format of protocol buffers or in YAML, with requests, responses,
+//! expected results, and benchmarks. `docs/suites.md` describes it.
 //!
 //! ```
 //! use dynvm_suite::{Format, Runner, Suite};
@@ -31,12 +32,12 @@
 //!
 //! | module | idea |
 //! |---|---|
-//! | `schema`, `textpb`, `yaml`, `decode`, [`model`] | from a file to the tests in it |
-//! | `http1`, `input`, `header_map` | what goes into a call |
-//! | `host` | what plugins find around them |
-//! | `run`, `matcher`, `re2` | a test: its steps, and what is expected of them |
-//! | [`mod@bench`] | what is measured |
-//! | [`junit`] | results for machines |
+//! | `schema`, `textpb`, `yaml`, `decode`, [`model`] | parse a file into tests |
+//! | `http1`, `input`, `header_map` | inputs of callbacks |
+//! | `host` | the plugin's host |
+//! | `run`, `matcher`, `re2` | run a test and check expectations |
+//! | [`mod@bench`] | benchmarks |
+//! | [`junit`] | machine-readable results |
 
 #![forbid(unsafe_code)]
 

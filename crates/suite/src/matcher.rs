@@ -1,4 +1,4 @@
-//! Matchers of strings: one of several, or none of them.
+//! String matchers: one of several strings matches, or, inverted, none does.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::files;
 use crate::model::{Pattern, StringMatcher};
 use crate::re2;
 
-/// A matcher that can be asked.
+/// A prepared matcher.
 pub(crate) struct Matcher<'a> {
     invert: bool,
     test: Test<'a>,
@@ -20,7 +20,7 @@ enum Test<'a> {
 }
 
 impl<'a> Matcher<'a> {
-    /// Prepares a matcher; what is wrong with it, if that cannot be done.
+    /// Prepares a matcher. The error describes an invalid one.
     pub(crate) fn new(matcher: &'a StringMatcher, suite: &Path) -> Result<Matcher<'a>, String> {
         let test = match &matcher.pattern {
             None => return Err("a matcher without `exact`, `regex` or `file`".to_owned()),
@@ -34,7 +34,7 @@ impl<'a> Matcher<'a> {
         Ok(Matcher { invert: matcher.invert, test })
     }
 
-    /// Whether one of the strings matches, or, inverted, none. Where there are no strings, nothing matches.
+    /// Whether one of the strings matches, or, inverted, none. Without strings, nothing matches.
     pub(crate) fn holds<'b>(&self, strings: impl IntoIterator<Item = &'b [u8]>) -> bool {
         let matches = |string: &[u8]| match &self.test {
             Test::Exact(exact) => string == &**exact,
@@ -43,7 +43,7 @@ impl<'a> Matcher<'a> {
         strings.into_iter().any(matches) != self.invert
     }
 
-    /// What is expected of strings of a kind, in words.
+    /// The expectation in words, for a kind of string.
     pub(crate) fn expectation(&self, kind: &str) -> String {
         let what = match &self.test {
             Test::Exact(exact) => format!("{:?}", String::from_utf8_lossy(exact)),

@@ -1,157 +1,157 @@
-//! A suite as it is run: what a file of either format says.
+//! The model of a suite, independent of the file format.
 
 use std::path::PathBuf;
 
 use dynvm::abi::types::LogLevel;
 
-/// A file of tests.
+/// A suite: an environment and tests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Suite {
-    /// Where the file is: paths of inputs and expected outputs are relative to its directory.
+    /// Path of the file; inputs and expected outputs are relative to its directory.
     pub path: PathBuf,
-    /// What holds for all tests.
+    /// Settings for all tests.
     pub env: Env,
-    /// The tests in order. Names need not be unique.
+    /// The tests in order. Names may repeat.
     pub tests: Vec<Test>,
 }
 
-/// What holds for all tests of a suite. Paths are relative to the current directory.
+/// Settings for all tests of a suite. Paths are relative to the current directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env {
-    /// The plugin (`wasm_path`); a native build is named the same way.
+    /// The plugin (`wasm_path`), which may be a native build too.
     pub plugin: Option<PathBuf>,
     /// File with the plugin's configuration.
     pub config: Option<PathBuf>,
-    /// Least level of messages that are kept. `None`: info.
+    /// Minimum level of recorded log messages. `None`: info.
     pub log_level: Option<LogLevel>,
-    /// File that messages are appended to.
+    /// File to append log messages to.
     pub log_file: Option<PathBuf>,
-    /// What time it always is, in seconds since 1970. 0, as none: a millisecond after the beginning of 1970.
+    /// Constant time in seconds since 1970. 0 or unset: one millisecond after the start of 1970.
     pub time_secs: u64,
-    /// Streams that are under way while a benchmark runs.
+    /// Number of additional open streams during a benchmark.
     pub additional_streams: u64,
-    /// How many of them take a step for each round of a benchmark. 0, as none: 3.
+    /// Number of them that advance per round of a benchmark. 0 or unset: 3.
     pub advance_rate: u64,
 }
 
-/// One request, or part of one, through the plugin, and what is expected of it.
+/// A request, or part of one, with the expected results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Test {
-    /// Name, for people and for filters.
+    /// Name for output and filters.
     pub name: String,
-    /// Whether it is a benchmark too.
+    /// Whether the test is also a benchmark.
     pub benchmark: bool,
-    /// How bodies are cut into chunks. Both directions.
+    /// How to split bodies into chunks, in both directions.
     pub chunking: Option<Chunking>,
     /// Properties of the stream.
     pub properties: Vec<Property>,
-    /// Request headers; `None`: the callback is not made.
+    /// Request headers; `None` skips the callback.
     pub request_headers: Option<Invocation>,
-    /// Request body, part by part.
+    /// Request body parts.
     pub request_body: Vec<Invocation>,
-    /// Response headers; `None`: the callback is not made.
+    /// Response headers; `None` skips the callback.
     pub response_headers: Option<Invocation>,
-    /// Response body, part by part.
+    /// Response body parts.
     pub response_body: Vec<Invocation>,
-    /// What is expected of the plugin's start; only its log.
+    /// Expectations of the plugin's start; log only.
     pub plugin_init: Expectation,
-    /// What is expected of the stream's creation; only its log.
+    /// Expectations of the stream's creation; log only.
     pub stream_init: Expectation,
-    /// What is expected of the stream's end; only its log.
+    /// Expectations of the stream's end; log only.
     pub stream_destroy: Expectation,
 }
 
-/// How a body is cut.
+/// How to split a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chunking {
-    /// So many chunks of the same size, the rest in the last.
+    /// This many chunks of equal size, with the rest in the last one.
     Count(i32),
-    /// Chunks of so many bytes, a shorter one at the end.
+    /// Chunks of this many bytes, with a shorter last one.
     Size(i64),
 }
 
 /// A property of the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Property {
-    /// Its path, segments joined with dots.
+    /// Path, segments joined with dots.
     pub path: String,
-    /// Its value.
+    /// Value of the property.
     pub value: Vec<u8>,
 }
 
-/// One call of the plugin.
+/// One callback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invocation {
-    /// What goes in.
+    /// Input of the callback.
     pub input: Input,
-    /// What is expected.
+    /// Expected results.
     pub expect: Expectation,
 }
 
-/// Headers or a body. The first that is not empty counts: file, content, headers.
+/// Headers or a body. The first non-empty field wins: file, content, headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Input {
-    /// Headers, one by one.
+    /// Headers listed one by one.
     pub headers: Vec<Header>,
     /// Headers as HTTP/1 text, or a body.
     pub content: Vec<u8>,
-    /// The same in a file; empty: none.
+    /// File with the content; empty if unused.
     pub file: String,
 }
 
-/// A header.
+/// A header line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// Name.
+    /// Name of the header.
     pub key: String,
-    /// Value.
+    /// Value of the header.
     pub value: Vec<u8>,
 }
 
-/// What is expected of a call.
+/// Expected results of a callback.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Expectation {
-    /// Headers that are there, with exactly these values.
+    /// Headers that must be present with exactly these values.
     pub has_header: Vec<Header>,
-    /// Headers that are not there; their values do not matter.
+    /// Headers that must be absent; their values are ignored.
     pub no_header: Vec<Header>,
-    /// Matched against the lines `name: value`.
+    /// Matchers for the lines `name: value`.
     pub headers: Vec<StringMatcher>,
-    /// Matched against the body.
+    /// Matchers for the body.
     pub body: Vec<StringMatcher>,
-    /// A local response. `None`: the plugin lets the stream go on.
+    /// Expected local response. `None`: the plugin must let the stream continue.
     pub immediate: Option<Immediate>,
-    /// Matched against the messages that were logged.
+    /// Matchers for logged messages.
     pub log: Vec<StringMatcher>,
 }
 
-/// A local response; what is not given may be anything.
+/// An expected local response; unset fields match anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Immediate {
-    /// HTTP status.
+    /// Expected HTTP status.
     pub http_status: Option<u32>,
-    /// gRPC status.
+    /// Expected gRPC status.
     pub grpc_status: Option<u32>,
-    /// Details.
+    /// Expected details.
     pub details: Option<String>,
 }
 
-/// Something that one of several strings is, or that none of them is.
+/// A matcher: one of several strings must match, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StringMatcher {
-    /// None may match.
+    /// Whether no string may match.
     pub invert: bool,
-    /// What matches. `None` is a mistake, which fails the test.
+    /// The pattern. `None` is an error that fails the test.
     pub pattern: Option<Pattern>,
 }
 
-/// What matches.
+/// A pattern of a matcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// These bytes.
+    /// Exactly these bytes.
     Exact(Vec<u8>),
-    /// An expression in RE2's syntax, which all of the string matches.
+    /// A regular expression in RE2's syntax that must match the whole string.
     Regex(String),
-    /// The bytes of a file.
+    /// The content of a file.
     File(String),
 }

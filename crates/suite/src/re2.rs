@@ -1,12 +1,13 @@
 //! RE2's syntax on top of the crate `regex`.
 //!
-//! The two agree on most of it and are of the same kind: linear time, no references back. An expression is
-//! rewritten where the crate would refuse it or read it differently. What RE2 alone refuses is let through.
+//! Both run in linear time without backreferences, and agree on most of the syntax. An expression
+//! is rewritten where the crate would reject it or interpret it differently. Expressions that only
+//! RE2 rejects are accepted.
 
 use regex::bytes::{Regex, RegexBuilder};
 
-/// Escapes that mean something else to the crate, and how the crate writes them. Perl's classes are of ASCII in RE2;
-/// as classes in brackets they are valid inside another class too.
+/// Escapes with a different meaning in the crate, with their translation. In RE2, Perl's classes
+/// are ASCII-only; the bracketed form is valid inside another class too.
 const ESCAPES: [(char, &str); 9] = [
     ('d', "[0-9]"),
     ('D', "[^0-9]"),
@@ -19,15 +20,15 @@ const ESCAPES: [(char, &str); 9] = [
     ('C', "(?s-u:.)"),
 ];
 
-/// Compiles an expression that has to match all of a text. `.` matches no line end, as in RE2.
+/// Compiles an expression that must match the whole text. As in RE2, `.` does not match a line end.
 pub(crate) fn full_match(expression: &str) -> Result<Regex, String> {
     let translated = translate(expression)?;
-    // By itself first: in the group an unbalanced parenthesis could find a partner.
+    // Compile it alone first: inside the group, an unbalanced parenthesis could find a partner.
     compile(&translated)?;
     compile(&format!(r"\A(?:{translated})\z"))
 }
 
-/// The error is the last line of what the crate says, which draws the expression before it.
+/// Keeps the last line of the crate's error, which is preceded by a drawing of the expression.
 fn compile(expression: &str) -> Result<Regex, String> {
     RegexBuilder::new(expression).octal(true).build().map_err(|error| {
         let text = error.to_string();
@@ -52,7 +53,7 @@ fn translate(expression: &str) -> Result<String, String> {
                 in_class = true;
                 taken += usize::from(after.starts_with('^'));
                 out.push_str(&rest[..taken]);
-                // At the beginning it is an item.
+                // At the beginning of a class, `]` is an item.
                 if rest[taken..].starts_with(']') {
                     taken += 1;
                     out.push_str(r"\]");
@@ -67,7 +68,7 @@ fn translate(expression: &str) -> Result<String, String> {
                 taken += after[1..].find(":]").map_or(0, |end| end + 3);
                 out.push_str(&rest[..taken]);
             }
-            // To the crate these begin a class in the class, or join two; here they are items.
+            // In the crate these begin a nested class or a set operation; in RE2 they are items.
             '[' | '&' | '~' if in_class => out.push_str(&regex::escape(&rest[..taken])),
             '-' if in_class && after.starts_with(['-', ']']) => out.push_str(r"\-"),
             '{' if !in_class && !is_repetition(after) => out.push_str(r"\{"),
@@ -78,7 +79,7 @@ fn translate(expression: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// What follows a backslash: how much of it belongs to the escape, and how the crate writes that.
+/// Translates the text after a backslash: the length of the escape and its translation.
 fn escape(after: &str) -> Result<(usize, String), String> {
     let Some(char) = after.chars().next() else { return Err("a backslash at the end".to_owned()) };
     let rest = &after[char.len_utf8()..];
@@ -86,21 +87,22 @@ fn escape(after: &str) -> Result<(usize, String), String> {
         let quoted = rest.split_once(r"\E").map_or(rest, |(quoted, _)| quoted);
         return Ok(((r"Q\E".len() + quoted.len()).min(after.len()), regex::escape(quoted)));
     }
-    // With one digit more it is a character's octal number.
+    // Followed by another digit, it is an octal escape.
     if matches!(char, '1'..='7') && !rest.starts_with(|next| matches!(next, '0'..='7')) {
-        return Err(format!("invalid escape \\{char}: there are no references back"));
+        return Err(format!("invalid escape \\{char}: backreferences are not supported"));
     }
     let text = match ESCAPES.iter().find(|(known, _)| *known == char) {
         Some((_, text)) => (*text).to_owned(),
-        // The crate knows RE2's other letters and digits, or refuses them.
+        // The crate supports RE2's other letters and digits, or rejects them.
         None if char.is_ascii_alphanumeric() => format!("\\{char}"),
-        // Among these is `\<`, which to the crate is the beginning of a word.
+        // One of these is `\<`, which the crate reads as a word boundary.
         None => regex::escape(&after[..char.len_utf8()]),
     };
     Ok((char.len_utf8(), text))
 }
 
-/// Whether an opening brace begins a repetition, by the text after it: `n}`, `n,}` or `n,m}`. Any other is a literal.
+/// Whether an opening brace begins a repetition, given the text after it: `n}`, `n,}` or `n,m}`.
+/// Otherwise it is literal.
 fn is_repetition(after: &str) -> bool {
     let Some((counts, _)) = after.split_once('}') else { return false };
     let (least, most) = counts.split_once(',').unwrap_or((counts, ""));

@@ -1,44 +1,44 @@
-//! Reading a suite's file, in either format.
+//! Reads a suite file in either format.
 
 use std::path::{Path, PathBuf};
 
 use crate::model::Suite;
 use crate::{decode, textpb, yaml};
 
-/// How a suite is written.
+/// File format of a suite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Text format of protocol buffers.
+    /// Protocol buffer text format.
     TextProto,
     /// YAML.
     Yaml,
 }
 
-/// Why a suite is not run.
+/// Error of reading a suite.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// The file cannot be read.
     #[error("{}: cannot be read", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// The file is not a suite.
     #[error("{}{at}: {message}", path.display(), at = line.map(|line| format!(":{line}")).unwrap_or_default())]
     Invalid {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The line, if it is known.
+        /// Line number, if known.
         line: Option<usize>,
-        /// What is wrong.
+        /// Description of the error.
         message: String,
     },
 }
 
-/// What is wrong with a text, and where.
+/// A syntax error with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ParseError {
     pub(crate) line: Option<usize>,
@@ -46,11 +46,11 @@ pub(crate) struct ParseError {
 }
 
 impl Suite {
-    /// Reads a file.
+    /// Reads a suite file.
     ///
     /// # Errors
     ///
-    /// It cannot be read, or any part of it is not of the format: nothing of such a file is run.
+    /// The file cannot be read, or any part of it is invalid; no part of such a file is used.
     pub fn from_file(path: impl AsRef<Path>, format: Format) -> Result<Suite, ReadError> {
         let path = path.as_ref();
         let bytes = std::fs::read(path).map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
@@ -62,11 +62,11 @@ impl Suite {
         Suite::parse(text, format, path)
     }
 
-    /// Reads a text. `path` is where inputs and expected outputs in files are looked for, and is for messages.
+    /// Parses a suite. `path` is the base of relative input and output files, and appears in messages.
     ///
     /// # Errors
     ///
-    /// Any part of it is not of the format.
+    /// Any part of the text is invalid.
     pub fn parse(text: &str, format: Format, path: impl Into<PathBuf>) -> Result<Suite, ReadError> {
         let path = path.into();
         let message = match format {
@@ -80,7 +80,7 @@ impl Suite {
     }
 }
 
-/// The line of a byte, counted from 1.
+/// The line of a byte offset, counted from 1.
 pub(crate) fn line_at(text: &[u8], offset: usize) -> usize {
     1 + text.iter().take(offset).filter(|byte| **byte == b'\n').count()
 }

@@ -1,4 +1,4 @@
-//! What came of a test.
+//! Results of tests.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,58 +12,58 @@ use dynvm_compare::rules::{Applied, Rules};
 use dynvm_compare::text::exact;
 use dynvm_compare::trace::{Aspect, StepTrace};
 
-/// A test that was run.
+/// The result of one test.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TestResult {
-    /// Its name.
+    /// Name of the test.
     pub name: String,
-    /// What ran it.
+    /// The engine that ran it.
     pub engine: BackendKind,
-    /// What was not as expected. None: it passed.
+    /// Failed expectations; empty if the test passed.
     pub failures: Vec<Failure>,
-    /// What was seen, step by step, as far as it got.
+    /// Observed behavior, step by step.
     pub observed: Vec<Observed>,
-    /// How long it took, with starting the VM.
+    /// Duration, including the start of the VM.
     pub time: Duration,
 }
 
 impl TestResult {
-    /// Its id: `Test_<engine>.<name>`.
+    /// Id: `Test_<engine>.<name>`.
     pub fn id(&self) -> String {
         format!("Test_{}.{}", self.engine, self.name)
     }
 
-    /// Whether everything was as expected.
+    /// Whether all expectations were met.
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
 }
 
-/// Something that was not as expected.
+/// A failed expectation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The step, in the suite's words: `plugin_init`, `request_headers`, ...
+    /// Step by its name in the suite: `plugin_init`, `request_headers`, ...
     pub phase: &'static str,
-    /// What was expected, and what was there.
+    /// Expected and actual value.
     pub message: String,
 }
 
-/// What was seen of a step.
+/// Observed behavior of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Observed {
-    /// The step.
+    /// Step by its name in the suite.
     pub phase: &'static str,
-    /// The plugin's answer to a headers callback.
+    /// The plugin's return value of a headers callback.
     pub status: Option<&'static str>,
-    /// Headers as it left them, or those of the local response.
+    /// Headers after the callback, or those of the local response.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The body as it left it, or that of the local response.
+    /// Body after the callback, or that of the local response.
     pub body: Vec<u8>,
     /// A local response: HTTP status, gRPC status, details.
     pub local_response: Option<(u32, u32, Vec<u8>)>,
-    /// Messages that were kept.
+    /// Recorded log messages.
     pub log: Vec<(LogLevel, Vec<u8>)>,
 }
 
@@ -71,9 +71,9 @@ pub struct Observed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// The step, in the suite's words.
+    /// Step by its name in the suite.
     pub phase: &'static str,
-    /// What differs there.
+    /// The difference.
     pub found: Found,
 }
 
@@ -84,9 +84,9 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The first difference between two runs of a test, compared as `dynvm ab` compares two builds. Failures are not compared.
+/// The first difference between two runs of a test, by the rules of `dynvm ab`. Failed expectations are not compared.
 ///
-/// Every message of the log counts as one of `proxy_log`: a suite does not tell output from messages.
+/// Every log message counts as `proxy_log`: suites do not separate output from messages.
 pub fn difference(native: &[Observed], wasm: &[Observed], rules: &Rules, applied: &mut Applied) -> Option<Difference> {
     for (a, b) in native.iter().zip(wasm) {
         if let Some(found) = first_difference(&trace(a), &trace(b), rules, applied) {

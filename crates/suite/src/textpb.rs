@@ -6,7 +6,7 @@ use prost_reflect::DynamicMessage;
 use crate::read::{ParseError, line_at};
 use crate::schema;
 
-/// Reads a text. A field that there is not, or that is given twice, is a mistake of all of it.
+/// Parses a text. An unknown or repeated field rejects the whole file.
 pub(crate) fn parse(text: &str) -> Result<DynamicMessage, ParseError> {
     DynamicMessage::parse_text_format(schema::suite(), text).map_err(|error| {
         let label = error.labels().and_then(|mut labels| labels.next());
@@ -14,7 +14,7 @@ pub(crate) fn parse(text: &str) -> Result<DynamicMessage, ParseError> {
     })
 }
 
-/// The message without the name of the package before the names of messages.
+/// The error message without package names in message names.
 fn reason(error: &prost_reflect::text_format::ParseError) -> String {
     error.to_string().replace("service_extensions_samples.pb.", "")
 }

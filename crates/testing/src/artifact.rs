@@ -1,4 +1,4 @@
-//! From a plugin's source, or its files, to modules: built and loaded once in a process.
+//! Builds or finds a plugin's artifacts, and loads them once per process.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,10 +10,10 @@ use dynvm::native::ImageEdits;
 use dynvm::{BackendKind, LoadError, Loader, LoaderOptions, Module, with_causes};
 use dynvm_build::{BuildOptions, Quiet, Source, build};
 
-/// A directory with `<package>.so` and `<package>.wasm`, which are taken in place of building the package.
+/// Directory with prebuilt `<package>.so` and `<package>.wasm`; the package is not built then.
 const ARTIFACTS: &str = "DYNVM_TEST_ARTIFACTS";
 
-/// Why there is no module of a plugin: the build failed, or its result is no plugin. Text for people.
+/// Why a plugin has no module: the build failed, or its result is not a plugin. The text is for display.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactError(String);
 
@@ -29,16 +29,16 @@ fn error(error: impl std::error::Error) -> ArtifactError {
     ArtifactError(with_causes(&error))
 }
 
-/// Where a plugin's artifacts are from.
+/// The source of a plugin's artifacts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum From {
-    /// A source that is built.
+    /// A source directory, which is built.
     Source { dir: PathBuf, package: Option<String>, features: Vec<String> },
-    /// A file, of either kind or both.
+    /// A prebuilt file: native, wasm, or both.
     File(PathBuf),
 }
 
-/// What makes two modules of one plugin different.
+/// Key of the module cache.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Key {
     from: From,
@@ -46,9 +46,9 @@ struct Key {
     plain: bool,
 }
 
-/// The module of a plugin. Others that want the same one wait for it.
+/// The module of a plugin. Concurrent requests for the same module wait for one build.
 pub(crate) fn module(from: &From, backend: BackendKind, plain: bool) -> Result<Module, ArtifactError> {
-    // One at a time: two cargos in one target directory would only wait for each other.
+    // One build at a time: two cargo processes in one target directory would only wait for each other.
     static MODULES: LazyLock<Mutex<HashMap<Key, Result<Module, ArtifactError>>>> = LazyLock::new(Mutex::default);
     let mut modules = MODULES.lock().unwrap_or_else(|e| e.into_inner());
     let key = Key { from: from.clone(), backend, plain };
@@ -66,7 +66,7 @@ fn load(path: &Path, backend: BackendKind, plain: bool) -> Result<Module, Artifa
 
 fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     let mut native = dynvm::native::Options::default();
-    // Debuggers and profilers look for symbols in the file that was mapped.
+    // Debuggers and profilers look for symbols in the mapped file.
     native.keep_images = true;
     if plain {
         (native.contain_crashes, native.heap, native.edits) = (false, false, ImageEdits::none());
@@ -77,7 +77,7 @@ fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     wasm.cache_dir = path.parent().map(|dir| dir.join("dynvm-cache"));
     options.wasm = wasm;
     match Loader::with_options(options.clone()) {
-        // Source trees that a group shares are common, and a cache there is refused: then each test compiles.
+        // Source trees are often group-writable, and a cache there is refused; each test then compiles the module.
         Err(LoadError::CodeCache { .. }) => {
             options.wasm.cache_dir = None;
             Loader::with_options(options).map_err(error)
@@ -86,7 +86,7 @@ fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     }
 }
 
-/// The file of a backend, built if it has to be.
+/// The file for a backend, built if necessary.
 fn find(from: &From, backend: BackendKind) -> Result<PathBuf, ArtifactError> {
     let (dir, package, features) = match from {
         From::File(path) => return Ok(path.clone()),
@@ -111,7 +111,8 @@ fn find(from: &From, backend: BackendKind) -> Result<PathBuf, ArtifactError> {
     artifact.map(|artifact| artifact.path).map_err(error)
 }
 
-/// For a Cargo package its own; for C and C++ a directory of theirs in that of the test, so that nothing is written among sources.
+/// The package's own target directory; for C and C++ a subdirectory of the test's, so that nothing
+/// is written among sources.
 fn target_dir(source: &Source) -> Option<PathBuf> {
     let Source::Files(files) = source else { return None };
     let mut identity = DefaultHasher::new();
@@ -120,7 +121,8 @@ fn target_dir(source: &Source) -> Option<PathBuf> {
     Some(target.join(format!("{}-{:016x}", files.name, identity.finish())))
 }
 
-/// Whether this test was built without optimisation, as far as its place says: `target/debug/deps/test-...`. Then so is the plugin.
+/// Whether this test was built without optimization, judging by its path:
+/// `target/debug/deps/test-...`. The plugin is then built the same way.
 fn is_debug() -> bool {
     let program = std::env::current_exe().unwrap_or_default();
     program.ancestors().nth(2).and_then(Path::file_name) == Some(OsStr::new("debug"))

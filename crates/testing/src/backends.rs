@@ -1,15 +1,15 @@
-//! Which builds of a plugin a test runs.
+//! Selects the backends of tests.
 
 use dynvm::BackendKind;
 
-/// Chooses among the backends: `native`, `wasm` or `both`.
+/// Environment variable that selects backends: `native`, `wasm` or `both`.
 const VARIABLE: &str = "DYNVM_TEST_BACKEND";
 
-/// The backends that tests run on in this process.
+/// The backends selected for this process.
 ///
 /// # Panics
 ///
-/// The variable says something else.
+/// The variable has an invalid value.
 pub(crate) fn wanted() -> Vec<BackendKind> {
     match std::env::var(VARIABLE).as_deref() {
         Err(_) | Ok("" | "both") => vec![BackendKind::Native, BackendKind::Wasm],

@@ -1,17 +1,17 @@
-//! Calls of the plugin that a test answers by hand.
+//! Calls of the plugin that a test answers.
 
 use dynvm::host::{GrpcCall, Headers, HttpCall, HttpCallResponse};
 use dynvm_sim::{GrpcEvent, MadeCall, Response};
 
 use crate::{ReceivedMessage, TestHost};
 
-/// Calls.
+/// Pending calls.
 impl TestHost {
-    /// The oldest HTTP call to an upstream that waits for its answer. The upstream is one of [`Plugin::upstream`](crate::Plugin::upstream).
+    /// The oldest pending HTTP call to an upstream registered with [`Plugin::upstream`](crate::Plugin::upstream).
     ///
     /// # Panics
     ///
-    /// None is waiting.
+    /// No such call is pending.
     #[track_caller]
     pub fn http_call(&self, upstream: &str) -> PendingHttpCall<'_> {
         let call = self.memory().waiting_calls().into_iter().find_map(|call| match call {
@@ -24,11 +24,11 @@ impl TestHost {
         }
     }
 
-    /// The oldest gRPC call or stream to an upstream that is under way.
+    /// The oldest pending gRPC call or stream to an upstream.
     ///
     /// # Panics
     ///
-    /// None is waiting.
+    /// No such call is pending.
     #[track_caller]
     pub fn grpc_call(&self, upstream: &str) -> PendingGrpcCall<'_> {
         let call = self.memory().waiting_calls().into_iter().find_map(|call| match call {
@@ -41,7 +41,7 @@ impl TestHost {
         }
     }
 
-    /// Asserts that no call waits for an answer by hand.
+    /// Asserts that no call is pending.
     #[track_caller]
     pub fn assert_no_call_waits(&self) {
         let waiting = self.memory().waiting_calls();
@@ -52,7 +52,8 @@ impl TestHost {
     fn no_call(&self, kind: &str, upstream: &str) -> ! {
         let made = self.made_calls();
         panic!(
-            "no {kind} call to {upstream:?} waits for an answer: is it named by `Plugin::upstream`? The plugin made these calls: {made:#?}"
+            "no {kind} call to {upstream:?} waits for an answer: is it named by `Plugin::upstream`? \
+             The plugin made these calls: {made:#?}"
         )
     }
 
@@ -60,40 +61,40 @@ impl TestHost {
     fn answer(&self, what: &str, act: impl FnOnce(&mut dynvm_sim::SimProxy) -> Result<(), dynvm::CallError>) {
         self.transcript.note(what);
         match self.drive(act) {
-            // What `drive` lets pass is what the plugin may do.
+            // `drive` already fails the test on failures that the plugin may not have.
             Ok(()) | Err(dynvm::CallError::Vm(_)) => {}
             Err(error) => panic!("{what}: {}", dynvm::with_causes(&error)),
         }
     }
 }
 
-/// An HTTP call that waits for its answer.
+/// A pending HTTP call.
 pub struct PendingHttpCall<'h> {
     host: &'h TestHost,
     call: HttpCall,
 }
 
 impl PendingHttpCall<'_> {
-    /// The call: upstream, timeout, and the parts of its request.
+    /// The call: upstream, timeout, and request.
     pub fn call(&self) -> &HttpCall {
         &self.call
     }
 
-    /// Its request.
+    /// The request of the call.
     pub fn request(&self) -> ReceivedMessage {
         let (headers, trailers) = (self.call.headers.clone(), self.call.trailers.clone());
         let chunks = if self.call.body.is_empty() { Vec::new() } else { vec![self.call.body.clone()] };
         ReceivedMessage::new("the plugin's HTTP call", dynvm_sim::Message { headers, chunks, trailers })
     }
 
-    /// Answers it.
+    /// Answers the call.
     #[track_caller]
     pub fn respond(self, response: Response) {
         let (id, response) = (self.call.id, http_response(response));
         self.host.answer("the HTTP call is answered", |host| host.answer_http(id, Some(response)));
     }
 
-    /// Has it fail, as when the upstream cannot be reached.
+    /// Fails the call, as when the upstream is unreachable.
     #[track_caller]
     pub fn fail(self) {
         let id = self.call.id;
@@ -101,19 +102,19 @@ impl PendingHttpCall<'_> {
     }
 }
 
-/// A gRPC call or stream that is under way.
+/// A pending gRPC call or stream.
 pub struct PendingGrpcCall<'h> {
     host: &'h TestHost,
     call: GrpcCall,
 }
 
 impl PendingGrpcCall<'_> {
-    /// The call: whom it goes to, its message if it is unary, its timeout.
+    /// The call: upstream, service, method, message of a unary call, timeout.
     pub fn call(&self) -> &GrpcCall {
         &self.call
     }
 
-    /// The messages that the plugin has sent on a stream so far.
+    /// The messages sent by the plugin on a stream so far.
     pub fn sent(&self) -> Vec<Vec<u8>> {
         let calls = self.host.made_calls();
         let sent = calls.into_iter().filter_map(|call| match call {
@@ -123,25 +124,25 @@ impl PendingGrpcCall<'_> {
         sent.collect()
     }
 
-    /// Initial metadata of a stream arrives.
+    /// Delivers initial metadata of a stream.
     #[track_caller]
     pub fn initial_metadata(&self, metadata: impl Into<Headers>) {
         self.event("gRPC initial metadata arrives", GrpcEvent::InitialMetadata(metadata.into()));
     }
 
-    /// A message arrives. It ends a unary call.
+    /// Delivers a message. Completes a unary call.
     #[track_caller]
     pub fn message(&self, message: impl Into<Vec<u8>>) {
         self.event("a gRPC message arrives", GrpcEvent::Message(message.into()));
     }
 
-    /// Trailing metadata of a stream arrives.
+    /// Delivers trailing metadata of a stream.
     #[track_caller]
     pub fn trailing_metadata(&self, metadata: impl Into<Headers>) {
         self.event("gRPC trailing metadata arrives", GrpcEvent::TrailingMetadata(metadata.into()));
     }
 
-    /// The stream ends, or the unary call fails, with a status: 0 is OK.
+    /// Ends the stream, or fails the unary call, with a status; 0 is OK.
     #[track_caller]
     pub fn close(self, status: u32, message: &str) {
         self.event("the gRPC call ends", GrpcEvent::Close { status, message: message.as_bytes().to_vec() });
@@ -154,7 +155,7 @@ impl PendingGrpcCall<'_> {
     }
 }
 
-/// A response as the answer to a call.
+/// Converts a response to the answer of a call.
 pub(crate) fn http_response(response: Response) -> HttpCallResponse {
     let body = response.message.body();
     HttpCallResponse { headers: response.message.headers, body, trailers: response.message.trailers }

@@ -1,15 +1,15 @@
-//! What became of a request.
+//! Result of a request.
 
 use dynvm_sim::{Exchange as Memory, Outcome};
 
 use crate::ReceivedMessage;
 
-/// What became of a request that was taken through the plugin as a whole.
+/// Result of a request sent through the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
-    /// How it ended.
+    /// How the exchange ended.
     pub outcome: Outcome,
-    /// What the client got.
+    /// Response received by the client.
     pub response: ReceivedMessage,
     upstream: Option<ReceivedMessage>,
 }
@@ -25,17 +25,17 @@ impl Exchange {
         }
     }
 
-    /// The status that the client got.
+    /// Status received by the client.
     pub fn status(&self) -> Option<u32> {
         self.response.status()
     }
 
-    /// The request as the upstream got it; `None`: it did not.
+    /// Request received by the upstream, if any.
     pub fn upstream(&self) -> Option<&ReceivedMessage> {
         self.upstream.as_ref()
     }
 
-    /// Asserts that the request went on to the upstream, and returns what the upstream got.
+    /// Asserts that the request reached the upstream, and returns it as received there.
     #[track_caller]
     pub fn assert_forwarded(&self) -> &ReceivedMessage {
         match &self.upstream {
@@ -46,7 +46,7 @@ impl Exchange {
         }
     }
 
-    /// Asserts that the upstream got nothing.
+    /// Asserts that the request did not reach the upstream.
     #[track_caller]
     pub fn assert_not_forwarded(&self) -> &Exchange {
         if let Some(request) = &self.upstream {
@@ -55,15 +55,19 @@ impl Exchange {
         self
     }
 
-    /// Asserts that the plugin answered itself, with this status, and returns the response.
+    /// Asserts that the plugin sent a local response with this status, and returns it.
     #[track_caller]
     pub fn assert_local_reply(&self, status: u32) -> &ReceivedMessage {
         let local = matches!(self.outcome, Outcome::LocalResponse { .. });
-        assert!(local, "the plugin did not answer itself: {:?}. The client got:\n{}", self.outcome, self.response);
+        assert!(
+            local,
+            "the plugin sent no local response: {:?}. The client received:\n{}",
+            self.outcome, self.response
+        );
         self.response.assert_status(status)
     }
 
-    /// Asserts that the client got the upstream's response, and returns it as the plugin left it.
+    /// Asserts that the client received the upstream's response, and returns it as modified by the plugin.
     #[track_caller]
     pub fn assert_answered(&self) -> &ReceivedMessage {
         let upstream = self.outcome == Outcome::Upstream;
@@ -75,7 +79,7 @@ impl Exchange {
         &self.response
     }
 
-    /// Asserts that the plugin paused the stream and nothing was left that could resume it.
+    /// Asserts that the plugin paused the stream and nothing pending could resume it.
     #[track_caller]
     pub fn assert_stuck(&self) -> &Exchange {
         assert_eq!(self.outcome, Outcome::Paused, "the stream came to an end");

@@ -1,4 +1,4 @@
-//! Functions that a plugin calls by name, as closures.
+//! Foreign functions as closures.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

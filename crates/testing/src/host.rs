@@ -1,4 +1,4 @@
-//! A proxy in memory with the plugin under test.
+//! A simulated proxy with the plugin under test.
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use dynvm_sim::{Connection, MadeCall, Request, SimProxy, SimProxyBuilder, TcpExc
 use crate::transcript::Transcript;
 use crate::{Exchange, TestStream};
 
-/// A proxy in memory with one plugin in one VM, on one thread. Nothing happens in it by itself, and its clock stands still: a test makes
-/// traffic, answers calls and moves the clock.
+/// A simulated proxy with one plugin in one VM, on one thread. Nothing happens on its own, and the
+/// clock stands still: the test sends traffic, answers calls and advances the clock.
 ///
-/// Dropped while a test panics, it prints what the plugin did and logged.
+/// If dropped during a panic, it prints the plugin's calls and log.
 pub struct TestHost {
     host: RefCell<SimProxy>,
     name: String,
@@ -46,7 +46,7 @@ impl TestHost {
         }
     }
 
-    /// What runs the plugin.
+    /// The backend of the plugin.
     pub fn backend(&self) -> BackendKind {
         self.backend
     }
@@ -60,10 +60,11 @@ impl TestHost {
     }
 }
 
-/// Traffic and time. Each of these panics if the plugin fails in it, unless it [may](crate::Plugin::may_fail).
+/// Traffic and time. Each method panics if the plugin fails, unless it [may](crate::Plugin::may_fail).
 impl TestHost {
-    /// Takes a request through the plugin to the upstream and the response back, moving the clock as far as a paused stream has to wait for
-    /// prepared answers and ticks. The upstream answers what the request says, else 200 and the request's own body.
+    /// Sends a request through the plugin to the upstream and the response back, advancing the
+    /// clock as far as a paused stream needs for prepared answers and ticks. The upstream sends the
+    /// response set in the request, or 200 with the request's body.
     #[track_caller]
     pub fn send(&self, request: Request) -> Exchange {
         let stream = self.open_with(&request.properties);
@@ -72,13 +73,13 @@ impl TestHost {
         Exchange::new(exchange)
     }
 
-    /// Opens a stream on which things arrive one by one.
+    /// Opens a stream that receives its parts one by one.
     #[track_caller]
     pub fn open(&self) -> TestStream<'_> {
         TestStream::new(self, self.open_with(&[]))
     }
 
-    /// The same with properties of the stream, by their paths with dots.
+    /// The same with properties of the stream, by dotted path.
     #[track_caller]
     pub fn open_having<P: Into<crate::PropertyValue>>(
         &self,
@@ -97,7 +98,7 @@ impl TestHost {
         self.started(opened)
     }
 
-    /// Takes a TCP connection through the plugin.
+    /// Runs a TCP connection through the plugin.
     #[track_caller]
     pub fn connect(&self, connection: Connection) -> TcpExchange {
         self.transcript.note("a client connects");
@@ -105,14 +106,15 @@ impl TestHost {
         self.started(exchange)
     }
 
-    /// Moves the clock forward, delivering what falls due on the way: answers to calls, timeouts, ticks, queue events.
+    /// Advances the clock and delivers the events that are due on the way: answers to calls,
+    /// timeouts, ticks, queue events.
     #[track_caller]
     pub fn advance(&self, by: Duration) {
         self.transcript.note(format!("{by:?} pass"));
         self.drive(|host| host.advance(by));
     }
 
-    /// Ends the plugin: `proxy_on_done` of its root and, unless it asks for time, `proxy_on_delete`.
+    /// Stops the plugin: `proxy_on_done` of its root context and, unless it asks for time, `proxy_on_delete`.
     #[track_caller]
     pub fn stop(&self) -> RootDone {
         self.transcript.note("the plugin is stopped");
@@ -120,7 +122,7 @@ impl TestHost {
         self.started(stopped)
     }
 
-    /// Does something with the host, and fails the test if the plugin failed.
+    /// Runs an action on the host, and fails the test if the plugin failed.
     #[track_caller]
     pub(crate) fn drive<R>(&self, act: impl FnOnce(&mut SimProxy) -> R) -> R {
         let (done, failure) = {
@@ -144,10 +146,11 @@ impl TestHost {
         }
     }
 
-    /// A failure with what the plugin said last: Rust's panic messages go to the log, and the failure itself is an abort.
+    /// A failure with the plugin's panic message: Rust's panic messages go to the log, and the
+    /// failure itself is an abort.
     fn explain(&self, failure: &Failure) -> String {
         let mut text = failure.message.clone();
-        // The first one: what follows it follows from it (a panic that cannot unwind).
+        // The first panic is the cause; later ones follow from it (a panic that cannot unwind).
         let said = self.log().into_iter().find(|(_, line)| line.contains("panicked at"));
         if let Some((_, line)) = said.filter(|(_, line)| !text.contains(line.as_str())) {
             text = format!("{line}\n{text}");
@@ -161,37 +164,37 @@ impl TestHost {
         let reloads = host.plugin().stats().reload_success;
         if self.reloads.replace(reloads) != reloads {
             host.vm().set_tracer(Some(self.transcript.tracer()));
-            self.transcript.note("the failed VM has been replaced; what the new one did to start is not shown");
+            self.transcript.note("the failed VM has been replaced; the start of the new one is not shown");
         }
     }
 }
 
-/// What there was to see.
+/// Observations.
 impl TestHost {
-    /// All that was logged since the start, by the plugin and about it.
+    /// All messages logged since the start, by the plugin and about it.
     pub fn log(&self) -> Vec<(LogLevel, String)> {
         let mut log = self.log.borrow_mut();
         log.extend(self.host.borrow().take_log());
         log.clone()
     }
 
-    /// Asserts that some message has this in it.
+    /// Asserts that a log message contains this text.
     #[track_caller]
     pub fn assert_logged(&self, part: &str) {
-        assert!(self.has_logged(part), "no message in the log has {part:?} in it");
+        assert!(self.has_logged(part), "no message in the log contains {part:?}");
     }
 
-    /// Asserts that no message has this in it.
+    /// Asserts that no log message contains this text.
     #[track_caller]
     pub fn assert_not_logged(&self, part: &str) {
-        assert!(!self.has_logged(part), "a message in the log has {part:?} in it");
+        assert!(!self.has_logged(part), "a message in the log contains {part:?}");
     }
 
     fn has_logged(&self, part: &str) -> bool {
         self.log().iter().any(|(_, text)| text.contains(part))
     }
 
-    /// Every call that the plugin made since the start, also those that were refused.
+    /// Every call that the plugin made since the start, including refused ones.
     pub fn made_calls(&self) -> Vec<MadeCall> {
         let mut calls = self.calls.borrow_mut();
         calls.extend(self.host.borrow().take_calls());
@@ -203,19 +206,19 @@ impl TestHost {
         self.transcript.events()
     }
 
-    /// How often the plugin made a hostcall since the start: `proxy_set_shared_data`.
+    /// Number of calls of a hostcall since the start, e.g. `proxy_set_shared_data`.
     pub fn hostcalls(&self, hostcall: &str) -> usize {
         self.events().iter().filter(|event| matches!(event, Event::Hostcall { name, .. } if *name == hostcall)).count()
     }
 
-    /// How the VM failed, if it did and has not been replaced.
+    /// The failure of the VM, if it failed and was not replaced.
     pub fn failure(&self) -> Option<Failure> {
         self.host.borrow_mut().failure()
     }
 
-    /// What the plugin did and logged, for people: what is printed when a test fails.
+    /// The plugin's calls and log as text, printed when a test fails.
     pub fn transcript(&self) -> String {
-        let mut text = format!("what {} did on {}:\n{}", self.name, self.backend, self.transcript);
+        let mut text = format!("transcript of {} on {}:\n{}", self.name, self.backend, self.transcript);
         let log = self.log();
         if !log.is_empty() {
             text += "its log:\n";
@@ -229,7 +232,7 @@ impl TestHost {
 
 impl Drop for TestHost {
     fn drop(&mut self) {
-        // Where the panic came from inside of the host, there is nothing to be read.
+        // If the panic comes from inside the host, its state is not readable.
         if std::thread::panicking() && self.host.try_borrow_mut().is_ok() {
             eprintln!("\n{}", self.transcript());
         }

@@ -1,7 +1,8 @@
-//! A host for tests of Proxy-Wasm plugins.
+//! A test host for Proxy-Wasm plugins.
 //!
-//! A plugin's own `#[test]` builds the plugin as it is shipped, runs it in a proxy in memory, natively, as wasm, or both, and asserts on
-//! what it did. There is no mock of the SDK: the hostcalls are those of the loader that runs the plugin in production.
+//! A plugin's own `#[test]` builds the plugin as shipped, runs it in a simulated proxy natively, as
+//! wasm, or both, and asserts on its behavior. The SDK is not mocked: the hostcalls are those of
+//! the loader that runs the plugin in production.
 //!
 //! ```no_run
 //! use dynvm_testing::{Request, this_crate};
@@ -22,15 +23,16 @@
 //! | type | idea |
 //! |---|---|
 //! | [`Plugin`] | a plugin and its configuration; starts hosts |
-//! | [`TestHost`] | a proxy in memory with that plugin: traffic, time, what it logged, counted, stored |
-//! | [`TestStream`] | an HTTP stream on which things arrive one by one |
-//! | [`Exchange`], [`ReceivedMessage`] | what became of a request; a message, with assertions |
-//! | [`PendingHttpCall`], [`PendingGrpcCall`] | calls of the plugin that a test answers by hand |
+//! | [`TestHost`] | a simulated proxy with that plugin: traffic, time, log, metrics, stored data |
+//! | [`TestStream`] | an HTTP stream that receives its parts one by one |
+//! | [`Exchange`], [`ReceivedMessage`] | the result of a request; a message, with assertions |
+//! | [`PendingHttpCall`], [`PendingGrpcCall`] | calls of the plugin that a test answers |
 //!
-//! Whatever fails, an assertion of this crate or one of the test's own, the host prints every callback and hostcall that there was, and the
-//! log. A plugin that panics or crashes fails the test, unless it [may](Plugin::may_fail).
+//! When an assertion of this crate or of the test fails, the host prints every callback and
+//! hostcall, and the log. A plugin that panics or crashes fails the test, unless it
+//! [may](Plugin::may_fail).
 //!
-//! `docs/testing.md` has the rest: debuggers, sanitizers, environment variables.
+//! `docs/testing.md` covers debuggers, sanitizers and environment variables.
 
 #![forbid(unsafe_code)]
 
@@ -62,7 +64,7 @@ pub use plugin::{NotStarted, Plugin};
 pub use received::ReceivedMessage;
 pub use stream::TestStream;
 
-/// The plugin of the crate whose test this stands in.
+/// The plugin of the crate that contains the test.
 #[macro_export]
 macro_rules! this_crate {
     () => {
@@ -70,7 +72,7 @@ macro_rules! this_crate {
     };
 }
 
-/// The page's examples, which are compiled with the documentation tests.
+/// The examples of the guide, compiled as documentation tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/testing.md")]
 struct Page;

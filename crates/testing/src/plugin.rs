@@ -1,4 +1,4 @@
-//! A plugin and its configuration.
+//! A plugin under test and its configuration.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,8 @@ use crate::foreign::Functions;
 use crate::transcript::Transcript;
 use crate::{TestHost, backends};
 
-/// A plugin with its configuration, from which any number of hosts are started. Every method that configures returns it changed.
+/// A plugin with its configuration, from which any number of hosts can be started. Configuration
+/// methods return the changed plugin.
 #[derive(Clone)]
 pub struct Plugin {
     from: From,
@@ -28,24 +29,26 @@ pub struct Plugin {
     plain: bool,
 }
 
-/// Where a plugin is from.
+/// Sources of a plugin.
 impl Plugin {
-    /// The plugin of a Cargo package: [`this_crate!`](crate::this_crate) calls it for the crate of a test. It is built when a host is first
-    /// started, as `dynvm build` does it, in the crate's own target directory, without optimisation if the test is.
+    /// The plugin of a Cargo package: [`this_crate!`](crate::this_crate) calls it for the crate of
+    /// a test. It is built when a host is first started, as by `dynvm build`, in the crate's own
+    /// target directory, without optimization if the test has none.
     ///
-    /// With `DYNVM_TEST_ARTIFACTS` in the environment nothing is built, and `<package>.so` and `<package>.wasm` are taken from there.
+    /// If `DYNVM_TEST_ARTIFACTS` is set, nothing is built, and `<package>.so` and `<package>.wasm`
+    /// are loaded from that directory.
     pub fn of_package(dir: impl Into<PathBuf>, package: &str) -> Plugin {
         Plugin::new(From::Source { dir: dir.into(), package: Some(package.to_owned()), features: Vec::new() }, package)
     }
 
-    /// The plugin in a directory: a Cargo package, or C and C++ sources. Built as [`Plugin::of_package`] says.
+    /// The plugin in a directory: a Cargo package, or C and C++ sources. Built as described at [`Plugin::of_package`].
     pub fn in_dir(dir: impl Into<PathBuf>) -> Plugin {
         let dir = dir.into();
         let name = stem(&dir);
         Plugin::new(From::Source { dir, package: None, features: Vec::new() }, &name)
     }
 
-    /// A file that has been built: a shared object, a wasm module or its text. Tests run on its backend alone.
+    /// A prebuilt file: a shared object, a wasm module or its text. Tests run only on its backend.
     pub fn file(path: impl Into<PathBuf>) -> Plugin {
         let path = path.into();
         let name = stem(&path);
@@ -74,77 +77,78 @@ impl Plugin {
     }
 }
 
-/// Configuration.
+/// Configuration of the plugin and its host.
 impl Plugin {
-    /// What the plugin reads as its configuration.
+    /// Sets the plugin's configuration.
     pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> Plugin {
         self.config = self.config.configuration(configuration);
         self
     }
 
-    /// Its root id.
+    /// Sets the plugin's root id.
     pub fn root_id(mut self, id: impl Into<String>) -> Plugin {
         self.config = self.config.root_id(id);
         self
     }
 
-    /// What happens to streams when the VM has failed. By default they fail.
+    /// Sets the behavior of streams whose VM has failed. Default: they fail.
     pub fn failure_policy(mut self, policy: FailurePolicy) -> Plugin {
         self.config = self.config.failure_policy(policy);
         self
     }
 
-    /// The VM's configuration: its id, configuration, environment, capabilities, limits.
+    /// Sets the VM's configuration: id, configuration, environment, capabilities, limits.
     pub fn vm(mut self, config: VmConfig) -> Plugin {
         self.vm = config;
         self
     }
 
-    /// A property that every stream has, its path with dots: `source.address`.
+    /// Sets a property of every stream by dotted path, e.g. `source.address`.
     pub fn property(mut self, path: impl Into<String>, value: impl Into<PropertyValue>) -> Plugin {
         self.host = self.host.property(path, value);
         self
     }
 
-    /// Stands the clock at a time since 1970. Without it: 2024-01-01T00:00:00Z.
+    /// Sets the clock to a time since 1970. Default: 2024-01-01T00:00:00Z.
     pub fn clock_at(mut self, since_epoch: Duration) -> Plugin {
         self.host = self.host.clock_at(since_epoch);
         self
     }
 
-    /// An upstream to which the plugin may make calls, HTTP and gRPC. The test answers them: [`TestHost::http_call`],
-    /// [`TestHost::grpc_call`]. Calls to upstreams of which nothing was said fail at once, as in a proxy that does not know them.
+    /// Registers an upstream for HTTP and gRPC calls, which the test answers:
+    /// [`TestHost::http_call`], [`TestHost::grpc_call`]. Calls to other upstreams fail immediately,
+    /// as in a proxy that does not know them.
     pub fn upstream(mut self, name: impl Into<String>) -> Plugin {
         self.host = self.host.by_hand(name);
         self
     }
 
-    /// An answer that HTTP calls to an upstream get without the test's doing. Several are given in order, the last again and again.
+    /// Prepares an answer to HTTP calls to an upstream. Several are used in order; the last one repeats.
     pub fn http_answer(self, upstream: impl Into<String>, response: Response) -> Plugin {
         self.http_answer_after(upstream, Duration::ZERO, response)
     }
 
-    /// The same after a time, or the call's failure if that is longer than its timeout.
+    /// The same with a delay; if it exceeds the call's timeout, the call fails.
     pub fn http_answer_after(mut self, upstream: impl Into<String>, delay: Duration, response: Response) -> Plugin {
         let response = Some(crate::calls::http_response(response));
         self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay });
         self
     }
 
-    /// Has HTTP calls to an upstream fail, as when it cannot be reached.
+    /// Makes HTTP calls to an upstream fail, as when it is unreachable.
     pub fn http_failure(mut self, upstream: impl Into<String>) -> Plugin {
         let response: Option<HttpCallResponse> = None;
         self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay: Duration::ZERO });
         self
     }
 
-    /// An answer that gRPC calls get without the test's doing.
+    /// Prepares an answer to gRPC calls.
     pub fn grpc_answer(mut self, answer: GrpcAnswer) -> Plugin {
         self.host = self.host.grpc_answer(answer);
         self
     }
 
-    /// A function that the plugin may call by name.
+    /// Adds a foreign function that the plugin can call.
     pub fn foreign_function(
         mut self,
         name: impl Into<String>,
@@ -154,23 +158,26 @@ impl Plugin {
         self
     }
 
-    /// The plugin may panic or crash: the test looks at [`TestHost::failure`] itself. Without this, a failure of the VM fails the test.
+    /// Allows the plugin to panic or crash; the test checks [`TestHost::failure`]. Otherwise a
+    /// failure of the VM fails the test.
     pub fn may_fail(mut self) -> Plugin {
         self.may_fail = true;
         self
     }
 
-    /// Runs the native build as the system's loader has it: crashes end the process, memory is the C library's, standard output goes
-    /// to the process's. For sanitizers, and for debuggers that should stop where a crash is.
+    /// Runs the native build as the system's loader would: crashes end the process, memory comes
+    /// from the C library, standard output goes to the process's. For sanitizers, and for debuggers
+    /// that should stop at a crash.
     pub fn plain_native(mut self) -> Plugin {
         self.plain = true;
         self
     }
 }
 
-/// Start.
+/// Starting hosts.
 impl Plugin {
-    /// Runs a test on each backend, with a host each: native, then wasm. `DYNVM_TEST_BACKEND=native` or `=wasm` runs it on one.
+    /// Runs a test on each backend with a new host: native, then wasm. `DYNVM_TEST_BACKEND=native`
+    /// or `=wasm` selects one.
     ///
     /// # Panics
     ///
@@ -182,7 +189,7 @@ impl Plugin {
         }
     }
 
-    /// The backends that [`Plugin::on_each_backend`] runs on: those that the environment asks for, of those that there are.
+    /// The backends of [`Plugin::on_each_backend`]: those selected by the environment and available.
     pub fn backends(&self) -> Vec<BackendKind> {
         let mut backends = backends::wanted();
         if let From::File(path) = &self.from
@@ -199,7 +206,7 @@ impl Plugin {
     ///
     /// # Panics
     ///
-    /// The plugin cannot be built or loaded, or does not start: the text has its log.
+    /// The plugin cannot be built or loaded, or does not start; the message has its log.
     #[track_caller]
     pub fn start(&self, backend: BackendKind) -> TestHost {
         match self.try_start(backend) {
@@ -208,8 +215,9 @@ impl Plugin {
         }
     }
 
-    /// Starts a host beside another: clock, metrics, shared data and queues are the same, as for two workers of one proxy. Ticks, answers
-    /// and queue events come when its own [`advance`](TestHost::advance) is called.
+    /// Starts a host beside another: clock, metrics, shared data and queues are shared, as between
+    /// two workers of one proxy. Its ticks, answers and queue events are delivered by its own
+    /// [`advance`](TestHost::advance).
     #[track_caller]
     pub fn start_beside(&self, other: &TestHost) -> TestHost {
         let mut plugin = self.clone();
@@ -217,7 +225,7 @@ impl Plugin {
         plugin.start(other.backend())
     }
 
-    /// Starts a host, or says why not: for tests of configurations that a plugin must refuse.
+    /// Starts a host or returns the error, for tests of configurations that a plugin must refuse.
     ///
     /// # Errors
     ///
@@ -245,27 +253,27 @@ impl Plugin {
     }
 }
 
-/// Why a plugin did not start.
+/// Error of starting a plugin.
 #[derive(Debug)]
 pub struct NotStarted {
-    /// The backend.
+    /// The backend of the attempt.
     pub backend: BackendKind,
-    /// Why.
+    /// Cause of the start failure.
     pub error: StartError,
-    /// What was logged meanwhile.
+    /// Messages logged until then.
     pub log: Vec<(LogLevel, String)>,
     transcript: String,
 }
 
 impl NotStarted {
-    /// Asserts that some message that was logged has this in it.
+    /// Asserts that a logged message contains this text.
     #[track_caller]
     pub fn assert_logged(&self, part: &str) -> &NotStarted {
         assert!(self.log.iter().any(|(_, text)| text.contains(part)), "no message has {part:?}: {self}");
         self
     }
 
-    /// Asserts that the plugin refused its configuration, rather than failed.
+    /// Asserts that the plugin refused its configuration instead of failing.
     #[track_caller]
     pub fn assert_refused(&self) -> &NotStarted {
         assert!(matches!(self.error, StartError::Refused { .. }), "it was not refused: {self}");

@@ -1,4 +1,4 @@
-//! A message that a test looks at.
+//! A message with assertions.
 
 use std::fmt::Write as _;
 
@@ -6,9 +6,9 @@ use dynvm::call_trace::escaped;
 use dynvm::host::HeaderMap as _;
 use dynvm_sim::Message;
 
-/// A request as the upstream got it, or a response as the client did. Header names are compared without regard to case.
+/// A request as received by the upstream, or a response as received by the client. Header names are case-insensitive.
 ///
-/// The `assert_` methods panic with the message in the text, and return the message for more of them.
+/// The `assert_` methods panic with the message in the text, and return `self` for chaining.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceivedMessage {
     what: &'static str,
@@ -25,12 +25,12 @@ impl ReceivedMessage {
         &self.message
     }
 
-    /// The status of a response; `None`: there is none, or it is no number.
+    /// The status of a response, if present and numeric.
     pub fn status(&self) -> Option<u32> {
         self.header(":status")?.parse().ok()
     }
 
-    /// The first value of a header. Bytes that are not UTF-8 are replaced.
+    /// The first value of a header. Invalid UTF-8 is replaced.
     pub fn header(&self, name: &str) -> Option<String> {
         self.message.headers.get(name.as_bytes()).map(text)
     }
@@ -46,12 +46,12 @@ impl ReceivedMessage {
         self.message.trailers.get(name.as_bytes()).map(text)
     }
 
-    /// The body as one.
+    /// The body chunks concatenated.
     pub fn body(&self) -> Vec<u8> {
         self.message.body()
     }
 
-    /// The body as text. Bytes that are not UTF-8 are replaced.
+    /// The body as text. Invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         text(&self.message.body())
     }
@@ -70,10 +70,10 @@ impl ReceivedMessage {
         })
     }
 
-    /// Asserts that there is no header of this name.
+    /// Asserts that no header has this name.
     #[track_caller]
     pub fn assert_no_header(&self, name: &str) -> &ReceivedMessage {
-        self.check(self.header(name).is_none(), || format!("there is a header `{name}`"))
+        self.check(self.header(name).is_none(), || format!("unexpected header `{name}`"))
     }
 
     /// Asserts the first value of a trailer.

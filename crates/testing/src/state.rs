@@ -1,4 +1,4 @@
-//! What a plugin keeps in its host: metrics, shared data, queues.
+//! A plugin's state in the host: metrics, shared data, queues.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use dynvm::host::{Clock as _, MetricValue, SharedQueues as _};
 
 use crate::TestHost;
 
-/// State.
+/// State in the host.
 impl TestHost {
-    /// A metric that the plugin defined.
+    /// A metric defined by the plugin.
     pub fn metric(&self, name: &str) -> Option<MetricValue> {
         let metrics = self.memory().metrics();
         metrics.into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
@@ -43,7 +43,7 @@ impl TestHost {
     #[track_caller]
     fn no_metric(&self, kind: &str, name: &str, found: Option<MetricValue>) -> ! {
         let known: Vec<String> = self.memory().metrics().into_iter().map(|(name, _)| name).collect();
-        panic!("there is no {kind} {name:?} ({found:?}); the plugin's metrics are {known:?}")
+        panic!("no {kind} {name:?} (found {found:?}); the plugin's metrics are {known:?}")
     }
 
     /// The value of a key in the shared data of the plugin's `vm_id`.
@@ -56,11 +56,11 @@ impl TestHost {
         self.memory().set_shared_data(key.as_ref(), value.as_ref());
     }
 
-    /// Puts a value into a queue of the plugin's `vm_id`, as another VM would, and delivers `proxy_on_queue_ready`.
+    /// Enqueues a value in a queue of the plugin's `vm_id`, as another VM would, and delivers `proxy_on_queue_ready`.
     ///
     /// # Panics
     ///
-    /// Nobody has registered the queue.
+    /// No VM has registered the queue.
     #[track_caller]
     pub fn enqueue(&self, queue: &str, value: impl AsRef<[u8]>) {
         self.transcript.note(format!("a value is put into the queue {queue:?}"));
@@ -70,18 +70,18 @@ impl TestHost {
             let id = queues.resolve(host.vm_id(), queue.as_bytes());
             id.map(|id| queues.enqueue(id, value.as_ref()).is_ok())
         };
-        assert_eq!(put, Some(true), "nobody has registered a queue {queue:?}");
+        assert_eq!(put, Some(true), "no VM has registered the queue {queue:?}");
         self.drive(|host| host.advance(Duration::ZERO));
     }
 
-    /// Takes the first value out of a queue of the plugin's `vm_id`; `None`: there is no queue, or nothing in it.
+    /// Dequeues the first value of a queue of the plugin's `vm_id`; `None` if the queue is empty or does not exist.
     pub fn dequeue(&self, queue: &str) -> Option<Vec<u8>> {
         let host = self.memory();
         let queues = host.shared_queues();
         queues.dequeue(queues.resolve(host.vm_id(), queue.as_bytes())?).ok()
     }
 
-    /// What time it is, since 1970.
+    /// The host's time since 1970.
     pub fn now(&self) -> Duration {
         Duration::from_nanos(self.memory().clock().realtime_ns())
     }

@@ -9,10 +9,11 @@ use dynvm_sim::{Direction, HttpStream, Message, Request, Response, StepError, St
 
 use crate::{ReceivedMessage, TestHost};
 
-/// An HTTP stream on which things arrive when the test says so.
+/// An HTTP stream whose parts arrive when the test delivers them.
 ///
-/// What the plugin holds back waits; once it goes on, what has arrived meanwhile is shown to it, and what it lets go on is to be seen. A
-/// step that no proxy would take (a body before headers) panics. Dropped, the stream is finished.
+/// Data that arrives while the plugin holds the stream waits and is shown to the plugin once it
+/// resumes. A step that no proxy would take (a body before headers) panics. Dropping the stream
+/// finishes it.
 pub struct TestStream<'h> {
     host: &'h TestHost,
     stream: HttpStream,
@@ -24,71 +25,73 @@ impl<'h> TestStream<'h> {
         TestStream { host, stream, over: Cell::new(false) }
     }
 
-    /// Request headers arrive. What the plugin answers is returned; `None`: it does not see them, as the stream is closed or failed.
+    /// Delivers request headers. Returns the plugin's status; `None` if the plugin does not see
+    /// them, because the stream is closed or failed.
     #[track_caller]
     pub fn request_headers(&self, headers: impl Into<Headers>, end_of_stream: bool) -> Option<FilterHeadersStatus> {
         self.headers(Direction::Request, headers.into(), end_of_stream)
     }
 
-    /// A chunk of the request's body arrives. `None`: the plugin does not see it now.
+    /// Delivers a chunk of the request's body. Returns `None` if the plugin does not see it now.
     #[track_caller]
     pub fn request_body(&self, chunk: impl Into<Vec<u8>>, end_of_stream: bool) -> Option<FilterDataStatus> {
         self.body(Direction::Request, chunk.into(), end_of_stream)
     }
 
-    /// The request's trailers arrive. `None`: the plugin does not see them now.
+    /// Delivers the request's trailers. Returns `None` if the plugin does not see them now.
     #[track_caller]
     pub fn request_trailers(&self, trailers: impl Into<Headers>) -> Option<FilterTrailersStatus> {
         self.trailers(Direction::Request, trailers.into())
     }
 
-    /// All of a request arrives. What it says of the upstream's answer is left out of account.
+    /// Delivers a whole request. Its upstream response is ignored.
     #[track_caller]
     pub fn request(&self, request: Request) {
         self.all(Direction::Request, request.message);
     }
 
-    /// The upstream's response headers arrive.
+    /// Delivers the upstream's response headers.
     #[track_caller]
     pub fn response_headers(&self, headers: impl Into<Headers>, end_of_stream: bool) -> Option<FilterHeadersStatus> {
         self.headers(Direction::Response, headers.into(), end_of_stream)
     }
 
-    /// A chunk of the response's body arrives.
+    /// Delivers a chunk of the response's body.
     #[track_caller]
     pub fn response_body(&self, chunk: impl Into<Vec<u8>>, end_of_stream: bool) -> Option<FilterDataStatus> {
         self.body(Direction::Response, chunk.into(), end_of_stream)
     }
 
-    /// The response's trailers arrive.
+    /// Delivers the response's trailers.
     #[track_caller]
     pub fn response_trailers(&self, trailers: impl Into<Headers>) -> Option<FilterTrailersStatus> {
         self.trailers(Direction::Response, trailers.into())
     }
 
-    /// All of a response arrives.
+    /// Delivers a whole response.
     #[track_caller]
     pub fn response(&self, response: Response) {
         self.all(Direction::Response, response.message);
     }
 
-    /// The client or the upstream resets the stream: the plugin is told what it is told of every end, `proxy_on_done`, `proxy_on_log`,
-    /// `proxy_on_delete`, and nothing more arrives. What the stream had come to is returned.
+    /// Resets the stream from the client or the upstream: the plugin gets the same callbacks as at
+    /// every end, `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. Returns the state before the
+    /// reset.
     #[track_caller]
     pub fn reset(&self) -> StreamView {
         self.end("the stream is reset")
     }
 
-    /// Ends the stream in order, with the same callbacks.
+    /// Finishes the stream normally, with the same callbacks.
     #[track_caller]
     pub fn finish(self) -> StreamView {
         self.end("the stream is finished")
     }
 }
 
-/// What it has come to.
+/// Observations.
 impl TestStream<'_> {
-    /// All of it.
+    /// The whole state of the stream.
     #[track_caller]
     pub fn view(&self) -> StreamView {
         let view = self.host.memory().look(self.stream);
@@ -98,13 +101,13 @@ impl TestStream<'_> {
         }
     }
 
-    /// What has gone on to the upstream so far.
+    /// The part of the request forwarded to the upstream so far.
     #[track_caller]
     pub fn upstream(&self) -> ReceivedMessage {
         ReceivedMessage::new("the request to the upstream, so far", self.view().upstream.message)
     }
 
-    /// What has gone on to the client so far.
+    /// The part of the response forwarded to the client so far.
     #[track_caller]
     pub fn client(&self) -> ReceivedMessage {
         ReceivedMessage::new("the response to the client, so far", self.view().client.message)
@@ -122,17 +125,17 @@ impl TestStream<'_> {
         self.view().response_held
     }
 
-    /// Asserts that the plugin answered itself, with this status, and returns what the client has got of that.
+    /// Asserts that the plugin sent a local response with this status, and returns the part received by the client.
     #[track_caller]
     pub fn assert_local_reply(&self, status: u32) -> ReceivedMessage {
         let view = self.view();
-        assert!(view.local_reply.is_some(), "the plugin has not answered itself: {view:#?}");
+        assert!(view.local_reply.is_some(), "the plugin has sent no local response: {view:#?}");
         let seen = self.client();
         seen.assert_status(status);
         seen
     }
 
-    /// A property of the stream, as the plugin would read it, its path with dots.
+    /// A property of the stream by dotted path, as the plugin would read it.
     pub fn property(&self, path: &str) -> Option<Vec<u8>> {
         self.host.memory().stream_property(self.stream, path)
     }
@@ -195,16 +198,16 @@ impl TestStream<'_> {
 
 impl Drop for TestStream<'_> {
     fn drop(&mut self) {
-        // A test that fails should be told of that, not of what follows from it.
+        // During a panic, a second failure would hide the first.
         if !self.over.get() && !std::thread::panicking() {
             self.host.transcript.note("the stream is dropped");
-            // Gone with its VM, it needs no end.
+            // If its VM is gone, the stream needs no end.
             let _ = self.host.drive(|host| host.close(self.stream));
         }
     }
 }
 
-/// A request in a line.
+/// A title of one line.
 pub(crate) fn title(request: &Request) -> String {
     let header = |name: &[u8]| request.message.headers.get(name).map(escaped).unwrap_or_default();
     let size: usize = request.message.chunks.iter().map(Vec::len).sum();

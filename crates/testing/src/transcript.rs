@@ -1,4 +1,4 @@
-//! What a plugin did, from its start: callbacks, hostcalls, and what the test did in between.
+//! Transcript of a plugin from its start: callbacks, hostcalls, and the test's actions.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use dynvm::call_trace::{Event, Tracer};
 
-/// Most lines that are printed of a transcript; the latest are.
+/// Maximum number of printed lines; the latest are printed.
 const SHOWN: usize = 200;
 
-/// Has the whole of it printed.
+/// Environment variable that prints the whole transcript.
 const WHOLE: &str = "DYNVM_TEST_WHOLE_TRANSCRIPT";
 
 /// A transcript, shared with the tracer that writes it.
@@ -17,9 +17,9 @@ const WHOLE: &str = "DYNVM_TEST_WHOLE_TRANSCRIPT";
 pub(crate) struct Transcript(Rc<RefCell<Vec<Entry>>>);
 
 enum Entry {
-    /// What the test did.
+    /// An action of the test.
     Test(String),
-    /// What went over the border.
+    /// A callback or hostcall.
     Plugin(Event),
 }
 
@@ -33,7 +33,7 @@ impl Transcript {
         self.0.borrow_mut().push(Entry::Test(what.into()));
     }
 
-    /// What went over the border so far, oldest first.
+    /// Callbacks and hostcalls so far, oldest first.
     pub(crate) fn events(&self) -> Vec<Event> {
         let entries = self.0.borrow();
         entries
@@ -53,9 +53,9 @@ impl fmt::Display for Transcript {
         for entry in &entries[skipped..] {
             match entry {
                 Entry::Test(what) => writeln!(f, "  {what}")?,
-                // Callbacks that the plugin does not have are noise.
+                // Callbacks that the plugin does not export are noise.
                 Entry::Plugin(Event::CallbackLeave { exported: false, .. }) => {}
-                // The rest of a failure is its backtrace, which the log has.
+                // The rest of a failure is its backtrace, which the log contains.
                 Entry::Plugin(event) => writeln!(f, "    {}", event.to_string().lines().next().unwrap_or_default())?,
             }
         }

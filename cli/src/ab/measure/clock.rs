@@ -1,13 +1,13 @@
-//! The clock that times are taken with: what looking at it costs, and in what steps it goes.
+//! The clock of the measurements: its overhead and its resolution.
 
 use std::time::Instant;
 
-/// Nanoseconds.
+/// Overhead and resolution, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clock {
-    /// The time between two looks, which is in every time that is taken.
+    /// Time between two consecutive readings, which every measured time includes.
     pub overhead: f64,
-    /// The distance between times that it can tell apart. Some machines' go in steps of 10 ns or more.
+    /// Resolution. The clocks of some machines advance in steps of 10 ns or more.
     pub step: f64,
 }
 
@@ -20,22 +20,22 @@ impl Clock {
         Clock::of(looks.collect())
     }
 
-    /// From times of nothing.
+    /// Derives both from consecutive readings.
     fn of(mut looks: Vec<u64>) -> Clock {
         looks.sort_unstable();
-        // Without those in which something else ran.
+        // Drop readings that were interrupted.
         looks.truncate(looks.len() * 99 / 100);
         let overhead = looks.iter().sum::<u64>() as f64 / looks.len().max(1) as f64;
         Clock { overhead, step: step(&looks) }
     }
 
-    /// The time that a number of looks leave of what they measured together.
+    /// Subtracts the overhead of `looks` readings.
     pub fn without_overhead(&self, nanoseconds: u64, looks: usize) -> u64 {
         (nanoseconds as f64 - self.overhead * looks as f64).round().max(0.0) as u64
     }
 }
 
-/// The distance between the values that come up often. Neighbours are one value that was rounded, unless there is nothing but neighbours.
+/// The distance between frequent values. Adjacent values are one value after rounding, unless all values are adjacent.
 fn step(sorted: &[u64]) -> f64 {
     let often = sorted.len() / 1000;
     let groups = sorted.chunk_by(|a, b| a == b).filter(|equal| equal.len() > often);
@@ -51,14 +51,14 @@ mod tests {
 
     #[test]
     fn coarse_clocks_are_seen() {
-        // Steps of 10.04 ns, as they come out rounded; a few interruptions.
+        // Steps of 10.04 ns after rounding, with a few interruptions.
         let coarse: Vec<u64> = (0..10_000).map(|i| [20, 20, 30, 31, 40][i % 5]).chain([900; 50]).collect();
         let clock = Clock::of(coarse);
         assert_eq!(clock.step, 10.0);
         assert!((28.0..28.3).contains(&clock.overhead), "the mean without interruptions: {clock:?}");
         let fine: Vec<u64> = (0..10_000).map(|i| 18 + i % 5).collect();
         assert_eq!(Clock::of(fine).step, 1.0);
-        assert_eq!(Clock::of(vec![25; 1000]).step, 1.0, "which cannot be told");
+        assert_eq!(Clock::of(vec![25; 1000]).step, 1.0, "the resolution is unknown");
         assert_eq!(Clock::of(Vec::new()).overhead, 0.0);
     }
 

@@ -1,4 +1,4 @@
-//! From the bytes of artifacts to a plugin that serves: loading, compiling, starting a VM, its first stream.
+//! Cold start: loading, compiling, starting a VM, and its first stream.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ use crate::artifact::{self, Backend};
 use crate::exit::{cannot_load, load_failure};
 use crate::scenario::{Scenario, Step, drive_step};
 
-/// Nanoseconds; the artifacts are in memory. Arrays are native, wasm.
+/// Times in nanoseconds, with the artifacts in memory. Arrays are native, wasm.
 pub struct ColdStart {
-    /// Checking and editing the shared object.
+    /// Checking and patching the shared object.
     pub native_load: Estimate,
     /// Checking and compiling the module.
     pub wasm_compile: Estimate,
-    /// The same where its code was compiled before and is in a cache on disk; or why that could not be measured.
+    /// Loading the module with its compiled code in the disk cache, or the reason why it was not measured.
     pub wasm_cached: Result<Estimate, String>,
-    /// A VM and the plugin in it, from a loaded module to the end of its configuration.
+    /// Starting a VM and configuring the plugin, from a loaded module.
     pub start: [Estimate; 2],
-    /// The callbacks of the first stream in a new VM; `None`: the scenario has no stream.
+    /// The callbacks of the first stream in a new VM; `None` if the scenario has no stream.
     pub first_stream: [Option<Estimate>; 2],
 }
 
-/// VMs that are started.
+/// Number of VMs to start.
 const STARTS: usize = 30;
 
 pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan, clock: &Clock) -> anyhow::Result<ColdStart> {
@@ -59,7 +59,7 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan, clock: &Cloc
     })
 }
 
-/// Loading with a cache that has the compiled code.
+/// Loads the module from a populated cache.
 fn cached(wasm: &Side, plan: &Plan) -> anyhow::Result<Estimate> {
     let dir = tempfile::tempdir()?;
     let mut options = dynvm::wasm::Options::default();
@@ -74,7 +74,7 @@ fn load(loader: &Loader, side: &Side) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the callbacks of the first stream take in a VM that has served none.
+/// Times the callbacks of the first stream in a fresh VM.
 fn first_stream(side: &Side, scenario: &Scenario, clock: &Clock) -> anyhow::Result<Option<f64>> {
     let Some(step) = scenario.steps.iter().find(|step| !matches!(step, Step::Tick(_))) else { return Ok(None) };
     let mut timed = TimedHost::start(side, scenario)?;
@@ -82,7 +82,7 @@ fn first_stream(side: &Side, scenario: &Scenario, clock: &Clock) -> anyhow::Resu
     Ok(Some(timed.take_total(clock) as f64))
 }
 
-/// Times of `work` in nanoseconds, repeated until the time is over, within the numbers of times.
+/// Repeats `work` until the time is over, within the limits on the count; returns times in nanoseconds.
 fn repeat(
     time: Duration,
     times: std::ops::RangeInclusive<usize>,

@@ -5,15 +5,15 @@ use std::io;
 use perf_event::events::Hardware;
 use perf_event::{Builder, Counter};
 
-/// A counter.
+/// A counter of instructions.
 pub struct Instructions(Counter);
 
 impl Instructions {
-    /// Opens a counter of this thread.
+    /// Opens a counter for this thread.
     ///
     /// # Errors
     ///
-    /// Why this machine does not count.
+    /// Counting is not available; the message says why.
     pub fn open() -> Result<Instructions, String> {
         let mut builder = Builder::new().kind(Hardware::INSTRUCTIONS);
         builder.exclude_kernel(true).exclude_hv(true);
@@ -30,7 +30,7 @@ impl Instructions {
     }
 }
 
-/// The system's restriction on counters.
+/// The value of the system's restriction on counters.
 fn paranoid() -> String {
     let level = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
     level.trim().to_owned()
@@ -39,12 +39,12 @@ fn paranoid() -> String {
 fn why_not(error: &io::Error, paranoid: &str) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            "this machine has no counter of instructions; virtual machines often have none".to_owned()
+            "this machine has no instruction counter; virtual machines often lack one".to_owned()
         }
         io::ErrorKind::PermissionDenied => {
             let level = if paranoid.is_empty() { "unknown" } else { paranoid };
             format!(
-                "the system does not permit it (kernel.perf_event_paranoid is {level}, in a container it may be seccomp): \
+                "not permitted (kernel.perf_event_paranoid is {level}; in a container, seccomp may forbid it): \
                  sysctl kernel.perf_event_paranoid=2 permits it"
             )
         }

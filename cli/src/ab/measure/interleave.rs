@@ -1,24 +1,25 @@
-//! Subjects that take turns, in blocks.
+//! Interleaved runs of several subjects, in blocks.
 
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-/// How long, and in how many blocks.
+/// Duration and number of blocks.
 pub struct Turns<'a> {
     pub time: Duration,
     pub blocks: u32,
     pub bar: &'a ProgressBar,
 }
 
-/// Blocks that an interval of confidence needs.
+/// Minimum number of blocks for a confidence interval.
 const FEWEST_BLOCKS: u32 = 6;
 
 impl Turns<'_> {
-    /// Has each of so many subjects take its turn, until the time is over; says at the end of each block that it ended. Whoever goes first
-    /// has the colder caches, so they rotate. Slow subjects get three times the time, if there would be too few blocks else.
+    /// Runs each of `subjects` subjects in turn until the time is over, and reports the end of each
+    /// block. The first one in a turn finds colder caches, so the order rotates. Slow subjects get
+    /// up to three times the time if there would be too few blocks otherwise.
     ///
-    /// Returns how often each had its turn.
+    /// Returns the number of turns of each subject.
     pub fn take(
         &self,
         subjects: usize,

@@ -1,4 +1,4 @@
-//! Memory of one more VM.
+//! Memory per additional VM.
 
 use dynvm_sim::SimProxy;
 
@@ -7,17 +7,17 @@ use super::statistics::Estimate;
 use crate::ab::Side;
 use crate::scenario::Scenario;
 
-/// VMs that make the allocator take what it needs anyway, and those that are counted, in groups.
+/// VMs that warm up the allocator, and those that are counted, in groups.
 const FIRST: usize = 4;
 const GROUPS: usize = 8;
 const GROUP: usize = 4;
 
-/// Bytes, native and wasm: the growth of the process by many VMs, a pass of the traffic through each, divided. The interval is that of
-/// groups of them.
+/// Bytes per VM, native and wasm: the growth of the process over many VMs that each serve one pass
+/// of the traffic. The interval is that of groups of VMs.
 ///
-/// `None`: the system does not tell.
+/// `None`: unknown on this system.
 pub fn of_one_more_vm(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<[Option<Estimate>; 2]> {
-    // Those of the first side live on while the second's are started, which could else use what they leave.
+    // The first side's VMs stay alive, because the second side's would otherwise reuse their freed memory.
     let mut hosts = Vec::new();
     Ok([growth(&sides[0], scenario, &mut hosts)?, growth(&sides[1], scenario, &mut hosts)?])
 }
@@ -44,7 +44,7 @@ fn growth(side: &Side, scenario: &Scenario, hosts: &mut Vec<SimProxy>) -> anyhow
     }
     let value = last.saturating_sub(before) as f64 / (GROUPS * GROUP) as f64;
     let groups = Estimate::median_of(&growths);
-    // Allocators grow in steps, so the mean need not be near the median of the groups.
+    // Allocators grow in steps, so the mean may be far from the median of the groups.
     Ok(groups.map(|groups| Estimate {
         value,
         low: groups.low.map(|low| low.min(value)),
@@ -52,7 +52,7 @@ fn growth(side: &Side, scenario: &Scenario, hosts: &mut Vec<SimProxy>) -> anyhow
     }))
 }
 
-/// Memory of this process that no other shares, and its part of what is shared, in bytes.
+/// Private memory of this process plus its part of shared memory, in bytes.
 fn resident() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;

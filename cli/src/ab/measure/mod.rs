@@ -1,8 +1,9 @@
-//! Times, instructions and memory of both builds, so that the numbers hold on machines that are not quiet.
+//! Times, instructions and memory of both builds, robust against noise of the machine.
 //!
-//! Whatever is compared takes turns, and every measurement is cut into blocks ([`turns`]). A number is the median of what the blocks gave, with
-//! the interval of confidence of that median ([`statistics`]); a ratio is the median of the blocks' own ratios. What disturbs the machine for a
-//! while therefore disturbs both builds, in a minority of blocks, and does not move the result. Nothing is thrown away as an outlier.
+//! All subjects are interleaved, and every measurement is cut into blocks ([`turns`]). A number is
+//! the median over blocks, with the confidence interval of that median ([`statistics`]); a ratio is
+//! the median of the ratios per block. A temporary disturbance therefore affects both builds, in a
+//! minority of blocks, and does not move the result. No outliers are discarded.
 
 pub mod clock;
 pub mod cold;
@@ -33,50 +34,50 @@ use statistics::Estimate;
 use sweep::Sweep;
 use traffic::Traffic;
 
-/// What was measured. Arrays are native, wasm.
+/// Results of a measurement. Arrays are native, wasm.
 pub struct Measured {
     /// The plugin's callbacks under the scenario's traffic.
     pub traffic: Traffic,
-    /// The whole of serving a stream, the host in memory included.
+    /// Totals per stream, including the simulated proxy.
     pub whole: Whole,
-    /// How the cost of a request grows; or why that was not measured.
+    /// The cost of a growing request, or the reason why it was not measured.
     pub sweep: Result<Sweep, String>,
-    /// From files to a plugin that serves.
+    /// Cold start.
     pub cold: ColdStart,
-    /// Bytes of memory of one more VM; `None`: the system does not tell.
+    /// Memory per additional VM, in bytes; `None`: unknown.
     pub memory: [Option<Estimate>; 2],
-    /// What else went on.
+    /// Noise of the machine.
     pub noise: Noise,
-    /// What times were taken with.
+    /// The clock that measured the times.
     pub clock: Clock,
-    /// How long it all took.
+    /// Duration of the whole measurement.
     pub took: Duration,
-    /// The CPU that the measuring thread was bound to.
+    /// CPU that the measuring thread was bound to.
     pub pinned: Option<usize>,
 }
 
-/// How to measure.
+/// Plan of a measurement.
 pub struct Plan {
-    /// How long, all together. Starting VMs and compiling may take longer.
+    /// Total duration. Starting VMs and compiling may take longer.
     pub duration: Duration,
-    /// The CPU to bind the measuring thread to.
+    /// CPU to bind the measuring thread to.
     pub pin: Option<usize>,
-    /// For the loaders that measure loading.
+    /// Trust policy of the loaders that measure loading.
     pub policy: Option<TrustPolicy>,
 }
 
-/// How long a quiet machine is waited for. A short measurement waits less.
+/// Maximum wait for a quiet machine; shorter for a short measurement.
 const MOST_WAITED: Duration = Duration::from_secs(15);
 
 impl Plan {
-    /// A part of the time.
+    /// A share of the total duration.
     fn share(&self, percent: u32) -> Duration {
         self.duration * percent / 100
     }
 }
 
 pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::Result<Measured> {
-    let spinner = progress::spinner("waiting for other processes to finish, 15 s at most");
+    let spinner = progress::spinner("waiting for other processes to finish, at most 15 s");
     let wait = noise::Wait::for_quiet((plan.duration * 4).min(MOST_WAITED));
     spinner.finish_and_clear();
     let start = Instant::now();
@@ -84,12 +85,12 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::R
     let clock = Clock::probe();
 
     let spinner = progress::spinner("measuring memory");
-    // Before all else: what others have freed would be used again, and not be seen.
+    // Memory comes first: later VMs would reuse memory freed by the other measurements, which hides their cost.
     let memory = memory::of_one_more_vm(sides, scenario)?;
     spinner.set_message("measuring cold starts");
     let cold = cold::measure(sides, scenario, plan, &clock)?;
     spinner.finish_and_clear();
-    // Not before: compiling uses the other CPUs too.
+    // Bind only now: compiling uses the other CPUs too.
     if let Some(cpu) = plan.pin {
         pin::pin(cpu)?;
     }
@@ -113,9 +114,9 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, plan: &Plan) -> anyhow::R
     })
 }
 
-/// Takes a host through all steps once, from the state at the start of the plugin, saying after each that it is done.
+/// Runs a host through all steps once, from the state after the plugin's start, and calls back after each.
 ///
-/// Without going back, a scenario in which time passes would be another one in each pass: tokens expire, buckets run empty.
+/// Without the rewind, a scenario in which time passes would differ in each pass: tokens expire, buckets run empty.
 fn pass(
     host: &mut SimProxy,
     start: &Checkpoint,
@@ -131,7 +132,7 @@ fn pass(
     Ok(())
 }
 
-/// What the host keeps for those who look must not grow.
+/// Clears the host's records, which must not grow.
 fn forget(host: &SimProxy) {
     host.take_log();
     host.take_calls();

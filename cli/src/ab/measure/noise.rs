@@ -1,4 +1,4 @@
-//! What else went on while it was measured, and the wait before it for a quiet machine.
+//! Noise of the machine during a measurement, and the wait for a quiet machine before it.
 
 use std::fs;
 use std::thread::sleep;
@@ -6,30 +6,30 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// What else went on.
+/// Noise of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Noise {
-    /// How long it was waited for a quiet machine.
+    /// Time spent waiting for a quiet machine.
     pub waited_ms: u64,
-    /// The share of the machine's CPU time that other processes used at the end of the wait.
+    /// Share of the machine's CPU time that other processes used at the end of the wait.
     pub busy_start: Option<f64>,
-    /// Processes that ran or wanted to, in the mean of a minute, at the start and at the end. This one is among them at the end.
+    /// Load average over one minute at the start and at the end. This process is included at the end.
     pub load_start: Option<f64>,
     /// See `load_start`.
     pub load_end: Option<f64>,
-    /// The share of the machine's CPU time that a hypervisor gave to others.
+    /// Share of the machine's CPU time that the hypervisor gave to other guests.
     pub steal: Option<f64>,
-    /// How often the system put another thread in the place of the measuring one.
+    /// Number of preemptions of the measuring thread.
     pub preemptions: Option<u64>,
 }
 
-/// The share of the machine's CPU time up to which it is quiet.
+/// Maximum share of CPU time used by others on a quiet machine.
 pub const QUIET: f64 = 0.25;
 
-/// How long the machine is watched to tell whether it is quiet.
+/// Observation window of the quiet check.
 const WINDOW: Duration = Duration::from_millis(250);
 
-/// A wait for a quiet machine.
+/// Result of the wait for a quiet machine.
 #[derive(Clone, Copy)]
 pub struct Wait {
     took: Duration,
@@ -37,9 +37,9 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits until other processes use little CPU time, as when a compiler that ran just before has ended.
+    /// Waits until other processes use little CPU time, e.g. until a compiler that just ran has exited.
     ///
-    /// The load average cannot tell: it is the mean of a minute, so it is still high when the machine has become quiet.
+    /// The load average is unsuitable: a mean over one minute, it stays high after the machine has become quiet.
     pub fn for_quiet(at_most: Duration) -> Wait {
         Wait::until(at_most, || {
             let before = cpu_time()?;
@@ -48,11 +48,11 @@ impl Wait {
         })
     }
 
-    /// The same with `watch`, which takes a while and returns the share of CPU time that was used in it.
+    /// The same with `watch`, which blocks for a while and returns the share of CPU time used meanwhile.
     fn until(at_most: Duration, mut watch: impl FnMut() -> Option<f64>) -> Wait {
         let start = Instant::now();
         loop {
-            // What the first look takes is not a wait.
+            // The first observation is not counted as waiting.
             let took = start.elapsed();
             let busy = watch();
             if busy.is_none_or(|busy| busy <= QUIET) || took >= at_most {
@@ -62,7 +62,7 @@ impl Wait {
     }
 }
 
-/// The state at the start.
+/// State at the start of the measurement.
 pub struct Before {
     wait: Wait,
     load: Option<f64>,
@@ -96,7 +96,7 @@ fn load() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Ticks of all CPUs.
+/// Ticks summed over all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct CpuTime {
     total: u64,
@@ -105,7 +105,7 @@ struct CpuTime {
 }
 
 impl CpuTime {
-    /// The share of the time since then in which a CPU was used here.
+    /// Share of the time since `before` in which a CPU of this machine was busy.
     fn busy_since(self, before: CpuTime) -> f64 {
         let total = self.total.saturating_sub(before.total).max(1);
         let unused = (self.idle + self.steal).saturating_sub(before.idle + before.steal);
@@ -117,7 +117,7 @@ fn cpu_time() -> Option<CpuTime> {
     parse_cpu_time(&fs::read_to_string("/proc/stat").ok()?)
 }
 
-/// The line of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in user.
+/// Parses the line of all CPUs: user, nice, system, idle, iowait, irq, softirq, steal; user includes guests.
 fn parse_cpu_time(stat: &str) -> Option<CpuTime> {
     let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
     let ticks: Vec<u64> = line.split_whitespace().map_while(|tick| tick.parse().ok()).take(8).collect();

@@ -1,4 +1,4 @@
-//! Binding the measuring thread to a CPU.
+//! Binds the measuring thread to a CPU.
 
 use core_affinity::CoreId;
 
@@ -8,22 +8,22 @@ use crate::exit::usage;
 ///
 /// # Errors
 ///
-/// It may not, or there is none of that number.
+/// Not permitted, or no such CPU.
 pub fn check(cpu: usize) -> anyhow::Result<()> {
     let Some(cpus) = core_affinity::get_core_ids() else {
-        return Err(usage("--pin: the system does not tell on which CPUs this process may run"));
+        return Err(usage("--pin: the CPUs that this process may use are unknown"));
     };
     if cpus.contains(&CoreId { id: cpu }) {
         return Ok(());
     }
     let cpus: Vec<String> = cpus.iter().map(|cpu| cpu.id.to_string()).collect();
-    Err(usage(format!("--pin {cpu}: this process may run on the CPUs {}", cpus.join(", "))))
+    Err(usage(format!("--pin {cpu}: this process may use only the CPUs {}", cpus.join(", "))))
 }
 
-/// Binds this thread to a CPU from now on.
+/// Binds this thread to a CPU.
 pub fn pin(cpu: usize) -> anyhow::Result<()> {
     if core_affinity::set_for_current(CoreId { id: cpu }) {
         return Ok(());
     }
-    Err(usage(format!("--pin {cpu}: the system does not let this thread be bound to that CPU")))
+    Err(usage(format!("--pin {cpu}: the system refused to bind the thread to this CPU")))
 }

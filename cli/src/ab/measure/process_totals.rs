@@ -1,7 +1,8 @@
-//! The whole of serving a stream: plugin, loader, and the host in memory around them, on the wall's clock, the CPU's, and in instructions.
+//! Total cost of a stream (plugin, loader and simulated proxy): wall time, CPU time, instructions.
 //!
-//! Reading the CPU's clock or a counter takes longer than many a callback, so that they are read once for a batch of passes. The host's own
-//! part is measured too, with an empty module in the place of the plugin.
+//! Reading the CPU clock or a counter takes longer than many callbacks, so it is read once per
+//! batch of passes. The host's own part is measured too, with an empty module in place of the
+//! plugin.
 
 use std::time::{Duration, Instant};
 
@@ -20,22 +21,22 @@ use crate::scenario::{Scenario, Step};
 
 const BLOCKS: u32 = 30;
 
-/// How long a batch is: long beside reading a clock, short beside what disturbs the machine.
+/// Duration of a batch: long compared with reading a clock, short compared with disturbances.
 const BATCH: Duration = Duration::from_micros(300);
 
-/// For each stream. Arrays are native, wasm, and the host alone.
+/// Cost per stream. Arrays are native, wasm, and the host alone.
 pub struct Whole {
-    /// Streams in a pass; 1 if the scenario has none, so that the numbers are those of a pass.
+    /// Streams per pass; 1 if the scenario has none, so that the numbers are per pass.
     pub streams: u64,
-    /// Nanoseconds on the wall's clock.
+    /// Wall time in nanoseconds.
     pub wall: [Option<Estimate>; 3],
-    /// Nanoseconds on the thread's own clock.
+    /// CPU time of the thread in nanoseconds.
     pub cpu: [Option<Estimate>; 3],
-    /// Instructions in user mode; or why they cannot be counted.
+    /// Instructions in user mode, or the reason why they cannot be counted.
     pub instructions: Result<[Option<Estimate>; 3], String>,
-    /// Native to wasm, of CPU time, the host's own part taken from both.
+    /// Ratio of CPU time, native to wasm, with the host's own part subtracted from both.
     pub cpu_ratio: Option<Estimate>,
-    /// The same in instructions.
+    /// The same ratio in instructions.
     pub instructions_ratio: Option<Estimate>,
 }
 
@@ -76,13 +77,13 @@ pub fn measure(sides: &[Side; 2], scenario: &Scenario, time: Duration, bar: &Pro
     })
 }
 
-/// What takes no part in anything: only the host's own work is left.
+/// A module without callbacks: only the host's own work remains.
 fn empty_module() -> anyhow::Result<Module> {
     let text = br#"(module (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1")))"#;
     Loader::new().and_then(|loader| loader.load_bytes("the empty module", text)).map_err(cannot_load)
 }
 
-/// What passes cost: nanoseconds and instructions.
+/// Cost of a batch: nanoseconds and instructions.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     passes: u64,
@@ -114,7 +115,7 @@ fn median(values: impl Iterator<Item = f64>) -> Option<Estimate> {
     Estimate::median_of(&values.collect::<Vec<_>>())
 }
 
-/// Native to wasm, block by block, the host's own part taken from both.
+/// Median over blocks of the native to wasm ratio, with the host's own part subtracted from both.
 fn ratio(blocks: &[Vec<Cost>; 3], of: fn(&Cost) -> f64) -> Option<Estimate> {
     let [native, wasm, host] = blocks;
     let parts = native.iter().zip(wasm).zip(host).map(|((native, wasm), host)| {
@@ -126,14 +127,14 @@ fn ratio(blocks: &[Vec<Cost>; 3], of: fn(&Cost) -> f64) -> Option<Estimate> {
 
 struct Subject {
     host: SimProxy,
-    /// The state in which each pass begins.
+    /// State in which each pass begins.
     start: Checkpoint,
-    /// How many passes a batch has.
+    /// Passes per batch.
     passes: u64,
 }
 
 impl Subject {
-    /// Warms a host up, and sees how long a pass takes.
+    /// Warms up a host and measures the duration of a pass.
     fn warm(mut host: SimProxy, scenario: &Scenario) -> anyhow::Result<Subject> {
         const PASSES: u32 = 5;
         let start = host.checkpoint();

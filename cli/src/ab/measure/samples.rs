@@ -1,11 +1,11 @@
-//! Times of one thing on one side, in blocks.
+//! Samples of one quantity on one side, in blocks.
 
 use hdrhistogram::Histogram;
 
 use super::clock::Clock;
 use super::statistics::Estimate;
 
-/// Percentiles that are estimated.
+/// Estimated statistics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stat {
     P50,
@@ -26,7 +26,7 @@ impl Stat {
         }
     }
 
-    /// Fewer samples than this do not have it.
+    /// Minimum number of samples for this statistic.
     fn fewest(self) -> u64 {
         match self {
             Stat::P50 | Stat::Mean => 1,
@@ -48,9 +48,9 @@ impl Stat {
     }
 }
 
-/// Times in nanoseconds: all of them as a histogram of three digits, and of each block the statistics.
+/// Times in nanoseconds: a histogram with three significant digits, and statistics per block.
 pub struct Samples {
-    /// The clock's step.
+    /// Resolution of the clock.
     step: f64,
     all: Histogram<u64>,
     block: Histogram<u64>,
@@ -63,18 +63,17 @@ impl Samples {
     }
 
     pub fn record(&mut self, nanoseconds: u64) {
-        // Histograms that resize take any number.
+        // A resizing histogram records any value.
         let _ = self.block.record(nanoseconds);
     }
 
-    /// Ends a block, also one without samples: blocks of both sides belong together.
+    /// Ends a block, even an empty one: blocks of both sides are paired.
     pub fn end_block(&mut self) {
         self.blocks.push(Stat::ALL.map(|stat| stat.of(&self.block)));
         let _ = self.all.add(&self.block);
         self.block.clear();
     }
 
-    /// All samples.
     pub fn all(&self) -> &Histogram<u64> {
         &self.all
     }
@@ -84,8 +83,9 @@ impl Samples {
         self.blocks.iter().map(move |block| block[index])
     }
 
-    /// The median of what the blocks have, where most blocks have enough samples; else that of all samples together, without an interval;
-    /// `None` if even these are too few. The interval is half a step of the clock wider at either end.
+    /// The median over blocks if most blocks have enough samples; otherwise the statistic of all
+    /// samples, without an interval; `None` if even these are too few. The interval is widened by
+    /// half a clock step at either end.
     pub fn estimate(&self, stat: Stat) -> Option<Estimate> {
         let blocks: Vec<f64> = self.of_blocks(stat).flatten().collect();
         if 2 * blocks.len() > self.blocks.len() {
@@ -99,7 +99,7 @@ impl Samples {
     }
 }
 
-/// Times of one thing on both sides: native, wasm.
+/// Samples of one quantity on both sides: native, wasm.
 pub struct Pair {
     pub sides: [Samples; 2],
 }
@@ -113,10 +113,11 @@ impl Pair {
         self.sides.iter_mut().for_each(Samples::end_block);
     }
 
-    /// Native to wasm: the median of the blocks' ratios, both times of a ratio taken within the same fraction of a second. What the clock's
-    /// steps may do to the ratio is in the interval.
+    /// Native to wasm: the median of the ratios per block; both times of a block are measured
+    /// within the same fraction of a second. The interval includes the effect of the clock's
+    /// resolution.
     ///
-    /// `None` if either has too few samples, or takes no time that the clock can see.
+    /// `None` if either side has too few samples or is below the clock's resolution.
     pub fn ratio(&self, stat: Stat) -> Option<Estimate> {
         let [native, wasm] = &self.sides;
         let ratio = |(native, wasm): (Option<f64>, Option<f64>)| ratio_of(native?, wasm?);
@@ -124,7 +125,7 @@ impl Pair {
         if 2 * blocks.len() > native.blocks.len() {
             let (native, wasm) = (native.estimate(stat)?, wasm.estimate(stat)?);
             let share = self.sides[0].step / 2.0 * (1.0 / native.value + 1.0 / wasm.value);
-            // Of times of a step or less anything may be the ratio.
+            // A time within one clock step allows any ratio.
             if share >= 1.0 {
                 return None;
             }
@@ -148,7 +149,7 @@ mod tests {
 
     const CLOCK: Clock = Clock { overhead: 20.0, step: 1.0 };
 
-    /// Blocks of `per_block` samples on both sides, with the load of the machine on each block.
+    /// Blocks of `per_block` samples on both sides; the load of the machine differs per block.
     fn pair(blocks: &[u64], per_block: u64) -> Pair {
         let mut pair = Pair::new(&CLOCK).unwrap();
         for load in blocks {
@@ -168,7 +169,7 @@ mod tests {
         assert!((ratio.value - 0.5).abs() < 0.01, "{ratio:?}");
         assert!(ratio.half_width().unwrap() < 0.01, "{ratio:?}");
         let native = pair.sides[0].estimate(Stat::P50).unwrap();
-        assert!(native.half_width().unwrap() > 0.5, "the times themselves are not that sure: {native:?}");
+        assert!(native.half_width().unwrap() > 0.5, "the times themselves are less certain: {native:?}");
     }
 
     #[test]

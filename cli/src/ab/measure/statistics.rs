@@ -1,15 +1,15 @@
-//! Estimates with intervals of confidence that assume nothing about how times are distributed.
+//! Estimates with distribution-free confidence intervals.
 
 use serde::Serialize;
 
-/// A number that was measured.
+/// A measured number.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The point estimate: a median.
+    /// Point estimate: a median.
     pub value: f64,
-    /// Bounds of its 95 % interval of confidence; `None`: there were too few samples for one.
+    /// Lower bound of the 95 % confidence interval; `None`: too few samples.
     pub low: Option<f64>,
-    /// See `low`.
+    /// Upper bound; see `low`.
     pub high: Option<f64>,
 }
 
@@ -19,8 +19,9 @@ impl Estimate {
         Estimate { value, low: None, high: None }
     }
 
-    /// The median of samples, with its order-statistic interval: the number of samples below the true median is binomial, whatever the
-    /// distribution, so that the k-th smallest and the k-th largest sample enclose it with a probability that can be counted.
+    /// The median of samples with its order-statistic interval: the number of samples below the
+    /// true median is binomial for every distribution, so the probability that the k-th smallest
+    /// and the k-th largest sample enclose it is known.
     ///
     /// `None` without samples.
     pub fn median_of(samples: &[f64]) -> Option<Estimate> {
@@ -37,7 +38,7 @@ impl Estimate {
         Some(Estimate { value, low: bounds.map(|bounds| bounds.0), high: bounds.map(|bounds| bounds.1) })
     }
 
-    /// The quotient of two that were measured independently: its interval takes both at their worst. `None`: the other may be zero.
+    /// Quotient of two independent estimates, with the widest possible interval. `None`: the divisor may be zero.
     pub fn over(self, other: Estimate) -> Option<Estimate> {
         (self.value > 0.0 && other.low.unwrap_or(other.value) > 0.0).then(|| Estimate {
             value: self.value / other.value,
@@ -46,18 +47,19 @@ impl Estimate {
         })
     }
 
-    /// Half of the interval's width, as a share of the value; `None` without an interval.
+    /// Half of the interval's width relative to the value; `None` without an interval.
     pub fn half_width(&self) -> Option<f64> {
         let (low, high) = (self.low?, self.high?);
         (self.value > 0.0).then(|| (high - low) / 2.0 / self.value)
     }
 }
 
-/// The largest k such that the k-th smallest and the k-th largest of `count` samples enclose the median with a probability of 95 % at least;
-/// `None` for less than 6 samples, of which not even the smallest and the largest do.
+/// The largest k for which the k-th smallest and the k-th largest of `count` samples enclose the
+/// median with a probability of at least 95 %; `None` for fewer than 6 samples, for which there is
+/// none.
 fn rank(count: usize) -> Option<usize> {
     if count > 1000 {
-        // The binomial distribution is normal by then, and its terms too small for a float.
+        // The binomial distribution is close to normal here, and its terms underflow a float.
         let spread = 1.96 * (count as f64).sqrt() / 2.0;
         return Some((count as f64 / 2.0 - spread).floor() as usize);
     }
@@ -76,16 +78,16 @@ fn rank(count: usize) -> Option<usize> {
 /// A line through points.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Line {
-    /// At zero.
+    /// Value at zero.
     pub base: f64,
-    /// For each unit.
+    /// Increase per unit.
     pub slope: f64,
 }
 
-/// The line of Theil and Sen: the median of the slopes between all pairs of points, through the median of what is left. One point in four
-/// may be off without moving it.
+/// Theil–Sen line: the median of the slopes between all pairs of points, through the median of the
+/// residuals. Up to a quarter of the points may be outliers without moving it.
 ///
-/// `None` for less than two different places.
+/// `None` for fewer than two distinct positions.
 pub fn line(points: &[(f64, f64)]) -> Option<Line> {
     let mut slopes = Vec::new();
     for (index, (x, y)) in points.iter().enumerate() {
@@ -102,21 +104,21 @@ mod tests {
 
     use super::*;
 
-    /// A number from 0 to 1, the same in every run.
+    /// A deterministic number from 0 to 1.
     fn uniform(random: &mut Random) -> f64 {
         (random.number() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     #[test]
     fn ranks_are_those_of_the_tables() {
-        // Two-sided 95 % for the median, as tables of the sign test have them.
+        // Two-sided 95 % interval of the median, from tables of the sign test.
         for (count, expected) in
             [(5, None), (6, Some(1)), (8, Some(1)), (9, Some(2)), (12, Some(3)), (20, Some(6)), (50, Some(18))]
         {
             assert_eq!(rank(count), expected, "{count} samples");
         }
         assert_eq!((rank(0), rank(1)), (None, None));
-        // Where the exact computation ends and the approximation begins there is no step.
+        // No jump where the exact computation ends and the approximation begins.
         assert!(rank(1001).unwrap().abs_diff(rank(1000).unwrap()) <= 1);
     }
 
@@ -129,14 +131,14 @@ mod tests {
         assert_eq!(six, Estimate { value: 3.5, low: Some(1.0), high: Some(6.0) });
     }
 
-    /// Of many samplings from a distribution whose median is known, the interval encloses it in 95 % or a little more.
+    /// Over many samplings from a distribution with a known median, the interval encloses it in 95 % or slightly more.
     #[test]
     fn intervals_enclose_the_median_as_often_as_they_say() {
         type Quantile = fn(f64) -> f64;
         let distributions: [(&str, f64, Quantile); 3] = [
             ("uniform", 0.5, |u| u),
             ("exponential", std::f64::consts::LN_2, |u| -(1.0 - u).ln()),
-            // Heavier than any tail of latencies: it has no mean.
+            // Tails heavier than any latency's: the mean does not exist.
             ("Cauchy", 0.0, |u| (std::f64::consts::PI * (u - 0.5)).tan()),
         ];
         let mut random = Random::new(1);

@@ -1,4 +1,4 @@
-//! How the cost of a request grows with its headers and its body.
+//! Cost of a request as a function of its headers and its body.
 
 use std::time::Duration;
 
@@ -19,35 +19,35 @@ const BLOCKS: u32 = 12;
 const HEADERS: [usize; 3] = [5, 20, 100];
 const BODIES: [usize; 5] = [0, 1 << 10, 16 << 10, 64 << 10, 1 << 20];
 
-/// Bodies come in chunks of at most this size, as proxies hand them on.
+/// Maximum size of a body chunk, as in proxies.
 const CHUNK: usize = 16 << 10;
 
-/// The growth of one request.
+/// Results for one request.
 pub struct Sweep {
-    /// The request.
+    /// Title of the request.
     pub request: String,
-    /// With so many headers.
+    /// Results by number of headers.
     pub headers: Growth,
-    /// With so many bytes of body.
+    /// Results by bytes of body.
     pub body: Growth,
 }
 
-/// Along one axis.
+/// Results along one axis.
 pub struct Growth {
     pub points: Vec<Point>,
-    /// Nanoseconds for each header or byte: native, wasm.
+    /// Fitted lines in nanoseconds per header or byte: native, wasm.
     pub lines: [Option<Line>; 2],
 }
 
-/// One size. Arrays are native, wasm.
+/// Results for one size. Arrays are native, wasm.
 pub struct Point {
-    /// Headers, pseudo-headers among them, or bytes.
+    /// Number of headers, including pseudo-headers, or bytes.
     pub size: usize,
-    /// Nanoseconds of a stream's callbacks.
+    /// Time of a stream's callbacks, in nanoseconds.
     pub times: [Option<Estimate>; 2],
     /// Native to wasm.
     pub ratio: Option<Estimate>,
-    /// In what the results of both builds differ, if they do.
+    /// Difference between the results of both builds, if any.
     pub difference: Option<String>,
 }
 
@@ -79,8 +79,9 @@ pub fn measure(
     Ok(Ok(Sweep { request: title, headers, body }))
 }
 
-/// The first request that reaches the upstream, since one that the plugin refuses says little; else the first. Its upstream answers
-/// what the scenario says, or 200 without a body, so that only the request grows.
+/// The first request that reaches the upstream, because a rejected one says little; otherwise the
+/// first request. Its upstream answers as in the scenario, or 200 without a body, so that only the
+/// request grows.
 fn chosen(side: &Side, scenario: &Scenario) -> anyhow::Result<Option<(String, Request)>> {
     let mut host = side.host(scenario)?;
     let mut first = None;
@@ -98,7 +99,7 @@ fn chosen(side: &Side, scenario: &Scenario) -> anyhow::Result<Option<(String, Re
     Ok(first)
 }
 
-/// The request, with headers added until it has so many.
+/// The request with headers added up to `count`.
 fn with_headers(request: &Request, count: usize) -> Request {
     let mut request = request.clone();
     for index in request.message.headers.len()..count {
@@ -107,7 +108,7 @@ fn with_headers(request: &Request, count: usize) -> Request {
     request
 }
 
-/// The request, with a body of that size.
+/// The request with a body of `size` bytes.
 fn with_body(request: &Request, size: usize) -> Request {
     let mut request = request.clone();
     let body = filled(&request.message.body(), size);
@@ -118,7 +119,8 @@ fn with_body(request: &Request, size: usize) -> Request {
     request
 }
 
-/// A body of that size made of another: of an object in JSON one with a member more, a list of such objects; of anything else a repetition.
+/// A body of `size` bytes derived from another: a JSON object gets a member with a list of such
+/// objects; anything else is repeated.
 fn filled(body: &[u8], size: usize) -> Vec<u8> {
     let repeated = |body: &[u8]| body.iter().copied().cycle().take(size).collect::<Vec<u8>>();
     match serde_json::from_slice(body) {
@@ -176,7 +178,7 @@ fn point(
     Ok(Point { size, times, ratio: pair.ratio(Stat::P50), difference })
 }
 
-/// In what two exchanges differ, in a few words.
+/// Short description of the difference between two exchanges.
 fn difference(seen: &[Exchange; 2], hosts: &mut [&mut SimProxy; 2]) -> Option<String> {
     let failures = hosts.each_mut().map(|host| host.failure().map(|failure| failure.message));
     match &failures {
@@ -206,7 +208,7 @@ mod tests {
         let request = with_headers(&Request::get("/").header("x-own", "1"), 20);
         assert_eq!(request.message.headers.len(), 20);
         assert_eq!(request.message.headers.get(b"x-own"), Some(&b"1"[..]));
-        assert_eq!(with_headers(&request, 5).message.headers.len(), 20, "none is taken away");
+        assert_eq!(with_headers(&request, 5).message.headers.len(), 20, "no header is removed");
     }
 
     #[test]

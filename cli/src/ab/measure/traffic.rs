@@ -1,4 +1,4 @@
-//! The plugin's callbacks under the scenario's traffic.
+//! Times of the plugin's callbacks under the scenario's traffic.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,26 +15,27 @@ use super::{forget, pass};
 use crate::ab::Side;
 use crate::scenario::{Observation, Scenario, Step, drive_step};
 
-/// Into how many blocks the time is cut.
+/// Number of blocks.
 const BLOCKS: u32 = 60;
 
-/// Times in the plugin, that of taking the time subtracted.
+/// Times in the plugin, with timer overhead subtracted.
 pub struct Traffic {
-    /// Passes through all steps, of each side.
+    /// Passes through all steps, per side.
     pub passes: u64,
-    /// How long it was warmed up.
+    /// Duration of the warm-up.
     pub warm_up: Duration,
-    /// A pass: all callbacks of all steps.
+    /// Per pass: all callbacks of all steps.
     pub pass: Pair,
-    /// A stream: all its callbacks.
+    /// Per stream: all its callbacks.
     pub stream: Pair,
-    /// Each step of the scenario, by its title.
+    /// Per step of the scenario, by title.
     pub steps: Vec<(String, Pair)>,
-    /// Each callback, in the order in which they are first made.
+    /// Per callback, in the order of first occurrence.
     pub callbacks: Vec<(&'static str, Pair)>,
-    /// How the streams of a pass end, by outcome: `200 by the upstream`, and how many do. Those of the last pass.
+    /// Number of streams by outcome, e.g. `200 by the upstream`, in the last pass.
     pub outcomes: BTreeMap<String, u64>,
-    /// Steps that ended otherwise in the last pass than in the first, with how: a plugin that counts in a variable begins to refuse, say.
+    /// Steps whose outcome changed between the first and the last pass, e.g. because the plugin
+    /// counts in a variable and begins to refuse.
     pub changed: Vec<String>,
 }
 
@@ -79,13 +80,13 @@ pub fn measure(
     Ok(Traffic { passes, warm_up, pass, stream, steps, callbacks, outcomes: ends, changed })
 }
 
-/// What one step's callbacks took, taking the time included.
+/// Times of one step's callbacks, including timer overhead.
 pub type Recorded = Vec<(&'static str, u64)>;
 
-/// A host that notes how long each callback took.
+/// A host that records the duration of each callback.
 pub struct TimedHost {
     pub host: SimProxy,
-    /// The state in which each pass begins.
+    /// State in which each pass begins.
     start: Checkpoint,
     pub recorder: Rc<RefCell<Recorded>>,
 }
@@ -103,23 +104,23 @@ impl TimedHost {
         Ok(TimedHost { host, start, recorder })
     }
 
-    /// Goes back to the state at the start of the plugin.
+    /// Restores the state after the plugin's start.
     pub fn rewind(&mut self) {
         self.host.restore(&self.start);
     }
 
-    /// The time of all callbacks since this was last asked.
+    /// Total time of all callbacks since the last call.
     pub fn take_total(&self, clock: &Clock) -> u64 {
         total(&self.recorder.take(), clock)
     }
 }
 
-/// The time of all callbacks together. It is exact to a part of the clock's steps, since what these round up and down evens out.
+/// Total time of the callbacks. More precise than the clock's resolution, because rounding errors average out.
 fn total(recorded: &Recorded, clock: &Clock) -> u64 {
     clock.without_overhead(recorded.iter().map(|(_, time)| time).sum(), recorded.len())
 }
 
-/// Caches fill, branches are learnt: at least one pass of each.
+/// Fills caches and trains branch predictors: at least one pass per side.
 fn warm_up(hosts: &mut [TimedHost; 2], scenario: &Scenario, time: Duration) -> anyhow::Result<Duration> {
     let start = Instant::now();
     loop {
@@ -147,7 +148,7 @@ impl<'a> Times<'a> {
         Ok(Times { clock, pass: Pair::new(clock)?, stream: Pair::new(clock)?, steps, callbacks: Vec::new() })
     }
 
-    /// Notes what a step took, and returns how much that is.
+    /// Records the times of a step and returns their sum.
     fn record(&mut self, side: usize, index: usize, step: &Step, recorded: &Recorded) -> u64 {
         for (name, time) in recorded {
             let time = self.clock.without_overhead(*time, 1);
@@ -184,7 +185,7 @@ impl<'a> Times<'a> {
     }
 }
 
-/// How each step of a pass ends, in a word or two.
+/// Short description of how each step of a pass ends.
 fn outcomes(timed: &mut TimedHost, scenario: &Scenario) -> anyhow::Result<Vec<String>> {
     timed.rewind();
     let TimedHost { host, .. } = timed;

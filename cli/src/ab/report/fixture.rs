@@ -1,4 +1,4 @@
-//! A report in which everything there can be is there, with names that mean harm.
+//! A report with every optional part present, and with hostile names.
 
 use super::numbers::*;
 use super::*;
@@ -8,7 +8,7 @@ use crate::ab::measure::samples::Pair;
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::thresholds::{self, Decision, Value};
 
-/// Ends a script, an attribute and a comment, and begins elements.
+/// Closes a script, an attribute and a comment, and opens elements.
 pub const HOSTILE: &str = "</script><b>\"'><!--&\u{2028}";
 
 const CLOCK: Clock = Clock { overhead: 20.0, step: 1.0 };
@@ -18,7 +18,7 @@ pub fn row(name: &str, native: u64, wasm: u64) -> Row {
     let mut pair = Pair::new(&CLOCK).unwrap();
     for block in 0..60 {
         for sample in 0..120 {
-            // The same spread about both, and a slow one now and then.
+            // The same spread around both, with an occasional slow sample.
             let spread = |center: u64| center * (900 + (block * 7 + sample * 13) % 200) / 1000;
             let slow = if sample == 119 { 5 } else { 1 };
             pair.sides[0].record(spread(native) * slow);
@@ -54,7 +54,7 @@ fn growth(sizes: &[usize], per_unit_ns: f64) -> GrowthNumbers {
 
 pub fn numbers() -> Numbers {
     let with_host = |native, wasm, host| WithHost { native: some(native), wasm: some(wasm), host: some(host) };
-    let unavailable = || Some("not asked for".to_owned());
+    let unavailable = || Some("not requested".to_owned());
     Numbers {
         traffic: row("the whole traffic", 5000, 10_000),
         stream: row("a stream", 1000, 2000),

@@ -1,12 +1,11 @@
-//! For programs: the structure itself.
+//! The report as JSON.
 
 use super::Report;
 
-/// The report as JSON, indented.
 ///
 /// # Errors
 ///
-/// None that could come up: all numbers are finite.
+/// Never in practice: all numbers are finite.
 pub fn json(report: &Report) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(report)?)
 }
@@ -20,10 +19,11 @@ mod tests {
     use super::*;
     use crate::ab::report::fixture;
 
-    /// Types of the page: their fields and the types of these.
+    /// The documented types: their fields with the fields' types.
     type Types<'a> = BTreeMap<&'a str, BTreeMap<&'a str, &'a str>>;
 
-    /// Reads the tables under the heading "The JSON": a heading of the third level is a type, a row one or more of its fields.
+    /// Reads the tables under the heading "The JSON": a third-level heading is a type, a row
+    /// documents one or more of its fields.
     fn documented() -> Types<'static> {
         let page = include_str!("../../../../docs/ab-report.md");
         let (_, tables) = page.split_once("\n## The JSON\n").unwrap();
@@ -39,7 +39,7 @@ mod tests {
         types
     }
 
-    /// Holds a value against a type. What was reached is noted.
+    /// Checks a value against a type and records the fields reached.
     fn check<'a>(types: &Types<'a>, ty: &'a str, value: &Value, place: &str, reached: &mut BTreeSet<&'a str>) {
         if let Some(ty) = ty.strip_suffix(" or null") {
             if !value.is_null() {

@@ -1,5 +1,5 @@
-//! The result, as a terminal, a program and a browser show it. All three show this one structure, which is also what JSON has
-//! (`docs/ab-report.md`).
+//! The result of `dynvm ab` as text, JSON and HTML. All three present this one structure, which is
+//! also the structure of the JSON (`docs/ab-report.md`).
 
 #[cfg(test)]
 pub mod fixture;
@@ -27,37 +27,35 @@ use numbers::Numbers;
 pub use html::html;
 pub use json::json;
 
-/// The version of the structure. A field that changes its meaning or goes makes a new one; a field that is added does not.
+/// Version of the structure. Removing a field or changing its meaning requires a new version; adding one does not.
 pub const SCHEMA: &str = "dynvm-ab/1";
 
 #[derive(Serialize)]
 pub struct Report {
     pub schema: &'static str,
-    /// When it was made, in UTC.
+    /// Creation time in UTC.
     pub created: String,
-    /// The command line.
     pub command: Vec<String>,
     pub plugin: String,
     pub verdict: Verdict,
-    /// The exit code is 0: the builds behave the same and no threshold failed.
+    /// Whether the exit code is 0: the builds behave the same and no threshold failed.
     pub passed: bool,
-    /// The first difference.
     pub difference: Option<Difference>,
-    /// Kinds of failures that both builds have in common.
+    /// Kinds of failures that both builds share.
     pub failures: Vec<CommonFailure>,
-    /// Steps that were compared, the start among them.
+    /// Number of compared steps, including the start of the plugin.
     pub steps: usize,
-    /// Generated traffic that was compared too.
+    /// Statistics of the generated traffic.
     pub generated: Option<Generated>,
-    /// What was passed over, by which rules.
+    /// Rules that applied, with the number of ignored differences.
     pub rules: Vec<AppliedRule>,
     pub native: Build,
     pub wasm: Build,
-    /// `None`: nothing was measured, for `not_measured`.
+    /// `None`: not measured, for the reason in `not_measured`.
     pub measured: Option<Numbers>,
     pub not_measured: Option<String>,
     pub thresholds: Vec<Decision>,
-    /// What makes the numbers less sure, and what to do about it.
+    /// Warnings about the precision of the numbers, with remedies.
     pub warnings: Vec<String>,
     pub noise: Option<Noise>,
     pub environment: Environment,
@@ -70,20 +68,19 @@ pub enum Verdict {
     Different,
 }
 
-/// One of the two artifacts.
 #[derive(Serialize)]
 pub struct Build {
     pub path: String,
     pub size_bytes: usize,
     pub sha256: String,
     pub abi_version: String,
-    /// The SDK, where the file shows it.
+    /// SDK, if the file shows it.
     pub sdk: Option<String>,
-    /// Compilers and linkers, where the file shows them.
+    /// Compilers and linkers, if the file shows them.
     pub toolchain: Vec<String>,
-    /// Time to load it once, before anything else.
+    /// Time of a single load, before anything else.
     pub load_ns: u64,
-    /// How its VM failed under the traffic, if it did.
+    /// Failure of its VM under the traffic.
     pub failure: Option<String>,
 }
 
@@ -103,9 +100,9 @@ impl Build {
     }
 }
 
-/// What a report is made of.
+/// Input of a report.
 pub struct Parts<'a> {
-    /// The plugin's directory, if that is what was named.
+    /// Source directory of the plugin, if the user named one.
     pub dir: Option<&'a Path>,
     pub sides: &'a [Side; 2],
     pub scenario: &'a Scenario,
@@ -116,14 +113,14 @@ pub struct Parts<'a> {
 }
 
 impl Report {
-    /// A report without thresholds, which are decided by it: see [`Report::decide`].
+    /// Creates a report without thresholds; [`Report::decide`] adds them.
     pub fn new(parts: Parts<'_>) -> Report {
         let Parts { dir, sides, scenario, comparison, measured, not_measured, environment } = parts;
         let numbers = measured.map(|measured| Numbers::new(measured, sides));
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
         let identical = comparison.difference.is_none() && !sweep_differs;
         let noise = measured.map(|measured| measured.noise);
-        // humantime panics at a clock before the epoch.
+        // humantime panics on times before the epoch.
         let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
         Report {
             schema: SCHEMA,
@@ -151,13 +148,13 @@ impl Report {
         }
     }
 
-    /// Adds what came of the thresholds.
+    /// Adds the decisions on the thresholds.
     pub fn decide(&mut self, thresholds: Vec<Decision>) {
         self.passed &= thresholds.iter().all(Decision::passed);
         self.thresholds = thresholds;
     }
 
-    /// Both artifacts, with their names.
+    /// Both builds with their names.
     fn builds(&self) -> [(&'static str, &Build); 2] {
         [("native", &self.native), ("wasm", &self.wasm)]
     }
@@ -167,7 +164,7 @@ fn plugin_name(scenario: &Scenario, path: &Path) -> String {
     if !scenario.plugin.name.is_empty() {
         return scenario.plugin.name.clone();
     }
-    // `.` has a name when it is resolved.
+    // `.` has a file name only after resolution.
     let resolved = path.canonicalize();
     let path = resolved.as_deref().unwrap_or(path);
     let name = if path.is_dir() { path.file_name() } else { path.file_stem() };

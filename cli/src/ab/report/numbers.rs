@@ -1,4 +1,4 @@
-//! The numbers of a report, from what was measured.
+//! The numbers of a report, derived from the measurement.
 
 use serde::Serialize;
 
@@ -9,20 +9,20 @@ use crate::ab::measure::statistics::{Estimate, Line};
 use crate::ab::measure::sweep::{Growth, Sweep};
 use crate::ab::measure::{Measured, traffic::Traffic};
 
-/// The numbers. Ratios are native to wasm: below 1 native is less.
+/// The numbers of a report. Ratios are native to wasm: below 1, native is cheaper.
 #[derive(Serialize)]
 pub struct Numbers {
-    /// A pass of the whole traffic.
+    /// Per pass of the whole traffic.
     pub traffic: Row,
     pub stream: Row,
-    /// Each step of the scenario.
+    /// Per step of the scenario.
     pub steps: Vec<Row>,
-    /// How the streams of a pass end.
+    /// Outcomes of the streams of a pass.
     pub outcomes: Vec<OutcomeNumbers>,
     pub callbacks: Vec<Row>,
     pub whole: WholeNumbers,
     pub sweep: Option<SweepNumbers>,
-    /// Why there is no `sweep`.
+    /// Reason why `sweep` is missing.
     pub sweep_unavailable: Option<String>,
     pub cold_start: ColdNumbers,
     pub memory_per_vm_bytes: Sides<Option<Estimate>>,
@@ -30,15 +30,15 @@ pub struct Numbers {
     pub method: Method,
 }
 
-/// How some of the streams of a pass end.
+/// The number of streams of a pass with one outcome.
 #[derive(Serialize)]
 pub struct OutcomeNumbers {
-    /// As in `200 by the upstream`.
+    /// E.g. `200 by the upstream`.
     pub outcome: String,
     pub streams: u64,
 }
 
-/// One thing of both builds.
+/// A value per build.
 #[derive(Clone, Copy, Serialize)]
 pub struct Sides<T> {
     pub native: T,
@@ -51,7 +51,7 @@ impl<T> Sides<T> {
     }
 }
 
-/// Times of one thing.
+/// Times of one quantity.
 #[derive(Serialize)]
 pub struct Row {
     pub name: String,
@@ -60,7 +60,7 @@ pub struct Row {
     pub ratio: Ratios,
 }
 
-/// Times in nanoseconds.
+/// A distribution of times in nanoseconds.
 #[derive(Serialize)]
 pub struct Distribution {
     pub count: u64,
@@ -70,11 +70,11 @@ pub struct Distribution {
     pub p99_ns: Option<Estimate>,
     pub mean_ns: Option<Estimate>,
     pub max_ns: u64,
-    /// How many times lie from here to [`BUCKETS_PER_DECADE`]th of a decade on: pairs of nanoseconds and counts.
+    /// Histogram with [`BUCKETS_PER_DECADE`] buckets per decade: pairs of the lower bound in nanoseconds and the count.
     pub buckets: Vec<(f64, u64)>,
 }
 
-/// Buckets for each factor of ten.
+/// Number of histogram buckets per factor of ten.
 pub const BUCKETS_PER_DECADE: i32 = 40;
 
 #[derive(Serialize)]
@@ -85,21 +85,21 @@ pub struct Ratios {
     pub mean: Option<Estimate>,
 }
 
-/// For a stream, the host in memory included.
+/// Cost per stream, including the simulated proxy.
 #[derive(Serialize)]
 pub struct WholeNumbers {
     pub streams_per_pass: u64,
     pub wall_ns: WithHost,
     pub cpu_ns: WithHost,
-    /// Of CPU time, the host's own part taken from both.
+    /// Ratio of CPU time, with the host's own part subtracted from both.
     pub cpu_ratio: Option<Estimate>,
     pub instructions: Option<WithHost>,
     pub instructions_ratio: Option<Estimate>,
-    /// Why there are no `instructions`.
+    /// Reason why `instructions` is missing.
     pub instructions_unavailable: Option<String>,
 }
 
-/// One thing of both builds, and of the host alone.
+/// A value per build, and for the host alone.
 #[derive(Serialize)]
 pub struct WithHost {
     pub native: Option<Estimate>,
@@ -109,7 +109,7 @@ pub struct WithHost {
 
 #[derive(Serialize)]
 pub struct SweepNumbers {
-    /// The request that grows.
+    /// Title of the request.
     pub request: String,
     pub headers: GrowthNumbers,
     pub body: GrowthNumbers,
@@ -118,54 +118,54 @@ pub struct SweepNumbers {
 #[derive(Serialize)]
 pub struct GrowthNumbers {
     pub points: Vec<PointNumbers>,
-    /// The line through the points.
+    /// Lines fitted through the points.
     pub line: Sides<Option<LineNumbers>>,
 }
 
 #[derive(Serialize)]
 pub struct PointNumbers {
-    /// Headers, or bytes of body.
+    /// Number of headers, or bytes of body.
     pub size: usize,
     pub native_p50_ns: Option<Estimate>,
     pub wasm_p50_ns: Option<Estimate>,
     pub ratio: Option<Estimate>,
-    /// In what the results differ.
+    /// Difference between the results, if any.
     pub difference: Option<String>,
 }
 
 #[derive(Clone, Copy, Serialize)]
 pub struct LineNumbers {
     pub base_ns: f64,
-    /// For each header, or each KiB of body.
+    /// Nanoseconds per header or per KiB of body.
     pub per_unit_ns: f64,
 }
 
-/// Nanoseconds.
+/// Cold start, in nanoseconds.
 #[derive(Serialize)]
 pub struct ColdNumbers {
     pub native_load_ns: Estimate,
     pub wasm_compile_ns: Estimate,
     pub wasm_cached_ns: Option<Estimate>,
-    /// Why there is no `wasm_cached_ns`.
+    /// Reason why `wasm_cached_ns` is missing.
     pub wasm_cached_unavailable: Option<String>,
     pub start_ns: Sides<Estimate>,
     pub first_stream_ns: Sides<Option<Estimate>>,
 }
 
-/// How it was measured.
+/// Method of the measurement.
 #[derive(Serialize)]
 pub struct Method {
     pub passes: u64,
     pub warm_up_ms: u64,
     pub took_ms: u64,
-    /// What looking at the clock takes, which was subtracted.
+    /// Timer overhead, already subtracted.
     pub timer_overhead_ns: f64,
-    /// The clock's steps.
+    /// Resolution of the clock.
     pub timer_step_ns: f64,
     pub pinned_to: Option<usize>,
-    /// Of all intervals.
+    /// Confidence level of all intervals.
     pub confidence: f64,
-    /// Steps that ended otherwise in the last pass than in the first.
+    /// Steps whose outcome changed between the first and the last pass.
     pub changed: Vec<String>,
 }
 
@@ -199,12 +199,12 @@ impl Numbers {
         }
     }
 
-    /// Whether results differed as the request grew.
+    /// Whether any results differed in the sweep.
     pub fn sweep_differs(&self) -> bool {
         self.differing_points().next().is_some()
     }
 
-    /// Where results differed as the request grew: what it had, and the difference.
+    /// Points of the sweep with different results: the size and the difference.
     pub fn differing_points(&self) -> impl Iterator<Item = (String, &str)> {
         self.sweep.iter().flat_map(|sweep| {
             let headers = sweep.headers.points.iter().map(|point| (point, "headers"));
@@ -233,7 +233,7 @@ impl Row {
         }
     }
 
-    /// Whether there is anything to show.
+    /// Whether any value was measured.
     pub fn is_measured(&self) -> bool {
         self.native.count > 0 && self.wasm.count > 0
     }
@@ -263,7 +263,7 @@ impl Distribution {
     }
 }
 
-/// What takes less than a nanosecond is counted as one.
+/// Times below a nanosecond count as one nanosecond.
 fn bucket_of(nanoseconds: u64) -> i32 {
     ((nanoseconds.max(1) as f64).log10() * f64::from(BUCKETS_PER_DECADE)).floor() as i32
 }

@@ -1,4 +1,4 @@
-//! For people at a terminal: the verdict, a sentence that says what the numbers mean, a table, thresholds, warnings.
+//! The report as text: verdict, summary, table, thresholds, warnings.
 
 use comfy_table::{CellAlignment, Table, presets};
 use owo_colors::OwoColorize as _;
@@ -62,14 +62,14 @@ fn verdict(report: &Report) {
     }
 }
 
-/// What it comes to, in a sentence. `time` writes nanoseconds.
+/// Summary in one sentence. `time` formats nanoseconds.
 pub fn meaning(numbers: &Numbers, time: fn(f64) -> String) -> String {
     let Some(ratio) = numbers.traffic.ratio.p50 else {
-        return "the callbacks take less time than the clock can see".to_owned();
+        return "the callbacks are shorter than the clock's resolution".to_owned();
     };
     let mut text = match (ratio.low, ratio.high) {
         (Some(low), Some(high)) if low <= 1.0 && high >= 1.0 => {
-            "native and wasm take the same time for this traffic, as far as can be told: native takes".to_owned()
+            "no significant difference in time for this traffic: native takes".to_owned()
         }
         _ if ratio.value <= 1.0 => "native serves this traffic in".to_owned(),
         _ => "native is slower than wasm: it serves this traffic in".to_owned(),
@@ -84,7 +84,7 @@ pub fn meaning(numbers: &Numbers, time: fn(f64) -> String) -> String {
     text + &outcomes(&numbers.outcomes)
 }
 
-/// Which work was measured: how the streams end.
+/// Outcomes of the measured streams.
 fn outcomes(outcomes: &[OutcomeNumbers]) -> String {
     let all: u64 = outcomes.iter().map(|outcome| outcome.streams).sum();
     let parts: Vec<String> =
@@ -92,7 +92,7 @@ fn outcomes(outcomes: &[OutcomeNumbers]) -> String {
     if parts.is_empty() { String::new() } else { format!("; of {all} streams {}", parts.join(", ")) }
 }
 
-/// An interval of a ratio.
+/// Formats the interval of a ratio.
 pub fn interval(ratio: &Estimate) -> Option<String> {
     let (low, high) = units::ratio_interval(ratio.low?, ratio.high?);
     Some(format!("{low}–{high}"))
@@ -106,7 +106,7 @@ fn size(estimate: &Estimate) -> String {
     units::size(estimate.value.round() as u64)
 }
 
-/// Text of a number that there may not be.
+/// Formats an optional number.
 fn cell(estimate: Option<Estimate>, text: fn(&Estimate) -> String) -> String {
     estimate.as_ref().map_or_else(|| "-".to_owned(), text)
 }
@@ -123,10 +123,10 @@ fn table(numbers: &Numbers) -> Table {
     }
     let whole = &numbers.whole;
     add(&mut table, "CPU time of a stream, host included", whole.cpu_ns.native, whole.cpu_ns.wasm, None, time);
-    add(&mut table, "  without the host's own", None, None, whole.cpu_ratio, time);
+    add(&mut table, "  without the host", None, None, whole.cpu_ratio, time);
     if let Some(counts) = &whole.instructions {
         add(&mut table, "instructions, host included", counts.native, counts.wasm, None, count);
-        add(&mut table, "  without the host's own", None, None, whole.instructions_ratio, count);
+        add(&mut table, "  without the host", None, None, whole.instructions_ratio, count);
     }
     let cold = &numbers.cold_start;
     let (load, compile) = (Some(cold.native_load_ns), Some(cold.wasm_compile_ns));
@@ -144,7 +144,7 @@ fn table(numbers: &Numbers) -> Table {
     let first = cold.first_stream_ns;
     add(&mut table, "first stream of a VM", first.native, first.wasm, quotient(first.native, first.wasm), time);
     let memory = numbers.memory_per_vm_bytes;
-    add(&mut table, "memory of one more VM", memory.native, memory.wasm, quotient(memory.native, memory.wasm), size);
+    add(&mut table, "memory per additional VM", memory.native, memory.wasm, quotient(memory.native, memory.wasm), size);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -195,7 +195,7 @@ fn add(
     ]);
 }
 
-/// How it was measured, and what growth costs.
+/// Method of the measurement and cost of growing requests.
 fn footnotes(numbers: &Numbers, noise: Option<&Noise>) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(noise) = noise.filter(|noise| noise.waited_ms > 0) {
@@ -222,7 +222,8 @@ fn footnotes(numbers: &Numbers, noise: Option<&Noise>) -> Vec<String> {
     let method = &numbers.method;
     let cpu = method.pinned_to.map_or_else(|| "not bound to a CPU".to_owned(), |cpu| format!("bound to CPU {cpu}"));
     lines.push(format!(
-        "{} passes of each build, taking turns, {cpu}; times are the plugin's callbacks, {} for taking the time subtracted",
+        "{} passes of each build, interleaved, {cpu}; times cover the plugin's callbacks, \
+         timer overhead of {} subtracted",
         method.passes,
         units::time(method.timer_overhead_ns.round() as u64)
     ));
@@ -233,7 +234,7 @@ fn threshold(decision: &Decision) {
     let word = match decision.verdict {
         thresholds::Verdict::Passed => "passed".green().bold().to_string(),
         thresholds::Verdict::Failed => "failed".red().bold().to_string(),
-        thresholds::Verdict::Undecided => "undecided, which is no pass".red().bold().to_string(),
+        thresholds::Verdict::Undecided => "undecided (not passed)".red().bold().to_string(),
     };
     anstream::println!("threshold {word}: fail if {}", decision.fail_if);
     anstream::println!("  {}", decision.reason.replace('\n', "\n  "));

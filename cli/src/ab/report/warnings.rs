@@ -1,4 +1,4 @@
-//! What makes the numbers less sure, and what to do about it.
+//! Warnings about the precision of the numbers, with remedies.
 
 use std::collections::BTreeMap;
 
@@ -6,16 +6,16 @@ use super::numbers::Numbers;
 use crate::ab::environment::Environment;
 use crate::ab::measure::noise::{Noise, QUIET};
 
-/// Half of an interval's width from which on a ratio is called uncertain.
+/// Minimum relative half-width of an interval that triggers a warning.
 const WIDE: f64 = 0.05;
 
-/// The share of CPU time that others got from which on a virtual machine is called disturbed.
+/// Minimum share of stolen CPU time that triggers a warning.
 const STEAL: f64 = 0.02;
 
 pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environment) -> Vec<String> {
     let mut warnings = Vec::new();
     if environment.debug_build {
-        warnings.push("this is a debug build of dynvm: its times mean nothing; build it with --release".to_owned());
+        warnings.push("this is a debug build of dynvm: its times are meaningless; build it with --release".to_owned());
     }
     if let Some(noise) = noise {
         disturbances(noise, environment, &mut warnings);
@@ -23,20 +23,20 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
     match numbers.traffic.ratio.p50 {
         Some(ratio) => match ratio.half_width() {
             Some(width) if width > WIDE => warnings.push(format!(
-                "the interval of the ratio is wide, {:.0} % to either side: measure longer (--duration), bind to a CPU (--pin), or quiet \
-                 the machine",
+                "the interval of the ratio is wide, {:.0} % to either side: measure longer (--duration), bind to \
+                 a CPU (--pin), or stop other work on the machine",
                 width * 100.0
             )),
             Some(_) => {}
             None => warnings.push("too few passes for intervals: measure longer (--duration)".to_owned()),
         },
-        None => warnings.push("the callbacks take less time than the clock can see: there is no ratio".to_owned()),
+        None => warnings.push("the callbacks are shorter than the clock's resolution: no ratio".to_owned()),
     }
     let changed = &numbers.method.changed;
     if !changed.is_empty() {
         warnings.push(format!(
-            "repeated, the traffic does not do what it did at first, so that the times are of what it does later: each pass begins at the same \
-             time with the same shared data, so this is what the plugin keeps in its variables: {}",
+            "outcomes changed between passes, and the times are those of later passes. Each pass begins at the \
+             same simulated time with the same shared data, so the cause is state in the plugin's variables: {}",
             changed.join("; ")
         ));
     }
@@ -45,7 +45,10 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
         differences.entry(difference).or_default().push(size);
     }
     for (difference, sizes) in differences {
-        warnings.push(format!("as the request grows the results differ in {difference}: with {}", sizes.join(", ")));
+        warnings.push(format!(
+            "in the sweep of request sizes, the results differ in {difference}: with {}",
+            sizes.join(", ")
+        ));
     }
     warnings
 }
@@ -53,14 +56,14 @@ pub fn warnings(numbers: &Numbers, noise: Option<&Noise>, environment: &Environm
 fn disturbances(noise: &Noise, environment: &Environment, warnings: &mut Vec<String>) {
     if let Some(busy) = noise.busy_start.filter(|busy| *busy > QUIET) {
         warnings.push(format!(
-            "the machine was busy before this began: other processes used {:.0} % of its CPU time, also after {:.0} s of waiting for them; \
-             the ratios hold better than the times",
+            "the machine was busy at the start: other processes used {:.0} % of its CPU time, even after a wait \
+             of {:.0} s; ratios are more reliable than times",
             busy * 100.0,
             noise.waited_ms as f64 / 1000.0
         ));
     }
     if let Some(steal) = noise.steal.filter(|steal| *steal > STEAL) {
-        warnings.push(format!("the hypervisor gave {:.0} % of the CPU time to others", steal * 100.0));
+        warnings.push(format!("the hypervisor gave {:.0} % of the CPU time to other guests", steal * 100.0));
     }
     if let Some(governor) = environment.governor.as_ref().filter(|governor| *governor != "performance") {
         warnings.push(format!("the processor's frequency may change: its governor is {governor}, not performance"));
@@ -101,11 +104,11 @@ mod tests {
         let warnings = warnings(&numbers, Some(&noise), &environment).join("\n");
         for part in [
             "debug build",
-            "used 80 % of its CPU time, also after 15 s",
+            "used 80 % of its CPU time, even after a wait of 15 s",
             "7 % of the CPU time",
             "powersave",
             "20 % to either side",
-            "the traffic does not do what it did at first",
+            "outcomes changed between passes",
             "with 20 headers, 1024 bytes of body",
         ] {
             assert!(warnings.contains(part), "{part} is in:\n{warnings}");
@@ -118,6 +121,6 @@ mod tests {
         numbers.traffic.ratio.p50 = Some(Estimate::point(0.5));
         assert!(warnings(&numbers, None, &environment())[0].contains("too few passes"));
         numbers.traffic.ratio.p50 = None;
-        assert!(warnings(&numbers, None, &environment())[0].contains("less time than the clock can see"));
+        assert!(warnings(&numbers, None, &environment())[0].contains("shorter than the clock's resolution"));
     }
 }

@@ -1,16 +1,16 @@
-//! `NAME OP VALUE[UNIT]`: the text of a threshold, and errors that show the place in it.
+//! `NAME OP VALUE[UNIT]`: parses a threshold and reports errors with their position.
 
 use std::fmt;
 use std::ops::Range;
 
-/// What a value measures.
+/// The dimension of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dimension {
-    /// Ratios, counts.
+    /// A ratio or a count.
     Number,
-    /// In nanoseconds.
+    /// Nanoseconds.
     Time,
-    /// In bytes.
+    /// Bytes.
     Size,
 }
 
@@ -36,7 +36,7 @@ const UNITS: [(&str, Dimension, f64); 9] = [
     ("%", Dimension::Number, 0.01),
 ];
 
-/// The units of a dimension, or all of them, for a message.
+/// The units of one dimension, or of all, for messages.
 fn units(of: Option<Dimension>) -> String {
     let fits = |dimension: Dimension| of.is_none_or(|of| of == dimension);
     let names: Vec<&str> = UNITS.iter().filter(|(_, dimension, _)| fits(*dimension)).map(|(name, ..)| *name).collect();
@@ -54,23 +54,23 @@ pub struct Condition {
     name: Range<usize>,
     comparison: Comparison,
     constant: Range<usize>,
-    /// In nanoseconds, bytes, or as it is.
+    /// Limit in nanoseconds, in bytes, or as a plain number.
     limit: f64,
     dimension: Dimension,
 }
 
 impl Condition {
-    /// Reads a condition.
+    /// Parses a condition.
     ///
     /// # Errors
     ///
-    /// The text is not one.
+    /// The text is not a condition.
     pub fn parse(text: &str) -> Result<Condition, Error> {
         let mut scanner = Scanner { text, at: 0 };
-        let name = scanner.run("a name as native.p50", |c| c.is_alphanumeric() || matches!(c, '_' | '.'))?;
+        let name = scanner.run("a name such as native.p50", |c| c.is_alphanumeric() || matches!(c, '_' | '.'))?;
         let operator = scanner.run("an operator: < <= > >=", |c| "<>=!&|+-*/".contains(c))?;
         let Some((_, comparison)) = OPERATORS.iter().find(|(known, _)| *known == &text[operator.clone()]) else {
-            let what = format!("there is no operator {:?}; compare with <, <=, > or >=", &text[operator.clone()]);
+            let what = format!("unknown operator {:?}; compare with <, <=, > or >=", &text[operator.clone()]);
             return Err(Error::new(text, operator, what));
         };
         let number = scanner.run("a number", |c| c.is_ascii_digit() || c == '.')?;
@@ -82,11 +82,11 @@ impl Condition {
             Ok(unit) => {
                 let Some((_, dimension, factor)) = UNITS.iter().find(|(known, ..)| *known == &text[unit.clone()])
                 else {
-                    // What goes on after it is no unit but a condition of several parts.
+                    // A further part follows the number, not a unit.
                     Scanner { text, at: unit.end }
                         .end()
                         .map_err(|error| Error { at: unit.start..error.at.end, ..error })?;
-                    let what = format!("there is no unit {:?}; the units are {}", &text[unit.clone()], units(None));
+                    let what = format!("unknown unit {:?}; the units are {}", &text[unit.clone()], units(None));
                     return Err(Error::new(text, unit, what));
                 };
                 (*factor, *dimension, unit.end)
@@ -97,26 +97,26 @@ impl Condition {
         Ok(Condition { text, name, comparison: *comparison, constant, limit: value * factor, dimension })
     }
 
-    /// The text that it was read from.
+    /// The source text.
     pub fn text(&self) -> &str {
         &self.text
     }
 
-    /// The name of the value.
+    /// The name of the metric.
     pub fn name(&self) -> &str {
         &self.text[self.name.clone()]
     }
 
-    /// Whether it holds for a value, in nanoseconds, bytes, or as it is.
+    /// Whether the condition holds for a value in nanoseconds, in bytes, or as a plain number.
     pub fn holds(&self, value: f64) -> bool {
         (self.comparison)(&value, &self.limit)
     }
 
-    /// Checks that the constant is of the dimension of the value.
+    /// Checks that the constant has the dimension of the metric.
     ///
     /// # Errors
     ///
-    /// It is not; the error shows the constant.
+    /// The dimensions differ; the error marks the constant.
     pub fn check(&self, dimension: Dimension) -> Result<(), Error> {
         if self.dimension == dimension {
             return Ok(());
@@ -128,7 +128,7 @@ impl Condition {
         Err(Error::new(&self.text, self.constant.clone(), what))
     }
 
-    /// An error at the place of the name.
+    /// An error that marks the name.
     pub fn error_at_name(&self, what: impl Into<String>) -> Error {
         Error::new(&self.text, self.name.clone(), what)
     }
@@ -144,7 +144,7 @@ impl Scanner<'_> {
         self.at = self.text.len() - self.text[self.at..].trim_start().len();
     }
 
-    /// The characters from here on that belong together, after white space.
+    /// Skips white space and takes the characters that belong together.
     fn run(&mut self, expected: &str, belongs: impl Fn(char) -> bool) -> Result<Range<usize>, Error> {
         self.skip_white_space();
         let rest = &self.text[self.at..];
@@ -162,13 +162,13 @@ impl Scanner<'_> {
         if self.at == self.text.len() {
             return Ok(());
         }
-        let what = "a condition is one comparison with a constant: repeat --fail-if for several, \
-                    and compare the builds by ratio.*, which is native to wasm";
+        let what = "a condition is one comparison with a constant: repeat --fail-if for several conditions, \
+                    and compare the builds with ratio.* (native to wasm)";
         Err(Error::new(self.text, self.at..self.text.trim_end().len(), what))
     }
 }
 
-/// What is wrong with a condition, and where in its text.
+/// An error in a condition, with its position in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
     text: String,
@@ -183,7 +183,7 @@ impl Error {
 }
 
 impl fmt::Display for Error {
-    /// The message, then the text with the place marked; further lines of a message come after:
+    /// The message, the text with the position marked, then further lines of the message:
     ///
     /// ```text
     /// column 14: a plain number cannot be compared with a time; give it a unit: ns, us, ms, s
@@ -193,7 +193,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let before = self.text[..self.at.start].chars().count();
         let marked = self.text[self.at.clone()].chars().count().max(1);
-        // A line break or a tab in the text would put the mark at the wrong place.
+        // A control character in the text would move the mark.
         let line: String = self.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let (what, more) = self.what.split_once('\n').unwrap_or((&self.what, ""));
         write!(f, "column {}: {what}\n  {line}\n  {}{}", before + 1, " ".repeat(before), "^".repeat(marked))?;
@@ -257,18 +257,18 @@ mod tests {
             ("a.time >", "", "expected a number"),
             ("a.time > b.time", "b.time", "expected a number"),
             ("a.time > -1us", "-1us", "expected a number"),
-            ("a.time == 1us", "==", "there is no operator \"==\"; compare with <, <=, > or >="),
-            ("a.time != 1us", "!=", "there is no operator \"!=\""),
-            ("a.time = 1us", "=", "there is no operator \"=\""),
-            ("a.time * 2 > 1us", "*", "there is no operator \"*\""),
+            ("a.time == 1us", "==", "unknown operator \"==\"; compare with <, <=, > or >="),
+            ("a.time != 1us", "!=", "unknown operator \"!=\""),
+            ("a.time = 1us", "=", "unknown operator \"=\""),
+            ("a.time * 2 > 1us", "*", "unknown operator \"*\""),
             ("a.time > 0.5 * b.time", "* b.time", one_comparison),
             ("a.time > 1us or ratio > 1", "or ratio > 1", one_comparison),
             ("a.time < 1us < 2us", "< 2us", one_comparison),
             ("ratio > 1 or a.time > 1us", "or a.time > 1us", one_comparison),
             ("a.time > 1us) ", ")", one_comparison),
-            ("a.time > 1µs", "µs", "there is no unit \"µs\"; the units are ns, us, ms, s, B, KiB, MiB, GiB, %"),
-            ("a.time > 1 parsec", "parsec", "there is no unit \"parsec\""),
-            ("a.time > 1e3ns", "e3ns", "there is no unit \"e3ns\""),
+            ("a.time > 1µs", "µs", "unknown unit \"µs\"; the units are ns, us, ms, s, B, KiB, MiB, GiB, %"),
+            ("a.time > 1 parsec", "parsec", "unknown unit \"parsec\""),
+            ("a.time > 1e3ns", "e3ns", "unknown unit \"e3ns\""),
             ("a.time > 1.2.3us", "1.2.3", "\"1.2.3\" is not a number"),
             ("a.time > 5", "5", "a plain number cannot be compared with a time; give it a unit: ns, us, ms, s"),
             ("a.size > 5", "5", "give it a unit: B, KiB, MiB, GiB"),
@@ -288,12 +288,12 @@ mod tests {
         let error = read("a.time > 5").unwrap_err().to_string();
         assert!(error.starts_with("column 10: a plain number"), "{error}");
         assert!(error.ends_with("\n  a.time > 5\n           ^"), "{error}");
-        // Columns are counted in characters, and a line break does not break the line.
+        // Columns are counted in characters, and a line break in the text prints as a space.
         let error = read("ä.é >\n1").unwrap().error_at_name("no such value\nmore").to_string();
         assert_eq!(error, "column 1: no such value\n  ä.é > 1\n  ^^^\nmore");
     }
 
-    /// Whatever the text is: no panic, and errors have their place within it.
+    /// No text causes a panic, and every error has its position within the text.
     #[test]
     fn any_text_is_taken() {
         let pieces = ["a.time", "ratio", "1", "0.5", "2us", "µ", "(", "or", ">", "<=", "-", "*", "%", "é", "\n", " "];

@@ -1,4 +1,4 @@
-//! The names that thresholds may use, and their values in a report.
+//! The metrics of thresholds, and their values in a report.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::numbers::{Distribution, GrowthNumbers, Numbers, Ratios, Row, WithHost};
 use dynvm::abi::table::CALLBACKS;
 
-/// What a name stands for.
+/// A metric.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Metric {
     of: Of,
@@ -19,7 +19,7 @@ pub struct Metric {
 enum Of {
     Native,
     Wasm,
-    /// The host in memory, without a plugin.
+    /// The simulated proxy without a plugin.
     Host,
     /// Native to wasm.
     Ratio,
@@ -57,13 +57,13 @@ enum TimeStat {
     Max,
 }
 
-/// What can be known before anything is measured.
+/// Facts that are known before measuring.
 pub struct Facts {
     /// Callbacks that the traffic makes in both builds.
     pub callbacks: BTreeSet<&'static str>,
-    /// The scenario has a request.
+    /// Whether the scenario has a request.
     pub has_request: bool,
-    /// Why instructions cannot be counted.
+    /// Reason why instructions cannot be counted.
     pub no_instructions: Option<String>,
 }
 
@@ -71,20 +71,20 @@ const BODIES: [(&str, usize); 5] =
     [("0", 0), ("1KiB", 1 << 10), ("16KiB", 16 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
 const HEADERS: [(&str, usize); 3] = [("5", 5), ("20", 20), ("100", 100)];
 
-/// The names, as a message lists them.
+/// The list of names in messages.
 const NAMES: &str =
     "  native|wasm|ratio . stream|traffic|CALLBACK . p50|p90|p99|mean   times; native.p50 is native.stream.p50
   native|wasm . stream|traffic|CALLBACK . min|max
-  native|wasm|ratio . cpu|instructions, native|wasm|host . wall    of a stream, the host included; ratios without it
+  native|wasm|ratio . cpu|instructions, native|wasm|host . wall    per stream, including the host; ratios exclude it
   host.cpu, host.instructions                                      the host alone
   native|wasm|ratio . load|start|first_stream, wasm.cached         cold start
-  native|wasm|ratio . memory|size                                  bytes of one more VM, of the artifact
+  native|wasm|ratio . memory|size                                  bytes per additional VM, of the artifact
   native|wasm|ratio . headers.5|20|100, body.0|1KiB|16KiB|64KiB|1MiB
-  native|wasm|ratio . per_header|per_kib                           the slopes of the above";
+  native|wasm|ratio . per_header|per_kib                           slopes of the above";
 
-/// The message about a name that is not known.
+/// The message for an unknown name.
 pub fn unknown(name: &str) -> String {
-    format!("nothing is named {name}\nThe names are, CALLBACK being one such as on_request_headers:\n{NAMES}")
+    format!("unknown name {name}\nNames, where CALLBACK is e.g. on_request_headers:\n{NAMES}")
 }
 
 impl Metric {
@@ -123,7 +123,7 @@ impl Metric {
         }
     }
 
-    /// Whether there will be a value, as far as that can be known before.
+    /// Checks, as far as is known before measuring, that the metric will have a value.
     pub fn check(self, facts: &Facts) -> Result<(), String> {
         match self.what {
             What::Instructions => facts.no_instructions.clone().map_or(Ok(()), Err),
@@ -137,7 +137,7 @@ impl Metric {
         }
     }
 
-    /// Its value, or why there is none.
+    /// The value, or the reason why it is missing.
     pub fn value(self, numbers: &Numbers) -> Result<Estimate, String> {
         let cold = &numbers.cold_start;
         let size = |bytes: u64| Some(Estimate::point(bytes as f64));
@@ -167,7 +167,7 @@ impl Metric {
         }
     }
 
-    /// Of two values, or their ratio: one that was measured as such, else the quotient of both.
+    /// The value of a side, or the ratio: the measured one if there is one, otherwise the quotient.
     fn pick(
         self,
         native: Option<Estimate>,
@@ -180,7 +180,7 @@ impl Metric {
             Of::Host => None,
             Of::Ratio => ratio.or_else(|| native?.over(wasm?)),
         };
-        value.ok_or_else(|| "there were too few samples, or it is too short for the clock".to_owned())
+        value.ok_or_else(|| "too few samples, or shorter than the clock's resolution".to_owned())
     }
 
     fn time(self, numbers: &Numbers, times: Times, stat: TimeStat) -> Result<Estimate, String> {
@@ -194,16 +194,16 @@ impl Metric {
         };
         let Row { native, wasm, ratio, .. } = row;
         if !row.is_measured() {
-            return Err("the traffic does not make it".to_owned());
+            return Err("the traffic does not make this callback".to_owned());
         }
         let TimeStat::Of(stat) = stat else {
             let extreme = |of: &Distribution| if stat == TimeStat::Min { of.min_ns } else { of.max_ns };
             let [native, wasm] = [native, wasm].map(|of| Some(Estimate::point(extreme(of) as f64)));
             return self.pick(native, wasm, None);
         };
-        // A ratio that was not measured as such is none.
+        // A quotient of two medians is no substitute for a ratio that could not be measured.
         match self.of {
-            Of::Ratio => ratio_of(ratio, stat).ok_or_else(|| "it is too short for the clock".to_owned()),
+            Of::Ratio => ratio_of(ratio, stat).ok_or_else(|| "shorter than the clock's resolution".to_owned()),
             _ => self.pick(stat_of(native, stat), stat_of(wasm, stat), None),
         }
     }
@@ -211,7 +211,7 @@ impl Metric {
     fn whole(self, of: &WithHost, ratio: Option<Estimate>) -> Result<Estimate, String> {
         match self.of {
             Of::Host => of.host.ok_or_else(|| "it was not measured".to_owned()),
-            Of::Ratio => ratio.ok_or_else(|| "a plugin's own part is lost in that of the host".to_owned()),
+            Of::Ratio => ratio.ok_or_else(|| "the plugin's part is too small compared with the host's".to_owned()),
             _ => self.pick(of.native, of.wasm, None),
         }
     }
@@ -223,7 +223,7 @@ impl Metric {
         size: usize,
     ) -> Result<Estimate, String> {
         let sweep = numbers.sweep.as_ref().ok_or("the scenario has no request")?;
-        // A request that has more headers of its own begins with these.
+        // A request with more headers than this starts at its own number.
         let point = growth(sweep).points.iter().find(|point| point.size >= size);
         let point = point.ok_or("it was not measured")?;
         self.pick(point.native_p50_ns, point.wasm_p50_ns, point.ratio)
@@ -271,7 +271,7 @@ fn what(name: &str) -> Option<What> {
     })
 }
 
-/// A callback of the ABI, with the prefix or without.
+/// Resolves a callback of the ABI, with or without the prefix.
 fn known_callback(name: &str) -> Option<&'static str> {
     let name = name.strip_prefix("proxy_").unwrap_or(name);
     CALLBACKS.iter().map(|callback| callback.name).find(|known| known.strip_prefix("proxy_") == Some(name))

@@ -11,24 +11,23 @@ use condition::{Condition, Error};
 pub use metrics::Facts;
 use metrics::Metric;
 
-/// A condition under which the tool fails.
 #[derive(Debug)]
 pub struct Threshold {
     condition: Condition,
     metric: Metric,
 }
 
-/// What came of a threshold.
+/// The decision on a threshold.
 #[derive(Clone, Debug, Serialize)]
 pub struct Decision {
-    /// The condition under which it fails.
+    /// Source text of the condition.
     pub fail_if: String,
     pub verdict: Verdict,
-    /// The verdict is the same for all values within the interval.
+    /// Whether the verdict is the same for all values within the interval.
     pub certain: bool,
-    /// Why it could not be decided, or what it was decided by.
+    /// Reason for the verdict.
     pub reason: String,
-    /// What was measured; `None` if undecided.
+    /// Measured value; `None` if undecided.
     pub value: Option<Value>,
 }
 
@@ -37,7 +36,7 @@ pub struct Decision {
 pub enum Verdict {
     Passed,
     Failed,
-    /// The value is missing, or nothing was measured: this is no pass.
+    /// The value is missing, or nothing was measured. Counts as not passed.
     Undecided,
 }
 
@@ -57,11 +56,11 @@ impl Decision {
     }
 }
 
-/// Reads thresholds, before anything is built.
+/// Parses thresholds, before anything is built.
 ///
 /// # Errors
 ///
-/// A condition does not make sense; the message shows the place, and lists the names if one is not known.
+/// A condition is invalid; the message shows the position, and lists the names if one is unknown.
 pub fn parse(texts: &[String]) -> anyhow::Result<Vec<Threshold>> {
     texts.iter().map(|text| Threshold::parse(text).map_err(|error| at_fault(&error))).collect()
 }
@@ -79,11 +78,11 @@ impl Threshold {
         Ok(Threshold { condition, metric })
     }
 
-    /// Checks, before anything is measured, that the value can be had.
+    /// Checks, before anything is measured, that the value is available.
     ///
     /// # Errors
     ///
-    /// It cannot; the message says why.
+    /// The value is not available; the message says why.
     pub fn check(&self, facts: &Facts) -> anyhow::Result<()> {
         self.metric.check(facts).map_err(|reason| at_fault(&self.condition.error_at_name(self.unavailable(&reason))))
     }
@@ -92,11 +91,11 @@ impl Threshold {
         format!("{} is not available: {reason}", self.condition.name())
     }
 
-    /// Decides by the point estimate. The error of `numbers` says why nothing was measured.
+    /// Evaluates the point estimate. The error of `numbers` is the reason why nothing was measured.
     pub fn decide(&self, numbers: Result<&Numbers, &str>) -> Decision {
         let estimate = match numbers {
             Ok(numbers) => match self.metric.value(numbers) {
-                // No comparison with it would hold, which would pass.
+                // No comparison with NaN holds, so the threshold would pass.
                 Ok(estimate) if estimate.value.is_nan() => Err(self.unavailable("it is not a number")),
                 value => value.map_err(|reason| self.unavailable(&reason)),
             },

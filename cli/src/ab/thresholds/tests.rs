@@ -85,7 +85,7 @@ fn names_that_mean_nothing_are_none() {
 fn mistakes_show_the_place_and_the_names() {
     let error = parse(&["native.p50 > 1us".to_owned(), "wsam.p50 > 1us".to_owned()]).unwrap_err().to_string();
     for part in
-        ["--fail-if: column 1: nothing is named wsam.p50", "\n  ^^^^^^^^\n", "stream|traffic|CALLBACK", "wasm.cached"]
+        ["--fail-if: column 1: unknown name wsam.p50", "\n  ^^^^^^^^\n", "stream|traffic|CALLBACK", "wasm.cached"]
     {
         assert!(error.contains(part), "{part:?} is in:\n{error}");
     }
@@ -94,7 +94,7 @@ fn mistakes_show_the_place_and_the_names() {
         ("native.memory > 1ms", "a time cannot be compared with a size"),
         ("native.p50", "expected an operator"),
         ("native.p50 >", "expected a number"),
-        ("native.p50 > 0.5 * wasm.p50", "compare the builds by ratio.*"),
+        ("native.p50 > 0.5 * wasm.p50", "compare the builds with ratio.*"),
     ] {
         let error = parse(&[text.to_owned()]).unwrap_err().to_string();
         assert!(error.contains(message), "{text}: {error}");

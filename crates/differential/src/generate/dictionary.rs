@@ -1,32 +1,32 @@
-//! The words of a plugin: what its scenario, its configuration and its binary mention, beside what any traffic has.
+//! The dictionary of a plugin: words from its scenario, its configuration and its binary, plus those of common traffic.
 
 use std::collections::BTreeMap;
 
 use crate::generate::harvest;
 use crate::scenario::{Body, Bytes, Event, Lines, Scenario, Step};
 
-/// Words to make traffic of.
+/// A dictionary for generating traffic.
 #[derive(Clone, Debug, Default)]
 pub struct Vocabulary {
     pub(super) methods: Vec<Bytes>,
     pub(super) paths: Vec<Bytes>,
     pub(super) authorities: Vec<Bytes>,
-    /// Names of headers with the values that they had.
+    /// Header names with their observed values.
     pub(super) headers: Vec<(Bytes, Vec<Bytes>)>,
     pub(super) bodies: Vec<Bytes>,
     pub(super) statuses: Vec<u32>,
-    /// What connections carry.
+    /// Chunks of connections.
     pub(super) chunks: Vec<Bytes>,
     /// Strings of the configuration and the binary.
     pub(super) words: Vec<Bytes>,
-    /// Whom the plugin may call.
+    /// Possible upstreams of calls.
     pub(super) upstreams: Vec<String>,
-    /// Whether there are connections, requests.
+    /// Whether the scenario has connections.
     pub(super) connections: bool,
     pub(super) requests: bool,
 }
 
-/// Headers of ordinary traffic, with values.
+/// Headers of common traffic, with values.
 const COMMON: &[(&str, &[&str])] = &[
     ("accept", &["*/*", "text/html", "application/json;q=0.9, */*;q=0.1"]),
     ("accept-encoding", &["gzip, br", "identity"]),
@@ -52,7 +52,7 @@ const COMMON: &[(&str, &[&str])] = &[
 ];
 
 impl Vocabulary {
-    /// The words of a scenario, and of the plugin's wasm module.
+    /// Collects words from a scenario and from the plugin's wasm module.
     pub fn of(scenario: &Scenario, module: &[u8]) -> Vocabulary {
         let mut words = Vocabulary::default();
         let mut headers = BTreeMap::new();
@@ -128,7 +128,7 @@ impl Vocabulary {
         }
     }
 
-    /// Common headers, whose names the plugin may know too.
+    /// A common header, whose name the plugin may know too.
     pub(super) fn common(index: usize) -> (&'static str, &'static [&'static str]) {
         COMMON[index % COMMON.len()]
     }
@@ -151,7 +151,7 @@ fn lines(lines: &Lines, headers: &mut BTreeMap<String, Vec<Bytes>>) {
     }
 }
 
-/// The strings of a configuration, names of members among them.
+/// Collects the strings of a configuration, including member names.
 fn strings(value: &serde_json::Value, words: &mut Vec<Bytes>) {
     match value {
         serde_json::Value::String(text) => words.push(Bytes::from(text.as_str())),
@@ -166,7 +166,7 @@ fn strings(value: &serde_json::Value, words: &mut Vec<Bytes>) {
     }
 }
 
-/// Words that could name an upstream. A few, since each gets answers.
+/// Words that could name an upstream. Only a few, because each gets answers.
 fn upstream_words(words: &[Bytes]) -> Vec<String> {
     let named = words.iter().filter_map(|word| std::str::from_utf8(word).ok());
     let likely = named.filter(|word| {

@@ -1,15 +1,15 @@
-//! Words that a plugin knows, from the data of its wasm module: names of headers, paths, methods that no scenario names.
+//! Extracts words from the data segments of a wasm module: header names, paths and methods that no scenario contains.
 
 use std::collections::BTreeSet;
 
 use wasmparser::{Parser, Payload};
 
-/// Most words that are taken.
+/// Maximum number of extracted words.
 const MOST: usize = 400;
 
-/// The words in a module's data, in order. Bytes that are not a module have none.
+/// The words in a module's data, in order; none if the bytes are not a module.
 ///
-/// Rust puts its strings one after the other without anything between them, so this finds most in plugins of other languages.
+/// Rust stores strings without separators, so this works best for plugins in other languages.
 pub fn words(module: &[u8]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for payload in Parser::new(0).parse_all(module) {
@@ -23,13 +23,13 @@ pub fn words(module: &[u8]) -> Vec<String> {
     found.into_iter().take(MOST).collect()
 }
 
-/// What could be a header's name or value, a path or a method.
+/// Whether a run of characters could be a header's name or value, a path or a method.
 fn is_word(run: &str) -> bool {
     let plain = |run: &str| run.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:".contains(&byte));
     (2..=40).contains(&run.len()) && plain(run) && run.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
-/// Whether a word is spelled as names of headers are.
+/// Whether a word is spelled like a header name.
 pub(super) fn is_header_name(word: &str) -> bool {
     word.starts_with(|first: char| first.is_ascii_lowercase())
         && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte))

@@ -1,4 +1,4 @@
-//! Traffic from a seed, with the words of the plugin.
+//! Generates traffic from a seed and a dictionary.
 
 mod dictionary;
 mod harvest;
@@ -12,7 +12,7 @@ pub use random::Random;
 
 use crate::scenario::{Bytes, Scenario, fields};
 
-/// Makes scenarios: each from a seed and its number, with the configuration of one.
+/// Generates scenarios, each from the seed and its number, with the configuration of a base scenario.
 #[derive(Clone, Debug)]
 pub struct Generator {
     base: Scenario,
@@ -21,21 +21,22 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Takes configuration and words from a scenario, and more words from the plugin's wasm module (its bytes, or nothing).
+    /// Takes configuration and words from a scenario, and more words from the plugin's wasm module
+    /// (its bytes, or empty).
     pub fn new(base: &Scenario, module: &[u8], seed: u64) -> Generator {
         let mut words = Vocabulary::of(base, module);
-        // Of a plugin of which nothing is known, the standard traffic's requests.
+        // Without any known traffic, generate requests like the standard scenario's.
         words.requests |= !words.connections;
         Generator { base: Scenario { steps: Vec::new(), ..base.clone() }, words, seed }
     }
 
-    /// A scenario with so many streams. The same seed and number give the same one.
+    /// A scenario with up to `streams` streams, determined by the seed and the number.
     pub fn scenario(&self, number: u64, streams: u64) -> Scenario {
         let mut random = Random::derive(self.seed, number);
         let mut scenario = self.base.clone();
         scenario.random_seed = Some(random.number() >> 16);
         self.answers(&mut random, &mut scenario, streams);
-        // Some SDKs end the VM at text that is not UTF-8: most runs have none, so that they come to other things too.
+        // Some SDKs abort the VM on invalid UTF-8, so most runs avoid it to reach other code.
         let is_text = random.percent(85);
         let mut opened = 0;
         while opened < streams {
@@ -49,7 +50,7 @@ impl Generator {
         scenario
     }
 
-    /// Answers to the plugin's calls: those of its scenario in some runs, others in most.
+    /// Answers to the plugin's calls: those of the base scenario in some runs, generated ones in most.
     fn answers(&self, random: &mut Random, scenario: &mut Scenario, streams: u64) {
         if self.words.upstreams.is_empty() || random.percent(10) {
             return;
@@ -57,7 +58,7 @@ impl Generator {
         let known = std::mem::take(&mut scenario.http_calls);
         for upstream in &self.words.upstreams {
             if random.percent(5) {
-                // Not known to the host: the call fails at once.
+                // An unknown upstream: the call fails immediately.
                 continue;
             }
             let of_upstream: Vec<_> = known.iter().filter(|call| call.upstream == *upstream).collect();
@@ -104,7 +105,7 @@ mod tests {
 
     #[test]
     fn traffic_of_a_seed_stays_what_it_is() {
-        // A seed that somebody noted must go on meaning the same: a change here is a change of the format.
+        // Published seeds must keep their meaning: a change here is a change of the format.
         let text = serde_json::to_string(&Generator::new(&base(), b"", 1).scenario(0, 200)).unwrap();
         let hash = text
             .bytes()

@@ -1,23 +1,24 @@
-//! Numbers from a seed. The same on every machine and in every version, since a seed is how a run is repeated.
+//! Deterministic random numbers. The sequence is the same on every machine and in every version, so
+//! that seeds reproduce runs.
 
 /// SplitMix64, by Sebastiano Vigna.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// Starts from a seed.
+    /// Creates a generator from a seed.
     pub fn new(seed: u64) -> Random {
         Random(seed)
     }
 
-    /// A seed of its own for each part of a run.
+    /// Derives an independent seed for a part of a run.
     pub fn derive(seed: u64, part: u64) -> Random {
         let mut random = Random(seed ^ part.wrapping_mul(0xd134_2543_de82_ef95));
         random.number();
         random
     }
 
-    /// Any number.
+    /// A uniform number.
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,27 +27,27 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// Below a bound. 0 if the bound is 0.
+    /// A number below a bound; 0 if the bound is 0.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.number()) * bound as u128) >> 64) as usize
     }
 
-    /// True in so many of a hundred cases.
+    /// True with a probability of `percent` in a hundred.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of several; `None` if there are none.
+    /// A random item; `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.below(items.len()))
     }
 
-    /// One of an array that is not empty.
+    /// A random item of a non-empty array.
     pub fn one<T: Copy, const N: usize>(&mut self, items: [T; N]) -> T {
         items[self.below(N)]
     }
 
-    /// Any bytes.
+    /// Random bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.number() as u8).collect()
     }

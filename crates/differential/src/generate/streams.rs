@@ -1,15 +1,15 @@
-//! Streams: whole requests, connections, several streams side by side.
+//! Generates requests, connections, and interleaved streams.
 
 use super::dictionary::Vocabulary;
 use super::random::Random;
 use super::values::{damaged, pieces};
 use crate::scenario::{Bytes, ConnectionStep, Event, HttpCall, Lines, RequestStep, ResponseStep, Step, Way};
 
-/// Most streams side by side.
+/// Maximum number of interleaved streams.
 const SIDE_BY_SIDE: usize = 5;
 
 impl Vocabulary {
-    /// The next step; at most so many streams.
+    /// The next step, with at most `most` streams.
     pub(super) fn step(&self, random: &mut Random, most: usize) -> Step {
         if random.percent(12) {
             return Step::Tick(pause(random));
@@ -65,7 +65,7 @@ impl Vocabulary {
         ConnectionStep { downstream: side(random), upstream: side(random) }
     }
 
-    /// Streams whose pieces come in any order between them, in order within each direction.
+    /// Interleaves streams: arbitrary order between them, in order within each direction.
     fn interleaved(&self, random: &mut Random, count: usize) -> Vec<Event> {
         let mut queues: Vec<Vec<Event>> =
             (1..=count as u32).map(|stream| self.pieces_of_stream(random, stream)).collect();
@@ -82,7 +82,7 @@ impl Vocabulary {
         events
     }
 
-    /// What happens on one stream, the last first.
+    /// The events of one stream, in reverse order.
     fn pieces_of_stream(&self, random: &mut Random, stream: u32) -> Vec<Event> {
         let request = self.request(random);
         let mut headers = Lines::default();
@@ -96,7 +96,7 @@ impl Vocabulary {
         let response = request_response(self.response(random), stream);
         let mut events = vec![Event::Open { stream }];
         if random.percent(15) {
-            // An upstream that answers before it has all of the request.
+            // An upstream that answers before it has received the whole request.
             let early = 1 + random.below(request.len());
             let mut rest = request;
             let late = rest.split_off(early);
@@ -107,7 +107,7 @@ impl Vocabulary {
             events.extend(response);
         }
         if random.percent(20) {
-            // Reset.
+            // A reset.
             events.truncate(1 + random.below(events.len()));
         }
         events.push(Event::Close { stream });
@@ -115,7 +115,7 @@ impl Vocabulary {
         events
     }
 
-    /// Answers to calls to an upstream.
+    /// An answer to calls to an upstream.
     pub(super) fn answer(&self, random: &mut Random, upstream: &str) -> HttpCall {
         HttpCall {
             upstream: upstream.to_owned(),
@@ -159,7 +159,7 @@ fn merged(random: &mut Random, a: Vec<Event>, b: Vec<Event>) -> Vec<Event> {
     merged
 }
 
-/// Milliseconds: mostly few, now and then an hour, in which tokens expire.
+/// A pause in milliseconds: usually short, sometimes an hour, which expires tokens.
 fn pause(random: &mut Random) -> u64 {
     match random.below(200) {
         0 => 3_600_000,

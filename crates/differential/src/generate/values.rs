@@ -1,10 +1,10 @@
-//! Values: of the vocabulary, damaged ones, and those that code tends to be wrong about.
+//! Generates values: from the dictionary, mutated ones, and typical edge cases.
 
 use super::dictionary::Vocabulary;
 use super::random::Random;
 use crate::scenario::{Body, Bytes, Lines};
 
-/// Numbers at the edges of types, and texts that are almost numbers.
+/// Numbers at the limits of types, and texts that are almost numbers.
 const NUMBERS: [&str; 16] = [
     "0",
     "-0",
@@ -25,7 +25,7 @@ const NUMBERS: [&str; 16] = [
 ];
 
 impl Vocabulary {
-    /// A header's value. `known`: those that its name had.
+    /// A header value. `known`: the observed values of its name.
     pub(super) fn value(&self, random: &mut Random, known: &[Bytes]) -> Bytes {
         match random.below(100) {
             0..45 => random.pick(known).cloned().unwrap_or_else(|| self.word(random)),
@@ -56,7 +56,7 @@ impl Vocabulary {
         random.pick(&self.words).cloned().unwrap_or_else(|| Bytes::from("value"))
     }
 
-    /// A header's line.
+    /// A header line.
     pub(super) fn line(&self, random: &mut Random) -> (Bytes, Bytes) {
         match random.below(100) {
             0..65 if !self.headers.is_empty() => {
@@ -80,7 +80,7 @@ impl Vocabulary {
         }
     }
 
-    /// Header lines; some names come more than once.
+    /// Header lines, some with repeated names.
     pub(super) fn lines(&self, random: &mut Random, most: usize) -> Lines {
         let mut lines = Lines::default();
         for _ in 0..random.below(most + 1) {
@@ -95,7 +95,7 @@ impl Vocabulary {
         lines
     }
 
-    /// A path.
+    /// A path for a request.
     pub(super) fn path(&self, random: &mut Random) -> Bytes {
         let known = random.pick(&self.paths).cloned().unwrap_or_else(|| Bytes::from("/"));
         match random.below(100) {
@@ -114,7 +114,7 @@ impl Vocabulary {
         }
     }
 
-    /// A method.
+    /// A method for a request.
     pub(super) fn method(&self, random: &mut Random) -> Bytes {
         match random.below(100) {
             0..35 => Bytes::from("GET"),
@@ -126,7 +126,7 @@ impl Vocabulary {
         }
     }
 
-    /// An authority.
+    /// An authority for a request.
     pub(super) fn authority(&self, random: &mut Random) -> Bytes {
         let known = random.pick(&self.authorities).cloned().unwrap_or_else(|| Bytes::from("example.com"));
         match random.below(10) {
@@ -136,7 +136,8 @@ impl Vocabulary {
         }
     }
 
-    /// A body: none, of the vocabulary, damaged, any bytes; in one chunk, in pieces, with empty ones.
+    /// A body: empty (with a probability of `none` percent), from the dictionary, mutated, or
+    /// random; in one chunk or in several, some empty.
     pub(super) fn body(&self, random: &mut Random, none: usize) -> Body {
         if random.percent(none) {
             return Body::default();
@@ -162,7 +163,7 @@ impl Vocabulary {
         Body::of(pieces(random, &whole))
     }
 
-    /// A status.
+    /// A response status.
     pub(super) fn status(&self, random: &mut Random) -> u32 {
         match random.below(10) {
             0..4 => 200,
@@ -172,7 +173,7 @@ impl Vocabulary {
     }
 }
 
-/// A value with something changed.
+/// A mutated value.
 pub(super) fn damaged(random: &mut Random, value: Bytes) -> Bytes {
     let mut bytes = value.0;
     for _ in 0..1 + random.below(2) {
@@ -197,7 +198,7 @@ pub(super) fn damaged(random: &mut Random, value: Bytes) -> Bytes {
     Bytes(bytes)
 }
 
-/// Bytes in pieces, in order; some may be empty.
+/// Splits bytes into consecutive chunks, some of which may be empty.
 pub(super) fn pieces(random: &mut Random, whole: &[u8]) -> Vec<Bytes> {
     let mut pieces = Vec::new();
     let mut rest = whole;
@@ -216,7 +217,7 @@ fn text(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len).map(|_| LETTERS[random.below(LETTERS.len())]).collect()
 }
 
-/// Any bytes, half of them printable.
+/// Random bytes, half of them printable.
 fn binary(random: &mut Random, len: usize) -> Vec<u8> {
     (0..len)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! Bytes and header lines as JSON writes them.
+//! JSON representation of bytes and header lines.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Bytes of any kind: a JSON string where they are UTF-8, else `{"base64": "..."}`.
+/// Arbitrary bytes. JSON: a string if they are UTF-8, otherwise `{"base64": "..."}`.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -97,12 +97,12 @@ impl<'de> Deserialize<'de> for Bytes {
 pub struct Lines(pub Vec<(Bytes, Bytes)>);
 
 impl Lines {
-    /// No lines.
+    /// Whether there are no lines.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Adds a line.
+    /// Appends a line.
     pub fn push(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
         self.0.push((name.into(), value.into()));
     }

@@ -1,4 +1,4 @@
-//! Answers to the calls that plugins make.
+//! Answers to calls made by plugins.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::bytes::{Bytes, Lines};
 use super::step::{Body, response};
 
-/// An answer to HTTP calls of an upstream.
+/// An answer to HTTP calls to an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpCall {
-    /// The upstream.
+    /// Name of the upstream.
     pub upstream: String,
-    /// Status; none: 200.
+    /// Status. Default: 200.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u32>,
     /// Headers beyond `:status`.
@@ -30,32 +30,32 @@ pub struct HttpCall {
     /// Whether the call fails.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub fail: bool,
-    /// How long the answer takes.
+    /// Latency of the answer in milliseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub delay_ms: u64,
 }
 
-/// An answer to gRPC calls of an upstream.
+/// An answer to gRPC calls to an upstream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GrpcCall {
-    /// The upstream.
+    /// Name of the upstream.
     pub upstream: String,
-    /// The service; empty: any.
+    /// The service; empty matches any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub service: String,
-    /// The method; empty: any.
+    /// The method; empty matches any.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub method: String,
     /// The message.
     pub message: Bytes,
-    /// Status; 0 is OK.
+    /// gRPC status; 0 is OK.
     #[serde(skip_serializing_if = "is_zero")]
     pub status: u32,
-    /// The message of a status that is not OK.
+    /// The message of a status other than OK.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub status_message: String,
-    /// How long the answer takes.
+    /// Latency of the answer in milliseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub delay_ms: u64,
 }
@@ -65,7 +65,7 @@ fn is_zero<N: Copy + Into<u64>>(number: &N) -> bool {
 }
 
 impl HttpCall {
-    /// As the host in memory takes it.
+    /// Converts to the simulated proxy's type.
     pub fn answer(&self) -> HttpAnswer {
         let Message { headers, chunks, trailers } =
             response(self.status, &self.headers, &self.body, &self.trailers).message;
@@ -79,7 +79,7 @@ impl HttpCall {
 }
 
 impl GrpcCall {
-    /// As the host in memory takes it.
+    /// Converts to the simulated proxy's type.
     pub fn answer(&self) -> GrpcAnswer {
         GrpcAnswer {
             upstream: self.upstream.clone(),

@@ -1,4 +1,4 @@
-//! Takes a host through a scenario and notes all that could be seen from outside.
+//! Drives a host through a scenario and records the observable behavior.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,50 +11,50 @@ use dynvm_sim::{Exchange, HttpStream, MadeCall, SimProxy, Step as Callback, Step
 use super::step::headers;
 use super::{Event, Scenario, Step};
 
-/// What was seen of one step.
+/// Observed behavior of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
-    /// What became of it.
+    /// Result of the step.
     pub result: Observation,
-    /// Callbacks, and what the plugin answered.
+    /// Callbacks with the plugin's results.
     pub callbacks: Vec<Callback>,
-    /// Calls that the plugin made.
+    /// Calls made by the plugin.
     pub calls: Vec<MadeCall>,
-    /// What was logged.
+    /// Logged messages.
     pub log: Vec<(LogLevel, String)>,
-    /// The metrics as they are.
+    /// Current metrics.
     pub metrics: Vec<(String, MetricValue)>,
-    /// How the VM failed, if it has.
+    /// Failure of the VM, if any.
     pub failure: Option<String>,
 }
 
-/// What became of a step.
+/// Result of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Observation {
-    /// The plugin was started.
+    /// The start of the plugin.
     #[default]
     Start,
-    /// A request.
+    /// A request with its response.
     Http(Box<Exchange>),
-    /// A connection.
+    /// A TCP connection.
     Tcp(TcpExchange),
-    /// Streams side by side, in the order of their ends.
+    /// Interleaved streams, in the order in which they ended.
     Interleaved(Vec<StreamEnd>),
-    /// Time has passed.
+    /// A clock step.
     Tick,
 }
 
-/// What became of one of several streams.
+/// Result of one of several streams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
-    /// The number that the step gave it.
+    /// Number of the stream within the step.
     pub stream: u32,
-    /// What it had come to; `None`: its VM was gone.
+    /// Final state; `None` if its VM was gone.
     pub view: Option<Box<StreamView>>,
 }
 
 impl Observed {
-    /// Upstreams of HTTP calls for which the scenario has no answer, so that they failed at once.
+    /// Upstreams of HTTP calls without an answer in the scenario; those calls failed immediately.
     pub fn unanswered<'a>(&'a self, scenario: &'a Scenario) -> impl Iterator<Item = String> + 'a {
         self.calls.iter().filter_map(move |call| match call {
             MadeCall::Http(call)
@@ -67,11 +67,11 @@ impl Observed {
     }
 }
 
-/// Takes a host through one step.
+/// Drives a host through one step.
 ///
 /// # Errors
 ///
-/// The plugin has been stopped.
+/// The plugin was stopped.
 pub fn drive_step(host: &mut SimProxy, step: &Step) -> Result<Observation, CallError> {
     Ok(match step {
         Step::Request(request) => Observation::Http(Box::new(host.send(request.request())?)),
@@ -103,7 +103,7 @@ fn interleave(host: &mut SimProxy, events: &[Event]) -> Result<Vec<StreamEnd>, C
             Event::Tick(milliseconds) => host.advance(Duration::from_millis(*milliseconds)),
             arrival => {
                 if let Some(stream) = arrival.stream().and_then(|number| open.get(&number)) {
-                    // What no proxy would send is not sent: a scenario that lost steps when it was made smaller is still one.
+                    // Impossible events are skipped, so that a scenario stays valid when shrinking removes events.
                     let _ = arrive(host, *stream, arrival);
                 }
             }
@@ -135,11 +135,11 @@ fn end(host: &mut SimProxy, number: u32, stream: HttpStream) -> StreamEnd {
     StreamEnd { stream: number, view: host.close(stream).ok().map(Box::new) }
 }
 
-/// Takes a host through all steps, handing what was seen of each to `see`. The start is seen first.
+/// Drives a host through all steps and passes each observation to `see`, starting with the start.
 ///
 /// # Errors
 ///
-/// The plugin has been stopped.
+/// The plugin was stopped.
 pub fn drive(
     host: &mut SimProxy,
     scenario: &Scenario,

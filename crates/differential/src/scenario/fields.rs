@@ -1,11 +1,11 @@
-//! The parts of a step, to change them.
+//! Mutable access to the parts of a step.
 
 use super::{Body, Bytes, Event, HttpCall, Lines, RequestStep, ResponseStep, Step, Way};
 
 /// A list of lines.
 type List = Vec<(Bytes, Bytes)>;
 
-/// Lists of headers and trailers.
+/// Header and trailer lists.
 pub(crate) fn lists(step: &mut Step) -> Vec<&mut List> {
     match step {
         Step::Request(request) => {
@@ -53,7 +53,7 @@ pub(crate) fn chunk_lists(step: &mut Step) -> Vec<&mut Vec<Bytes>> {
     chunks.collect()
 }
 
-/// All strings of bytes.
+/// All byte strings of a step.
 pub(crate) fn strings(step: &mut Step) -> Vec<&mut Bytes> {
     match step {
         Step::Request(request) => {
@@ -83,7 +83,7 @@ pub(crate) fn strings(step: &mut Step) -> Vec<&mut Bytes> {
     }
 }
 
-/// All strings of bytes of an answer to a call.
+/// All byte strings of an answer to a call.
 pub(crate) fn strings_of_answer(call: &mut HttpCall) -> Vec<&mut Bytes> {
     of_lines(&mut call.headers).chain(of_lines(&mut call.trailers)).chain(of_body(&mut call.body)).collect()
 }
@@ -100,7 +100,7 @@ fn of_body(body: &mut Body) -> impl Iterator<Item = &mut Bytes> {
     .iter_mut()
 }
 
-/// Stretches of time.
+/// Durations of ticks.
 pub(crate) fn ticks(step: &mut Step) -> Vec<&mut u64> {
     match step {
         Step::Tick(milliseconds) => vec![milliseconds],
@@ -115,7 +115,7 @@ pub(crate) fn ticks(step: &mut Step) -> Vec<&mut u64> {
     }
 }
 
-/// Each stream of an interleaved step as a whole request.
+/// Converts each stream of an interleaved step to a whole request.
 pub(crate) fn requests(events: &[Event]) -> Vec<RequestStep> {
     let mut streams: Vec<u32> = events.iter().filter_map(Event::stream).collect();
     streams.sort_unstable();

@@ -1,4 +1,4 @@
-//! Scenarios: a plugin's configuration and the traffic to take it through, as a JSON file.
+//! Scenarios: a plugin's configuration and traffic, as a JSON file.
 
 mod bytes;
 mod calls;
@@ -19,49 +19,49 @@ pub use calls::{GrpcCall, HttpCall};
 pub use drive::{Observation, Observed, StreamEnd, drive, drive_step};
 pub use step::{Body, ConnectionStep, Event, RequestStep, ResponseStep, Step, Way};
 
-/// The file's name in a plugin's directory.
+/// Name of the scenario file in a plugin's directory.
 pub const FILE_NAME: &str = "scenario.json";
 
-/// Why a file is not the scenario or the traffic that it should be.
+/// Error of reading a scenario or traffic file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("{path} cannot be read", path = path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// It is not in the format.
+    /// The file is malformed.
     #[error("{path} is not {format}: {what}", path = path.display())]
     Malformed {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What it should be.
+        /// The expected format.
         format: &'static str,
-        /// What is wrong, and where.
+        /// Description and position of the error.
         what: String,
     },
 }
 
-/// A scenario.
+/// A plugin's configuration and traffic.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scenario {
     /// The plugin's configuration.
     pub plugin: Plugin,
-    /// What the plugin reads as environment variables.
+    /// Environment variables of the plugin.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub environment: BTreeMap<String, String>,
-    /// Properties of each stream, their paths with dots.
+    /// Properties of each stream, by dotted path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, Property>,
-    /// The time at the start, in milliseconds since 1970; none: 2024-01-01T00:00:00Z.
+    /// Start time in milliseconds since 1970. Default: 2024-01-01T00:00:00Z.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_time_ms: Option<u64>,
-    /// Where the host's randomness starts from.
+    /// Seed of the host's randomness.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub random_seed: Option<u64>,
     /// Answers to HTTP calls.
@@ -70,7 +70,7 @@ pub struct Scenario {
     /// Answers to gRPC calls.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub grpc_calls: Vec<GrpcCall>,
-    /// The traffic.
+    /// The traffic, in order.
     pub steps: Vec<Step>,
 }
 
@@ -78,27 +78,27 @@ pub struct Scenario {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugin {
-    /// Name.
+    /// Name of the plugin.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Chooses among the plugins of one module.
+    /// Root id: selects a plugin within the module.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub root_id: String,
-    /// Who shares data and queues.
+    /// VM id: VMs with the same id share data and queues.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub vm_id: String,
-    /// What the plugin reads as its configuration.
+    /// The plugin's configuration.
     #[serde(skip_serializing_if = "Text::is_none")]
     pub configuration: Text,
-    /// What it reads as the VM's.
+    /// The VM's configuration.
     #[serde(skip_serializing_if = "Text::is_none")]
     pub vm_configuration: Text,
-    /// What happens when the VM has failed.
+    /// Failure policy of the VM.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "failure_policy")]
     pub failure_policy: Option<String>,
 }
 
-/// Checks the name at once, so that a mistake is told with its line.
+/// Validates the name during parsing, so that the error has a line.
 fn failure_policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let name = Option::<String>::deserialize(deserializer)?;
     if let Some(Err(error)) = name.as_ref().map(|name| name.parse::<FailurePolicy>()) {
@@ -107,7 +107,7 @@ fn failure_policy<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<O
     Ok(name)
 }
 
-/// A configuration: a string as it is, any other JSON value as JSON (as Envoy does with `Struct`).
+/// A configuration: a string verbatim, any other JSON value as JSON (like Envoy's `Struct`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct Text(pub serde_json::Value);
@@ -117,7 +117,7 @@ impl Text {
         self.0.is_null()
     }
 
-    /// As the plugin reads it.
+    /// The bytes that the plugin reads.
     pub fn bytes(&self) -> Vec<u8> {
         match &self.0 {
             serde_json::Value::Null => Vec::new(),
@@ -133,7 +133,7 @@ impl From<&str> for Text {
     }
 }
 
-/// A property, encoded as the ABI says: strings raw, numbers as 8 bytes, booleans as one.
+/// A property in the ABI's encoding: strings raw, numbers as 8 bytes, booleans as one.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Property {
@@ -143,7 +143,7 @@ pub enum Property {
     Int(i64),
     /// A floating-point number.
     Double(f64),
-    /// A string, or any bytes.
+    /// A string, or arbitrary bytes.
     String(Bytes),
 }
 
@@ -159,11 +159,11 @@ impl Property {
 }
 
 impl Scenario {
-    /// Reads a file.
+    /// Reads a scenario file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is not a scenario: the message has line and column.
+    /// The file cannot be read, or is not a scenario; the message has line and column.
     pub fn read(path: &Path) -> Result<Scenario, FileError> {
         let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
         Scenario::parse(&text).map_err(|error| FileError::Malformed {
@@ -173,11 +173,11 @@ impl Scenario {
         })
     }
 
-    /// Reads a text.
+    /// Parses a scenario.
     ///
     /// # Errors
     ///
-    /// It is not a scenario: the message has line and column.
+    /// The text is not a scenario; the message has line and column.
     pub fn parse(text: &str) -> Result<Scenario, serde_json::Error> {
         serde_json::from_str(text)
     }
@@ -193,7 +193,7 @@ impl Scenario {
         std::fs::write(path, text)
     }
 
-    /// Traffic for a plugin of which nothing is known: a few requests with and without body.
+    /// Default traffic for an unknown plugin: a few requests with and without body.
     pub fn standard() -> Scenario {
         let request = |method: &str, path: &str, body: Body| {
             let mut headers = Lines::default();
@@ -212,13 +212,13 @@ impl Scenario {
         Scenario { steps, ..Scenario::default() }
     }
 
-    /// A host configured as the scenario says.
+    /// A builder for a host with the scenario's configuration.
     pub fn host(&self) -> SimProxyBuilder {
         let plugin = &self.plugin;
         let mut vm = VmConfig::with_id(&plugin.vm_id);
         vm.configuration = plugin.vm_configuration.bytes();
         vm.environment = self.environment.clone();
-        // Checked when the file was read.
+        // Validated when the file was read.
         let policy = plugin.failure_policy.as_ref().and_then(|name| name.parse().ok()).unwrap_or_default();
         let config = PluginConfig::named(&plugin.name)
             .root_id(&plugin.root_id)

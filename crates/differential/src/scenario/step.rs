@@ -1,4 +1,4 @@
-//! The steps of a scenario: requests and connections as a whole, streams side by side, time.
+//! The steps of a scenario: requests, connections, interleaved streams, clock steps.
 
 use dynvm::host::{HeaderMap as _, Headers};
 use dynvm_sim::{Connection, Direction, Request, Response};
@@ -10,27 +10,27 @@ use super::bytes::{Bytes, Lines};
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Step {
-    /// A request to the upstream and its response back, one after the other.
+    /// A request to the upstream and the response back.
     Request(Box<RequestStep>),
     /// A TCP connection.
     Connection(ConnectionStep),
-    /// Streams side by side, piece by piece. What is still open at its end is closed.
+    /// Interleaved streams, event by event. Streams still open at the end are closed.
     Interleaved(Vec<Event>),
-    /// Moves the clock by so many milliseconds.
+    /// Moves the clock by this number of milliseconds.
     Tick(u64),
 }
 
-/// A request, and what the upstream answers to it.
+/// A request with its upstream's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestStep {
-    /// Method; none: GET.
+    /// Method. Default: GET.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Bytes>,
-    /// Path; none: `/`.
+    /// Path. Default: `/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
-    /// Authority; none: `example.com`.
+    /// Authority. Default: `example.com`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authority: Option<Bytes>,
     /// Headers beyond these.
@@ -42,7 +42,7 @@ pub struct RequestStep {
     /// Trailers.
     #[serde(skip_serializing_if = "Lines::is_empty")]
     pub trailers: Lines,
-    /// The upstream's answer; none: status 200 and the request's own body.
+    /// The upstream's answer. Default: status 200 with the request's body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<ResponseStep>,
 }
@@ -51,7 +51,7 @@ pub struct RequestStep {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ResponseStep {
-    /// Status; none: 200.
+    /// Status. Default: 200.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u32>,
     /// Headers beyond `:status`.
@@ -65,14 +65,14 @@ pub struct ResponseStep {
     pub trailers: Lines,
 }
 
-/// A connection: what both sides send, in chunks.
+/// A connection: the bytes sent by both sides, in chunks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConnectionStep {
-    /// From the client.
+    /// Chunks from the client.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub downstream: Vec<Bytes>,
-    /// From the upstream.
+    /// Chunks from the upstream.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub upstream: Vec<Bytes>,
 }
@@ -81,9 +81,9 @@ pub struct ConnectionStep {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Body {
-    /// One chunk; empty: no body.
+    /// One chunk; empty means no body.
     Whole(Bytes),
-    /// Several; some may be empty.
+    /// Several chunks; some may be empty.
     Chunks(Vec<Bytes>),
 }
 
@@ -102,7 +102,7 @@ impl Body {
         }
     }
 
-    /// Its chunks.
+    /// The chunks of the body.
     pub fn chunks(&self) -> Vec<Vec<u8>> {
         match self {
             Body::Whole(bytes) if bytes.is_empty() => Vec::new(),
@@ -111,60 +111,60 @@ impl Body {
         }
     }
 
-    /// The body of these chunks, in the shortest form.
+    /// A body of these chunks, in the shortest form.
     pub fn of(mut chunks: Vec<Bytes>) -> Body {
         if chunks.len() == 1 && !chunks[0].is_empty() { Body::Whole(chunks.remove(0)) } else { Body::Chunks(chunks) }
     }
 }
 
-/// One thing that happens in an interleaved step. `stream` is a number that the step chooses.
+/// An event of an interleaved step. `stream` is a number chosen by the step.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Event {
     /// A stream begins.
     Open {
-        /// Which.
+        /// Number of the stream.
         stream: u32,
     },
-    /// Headers arrive, with their pseudo-headers.
+    /// Headers arrive, including pseudo-headers.
     Headers {
-        /// Of which stream.
+        /// Number of the stream.
         stream: u32,
-        /// In which direction.
+        /// Direction of the message.
         direction: Way,
         /// The headers.
         headers: Lines,
-        /// Whether they are all.
+        /// Whether they end the stream.
         #[serde(default)]
         end: bool,
     },
     /// A chunk of body arrives.
     Body {
-        /// Of which stream.
+        /// Number of the stream.
         stream: u32,
-        /// In which direction.
+        /// Direction of the message.
         direction: Way,
         /// The chunk.
         chunk: Bytes,
-        /// Whether it is the last.
+        /// Whether the chunk ends the stream.
         #[serde(default)]
         end: bool,
     },
     /// Trailers arrive.
     Trailers {
-        /// Of which stream.
+        /// Number of the stream.
         stream: u32,
-        /// In which direction.
+        /// Direction of the message.
         direction: Way,
         /// The trailers.
         trailers: Lines,
     },
-    /// A stream is over: complete, or reset by its peer.
+    /// A stream ends: complete, or reset by its peer.
     Close {
-        /// Which.
+        /// Number of the stream.
         stream: u32,
     },
-    /// Moves the clock by so many milliseconds.
+    /// Moves the clock by this number of milliseconds.
     Tick(u64),
 }
 
@@ -188,7 +188,7 @@ impl From<Way> for Direction {
 }
 
 impl Event {
-    /// The stream that it is about.
+    /// The stream of the event, if it has one.
     pub fn stream(&self) -> Option<u32> {
         match self {
             Event::Open { stream }
@@ -202,7 +202,7 @@ impl Event {
 }
 
 impl Step {
-    /// How many streams it opens.
+    /// Number of streams opened by the step.
     pub fn streams(&self) -> u64 {
         match self {
             Step::Request(_) | Step::Connection(_) => 1,
@@ -213,7 +213,7 @@ impl Step {
         }
     }
 
-    /// What is sent, in a line.
+    /// A title of one line.
     pub fn title(&self) -> String {
         match self {
             Step::Request(request) => request.title(),
@@ -237,7 +237,7 @@ impl RequestStep {
         format!("{} {}{size}", text(&self.method, "GET"), text(&self.path, "/"))
     }
 
-    /// As the host in memory takes it.
+    /// Converts to the simulated proxy's type.
     pub fn request(&self) -> Request {
         let mut request = Request::new("GET", "/");
         for (name, value) in [(":method", &self.method), (":path", &self.path), (":authority", &self.authority)] {
@@ -256,14 +256,14 @@ impl RequestStep {
 }
 
 impl ResponseStep {
-    /// As the host in memory takes it.
+    /// Converts to the simulated proxy's type.
     pub fn response(&self) -> Response {
         response(self.status, &self.headers, &self.body, &self.trailers)
     }
 }
 
 impl ConnectionStep {
-    /// As the host in memory takes it.
+    /// Converts to the simulated proxy's type.
     pub fn connection(&self) -> Connection {
         let bytes = |chunks: &[Bytes]| chunks.iter().map(|chunk| chunk.0.clone()).collect();
         Connection { downstream: bytes(&self.downstream), upstream: bytes(&self.upstream) }
@@ -284,7 +284,7 @@ pub(super) fn response(status: Option<u32>, lines: &Lines, body: &Body, trailers
     response
 }
 
-/// Bytes for a title.
+/// Shortens bytes for a title.
 fn shortened(bytes: &[u8]) -> String {
     const MOST: usize = 100;
     match std::str::from_utf8(bytes) {

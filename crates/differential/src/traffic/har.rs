@@ -1,4 +1,4 @@
-//! HAR archives (HTTP Archive 1.2): requests and the responses that they got.
+//! HAR archives (HTTP Archive 1.2): recorded requests and responses.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -52,13 +52,13 @@ struct Content {
     encoding: Option<String>,
 }
 
-/// Reads a text.
+/// Parses an archive.
 ///
 /// # Errors
 ///
-/// It is not an archive, or has no entries: the message has line and column, or the entry.
+/// The text is not an archive, or has no entries; the message has line and column, or the entry.
 pub fn parse(text: &str) -> Result<Vec<Step>, String> {
-    // Some tools begin their files with a byte order mark.
+    // Some tools write a byte order mark.
     let archive: Archive =
         serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| error.to_string())?;
     if archive.log.entries.is_empty() {
@@ -75,7 +75,7 @@ fn step(entry: Entry) -> Result<Step, String> {
     let host = request.headers.iter().find(|pair| pair.name.eq_ignore_ascii_case("host"));
     let authority = host.map_or(authority, |host| host.value.clone());
     let (headers, body) = (headers(request.headers, &body), Body::Whole(body));
-    // A status of 0 or less: the request was blocked, or failed.
+    // A status of 0 or less means that the request was blocked or failed.
     let response = match response.map(|response| (u32::try_from(response.status), response)) {
         Some((Ok(status), response)) if status > 0 => Some(self::response(status, response)?),
         _ => None,
@@ -114,14 +114,15 @@ fn body(content: Option<Content>) -> Result<Bytes, String> {
         None | Some("") => Ok(text.into()),
         Some("base64") => {
             let bytes = STANDARD.decode(text.trim());
-            bytes.map(Bytes).map_err(|error| format!("a body is not base64, as its encoding says: {error}"))
+            bytes.map(Bytes).map_err(|error| format!("a body is not base64, which its encoding declares: {error}"))
         }
-        Some(other) => Err(format!("the encoding {other:?} of a body is not known: HAR has base64 and none")),
+        Some(other) => Err(format!("unknown encoding {other:?} of a body: HAR has only base64")),
     }
 }
 
-/// Headers as they reach a plugin: names in lower case, no pseudo-headers, nothing of the connection. An archive has bodies decoded and
-/// whole, so what says otherwise is left out, and the length is the body's.
+/// Headers as a plugin receives them: names in lower case, no pseudo-headers, no connection
+/// headers. Bodies in archives are decoded and whole, so headers that say otherwise are removed,
+/// and the length is the body's.
 fn headers(pairs: Vec<Pair>, body: &Bytes) -> Lines {
     const LEFT_OUT: [&str; 7] =
         ["host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "content-encoding"];

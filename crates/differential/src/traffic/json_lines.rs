@@ -1,23 +1,23 @@
-//! Requests as JSON Lines: on each line the fields of a scenario's request, or a whole step.
+//! Requests as JSON Lines: each line has the fields of a scenario's request, or a whole step.
 
 use serde::de::Error as _;
 
 use crate::scenario::{RequestStep, Step};
 use serde_json::Value;
 
-/// Names of steps, which no field of a request has.
+/// Names of steps; no field of a request has such a name.
 const STEPS: [&str; 4] = ["request", "connection", "interleaved", "tick"];
 
-/// Reads a text. Empty lines are passed over.
+/// Parses a text. Empty lines are ignored.
 ///
 /// # Errors
 ///
-/// A line is neither a request nor a step: which, and why.
+/// A line is neither a request nor a step; the message has its number and the reason.
 pub fn parse(text: &str) -> Result<Vec<Step>, String> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let steps = lines.map(|(index, line)| step(line).map_err(|error| format!("line {}: {error}", index + 1)));
     let steps = steps.collect::<Result<Vec<_>, _>>()?;
-    if steps.is_empty() { Err("there is no line with a request".to_owned()) } else { Ok(steps) }
+    if steps.is_empty() { Err("no line with a request".to_owned()) } else { Ok(steps) }
 }
 
 fn step(line: &str) -> Result<Step, serde_json::Error> {
@@ -28,7 +28,7 @@ fn step(line: &str) -> Result<Step, serde_json::Error> {
     if object.len() == 1 && object.keys().any(|name| STEPS.contains(&name.as_str())) {
         return serde_json::from_value(value);
     }
-    // From the text, so that the message has the column.
+    // Parse the text again, so that the message has the column.
     serde_json::from_str::<RequestStep>(line).map(|request| Step::Request(Box::new(request)))
 }
 

@@ -10,11 +10,11 @@ pub use json_lines::parse as parse_json_lines;
 
 use crate::scenario::{FileError, Step};
 
-/// Reads a file: HAR if its name ends in `.har`, else JSON Lines.
+/// Reads a file: HAR if its name ends in `.har`, otherwise JSON Lines.
 ///
 /// # Errors
 ///
-/// It cannot be read, or is not in the format: the message says where.
+/// The file cannot be read or is malformed; the message has the position.
 pub fn read(path: &Path) -> Result<Vec<Step>, FileError> {
     let text = std::fs::read_to_string(path).map_err(|source| FileError::Io { path: path.to_owned(), source })?;
     let is_har = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("har"));

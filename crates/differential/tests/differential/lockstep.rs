@@ -20,7 +20,7 @@ fn the_first_divergence_is_told_with_its_step() {
     let outcome = run(&pair(&logs_from(7), &logs_from(100)), &scenario, Rules::default()).unwrap();
     let divergence = outcome.divergence.unwrap();
     assert_eq!((divergence.step, outcome.steps), (Some(2), 4));
-    assert_eq!(divergence.found.aspect, "what is called");
+    assert_eq!(divergence.found.aspect, "call");
     assert!(divergence.found.values[0].contains("proxy_log(level: Info, message: \"many\")"), "{:?}", divergence.found);
     let rows = align(&divergence.lines[0], &divergence.lines[1]);
     let different: Vec<_> = rows.iter().filter(|row| !row.same).collect();

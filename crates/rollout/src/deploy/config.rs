@@ -1,4 +1,4 @@
-//! How a deployment's versions are tried, run and ended.
+//! Configuration of a deployment: how its versions are tried, run and drained.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,36 +6,37 @@ use std::time::Duration;
 use dynvm::host::{InProcessMetrics, InProcessSharedData, InProcessSharedQueues, Log, Services, StderrLog};
 use dynvm::{PluginConfig, ReloadBackoff, VmConfig};
 
-/// Makes the services for trying a new version, on the thread that reloads.
+/// Creates the services for a new version's trial, on the thread that reloads.
 pub type CanaryServices = Arc<dyn Fn() -> Services + Send + Sync>;
 
 /// Configures a [`Deployment`](super::Deployment).
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DeploymentConfig {
-    /// The configuration of every VM.
+    /// Configuration of every VM.
     pub vm_config: VmConfig,
     /// The plugin's configuration; [`Deployment::reload_config`](super::Deployment::reload_config) replaces it.
     pub plugin_config: PluginConfig,
-    /// How long an old version that has answered `proxy_on_done` with false may take until its `proxy_done`. Then it is ended all the
-    /// same. Default: 10 s.
+    /// How long an old version that returned false from `proxy_on_done` may take to call
+    /// `proxy_done` before it is deleted anyway. Default: 10 s.
     pub drain_timeout: Duration,
-    /// How long to wait between replacements of a VM that fails, as the failure policy `FAIL_RELOAD` has it.
+    /// Backoff between replacements of a failing VM, under the failure policy `FAIL_RELOAD`.
     pub vm_backoff: ReloadBackoff,
-    /// How long a thread on which a new version does not start goes on with the old one before it tries again. The first wait is `base`,
-    /// and each that follows is twice as long, up to `max`. Default: 100 ms, up to 10 s.
+    /// Backoff on a thread where a new version does not start: the old version serves until the
+    /// next attempt. The first wait is `base`; each further one doubles, up to `max`. Default: 100
+    /// ms, up to 10 s.
     pub start_backoff: ReloadBackoff,
-    /// What a new version has for services while it is tried. Default: [`isolated_services`].
+    /// Services for a new version's trial. Default: [`isolated_services`].
     pub canary_services: CanaryServices,
-    /// Where the deployment says which version is current, and why a version was refused. Default: standard error.
+    /// Log for the current version and for refused versions. Default: standard error.
     pub log: Arc<dyn Log>,
-    /// How long a watched file must have been left alone before it is loaded. Default: 200 ms.
+    /// How long a watched file must be unchanged before it is loaded. Default: 200 ms.
     #[cfg(feature = "watch")]
     pub watch_debounce: Duration,
 }
 
 impl DeploymentConfig {
-    /// The defaults with a VM's and a plugin's configuration.
+    /// Defaults, with the given configuration of VM and plugin.
     pub fn new(vm_config: VmConfig, plugin_config: PluginConfig) -> DeploymentConfig {
         let mut start_backoff = ReloadBackoff::default();
         (start_backoff.base, start_backoff.max) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -52,29 +53,31 @@ impl DeploymentConfig {
         }
     }
 
-    /// Sets the services for trying a new version. They should not be those that serve streams: a plugin that starts may register
-    /// queues, which takes them from the version that serves, and may set shared data.
+    /// Sets the services for a new version's trial. They should differ from those that serve
+    /// streams: a starting plugin may register queues, which takes them from the serving version,
+    /// and may set shared data.
     pub fn canary_services(mut self, services: impl Fn() -> Services + Send + Sync + 'static) -> DeploymentConfig {
         self.canary_services = Arc::new(services);
         self
     }
 
-    /// Sets the time between `proxy_on_done` and `proxy_done`.
+    /// Sets the maximum time between `proxy_on_done` and `proxy_done`.
     pub fn drain_timeout(mut self, timeout: Duration) -> DeploymentConfig {
         self.drain_timeout = timeout;
         self
     }
 
-    /// Sets where the deployment logs.
+    /// Sets the deployment's log.
     pub fn log(mut self, log: Arc<dyn Log>) -> DeploymentConfig {
         self.log = log;
         self
     }
 }
 
-/// The default services, with metrics, shared data and queues of their own instead of the process's.
+/// Default services, with private metrics, shared data and queues instead of the process's.
 ///
-/// They make no calls. A plugin that refuses to start when it cannot call needs others ([`DeploymentConfig::canary_services`]).
+/// They make no calls. A plugin that refuses to start without calls needs other services
+/// ([`DeploymentConfig::canary_services`]).
 pub fn isolated_services() -> Services {
     let mut services = Services::default();
     services.metrics = Arc::new(InProcessMetrics::default());

@@ -1,4 +1,4 @@
-//! The current version of a plugin, for all threads of a process.
+//! The current version of a plugin, shared by all threads of a process.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,29 +13,29 @@ use super::status::{DeploymentStatus, FailedAttempt};
 use super::version::Version;
 use super::{DeployError, DeploymentConfig, Source, Worker};
 
-/// The current version of a plugin, for all threads of a process. `Clone` shares it.
+/// The current version of a plugin, shared by all threads of a process. Clones refer to the same deployment.
 ///
-/// Reloads may be asked for on any thread; they happen one after the other. Loading and trying a version takes place on the thread that
-/// asks, so it should not be one that serves streams.
+/// Any thread may reload; reloads run one at a time. Loading and trying a version happens on the
+/// calling thread, which should therefore not be one that serves streams.
 #[derive(Clone)]
 pub struct Deployment {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// The number of the current version: what a worker looks at for each new stream.
+    /// Number of the current version; workers check it for each new stream.
     latest: AtomicU64,
     loader: Loader,
     config: DeploymentConfig,
-    /// Held for the whole of a reload.
+    /// Held for a whole reload.
     reloading: Mutex<Origin>,
-    /// Held for moments only, never while plugins run.
+    /// Held only briefly, never while plugins run.
     state: Mutex<State>,
 }
 
 struct State {
     current: Arc<Version>,
-    /// Every version that may still be in memory.
+    /// All versions that may still be in memory.
     versions: Vec<Weak<Version>>,
     reloads_succeeded: u64,
     reloads_failed: u64,
@@ -44,11 +44,11 @@ struct State {
     last_start_failure: Option<FailedAttempt>,
 }
 
-/// What is to become a version.
+/// The input of a new version.
 struct Candidate {
     module: Module,
     plugin_config: PluginConfig,
-    /// `None`: as before.
+    /// `None`: unchanged.
     origin: Option<Origin>,
 }
 
@@ -82,7 +82,7 @@ impl Deployment {
         Ok(Deployment { shared: Arc::new(shared) })
     }
 
-    /// Reads the file of the current version again. The new version's number is returned.
+    /// Loads the file of the current version again. Returns the number of the new version.
     ///
     /// # Errors
     ///
@@ -98,16 +98,18 @@ impl Deployment {
         })
     }
 
-    /// Loads a version from a file, of whatever kind the one before it was. [`Deployment::reload`] reads this file from then on.
+    /// Loads a version from a file, whatever the previous source was. [`Deployment::reload`] reads
+    /// this file from then on.
     ///
     /// # Errors
     ///
-    /// The artifact cannot be loaded, or its plugin does not start. The version before it stays; the error is counted and logged.
+    /// The artifact cannot be loaded, or its plugin does not start. The previous version stays
+    /// current; the error is counted and logged.
     pub fn reload_from(&self, path: impl Into<PathBuf>) -> Result<u64, DeployError> {
         self.reload_source(&Source::File(path.into()))
     }
 
-    /// Loads a version from memory. The name is for messages.
+    /// Loads a version from memory. The name appears in messages.
     ///
     /// # Errors
     ///
@@ -116,11 +118,12 @@ impl Deployment {
         self.reload_source(&Source::bytes(name, bytes))
     }
 
-    /// Makes a version of the current module with another configuration of the plugin. The file is not read.
+    /// Creates a version from the current module with another plugin configuration, without reading the file.
     ///
     /// # Errors
     ///
-    /// The plugin refuses the configuration, or fails with it. The version before it stays; the error is counted and logged.
+    /// The plugin refuses the configuration, or fails with it. The previous version stays current;
+    /// the error is counted and logged.
     pub fn reload_config(&self, plugin_config: PluginConfig) -> Result<u64, DeployError> {
         self.replace(|_, current| Ok(Candidate { module: current.module.clone(), plugin_config, origin: None }))
     }
@@ -131,7 +134,7 @@ impl Deployment {
         self.shared.latest.load(Ordering::Acquire)
     }
 
-    /// What is current, what is retained, and what went wrong.
+    /// The current and retained versions, with counts and errors.
     pub fn status(&self) -> DeploymentStatus {
         let mut state = lock(&self.shared.state);
         state.forget_gone();
@@ -148,23 +151,25 @@ impl Deployment {
 
     /// Starts the current version on this thread.
     ///
-    /// Each version that runs on the thread gets services of its own, made for its number: the root contexts and calls of two versions
-    /// may have the same numbers, so timers, calls and wakers must know which version they belong to
-    /// ([`Worker::vm`] takes that number). Hosts without any of these can clone one `Services`.
+    /// `services` is called with the version's number for each version started on the thread, and
+    /// must return separate services: context ids and call ids of two versions may coincide, so
+    /// timers, calls and wakers must know their version ([`Worker::vm`] takes its number). Hosts
+    /// that use none of these can clone one `Services`.
     ///
     /// # Errors
     ///
-    /// The VM cannot be made, or the plugin does not start on this thread.
+    /// The VM cannot be created, or the plugin does not start on this thread.
     pub fn worker(&self, services: impl FnMut(u64) -> Services + 'static) -> Result<Worker, StartError> {
         Worker::start(self.clone(), Box::new(services))
     }
 
-    /// The name of the plugin that it was made with.
+    /// The plugin's name in the configuration.
     pub(crate) fn plugin_name(&self) -> String {
         self.shared.config.plugin_config.name.clone()
     }
 
-    /// Starts the current version on this thread, by itself: no worker drains it, and it is replaced whenever it has failed.
+    /// Starts the current version on this thread outside a worker: it is not drained, and is
+    /// replaced after every failure.
     pub(crate) fn start_detached(
         &self,
         services: Services,
@@ -188,20 +193,20 @@ impl Deployment {
         lock(&self.shared.state).current.clone()
     }
 
-    /// Counts and logs that the current version did not start on a thread that has no other.
+    /// Counts and logs a start failure on a thread that has no other version.
     pub(crate) fn not_started(&self, error: &StartError) {
         self.count_start_failure(error);
         self.log(LogLevel::Error, &format!("does not start on this thread: {}", with_causes(error)));
     }
 
-    /// Counts a version that did not start on a worker's thread.
+    /// Counts a start failure on a worker's thread.
     pub(super) fn count_start_failure(&self, error: &StartError) {
         let mut state = lock(&self.shared.state);
         state.start_failures += 1;
         state.last_start_failure = Some(FailedAttempt::now(error));
     }
 
-    /// Writes a message about the deployment to its log.
+    /// Logs a message about the deployment.
     pub(super) fn log(&self, level: LogLevel, message: &str) {
         let config = &self.shared.config;
         if level >= config.log.level() {
@@ -219,10 +224,10 @@ impl Deployment {
         }
     }
 
-    /// Loads a file if its content is not that of the current version.
+    /// Reloads if the file's content differs from the current version's.
     #[cfg(feature = "watch")]
     pub(super) fn reload_if_changed(&self, path: &std::path::Path) -> Result<Option<u64>, DeployError> {
-        // What is read here is only compared. A file that cannot be read fails below, in the way of all reloads.
+        // The bytes are only compared. An unreadable file fails below, like in any reload.
         if std::fs::read(path).is_ok_and(|bytes| self.current().module.info().is_of(&bytes)) {
             return Ok(None);
         }
@@ -236,7 +241,7 @@ impl Deployment {
         })
     }
 
-    /// Makes a candidate, tries it, and only then lets workers know of it.
+    /// Creates and tries a candidate before workers can see it.
     fn replace(
         &self,
         candidate: impl FnOnce(&Origin, &Version) -> Result<Candidate, DeployError>,
@@ -253,7 +258,7 @@ impl Deployment {
                 if let Some(new) = candidate.origin {
                     *origin = new;
                 }
-                self.log(LogLevel::Info, &format!("{name}: is version {number} from now on"));
+                self.log(LogLevel::Info, &format!("{name}: version {number} is current"));
                 Ok(number)
             }
             Err(error) => {
@@ -263,7 +268,7 @@ impl Deployment {
                 drop(state);
                 self.log(
                     LogLevel::Error,
-                    &format!("not reloaded, version {} stays: {}", self.version(), with_causes(&error)),
+                    &format!("not reloaded, version {} stays current: {}", self.version(), with_causes(&error)),
                 );
                 Err(error)
             }
@@ -281,7 +286,7 @@ impl Deployment {
         self.shared.latest.store(number, Ordering::Release);
         state.forget_gone();
         drop(state);
-        // Where no worker runs it, its code is freed here, without the lock.
+        // If no worker runs the old version, its code is unmapped here, without the lock.
         drop(before);
         number
     }
@@ -300,7 +305,7 @@ fn load(loader: &Loader, source: &Source) -> Result<Module, DeployError> {
     })
 }
 
-/// Starts the plugin once, on this thread, to see whether it does.
+/// Starts the plugin once on this thread, as a trial.
 fn try_out(module: &Module, config: &DeploymentConfig, plugin_config: &PluginConfig) -> Result<(), DeployError> {
     match Plugin::builder(module, plugin_config.clone())
         .vm_config(config.vm_config.clone())
@@ -312,7 +317,7 @@ fn try_out(module: &Module, config: &DeploymentConfig, plugin_config: &PluginCon
     }
 }
 
-/// Locks, also after a panic elsewhere: what is locked here is never left half changed.
+/// Locks, even after a panic elsewhere: guarded state is never left half updated.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|e| e.into_inner())
 }

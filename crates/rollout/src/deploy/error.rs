@@ -1,35 +1,35 @@
-//! Why a version did not become the current one.
+//! Errors of reloads.
 
 use dynvm::{LoadError, StartError};
 
-/// Why a version did not become the current one. The version that served before goes on.
+/// Why a reload was refused. The previous version keeps serving.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployError {
     /// The artifact cannot be loaded.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// It was loaded, but the plugin does not start.
+    /// The artifact was loaded, but the plugin does not start.
     #[error("{name}: this version is not used because its plugin does not start")]
     Canary {
-        /// The artifact.
+        /// Name of the artifact.
         name: String,
-        /// Why it does not start.
+        /// Cause of the start failure.
         source: StartError,
     },
-    /// There is no file to read again.
+    /// The current version was loaded from memory.
     #[error("{name}: was loaded from memory, so there is no file to read again: use reload_bytes or reload_from")]
     NoFile {
-        /// The artifact.
+        /// Name of the artifact.
         name: String,
     },
     /// The file cannot be watched.
     #[cfg(feature = "watch")]
     #[error("{path}: cannot be watched; reload on a signal instead, or raise the limits fs.inotify.*", path = path.display())]
     Watch {
-        /// The file.
+        /// Path of the file.
         path: std::path::PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

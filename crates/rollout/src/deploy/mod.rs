@@ -1,4 +1,4 @@
-//! Hot reload: a plugin's version is replaced while its streams go on.
+//! Hot reload: replaces a plugin's version while its streams continue.
 //!
 //! ```text
 //!   Deployment      the current version of a plugin, for all threads of a process
@@ -6,8 +6,9 @@
 //!       Plugin      one version on that thread, from its first stream until the last has ended
 //! ```
 //!
-//! A new version is loaded and tried (a VM is made and the plugin started) before any worker hears of it; whatever is wrong with it, the
-//! version that served before goes on. `docs/hot-reload.md` says what is guaranteed.
+//! A new version is loaded and tried (a VM is created and the plugin started) before any worker
+//! sees it; if anything fails, the previous version keeps serving. `docs/hot-reload.md` states the
+//! guarantees.
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]
@@ -41,7 +42,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! A host reloads on SIGHUP with a thread that waits for the signal (crate `signal-hook`); `examples/hosts/hot-reload` is complete:
+//! A host reloads on SIGHUP with a thread that waits for the signal (crate `signal-hook`);
+//! `examples/hosts/hot-reload` is a complete example:
 //!
 //! ```text
 //! let mut signals = signal_hook::iterator::Signals::new([SIGHUP])?;

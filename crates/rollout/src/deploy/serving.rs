@@ -1,4 +1,4 @@
-//! One version on one thread: from its start until it is drained.
+//! One version on one thread, from start to drain.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,24 +11,24 @@ use dynvm::{ContextId, Plugin, RootDone, Vm};
 use super::version::{Version, VmUse};
 use super::{DeploymentConfig, StreamRef};
 
-/// A version that runs on this thread.
+/// A version running on this thread.
 pub(super) struct Serving {
-    // First: the VM is gone before the version counts it no more.
+    // First field: the VM must be dropped before `usage` stops counting it.
     plugin: Plugin,
     usage: Arc<VmUse>,
     version: Arc<Version>,
-    /// When it is ended even if it has not called `proxy_done`.
+    /// When to delete the plugin even if it has not called `proxy_done`.
     deadline: Option<Instant>,
 }
 
-/// How far an old version has come with its end.
+/// Progress of draining an old version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Drained {
-    /// It has streams, or was given time.
+    /// It still has streams, or time to call `proxy_done`.
     NotYet,
-    /// Nothing holds it.
+    /// It can be dropped.
     Done,
-    /// It did not call `proxy_done` in the time given.
+    /// It did not call `proxy_done` in time.
     TimedOut,
 }
 
@@ -60,7 +60,7 @@ impl Serving {
         self.deadline
     }
 
-    /// `create`: makes the context in the VM, below the root.
+    /// Creates a stream; `create` makes the context below the root context.
     pub(super) fn create_stream(
         &mut self,
         create: impl FnOnce(&mut Vm, ContextId) -> Result<ContextId, CallError>,
@@ -71,7 +71,7 @@ impl Serving {
         Ok(StreamRef { version: self.version.number, context })
     }
 
-    /// The VM of a stream; `None`: it failed and has been replaced, which ended the stream.
+    /// The VM of a stream; `None` if the VM failed and was replaced, which ended the stream.
     #[inline]
     pub(super) fn vm_of(&mut self, stream: StreamRef) -> Option<&mut Vm> {
         let vm = self.plugin.vm();
@@ -84,7 +84,7 @@ impl Serving {
         ended
     }
 
-    /// The VM's count is the truth: the embedder may delete streams there too.
+    /// Reads the VM's own count, because the embedder may delete streams there directly.
     fn count_streams(&mut self) -> usize {
         let root = self.plugin.root();
         let count = self.plugin.vm().stream_count(root);
@@ -92,14 +92,14 @@ impl Serving {
         count
     }
 
-    /// Asks the plugin to end once its last stream has ended, and sees whether it has.
+    /// After the last stream has ended, stops the plugin and checks whether it is done.
     pub(super) fn drain(&mut self, now: Instant, timeout: Duration) -> Drained {
         if self.count_streams() > 0 {
             return Drained::NotYet;
         }
         let (number, root) = (self.version.number, self.plugin.root());
         let vm = self.plugin.vm();
-        // Asking again is answered without a call of the plugin.
+        // Repeating the request does not call the plugin again.
         match vm.stop_plugin(root) {
             Ok(RootDone::Pending) if !vm.has_failed() => {
                 if now < *self.deadline.get_or_insert(now + timeout) {
@@ -113,7 +113,7 @@ impl Serving {
         }
     }
 
-    /// The root context, for events that are not of a stream.
+    /// The root context, for events outside streams.
     pub(super) fn root(&self) -> ContextId {
         self.plugin.root()
     }

@@ -1,24 +1,24 @@
-//! Where a version comes from.
+//! Sources of versions.
 
 use std::path::{Path, PathBuf};
 
-/// Where an artifact is read from.
+/// The source of an artifact.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Source {
-    /// A file, which [`Deployment::reload`](super::Deployment::reload) reads again.
+    /// A file; [`Deployment::reload`](super::Deployment::reload) reads it again.
     File(PathBuf),
     /// Bytes in memory.
     Bytes {
-        /// For messages.
+        /// Name in messages.
         name: String,
-        /// The artifact.
+        /// The artifact's bytes.
         bytes: Vec<u8>,
     },
 }
 
 impl Source {
-    /// An artifact in memory. The name is for messages.
+    /// An artifact in memory, with a name for messages.
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Source {
         Source::Bytes { name: name.into(), bytes: bytes.into() }
     }
@@ -37,13 +37,13 @@ impl From<&Path> for Source {
 }
 
 impl From<&str> for Source {
-    /// The path of a file.
+    /// Uses the string as the path of a file.
     fn from(path: &str) -> Source {
         Source::File(path.into())
     }
 }
 
-/// What the current version was loaded from. Bytes are not kept: nothing reads them again.
+/// The source of the current version. Bytes are not kept, because nothing reads them again.
 pub(super) enum Origin {
     File(PathBuf),
     Memory { name: String },

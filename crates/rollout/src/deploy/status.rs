@@ -1,26 +1,26 @@
-//! What a deployment says of itself.
+//! Status of a deployment.
 
 use std::time::SystemTime;
 
 use dynvm::ModuleInfo;
 
-/// A deployment as it is now.
+/// A snapshot of a deployment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DeploymentStatus {
-    /// The version that new streams get.
+    /// The version that serves new streams.
     pub current: VersionStatus,
-    /// All versions that are in memory, the current one last. Those before it still have a VM on some thread.
+    /// All versions in memory, the current one last. Older ones still have a VM on some thread.
     pub retained: Vec<VersionStatus>,
-    /// Reloads that gave a new version.
+    /// Reloads that produced a new version.
     pub reloads_succeeded: u64,
-    /// Reloads that were refused.
+    /// Refused reloads.
     pub reloads_failed: u64,
-    /// The last reload that was refused.
+    /// The last refused reload.
     pub last_error: Option<FailedAttempt>,
-    /// How often a version did not start on a worker's thread although it had been tried before.
+    /// Failed starts on worker threads, of versions whose trial had succeeded.
     pub start_failures: u64,
-    /// The last of these.
+    /// The last such failure.
     pub last_start_failure: Option<FailedAttempt>,
 }
 
@@ -28,25 +28,25 @@ pub struct DeploymentStatus {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct VersionStatus {
-    /// Its number: the first is 1, and each version that becomes current has the next.
+    /// Version number: the first version is 1, and each new current version increments it.
     pub number: u64,
-    /// Its artifact.
+    /// Description of the artifact.
     pub module: ModuleInfo,
-    /// When it became the current version.
+    /// Time when it became current.
     pub loaded_at: SystemTime,
-    /// Its VMs: one on each thread that runs it.
+    /// Its VMs, one per thread that runs it.
     pub vms: usize,
-    /// Streams that run on them.
+    /// Streams running on these VMs.
     pub streams: usize,
 }
 
-/// Something that was tried in vain.
+/// A failed attempt.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FailedAttempt {
-    /// When.
+    /// Time of the attempt.
     pub at: SystemTime,
-    /// Why.
+    /// Error message with its causes.
     pub message: String,
 }
 

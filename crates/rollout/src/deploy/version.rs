@@ -1,4 +1,4 @@
-//! One version: a module with a configuration, and who runs it.
+//! A version: a module, its configuration, and its VMs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -9,7 +9,7 @@ use dynvm::{Module, PluginConfig};
 use super::deployment::lock;
 use super::status::VersionStatus;
 
-/// A version that was tried and found good. It lives for as long as it is the current one or a worker runs it.
+/// A version whose trial succeeded. It lives while it is current or a worker runs it.
 pub(super) struct Version {
     pub(super) number: u64,
     pub(super) module: Module,
@@ -18,8 +18,8 @@ pub(super) struct Version {
     vms: Mutex<Vec<Weak<VmUse>>>,
 }
 
-/// What one VM of a version does, for others to see. Only its own thread writes to it, so that counting streams costs no more than a
-/// store.
+/// Usage of one VM, visible to other threads. Only the VM's thread writes to it, so counting
+/// streams costs a plain store.
 #[derive(Default)]
 pub(super) struct VmUse {
     streams: AtomicUsize,
@@ -30,7 +30,7 @@ impl Version {
         Version { number, module, plugin_config, loaded_at: SystemTime::now(), vms: Mutex::default() }
     }
 
-    /// Counts a VM for as long as what it returns is kept.
+    /// Counts a VM until the returned handle is dropped.
     pub(super) fn count_vm(&self) -> Arc<VmUse> {
         let counted = Arc::new(VmUse::default());
         let mut vms = lock(&self.vms);

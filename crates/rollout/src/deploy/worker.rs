@@ -1,4 +1,4 @@
-//! One thread that serves streams of a deployment.
+//! A thread that serves streams of a deployment.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use dynvm::{ContextId, PluginStats, Vm};
 use super::Deployment;
 use super::serving::{Drained, Serving};
 
-/// A stream, and the VM in which it runs.
+/// A stream and the VM it runs in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamRef {
     pub(super) version: u64,
@@ -18,49 +18,50 @@ pub struct StreamRef {
 }
 
 impl StreamRef {
-    /// The version on which it began and on which it ends.
+    /// The version that serves the stream from its first to its last callback.
     pub fn version(self) -> u64 {
         self.version
     }
 
-    /// Its context, which names the VM too: failed ones are replaced.
+    /// The stream context. It also identifies the VM, because failed VMs are replaced.
     pub fn context(self) -> ContextId {
         self.context
     }
 }
 
-/// What became of versions on one thread.
+/// Counters of version changes on one thread.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerStats {
-    /// Versions that were started after the first.
+    /// Versions started after the first.
     pub switches: u64,
-    /// Attempts to start a version that failed.
+    /// Failed attempts to start a version.
     pub start_failures: u64,
-    /// Old versions that were ended.
+    /// Drained old versions.
     pub drained: u64,
-    /// How many of these had not called `proxy_done` in time.
+    /// Drained versions that had not called `proxy_done` in time.
     pub drain_timeouts: u64,
 }
 
-/// One thread that serves streams of a [`Deployment`]. It belongs to its thread, as VMs do.
+/// Serves streams of a [`Deployment`] on one thread. Like a VM, it cannot move to another thread.
 ///
-/// New streams go to the current version; running streams finish on the version on which they began. The last stream of an old version
-/// ends it: `proxy_on_done`, time until `proxy_done` if the plugin asks for it, `proxy_on_delete`; then its VM is dropped, which unloads
+/// New streams go to the current version; running streams finish on the version they began on. When
+/// the last stream of an old version ends, the version is drained: `proxy_on_done`, a wait for
+/// `proxy_done` if the plugin asks for it, `proxy_on_delete`; then its VM is dropped, which unmaps
 /// native code.
 ///
-/// When a worker is dropped, its VMs are too, without further callbacks.
+/// Dropping a worker drops its VMs without further callbacks.
 pub struct Worker {
     deployment: Deployment,
     services: Box<dyn FnMut(u64) -> Services>,
     current: Serving,
-    /// Versions that still have streams or time, oldest first.
+    /// Versions that still have streams or time to finish, oldest first.
     old: Vec<Serving>,
     retry: Option<Retry>,
     stats: WorkerStats,
 }
 
-/// When a version that did not start is tried again.
+/// When to retry a version that did not start.
 struct Retry {
     version: u64,
     at: Instant,
@@ -78,10 +79,10 @@ impl Worker {
         Ok(Worker { deployment, services, current, old: Vec::new(), retry: None, stats: WorkerStats::default() })
     }
 
-    /// Creates a stream on the current version, which is started first if it is new to this thread.
+    /// Creates a stream on the current version, starting the version first if it is new to this thread.
     ///
-    /// Should it not start here, the stream goes to the version before it, and it is tried again later
-    /// ([`DeploymentConfig::start_backoff`](super::DeploymentConfig::start_backoff)).
+    /// If the version does not start here, the previous one serves the stream, and the start is
+    /// retried later ([`DeploymentConfig::start_backoff`](super::DeploymentConfig::start_backoff)).
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ impl Worker {
         self.create_stream_by(|vm, root| vm.create_stream(root, stream))
     }
 
-    /// The same, by whoever makes the context.
+    /// The same, with `create` making the context.
     #[inline]
     pub(crate) fn create_stream_by(
         &mut self,
@@ -101,14 +102,14 @@ impl Worker {
         self.current.create_stream(create)
     }
 
-    /// The VM in which a stream runs, for its callbacks. `None`: the stream has ended with its VM, which failed and was replaced; or it
-    /// is another worker's.
+    /// The VM of a stream, for its callbacks. `None` if the stream ended when its VM failed and was
+    /// replaced, or belongs to another worker.
     #[inline]
     pub fn vm_of(&mut self, stream: StreamRef) -> Option<&mut Vm> {
         self.serving(stream.version)?.vm_of(stream)
     }
 
-    /// Ends a stream, as [`Vm::delete_stream`] does, and with the last stream of an old version that version.
+    /// Ends a stream like [`Vm::delete_stream`]. Ending the last stream of an old version drains that version.
     pub fn end(&mut self, stream: StreamRef) -> Option<Box<dyn Stream>> {
         let ended = self.serving(stream.version)?.end(stream);
         if stream.version != self.current.number() {
@@ -117,11 +118,12 @@ impl Worker {
         ended
     }
 
-    /// Starts the current version if it is new, and ends old ones that are done or whose time is over. Hosts call it after they have
-    /// delivered an event that is not of a stream (a tick, an answer to a call), when the time that it returned has come, and now and
-    /// then while there are no streams: a thread that does neither keeps the version that it has.
+    /// Starts the current version if it is new, and drops old ones that are done or out of time.
+    /// Call it after delivering an event outside streams (a tick, an answer to a call), at the time
+    /// it returned, and occasionally while there are no streams: a thread that does neither keeps
+    /// its version.
     ///
-    /// Returns when to call it at the latest; `None`: nothing is being waited for.
+    /// Returns the latest time for the next call; `None` if nothing is pending.
     pub fn poll(&mut self) -> Option<Instant> {
         self.follow();
         if !self.old.is_empty() {
@@ -131,31 +133,33 @@ impl Worker {
         self.old.iter().filter_map(Serving::deadline).chain(retry).min()
     }
 
-    /// The number of the version that new streams get on this thread.
+    /// Number of the version that serves new streams on this thread.
     pub fn version(&self) -> u64 {
         self.current.number()
     }
 
-    /// The versions that run on this thread, the one for new streams last.
+    /// The versions running on this thread, the one for new streams last.
     pub fn versions(&self) -> impl Iterator<Item = u64> {
         self.old.iter().chain([&self.current]).map(Serving::number)
     }
 
-    /// The VM of a version and its root context, for ticks, queue events and answers to calls. `None`: it does not run here any more.
+    /// The VM of a version and its root context, for ticks, queue events and answers to calls.
+    /// `None` if the version no longer runs here.
     ///
-    /// It may have replaced the one that an event is for: events name their VM, and one for another is unknown to this one.
+    /// A failed VM may have been replaced since the event: events name their VM, and the new VM
+    /// ignores those of another.
     pub fn vm(&mut self, version: u64) -> Option<(&mut Vm, ContextId)> {
         let serving = self.serving(version)?;
         let root = serving.root();
         Some((serving.plugin().vm(), root))
     }
 
-    /// What became of versions on this thread.
+    /// Counters of version changes on this thread.
     pub fn stats(&self) -> WorkerStats {
         self.stats
     }
 
-    /// What became of the VMs of the version that new streams get.
+    /// Counters of the VMs of the version that serves new streams.
     pub fn plugin_stats(&mut self) -> PluginStats {
         self.current.plugin().stats()
     }
@@ -201,7 +205,8 @@ impl Worker {
                 self.deployment.count_start_failure(&error);
                 let (number, kept) = (version.number, self.current.number());
                 let text = format!(
-                    "version {number} does not start on this thread; version {kept} goes on, next attempt in {wait:?}: {}",
+                    "version {number} does not start on this thread; version {kept} keeps serving, \
+                     next attempt in {wait:?}: {}",
                     dynvm::with_causes(&error)
                 );
                 self.current.plugin().vm().log(LogLevel::Error, &text);
@@ -209,7 +214,7 @@ impl Worker {
         }
     }
 
-    /// Ends old versions that are done.
+    /// Drops old versions that are done.
     fn drain(&mut self) {
         let (now, timeout) = (Instant::now(), self.deployment.config().drain_timeout);
         let stats = &mut self.stats;

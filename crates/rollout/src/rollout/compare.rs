@@ -1,4 +1,4 @@
-//! What two plugins did in one callback, side by side.
+//! Compares two plugins' behavior in one callback.
 
 use dynvm::BackendKind;
 use dynvm::abi::types::Status;
@@ -13,34 +13,34 @@ use dynvm_compare::trace::StepTrace;
 use super::recording::Step;
 use super::snapshot::{BUFFERS, Change, MAPS, View};
 
-/// In what two plugins may differ.
+/// The aspects in which two plugins may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Aspect {
-    /// What the callback returned: go on, stop.
+    /// The returned action: continue or stop.
     Action,
-    /// Headers or trailers, as the callback left them.
+    /// Headers or trailers after the callback.
     Headers,
-    /// Bodies or a connection's bytes, as the callback left them.
+    /// Bodies or connection data after the callback.
     Body,
-    /// The plugin's own answer.
+    /// The local response.
     LocalReply,
-    /// Asking to continue or to close the stream.
+    /// Requests to continue or close the stream.
     Control,
     /// HTTP calls.
     Calls,
-    /// Messages to the log.
+    /// Log messages.
     Log,
-    /// What it would have written elsewhere: shared data, queues, metrics, properties, foreign functions, the tick period.
+    /// Writes outside the stream: shared data, queues, metrics, properties, foreign functions, the tick period.
     State,
-    /// The shadow asked for something that the plugin that answers did not ask for, so that there was no answer to give it.
+    /// The shadow made a read that the serving plugin did not make, so no answer was recorded.
     Reads,
     /// The shadow's VM failed.
     Failure,
 }
 
 impl Aspect {
-    /// All of them.
+    /// All aspects.
     pub const ALL: [Aspect; 10] = [
         Aspect::Action,
         Aspect::Headers,
@@ -54,7 +54,8 @@ impl Aspect {
         Aspect::Failure,
     ];
 
-    /// Its name in metrics: `action`, `headers`, `body`, `local_reply`, `control`, `calls`, `log`, `state`, `reads` or `failure`.
+    /// Name in metrics: `action`, `headers`, `body`, `local_reply`, `control`, `calls`, `log`,
+    /// `state`, `reads` or `failure`.
     pub const fn name(self) -> &'static str {
         match self {
             Aspect::Action => "action",
@@ -70,7 +71,7 @@ impl Aspect {
         }
     }
 
-    /// The aspect to which a hostcall's effect belongs; `None`: it has none, or it is seen by what it changed.
+    /// The aspect of a hostcall's effect; `None` if it has no effect, or one that is visible in what it changed.
     fn of(hostcall: &str) -> Option<Aspect> {
         Some(match hostcall {
             "proxy_send_local_response" => Aspect::LocalReply,
@@ -94,32 +95,32 @@ impl Aspect {
     }
 }
 
-/// Arguments that are the host's numbers for things, which two hosts number differently.
+/// Arguments that are ids assigned by the host, which differ between hosts.
 const NUMBERS: [&str; 4] = ["metric_id", "queue_id", "cas", "token"];
 
-/// Aspects whose hostcalls are compared, in order within each.
+/// Aspects whose hostcalls are compared, in order within each aspect.
 const EFFECTS: [Aspect; 5] = [Aspect::LocalReply, Aspect::Control, Aspect::Calls, Aspect::Log, Aspect::State];
 
-/// A difference: the aspect, and what the plugin that answers and the shadow did, in this order.
+/// A difference: the aspect, and the behavior of the serving plugin and of the shadow.
 pub(super) type Difference = (Aspect, Found);
 
-/// What the shadow did in a callback.
+/// The shadow's behavior in a callback.
 pub(super) struct Done<'a> {
     pub(super) hostcalls: &'a [Event],
     pub(super) returned: Option<u32>,
     pub(super) changed: &'a [Change],
-    /// The shadow's stream afterwards.
+    /// The shadow's stream after the callback.
     pub(super) view: &'a View,
-    /// What it asked for in vain.
+    /// Reads without a recorded answer.
     pub(super) unanswered: &'a [String],
     pub(super) failure: Option<&'a str>,
 }
 
-/// Compares callbacks of one stream as `dynvm ab` compares those of two builds.
+/// Compares callbacks of one stream by the rules of `dynvm ab`.
 pub(super) struct Comparer<'a> {
     rules: &'a Rules,
     applied: &'a mut Applied,
-    /// Rules take the native side first.
+    /// Whether the shadow is the native side, which rules take first.
     is_shadow_first: bool,
 }
 
@@ -136,7 +137,7 @@ impl<'a> Comparer<'a> {
         Comparer { rules, applied, is_shadow_first }
     }
 
-    /// Compares a callback. `answered`: the stream of the plugin that answers, afterwards.
+    /// Compares a callback. `answered` is the serving plugin's stream after the callback.
     pub(super) fn callback(&mut self, step: &Step, answered: &View, done: &Done<'_>) -> Vec<Difference> {
         let found = |aspect: &str, one: &str, other: String| Found {
             aspect: aspect.to_owned(),
@@ -158,7 +159,7 @@ impl<'a> Comparer<'a> {
         }
         if !done.unanswered.is_empty() {
             let asked = done.unanswered.join(", ");
-            differences.push((Aspect::Reads, found("what is asked for", "nothing", asked)));
+            differences.push((Aspect::Reads, found("read", "nothing", asked)));
         }
         differences
     }
@@ -169,7 +170,7 @@ impl<'a> Comparer<'a> {
         if self.is_shadow_first {
             found.values.reverse();
         }
-        // Divergences are kept: a body may be as large as a recording.
+        // Divergences are retained, and a body may be as large as a recording.
         let at = common_prefix(&found.values[0], &found.values[1]);
         found.values = found.values.map(|text| excerpt(&text, at));
         Some(found)
@@ -180,14 +181,14 @@ fn of_events(events: Vec<Event>) -> Trace {
     Trace { events, ..Trace::default() }
 }
 
-/// The hostcalls of an aspect, without the host's numbers.
+/// The hostcalls of an aspect, without ids assigned by the host.
 fn effects(hostcalls: &[Event], aspect: Aspect) -> Trace {
     let of_aspect = |event: &&Event| matches!(event, Event::Hostcall { name, .. } if Aspect::of(name) == Some(aspect));
     let mut events: Vec<Event> = hostcalls.iter().filter(of_aspect).cloned().collect();
     for event in &mut events {
         if let Event::Hostcall { arguments, status, results, .. } = event {
             arguments.retain(|(name, _)| !NUMBERS.contains(name));
-            // What a shadow is answered comes from the recording: it is no act of the plugin.
+            // The status a shadow receives comes from the recording, not from the plugin.
             *status = Status::Ok;
             results.clear();
         }
@@ -195,7 +196,7 @@ fn effects(hostcalls: &[Event], aspect: Aspect) -> Trace {
     of_events(events)
 }
 
-/// Header maps that either side changed in this callback: those that both left alone may differ since an earlier one.
+/// Header maps that either side changed in this callback; others may differ since an earlier one.
 fn headers(view: &View, step: &Step, done: &Done<'_>) -> Trace {
     let changed = || step.changed.iter().chain(done.changed);
     let mut lines = Vec::new();
@@ -209,7 +210,7 @@ fn headers(view: &View, step: &Step, done: &Done<'_>) -> Trace {
     Trace { result: lines, ..Trace::default() }
 }
 
-/// Bodies, in the same way.
+/// The same for bodies.
 fn bodies(view: &View, step: &Step, done: &Done<'_>) -> Trace {
     let changed = || step.changed.iter().chain(done.changed);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! How a rollout shadows.
+//! Configuration of shadowing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,22 @@ use dynvm_compare::rules::Rules;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct RolloutConfig {
-    /// Most recorded streams that wait for the shadow thread. Those that find no room are dropped, and counted. Default: 256.
+    /// Maximum number of recorded streams queued for the shadow thread. Further ones are dropped
+    /// and counted. Default: 256.
     pub queue: usize,
-    /// Most bytes that the recording of one stream may take. A stream that needs more is not compared, and counted. Default: 4 MiB.
+    /// Maximum size of one stream's recording in bytes. Larger streams are not compared, and are
+    /// counted. Default: 4 MiB.
     pub max_recording: usize,
-    /// How many divergences are kept with their details: the first. Default: 32.
+    /// Number of divergences kept with details; the first ones are kept. Default: 32.
     pub kept_divergences: usize,
-    /// The callback budget of shadow VMs, unless their deployment has one. A callback that takes longer fails the shadow's VM, where
-    /// that is sound. Default: 1 s.
+    /// Callback budget of shadow VMs, unless their deployment sets one. A callback that exceeds it
+    /// fails the shadow VM, where that is sound. Default: 1 s.
     pub callback_limit: Duration,
-    /// What the shadow may do differently by declaration. Default: as `dynvm ab` ([`Rules::default`]).
+    /// Rules for declared differences of the shadow. Default: as in `dynvm ab` ([`Rules::default`]).
     ///
-    /// A plugin that logs how long it took needs `Rules::default().allow(Rule::LogText)`.
+    /// A plugin that logs durations needs `Rules::default().allow(Rule::LogText)`.
     pub rules: Rules,
-    /// Who shows the numbers to Prometheus.
+    /// Observer that exports the metrics to Prometheus.
     pub observer: Option<Arc<Observer>>,
 }
 

@@ -1,4 +1,4 @@
-//! What a rollout counts, on all threads.
+//! Counters of a rollout, across all threads.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,61 +10,61 @@ use dynvm_compare::rules::{Applied, AppliedRule};
 use super::recording::{Recording, Spoiled};
 use super::{Arm, Aspect, Share};
 
-/// What was counted.
+/// A snapshot of a rollout's counters.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RolloutSnapshot {
-    /// Which of the process's rollouts, from 1: the label `rollout` of its metrics.
+    /// Number of the rollout within the process, from 1: the label `rollout` of its metrics.
     pub number: u64,
-    /// The stable deployment's plugin.
+    /// Plugin name of the stable deployment.
     pub plugin: String,
-    /// The share of streams that the candidate answers.
+    /// Share of streams served by the candidate.
     pub split: Share,
-    /// The share of streams that are shadowed.
+    /// Share of shadowed streams.
     pub shadow_share: Share,
-    /// Streams by who answered, stable first.
+    /// Streams by serving deployment, stable first.
     pub streams: [u64; 2],
-    /// Streams that were the candidate's, but which it could not take because it did not start on their thread: the stable one did.
+    /// Streams assigned to the candidate but served by stable because the candidate failed to start on that thread.
     pub fallbacks: u64,
-    /// What became of shadowed streams.
+    /// Results of shadowed streams.
     pub shadow: ShadowStats,
-    /// How often shadows did otherwise, by callback and aspect, in the order of the ABI's table; those without are left out.
+    /// Divergences by callback and aspect, in the order of the ABI's table; zero counts are omitted.
     pub divergences: Vec<DivergenceCount>,
-    /// The first of them, with details.
+    /// The first divergences, with details.
     pub first: Vec<Divergence>,
-    /// The rules that were applied, and how often.
+    /// Rules that applied, with counts.
     pub rules: Vec<AppliedRule>,
 }
 
-/// What became of shadowed streams.
+/// Results of shadowed streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShadowStats {
-    /// The shadow did the same.
+    /// The shadow behaved the same.
     pub same: u64,
-    /// It did something else at least once, or failed.
+    /// The shadow diverged at least once, or failed.
     pub diverged: u64,
-    /// There was no room in the queue.
+    /// Dropped because the queue was full.
     pub dropped: u64,
-    /// The recording would have been too large.
+    /// Not compared because the recording exceeded the size limit.
     pub too_large: u64,
-    /// The stream made gRPC calls, or its own VM failed.
+    /// Not compared because the stream made gRPC calls, or its own VM failed.
     pub not_comparable: u64,
-    /// The shadow's plugin did not start.
+    /// Not compared because the shadow's plugin did not start.
     pub not_started: u64,
-    /// Shadow VMs that failed.
+    /// Failed shadow VMs.
     pub vm_failures: u64,
 }
 
-/// How often shadows did otherwise in one aspect of one callback.
+/// Number of divergences in one aspect of one callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DivergenceCount {
-    /// The callback.
+    /// The callback that diverged.
     pub callback: CallbackId,
-    /// The aspect.
+    /// The aspect that diverged.
     pub aspect: Aspect,
-    /// How often.
+    /// Number of divergences.
     pub count: u64,
 }
 
@@ -72,33 +72,33 @@ pub struct DivergenceCount {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Divergence {
-    /// The stream, counted among the shadowed ones of the process.
+    /// Number of the stream among the recorded streams of the rollout.
     pub stream: u64,
-    /// Which callback of the stream, from 0.
+    /// Index of the callback within the stream, from 0.
     pub step: usize,
-    /// The callback.
+    /// The callback that diverged.
     pub callback: CallbackId,
-    /// The aspect.
+    /// The aspect that diverged.
     pub aspect: Aspect,
-    /// In what exactly: `proxy_log, message`, `HttpRequestHeaders x-plugin`.
+    /// What differs, e.g. `proxy_log, message` or `HttpRequestHeaders x-plugin`.
     pub what: String,
-    /// Who answered: arm, backend, version.
+    /// The serving plugin: arm, backend, version.
     pub answering: (Arm, BackendKind, u64),
-    /// Who was the shadow.
+    /// The shadow: arm, backend, version.
     pub shadow: (Arm, BackendKind, u64),
-    /// What the plugin that answered did.
+    /// Behavior of the serving plugin.
     pub answered: String,
-    /// What the shadow did.
+    /// Behavior of the shadow.
     pub shadowed: String,
 }
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(1);
 
-/// The counters.
+/// Live counters of a rollout.
 #[derive(Debug)]
 pub(super) struct Counters {
     plugin: String,
-    /// Which of the rollouts of this process: two may be of one plugin.
+    /// Number of the rollout within the process; two rollouts may have the same plugin.
     number: u64,
     split: AtomicU32,
     shadow: AtomicU32,
@@ -118,14 +118,14 @@ pub(super) struct Counters {
     kept: usize,
 }
 
-/// Streams of one worker, by who answered.
+/// Streams of one worker, by serving deployment.
 #[derive(Debug, Default)]
 pub(super) struct StreamCounts([AtomicU64; 2]);
 
 impl StreamCounts {
     #[inline]
     pub(super) fn count(&self, arm: Arm) {
-        // The only writer: no need for an exchange.
+        // Only one thread writes, so no atomic read-modify-write is needed.
         let counter = &self.0[arm as usize];
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
@@ -138,7 +138,7 @@ impl StreamCounts {
 #[derive(Debug, Default)]
 struct Workers {
     running: Vec<Arc<StreamCounts>>,
-    /// Of workers that are gone.
+    /// Sum over dropped workers.
     gone: [u64; 2],
 }
 
@@ -201,14 +201,14 @@ impl Counters {
         self.shadow.store(share.millionths(), Ordering::Relaxed);
     }
 
-    /// Counts of a worker, which only its thread writes.
+    /// Registers the counters of a worker; only its thread writes to them.
     pub(super) fn add_worker(&self) -> Arc<StreamCounts> {
         let counts = Arc::new(StreamCounts::default());
         lock(&self.workers).running.push(counts.clone());
         counts
     }
 
-    /// The number of a stream that is recorded from now on.
+    /// Number of the next recorded stream.
     pub(super) fn next_recording(&self) -> u64 {
         self.recorded.fetch_add(1, Ordering::Relaxed)
     }

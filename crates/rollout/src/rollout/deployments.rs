@@ -1,4 +1,4 @@
-//! Two deployments, and which share of streams each gets.
+//! Two deployments, and the share of streams of each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,20 +12,20 @@ use super::queue::{self, Queue};
 use super::{Counters, RolloutConfig, RolloutSnapshot, RolloutWorker, Share};
 use crate::deploy::Deployment;
 
-/// Which of the two.
+/// One of the two deployments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Arm {
-    /// What serves today.
+    /// The deployment in service.
     Stable = 0,
-    /// What is to replace it.
+    /// Its intended replacement.
     Candidate = 1,
 }
 
 impl Arm {
-    /// Both.
+    /// Both arms.
     pub const ALL: [Arm; 2] = [Arm::Stable, Arm::Candidate];
 
-    /// Its name in metrics: `stable` or `candidate`.
+    /// Name in metrics: `stable` or `candidate`.
     pub const fn name(self) -> &'static str {
         match self {
             Arm::Stable => "stable",
@@ -33,7 +33,7 @@ impl Arm {
         }
     }
 
-    /// The one that does not answer where this one does.
+    /// The other arm.
     pub const fn other(self) -> Arm {
         match self {
             Arm::Stable => Arm::Candidate,
@@ -42,10 +42,11 @@ impl Arm {
     }
 }
 
-/// Two deployments of one plugin, with the share of streams that the candidate answers and the share that is shadowed. `Clone` shares it.
+/// Two deployments of one plugin, the share of streams served by the candidate, and the share that
+/// is shadowed. Clones refer to the same rollout.
 ///
-/// The shares may be changed on any thread at any time; they decide about streams that begin from then on. Either deployment may be
-/// reloaded meanwhile.
+/// Any thread may change the shares at any time; a change applies to new streams. Either deployment
+/// may be reloaded meanwhile.
 #[derive(Clone)]
 pub struct Rollout {
     pub(super) shared: Arc<Shared>,
@@ -61,8 +62,9 @@ pub(super) struct Shared {
 }
 
 impl Rollout {
-    /// A rollout in which the stable deployment answers every stream and nothing is shadowed. Starts the shadow thread, which ends with
-    /// the last clone and worker; they wait for it.
+    /// Creates a rollout in which the stable deployment serves every stream and nothing is
+    /// shadowed. Starts the shadow thread, which ends with the last clone and worker; dropping the
+    /// last one waits for it.
     pub fn new(stable: Deployment, candidate: Deployment, config: RolloutConfig) -> Rollout {
         let plugin = stable.plugin_name();
         let counters = Arc::new(Counters::new(plugin, config.kept_divergences));
@@ -76,37 +78,38 @@ impl Rollout {
         Rollout { shared: Arc::new(Shared { deployments, split, shadow, config, counters, queue }) }
     }
 
-    /// Sets the share of streams that the candidate answers.
+    /// Sets the share of streams served by the candidate.
     pub fn set_split(&self, share: Share) {
         self.shared.split.store(share.millionths(), Ordering::Relaxed);
         self.shared.counters.set_split(share);
     }
 
-    /// Sets the share of streams that are shadowed by whichever deployment does not answer.
+    /// Sets the share of streams shadowed by the deployment that does not serve them.
     pub fn set_shadow(&self, share: Share) {
         self.shared.shadow.store(share.millionths(), Ordering::Relaxed);
         self.shared.counters.set_shadow(share);
     }
 
-    /// The share of streams that the candidate answers.
+    /// The share of streams served by the candidate.
     #[inline]
     pub fn split(&self) -> Share {
         Share::from_millionths(self.shared.split.load(Ordering::Relaxed))
     }
 
-    /// The share of streams that are shadowed.
+    /// The share of shadowed streams.
     #[inline]
     pub fn shadow(&self) -> Share {
         Share::from_millionths(self.shared.shadow.load(Ordering::Relaxed))
     }
 
-    /// One of the deployments, to reload it.
+    /// One of the deployments, e.g. to reload it.
     pub fn deployment(&self, arm: Arm) -> &Deployment {
         &self.shared.deployments[arm as usize]
     }
 
-    /// Starts the stable deployment on this thread; the candidate starts here with its first stream. The services are those that serve
-    /// streams, for each arm and version, as [`Deployment::worker`] wants them. A shadow gets none of them.
+    /// Starts the stable deployment on this thread; the candidate starts with its first stream.
+    /// `services` returns the services for each arm and version, as in [`Deployment::worker`].
+    /// Shadows do not use them.
     ///
     /// # Errors
     ///
@@ -115,13 +118,13 @@ impl Rollout {
         RolloutWorker::start(self.clone(), services)
     }
 
-    /// What was counted so far, on all threads.
+    /// The counters so far, summed over all threads.
     pub fn snapshot(&self) -> RolloutSnapshot {
         self.shared.counters.snapshot()
     }
 
-    /// Waits until the shadow thread has compared all that was recorded so far, at most so long: before the process ends, and in tests.
-    /// False: it has not.
+    /// Waits until the shadow thread has compared all recordings so far, or until the timeout, e.g.
+    /// before the process ends. Returns whether it has.
     pub fn flush(&self, timeout: Duration) -> bool {
         self.shared.queue.flush(timeout)
     }

@@ -1,15 +1,16 @@
-//! From one build of a plugin to another, step by step: a share of the streams is answered by the new one (split), and a share is shown to
-//! the one that does not answer, to see whether it would have done the same (shadow).
+//! Gradual replacement of one build of a plugin by another: the new build serves a share of the
+//! streams (split), and a share is replayed on the build that does not serve them, to compare
+//! behavior (shadow).
 //!
 //! ```text
-//!   Rollout           two deployments, the shares, and what was counted, for all threads of a process
-//!     RolloutWorker   one thread: decides for each stream who answers, and records streams that are to be shadowed
-//!       Worker        of either deployment
-//!     shadow thread   takes recorded streams through a VM that reaches nothing but the recording, and compares
+//!   Rollout           two deployments, the shares, and counters, for all threads of a process
+//!     RolloutWorker   one thread: assigns each stream to a deployment, and records shadowed streams
+//!       Worker        serves one deployment
+//!     shadow thread   replays recorded streams in an isolated VM, and compares
 //! ```
 //!
-//! The path of an operator: shadow 1 %, read the divergences, split 1 %, 10 %, 100 %. `docs/rollout.md` says what a shadow sees, what is
-//! compared, and what is not.
+//! An operator's path: shadow 1 %, read the divergences, split 1 %, 10 %, 100 %. `docs/rollout.md`
+//! says what a shadow sees and what is compared.
 //!
 //! ```
 //! # #[cfg(feature = "wasm")]

@@ -1,4 +1,4 @@
-//! A rollout's metrics, on the page of its observer.
+//! Exports a rollout's metrics through its observer.
 
 use std::fmt;
 

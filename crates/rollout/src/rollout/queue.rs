@@ -1,4 +1,4 @@
-//! The way from threads that serve to the shadow thread. Who serves never waits.
+//! The queue from serving threads to the shadow thread. Serving threads never block on it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -13,21 +13,21 @@ use super::replay::Replayer;
 use super::{Arm, Counters, RolloutConfig};
 use crate::deploy::Deployment;
 
-/// Takes recordings to the shadow thread.
+/// Sends recordings to the shadow thread.
 pub(super) struct Queue {
-    /// `None`: nothing is sent any more.
+    /// `None` once the queue is closed.
     recordings: Option<SyncSender<Box<Recording>>>,
     pending: Arc<Pending>,
     thread: Option<JoinHandle<()>>,
-    /// Nothing more is compared.
+    /// Tells the shadow thread to stop comparing.
     ending: Arc<AtomicBool>,
 }
 
-/// How long the end of a rollout waits for the shadow thread, which may be in a plugin that hangs.
+/// How long dropping a rollout waits for the shadow thread, which may be in a hanging plugin.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Drop for Queue {
-    /// Ends the shadow thread and waits for it: its VMs should not be at their end while the process is at its own.
+    /// Ends the shadow thread and waits for it, so that its VMs do not outlive the process's static data.
     fn drop(&mut self) {
         self.ending.store(true, Ordering::Relaxed);
         drop(self.recordings.take());
@@ -37,13 +37,13 @@ impl Drop for Queue {
             thread::sleep(Duration::from_millis(1));
         }
         if thread.is_finished() {
-            // A panic of the thread has been printed, and harmed nobody else.
+            // A panic was printed already and affects no other thread.
             let _ = thread.join();
         }
     }
 }
 
-/// How many recordings have been sent and not compared.
+/// Number of recordings sent but not yet compared.
 #[derive(Default)]
 struct Pending {
     count: Mutex<usize>,
@@ -61,7 +61,8 @@ impl Pending {
     }
 }
 
-/// Starts the shadow thread. It ends when the queue is dropped, after what it is at; what waits then is not compared.
+/// Starts the shadow thread. It ends when the queue is dropped, after the current comparison;
+/// queued recordings are discarded.
 pub(super) fn start(deployments: [Deployment; 2], config: &RolloutConfig, counters: Arc<Counters>) -> Queue {
     let (sender, receiver) = sync_channel(config.queue);
     let pending = Arc::new(Pending::default());
@@ -69,12 +70,12 @@ pub(super) fn start(deployments: [Deployment; 2], config: &RolloutConfig, counte
     let ending = Arc::new(AtomicBool::new(false));
     let its_ending = ending.clone();
     let run = move || shadow(&receiver, deployments, (limit, rules), &counters, &its_pending, &its_ending);
-    // Without a thread nobody receives, and each recording counts as dropped.
+    // If the thread cannot be started, nothing receives, and every recording counts as dropped.
     let thread = thread::Builder::new().name("dynvm-shadow".to_owned()).spawn(run).ok();
     Queue { recordings: Some(sender), pending, thread, ending }
 }
 
-/// The shadow thread.
+/// Main loop of the shadow thread.
 fn shadow(
     recordings: &Receiver<Box<Recording>>,
     deployments: [Deployment; 2],
@@ -97,7 +98,7 @@ fn shadow(
 }
 
 impl Queue {
-    /// Hands a recording over; false: there is no room.
+    /// Sends a recording; returns false if the queue is full.
     pub(super) fn send(&self, recording: Box<Recording>) -> bool {
         let Some(recordings) = &self.recordings else { return false };
         *self.pending.lock() += 1;

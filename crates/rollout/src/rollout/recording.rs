@@ -1,4 +1,4 @@
-//! What the plugin that answers was shown and what it did, of one stream.
+//! Recording of a stream: inputs and behavior of the serving plugin.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,19 +12,19 @@ use super::Arm;
 use super::snapshot::{Change, View};
 use crate::deploy::StreamRef;
 
-/// A stream, from its context to its end.
+/// A recorded stream, from its creation to its end.
 pub(super) struct Recording {
-    /// Who answers it.
+    /// The arm that serves it.
     pub(super) arm: Arm,
     pub(super) backend: BackendKind,
     pub(super) version: u64,
-    /// Which one of the process' recorded streams.
+    /// Number of the stream among those recorded.
     pub(super) number: u64,
     pub(super) log_level: LogLevel,
     pub(super) steps: Vec<Step>,
-    /// HTTP calls that it made and that are under way, by VM and token.
+    /// Its pending HTTP calls, by VM and token.
     calls: Vec<(VmId, u32)>,
-    /// Why it cannot be compared.
+    /// Reason why the recording cannot be compared.
     pub(super) spoiled: Option<Spoiled>,
     context: Option<ContextId>,
     view: View,
@@ -35,33 +35,33 @@ pub(super) struct Recording {
 /// Why a recording cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Spoiled {
-    /// It takes more memory than it may.
+    /// It exceeds the size limit.
     TooLarge,
     /// It made gRPC calls, which are not replayed.
     Grpc,
-    /// The VM that answers failed.
+    /// The VM that serves it failed.
     Failed,
 }
 
-/// A callback.
+/// A recorded callback.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) callback: &'static str,
     pub(super) arguments: Vec<Named>,
-    /// What the host had changed before.
+    /// Changes made by the host before the callback.
     pub(super) arrived: Vec<Change>,
-    /// The answer to a call, by the token that the plugin that answers has for it.
+    /// The answer to a call, with the serving plugin's token.
     pub(super) answer: Option<(u32, HttpCallResponse)>,
     pub(super) hostcalls: Vec<Event>,
     pub(super) returned: Option<u32>,
-    /// What the callback changed.
+    /// Changes made by the callback.
     pub(super) changed: Vec<Change>,
-    /// The host's clocks when the callback began, in nanoseconds.
+    /// The host's clock when the callback began, in nanoseconds.
     pub(super) realtime: u64,
     pub(super) monotonic: u64,
 }
 
-/// Collects events while it is a VM's tracer.
+/// A tracer that collects a VM's events.
 #[derive(Clone, Default)]
 pub(super) struct Collector(Rc<RefCell<Vec<Event>>>);
 
@@ -95,7 +95,8 @@ impl Recording {
         }
     }
 
-    /// Records what a host does with the stream: usually one callback. `context`: its own, once it has one.
+    /// Records one action of the host on the stream, usually one callback. `context` is the
+    /// stream's context, once it has one.
     pub(super) fn record<R>(
         &mut self,
         vm: &mut Vm,
@@ -124,7 +125,7 @@ impl Recording {
                 last.changed = changed;
             }
         } else {
-            // No callback: what the host did is an arrival of the next one.
+            // Without a callback, the change arrives with the next one.
             arrived.iter().for_each(|change| self.forget(change));
         }
         if vm.has_failed() {
@@ -134,18 +135,18 @@ impl Recording {
         done
     }
 
-    /// The stream has been created.
+    /// Called when the stream has been created.
     pub(super) fn begun(&mut self, stream: StreamRef) {
         (self.version, self.context) = (stream.version(), Some(stream.context()));
     }
 
-    /// Whether it made a call. True the first time: then the call is over.
+    /// Whether the stream made this call. True only once, because the call is then complete.
     pub(super) fn take_call(&mut self, call: CallId) -> bool {
         let index = self.calls.iter().position(|known| *known == (call.vm(), call.token()));
         index.map(|index| self.calls.swap_remove(index)).is_some()
     }
 
-    /// Its context.
+    /// The stream's context.
     pub(super) fn context(&self) -> Option<ContextId> {
         self.context
     }
@@ -155,7 +156,7 @@ impl Recording {
         view.map(|view| self.view.become_view(view)).unwrap_or_default()
     }
 
-    /// Has a change be seen again.
+    /// Marks a change as unseen.
     fn forget(&mut self, change: &Change) {
         match change {
             Change::Map(index, _) => self.view.maps[*index] = None,
@@ -163,7 +164,7 @@ impl Recording {
         }
     }
 
-    /// Adds what was traced.
+    /// Adds traced events.
     fn take(&mut self, vm: VmId, events: Vec<Event>) {
         for event in events {
             match event {
@@ -214,12 +215,12 @@ impl Step {
         }
     }
 
-    /// An argument of the callback that is true or false.
+    /// A boolean argument of the callback.
     pub(super) fn flag(&self, name: &str) -> bool {
         number(&self.arguments, name) == Some(1)
     }
 
-    /// The token of the first HTTP call that was made in it.
+    /// The token of the first HTTP call made in the callback.
     pub(super) fn first_token(&self) -> Option<u32> {
         self.hostcalls.iter().find_map(|event| match event {
             Event::Hostcall { name: "proxy_http_call", results, .. } => number(results, "token"),
@@ -227,12 +228,12 @@ impl Step {
         })
     }
 
-    /// An argument of the callback that is a count.
+    /// A numeric argument of the callback.
     pub(super) fn number(&self, name: &str) -> usize {
         number(&self.arguments, name).unwrap_or_default() as usize
     }
 
-    /// Who closed a connection.
+    /// The peer that closed the connection.
     pub(super) fn peer(&self) -> PeerType {
         number(&self.arguments, "close_type").and_then(PeerType::from_u32).unwrap_or(PeerType::Unknown)
     }

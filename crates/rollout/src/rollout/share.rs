@@ -1,6 +1,6 @@
-//! Shares of streams, and which stream belongs to one.
+//! Shares of streams, and the assignment of streams to them.
 
-/// A share of streams, from none to all, in millionths.
+/// A share of streams, from zero to all, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
@@ -13,13 +13,13 @@ impl Share {
     /// Every stream.
     pub const ALL: Share = Share(WHOLE);
 
-    /// A share in percent. What is below 0 or not a number is none, what is above 100 is all.
+    /// A share in percent, clamped to 0 and 100; NaN is 0.
     pub fn percent(percent: f64) -> Share {
-        // A cast from a float is bounded, and NaN becomes 0.
+        // Casting from a float saturates, and NaN becomes 0.
         Share(((percent * f64::from(WHOLE) / 100.0).round() as u32).min(WHOLE))
     }
 
-    /// As a part of 1.
+    /// The share as a fraction of 1.
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / f64::from(WHOLE)
     }
@@ -32,28 +32,29 @@ impl Share {
         Share(millionths.min(WHOLE))
     }
 
-    /// Whether a point belongs to the share. A point that does belongs to each greater share too, so raising one takes no key out of it.
+    /// Whether a point belongs to the share. Every greater share contains the point too, so raising
+    /// a share removes no key.
     pub(super) fn has(self, point: u64) -> bool {
         point % u64::from(WHOLE) < u64::from(self.0)
     }
 }
 
-/// The point of a key: the same in each process and version, for each `salt` another one.
+/// The point of a key: the same in every process and version, but different for each `salt`.
 pub(super) fn point_of(key: &[u8], salt: u64) -> u64 {
-    // FNV-1a; its low bits are mixed, since they decide.
+    // FNV-1a; its low bits decide, so they need mixing.
     let hash = key
         .iter()
         .fold(0xcbf2_9ce4_8422_2325 ^ salt, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
     mix(hash)
 }
 
-/// Random points, of one thread.
+/// A per-thread generator of random points.
 pub(super) struct Points(u64);
 
 impl Points {
     pub(super) fn new() -> Points {
         let mut seed = [0; 8];
-        // Without randomness threads choose alike, which is no harm.
+        // Without randomness, threads choose alike, which is harmless.
         let _ = getrandom::fill(&mut seed);
         Points(u64::from_le_bytes(seed))
     }

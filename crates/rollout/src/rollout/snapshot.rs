@@ -1,4 +1,4 @@
-//! What a stream holds: header maps and bodies, and what changes in them.
+//! Content of a stream (header maps and bodies), and its changes.
 
 use dynvm::abi::types::{BufferType, MapType};
 use dynvm::host::{HeaderMap, Headers, Stream};
@@ -15,14 +15,14 @@ pub(super) const MAPS: [MapType; 4] = [
 pub(super) const BUFFERS: [BufferType; 4] =
     [BufferType::HttpRequestBody, BufferType::HttpResponseBody, BufferType::DownstreamData, BufferType::UpstreamData];
 
-/// What a stream holds at a moment.
+/// Content of a stream at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) maps: [Option<Headers>; 4],
     pub(super) buffers: [Option<Vec<u8>>; 4],
 }
 
-/// A map or buffer that is other than before.
+/// A changed map or buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     Map(usize, Option<Headers>),
@@ -42,7 +42,7 @@ impl View {
         View { maps: MAPS.map(map), buffers: BUFFERS.map(buffer) }
     }
 
-    /// Becomes another view, and says what that changed.
+    /// Replaces the view with a newer one and returns the changes.
     pub(super) fn become_view(&mut self, new: View) -> Vec<Change> {
         let mut changes = Vec::new();
         for (index, (old, new)) in self.maps.iter().zip(&new.maps).enumerate() {
@@ -68,7 +68,7 @@ impl View {
 }
 
 impl Change {
-    /// About how much memory it takes.
+    /// Approximate memory use in bytes.
     pub(super) fn size(&self) -> usize {
         match self {
             Change::Map(_, map) => map.as_ref().map_or(0, |map| map.iter().map(|(n, v)| n.len() + v.len() + 12).sum()),

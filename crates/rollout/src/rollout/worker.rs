@@ -1,4 +1,4 @@
-//! One thread that serves streams of a rollout.
+//! A thread that serves streams of a rollout.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,17 +21,17 @@ use crate::deploy::{StreamRef, Worker};
 pub struct RolloutStream {
     arm: Arm,
     stream: StreamRef,
-    /// Its recording, if it is shadowed.
+    /// Number of its recording, if it is shadowed.
     recording: Option<u64>,
 }
 
 impl RolloutStream {
-    /// Who answers it.
+    /// The arm that serves it.
     pub fn arm(self) -> Arm {
         self.arm
     }
 
-    /// The version of that deployment.
+    /// The version of the deployment that serves it.
     pub fn version(self) -> u64 {
         self.stream.version()
     }
@@ -49,24 +49,24 @@ impl RolloutStream {
 
 type MakeServices = dyn FnMut(Arm, u64) -> Services;
 
-/// One thread that serves streams of a [`Rollout`]. It belongs to its thread.
+/// Serves streams of a [`Rollout`] on one thread, and cannot move to another.
 pub struct RolloutWorker {
     rollout: Rollout,
     services: Rc<RefCell<MakeServices>>,
     stable: Worker,
-    /// Started when it gets its first stream.
+    /// Started with its first stream.
     candidate: Option<Worker>,
-    /// When a candidate that did not start is tried again.
+    /// When to retry a candidate that did not start.
     retry_at: Option<Instant>,
     recordings: HashMap<u64, Recording>,
     points: Points,
     counts: Arc<StreamCounts>,
 }
 
-/// How long a candidate that does not start is left alone.
+/// Interval between attempts to start a failing candidate.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Keeps the decisions about one key apart.
+/// Salt of split decisions, which are independent of shadowing.
 const SPLIT: u64 = 1;
 const SHADOW: u64 = 2;
 
@@ -90,8 +90,8 @@ impl RolloutWorker {
         })
     }
 
-    /// Creates a stream. Who answers it is decided here, once: by the key, so that a client or a session always gets the same, or at random
-    /// without one.
+    /// Creates a stream. The arm is decided here, once: by the key, so that a client or a session
+    /// always gets the same one, or at random without a key.
     ///
     /// # Errors
     ///
@@ -127,10 +127,10 @@ impl RolloutWorker {
         Ok(RolloutStream { arm, stream, recording: Some(number) })
     }
 
-    /// Makes a callback of a stream, in the VM of whoever answers it. Each call should make one callback. On a stream that is shadowed, it is
-    /// recorded, for which the VM's tracer is set, and removed afterwards.
+    /// Runs a callback of a stream in the VM that serves it. Each call should run one callback. For
+    /// a shadowed stream the callback is recorded, with the VM's tracer set meanwhile.
     ///
-    /// `None`: the stream has ended with its VM, which failed and was replaced.
+    /// Returns `None` if the stream ended when its VM failed and was replaced.
     pub fn call<R>(&mut self, stream: RolloutStream, act: impl FnOnce(&mut Vm, ContextId) -> R) -> Option<R> {
         self.call_with(stream, None, act)
     }
@@ -153,11 +153,12 @@ impl RolloutWorker {
         }
     }
 
-    /// Delivers the answer to an HTTP call to the version that made it, and, if a shadowed stream made it, to the recording.
+    /// Delivers the answer to an HTTP call to the version that made it and, if a shadowed stream
+    /// made it, to the recording.
     ///
     /// # Errors
     ///
-    /// As [`Vm::on_http_call_response`]; or the version does not run here any more.
+    /// As for [`Vm::on_http_call_response`]; also if the version no longer runs here.
     pub fn on_http_call_response(
         &mut self,
         arm: Arm,
@@ -180,12 +181,12 @@ impl RolloutWorker {
         }
     }
 
-    /// Ends a stream, as [`Worker::end`] does, and hands its recording to the shadow thread.
+    /// Ends a stream like [`Worker::end`], and sends its recording to the shadow thread.
     pub fn end(&mut self, stream: RolloutStream) -> Option<Box<dyn Stream>> {
         if stream.recording.is_some() {
             let ended = self.call(stream, |vm, context| vm.delete_stream(context)).flatten();
             self.hand_over(stream);
-            // Counts the streams of its version, and drains an old one.
+            // Counts the version's streams, and drains an old version.
             self.arm(stream.arm).end(stream.stream);
             return ended;
         }
@@ -205,7 +206,7 @@ impl RolloutWorker {
         }
     }
 
-    /// The embedder's stream, if it is of this type.
+    /// The embedder's stream, if it has this type.
     pub fn stream<S: Stream>(&mut self, stream: RolloutStream) -> Option<std::cell::Ref<'_, S>> {
         let worker = match stream.arm {
             Arm::Stable => &mut self.stable,
@@ -215,7 +216,8 @@ impl RolloutWorker {
         (*vm).stream(stream.stream.context())
     }
 
-    /// The VM of a version and its root context, for ticks, queue events and answers to gRPC calls, none of which are shadowed.
+    /// The VM of a version and its root context, for ticks, queue events and answers to gRPC calls;
+    /// none of these are shadowed.
     pub fn vm(&mut self, arm: Arm, version: u64) -> Option<(&mut Vm, ContextId)> {
         match arm {
             Arm::Stable => self.stable.vm(version),
@@ -223,13 +225,13 @@ impl RolloutWorker {
         }
     }
 
-    /// Follows reloads of both deployments, as [`Worker::poll`] does. Returns when to call it at the latest.
+    /// Follows reloads of both deployments, like [`Worker::poll`]. Returns the latest time for the next call.
     pub fn poll(&mut self) -> Option<Instant> {
         let candidate = self.candidate.as_mut().and_then(Worker::poll);
         self.stable.poll().into_iter().chain(candidate).min()
     }
 
-    /// The arm that takes the stream: the one that is wanted, or the stable one where the candidate does not start.
+    /// The arm for a stream: the wanted one, or stable if the candidate does not start.
     fn ready(&mut self, wanted: Arm) -> Arm {
         if wanted == Arm::Stable || self.candidate.is_some() {
             return wanted;

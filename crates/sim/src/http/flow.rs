@@ -1,4 +1,4 @@
-//! One direction of an HTTP stream: what arrives, what the plugin holds back, what goes on.
+//! One direction of an HTTP stream: data that arrives, is held by the plugin, and is forwarded.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus};
 use dynvm::host::{HeaderMap as _, Headers, LocalResponse};
@@ -8,28 +8,28 @@ use super::{Direction, LocalReply};
 use crate::stream::SimStream;
 use crate::{Message, SimProxy};
 
-/// How far a direction has come.
+/// Progress of a direction.
 #[derive(Default)]
 pub(crate) struct Flow {
     pub(super) begun: bool,
-    /// The end has been shown to the plugin, or the plugin made it.
+    /// Whether the plugin has seen the end, or produced it.
     pub(super) ended: bool,
-    /// The plugin ended the direction with its headers: what arrives later is dropped.
+    /// Whether the plugin ended the direction with its headers: later data is dropped.
     pub(super) cut: bool,
-    /// Since the headers nothing goes on and nothing is shown to the plugin: what arrives waits.
+    /// Whether the plugin stopped iteration at the headers: later data waits unseen.
     stopped: bool,
     pub(super) waiting: Waiting,
     headers_held: bool,
     body_held: bool,
     trailers_held: bool,
     pub(super) headers_gone: bool,
-    /// All of it has gone on.
+    /// Whether everything was forwarded.
     pub(crate) complete: bool,
-    /// What has gone on.
+    /// The part forwarded so far.
     pub(super) gone: Message,
 }
 
-/// What arrived while the direction was stopped. It is shown to the plugin as one.
+/// Data that arrived while the direction was stopped. The plugin sees it as one chunk.
 #[derive(Default)]
 pub(super) struct Waiting {
     body: Option<Vec<u8>>,
@@ -38,21 +38,21 @@ pub(super) struct Waiting {
 }
 
 impl Flow {
-    /// Whether the plugin holds something back.
+    /// Whether the plugin holds data back.
     pub(super) fn is_held(&self) -> bool {
         self.stopped || self.headers_held || self.body_held || self.trailers_held
     }
 }
 
 impl SimStream {
-    /// Whether nothing more happens in a direction: the plugin or its failure ended it.
+    /// Whether the direction is over: ended by the plugin or its failure.
     pub(super) fn is_over(&self, direction: Direction) -> bool {
         let replied = self.local.as_ref().is_some_and(|local| direction == Direction::Request || !local.passes);
         self.failed || self.closed || self.local_response.is_some() || replied
     }
 }
 
-/// Arrivals. `None`: not shown to the plugin now, or never.
+/// Arrivals. They return `None` if the plugin does not see them, now or ever.
 impl SimProxy {
     pub(super) fn arrive_headers(
         &mut self,
@@ -188,9 +188,9 @@ impl SimProxy {
     }
 }
 
-/// What follows from what the plugin asked for.
+/// Consequences of the plugin's requests.
 impl SimProxy {
-    /// Carries on every open stream that the plugin has asked to.
+    /// Resumes every open stream for which the plugin requested it.
     pub(crate) fn settle_all(&mut self) {
         for id in self.open.clone() {
             if self.plugin.vm().stream::<SimStream>(id).is_some() {
@@ -206,7 +206,7 @@ impl SimProxy {
         }
     }
 
-    /// Takes a local reply through the plugin's own response callbacks, unless they have run: as in Envoy.
+    /// Runs a local reply through the plugin's own response callbacks, unless they have run, as Envoy does.
     fn reply_locally(&mut self, id: ContextId) {
         let message = self.with(id, |stream| {
             if stream.failed || stream.closed {
@@ -214,7 +214,7 @@ impl SimProxy {
             }
             let response = stream.local_response.take()?;
             if let Some(local) = &mut stream.local {
-                // The first one counts; a second one from its own callbacks ends them.
+                // The first reply counts; a second one from the plugin's own response callbacks ends them.
                 local.passes = false;
                 return None;
             }
@@ -229,10 +229,10 @@ impl SimProxy {
         }
     }
 
-    /// If the plugin asked to go on, shows it what waited, and lets go on what was held.
+    /// If the plugin resumed the direction, shows it the waiting data and forwards the held data.
     fn carry_on(&mut self, id: ContextId, direction: Direction) {
         let waiting = self.with(id, |stream| {
-            // Asking to go on means nothing where nothing is held.
+            // Resuming has no effect if nothing is held.
             let resumed = std::mem::take(&mut stream.halves[direction as usize].resumed);
             let (over, flow) = (stream.is_over(direction), &mut stream.flows[direction as usize]);
             if over || !flow.begun || flow.complete || !resumed {
@@ -260,7 +260,7 @@ impl SimProxy {
         });
     }
 
-    /// A whole message arrives.
+    /// Feeds a whole message into the stream.
     pub(super) fn feed(&mut self, id: ContextId, direction: Direction, message: Message) {
         let Message { headers, chunks, trailers } = message;
         let last = chunks.len();
@@ -279,7 +279,7 @@ impl SimProxy {
     }
 }
 
-/// What goes on.
+/// Forwarding.
 impl SimStream {
     fn after_body(&mut self, direction: Direction, status: FilterDataStatus) {
         use FilterDataStatus as Status;
@@ -299,7 +299,7 @@ impl SimStream {
         }
     }
 
-    /// All that is held goes on.
+    /// Forwards everything held.
     fn release(&mut self, direction: Direction) {
         self.release_headers(direction);
         self.release_body(direction);
@@ -310,7 +310,7 @@ impl SimStream {
         }
     }
 
-    /// The headers go on as they are now; later changes to them reach nobody.
+    /// Forwards the headers in their current state; later changes have no effect.
     fn release_headers(&mut self, direction: Direction) {
         let flow = &mut self.flows[direction as usize];
         flow.headers_held = false;
@@ -331,7 +331,7 @@ impl SimStream {
 }
 
 impl LocalReply {
-    /// A local reply as a message, with the content length that a proxy adds.
+    /// Converts a local reply to a message, with the content length that a proxy adds.
     fn new(local: LocalResponse, passes: bool) -> LocalReply {
         let mut headers = Headers::from([(":status", local.status_code.to_string())]);
         for (name, value) in local.headers.iter() {

@@ -1,4 +1,4 @@
-//! HTTP streams through one filter: what a proxy does around the plugin's callbacks.
+//! HTTP streams through one filter: the proxy's side of the plugin's callbacks.
 
 mod flow;
 mod open;
@@ -12,38 +12,38 @@ use dynvm::host::HeaderMap as _;
 
 use super::{Message, Request, Response, SimProxy};
 
-/// A stream's end.
+/// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The upstream's response, as the plugin left it.
+    /// With the upstream's response, as modified by the plugin.
     Upstream,
-    /// The plugin answered.
+    /// With a local response of the plugin.
     LocalResponse {
-        /// Details for the access log.
+        /// Response code details, for the access log.
         details: String,
-        /// gRPC status; -1: none.
+        /// gRPC status, or -1.
         grpc_status: i32,
     },
-    /// The plugin closed the stream.
+    /// Closed by the plugin.
     Closed,
-    /// The VM failed and the failure policy is closed: status 503.
+    /// The VM failed under the closed failure policy: status 503.
     Failed,
-    /// The plugin paused the stream, and nothing that came within a minute resumed it: a proxy would run into a timeout.
+    /// Paused by the plugin and not resumed within a minute; a real proxy would time out.
     Paused,
 }
 
-/// A request as it reached the upstream.
+/// A request as received by the upstream.
 pub type UpstreamRequest = Message;
 
-/// What became of a request.
+/// Result of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exchange {
     /// How it ended.
     pub outcome: Outcome,
-    /// What the client got; without headers if it got nothing.
+    /// Response received by the client; without headers if there was none.
     pub response: Response,
-    /// What the upstream got; `None`: nothing.
+    /// Request received by the upstream, if any.
     pub upstream_request: Option<UpstreamRequest>,
 }
 
@@ -56,37 +56,37 @@ pub enum Direction {
     Response = 1,
 }
 
-/// An answer of the plugin's own.
+/// A local response of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LocalReply {
-    /// The answer as the plugin made it, before its own response callbacks.
+    /// The response as the plugin sent it, before its own response callbacks.
     pub message: Message,
-    /// Details for the access log.
+    /// Response code details, for the access log.
     pub details: String,
-    /// gRPC status; -1: none.
+    /// gRPC status, or -1.
     pub grpc_status: i32,
-    /// Whether it goes through the plugin's own response callbacks.
+    /// Whether it runs through the plugin's own response callbacks.
     pub(super) passes: bool,
 }
 
 impl SimProxy {
-    /// Takes a request through the plugin to the upstream and the response back. What falls due meanwhile, and all that a paused
-    /// stream waits for, is delivered on the way.
+    /// Sends a request through the plugin to the upstream, and the response back. Events that are
+    /// due meanwhile, or that a paused stream waits for, are delivered.
     ///
     /// # Errors
     ///
-    /// The root context is gone: the plugin has been stopped.
+    /// The root context has ended: the plugin was stopped.
     pub fn send(&mut self, request: Request) -> Result<Exchange, CallError> {
         let stream = self.open(&request.properties)?;
         Ok(self.send_on(stream, request))
     }
 
-    /// The same on a stream on which nothing has arrived yet. The stream is closed afterwards.
+    /// The same on an open stream that has received nothing. Closes the stream afterwards.
     pub fn send_on(&mut self, stream: HttpStream, request: Request) -> Exchange {
         let id = stream.context;
         let exchange = self.exchange(id, request);
-        // It is gone only if its VM is, and then nobody is to be told.
+        // The stream can only be gone with its VM, and then there is nothing to close.
         let _ = self.close(stream);
         self.deliver_due();
         exchange
@@ -108,7 +108,7 @@ impl SimProxy {
         Exchange { outcome, response, upstream_request }
     }
 
-    /// Delivers what is to come until all of a direction has gone on, or nothing more can, or a minute has passed on the host's clock.
+    /// Delivers events until a direction is fully forwarded, cannot proceed, or a simulated minute has passed.
     fn wait(&mut self, id: ContextId, direction: Direction) {
         let end = self.end_of_patience();
         loop {
@@ -122,13 +122,13 @@ impl SimProxy {
         }
     }
 
-    /// How the stream ended, and what the client got.
+    /// How the stream ended, and the response received by the client.
     fn ended(&mut self, id: ContextId) -> (Outcome, Response) {
         let StreamView { client, local_reply, closed, failed, .. } = self.with(id, |stream| stream.view());
         match local_reply {
             Some(LocalReply { details, grpc_status, message, .. }) => {
                 let outcome = Outcome::LocalResponse { details, grpc_status };
-                // Where its own callbacks did not let it go on, a client gets the head.
+                // If its own callbacks held the reply back, the client receives only the headers.
                 let message = if client.complete {
                     client.message
                 } else {
@@ -144,7 +144,7 @@ impl SimProxy {
     }
 }
 
-/// The upstream of a request that says nothing else.
+/// The default upstream: status 200 with the request's body.
 fn echo(request: &Message) -> Response {
     let body = request.body();
     let mut response = Response::new(200);

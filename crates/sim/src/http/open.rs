@@ -1,4 +1,4 @@
-//! HTTP streams step by step: whoever drives them says what arrives, and looks at what has become of it.
+//! HTTP streams step by step: the driver delivers headers, body and trailers, and inspects the result.
 
 use dynvm::CallError;
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterTrailersStatus};
@@ -17,68 +17,69 @@ pub struct HttpStream {
 }
 
 impl HttpStream {
-    /// Its context, which names the VM too: failed ones are replaced.
+    /// The stream context. It also identifies the VM, because failed VMs are replaced.
     pub fn context(self) -> ContextId {
         self.context
     }
 }
 
-/// Why a step cannot be taken.
+/// A step that is not possible.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
-    /// The stream has been closed, or is gone with a VM that failed and was replaced.
+    /// The stream was closed, or disappeared with a VM that failed and was replaced.
     #[error("the stream is gone: it was closed, or its VM failed and was replaced")]
     Gone,
-    /// No proxy sends this now.
+    /// No proxy would deliver this in the current state.
     #[error("{direction:?}: {what}")]
     OutOfOrder {
-        /// Where it was to arrive.
+        /// Direction of the delivery.
         direction: Direction,
-        /// What is wrong.
+        /// Reason.
         what: &'static str,
     },
 }
 
-/// What a stream has come to.
+/// State of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamView {
-    /// What has gone on to the upstream.
+    /// Data forwarded to the upstream.
     pub upstream: Passed,
-    /// What has gone on to the client.
+    /// Data forwarded to the client.
     pub client: Passed,
     /// Whether the plugin holds the request back.
     pub request_held: bool,
     /// Whether the plugin holds the response back.
     pub response_held: bool,
-    /// The plugin's own answer, if it gave one.
+    /// The plugin's local response, if any.
     pub local_reply: Option<LocalReply>,
     /// Whether the plugin closed the stream.
     pub closed: bool,
-    /// Whether the VM failed and the stream with it.
+    /// Whether the VM failed, and the stream with it.
     pub failed: bool,
 }
 
-/// What has gone on in one direction.
+/// Data forwarded in one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passed {
-    /// What of it.
+    /// The part forwarded so far.
     pub message: Message,
-    /// Whether the headers have.
+    /// Whether headers were forwarded.
     pub headers: bool,
-    /// Whether the end has.
+    /// Whether end-of-stream was forwarded.
     pub complete: bool,
 }
 
 impl SimProxy {
-    /// Opens a stream (`proxy_on_context_create`), with properties of its own by their paths with dots. Nothing arrives on it by itself.
+    /// Opens a stream (`proxy_on_context_create`) with additional properties, keyed by dotted path.
+    /// Nothing arrives on it until it is delivered.
     ///
-    /// A failed VM is replaced first if the failure policy says so; its streams are gone then.
+    /// If the failure policy says so, a failed VM is replaced first, which ends its streams.
     ///
     /// # Errors
     ///
-    /// The root context is gone: the plugin has been stopped.
+    /// The root context has ended: the plugin was stopped.
     pub fn open(&mut self, properties: &[(String, Vec<u8>)]) -> Result<HttpStream, CallError> {
         let (vm, root) = self.plugin.vm_for_new_stream();
         let vm = vm.id();
@@ -93,12 +94,12 @@ impl SimProxy {
         Ok(HttpStream { context })
     }
 
-    /// Headers arrive. The answer is the plugin's, as a proxy would get it; `None`: the plugin does not see them, because it closed the
-    /// stream or the VM has failed.
+    /// Delivers headers. Returns the plugin's status as a proxy would receive it; `None` if the
+    /// plugin does not see them, because it closed the stream or the VM has failed.
     ///
     /// # Errors
     ///
-    /// The stream is gone, or has had headers in this direction, or the plugin has answered the request itself.
+    /// The stream is gone, has already received headers in this direction, or the plugin has sent a local response.
     pub fn headers(
         &mut self,
         stream: HttpStream,
@@ -113,12 +114,12 @@ impl SimProxy {
         Ok(self.arrive_headers(stream.context, direction, headers, end_of_stream))
     }
 
-    /// A chunk of body arrives. `None`: the plugin does not see it, because it stopped the stream (then it sees it when it goes on), or
-    /// ended it.
+    /// Delivers a body chunk. Returns `None` if the plugin does not see it, because it ended the
+    /// stream, or stopped it and sees the chunk after resuming.
     ///
     /// # Errors
     ///
-    /// The stream is gone, or its headers have not arrived, or its end has.
+    /// The stream is gone, its headers have not arrived, or its end has.
     pub fn body(
         &mut self,
         stream: HttpStream,
@@ -130,7 +131,7 @@ impl SimProxy {
         Ok(self.arrive_body(stream.context, direction, chunk.into(), end_of_stream))
     }
 
-    /// Trailers arrive, which end the direction. `None`: as for [`SimProxy::body`].
+    /// Delivers trailers, which end the direction. Returns `None` as for [`SimProxy::body`].
     ///
     /// # Errors
     ///
@@ -145,7 +146,7 @@ impl SimProxy {
         Ok(self.arrive_trailers(stream.context, direction, trailers))
     }
 
-    /// What the stream has come to.
+    /// The current state of the stream.
     ///
     /// # Errors
     ///
@@ -155,8 +156,8 @@ impl SimProxy {
         Ok(self.with(stream.context, |stream| stream.view()))
     }
 
-    /// Ends a stream, whether all of it has arrived or its peer has reset it: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`. What it
-    /// had come to before is returned.
+    /// Closes a stream, complete or reset: `proxy_on_done`, `proxy_on_log`, `proxy_on_delete`.
+    /// Returns its state before closing.
     ///
     /// # Errors
     ///
@@ -171,7 +172,7 @@ impl SimProxy {
         Ok(view)
     }
 
-    /// A property of the stream, as the plugin would read it there, its path with dots.
+    /// A property of the stream by dotted path, as the plugin would read it.
     pub fn stream_property(&mut self, stream: HttpStream, path: &str) -> Option<Vec<u8>> {
         use dynvm::host::{PropertyPath, Stream as _};
         self.check_open(stream).ok()?;
@@ -199,7 +200,7 @@ impl SimProxy {
     fn may_continue(&mut self, stream: HttpStream, direction: Direction) -> Result<(), StepError> {
         let (begun, ended, cut) =
             self.flow(stream, direction, |flow| (flow.begun, flow.ended || flow.waiting.end, flow.cut))?;
-        // A peer does not know yet that the plugin has ended the stream or answered.
+        // A peer may still send after the plugin has ended the stream or replied.
         let over = self.with(stream.context, |stream| stream.is_over(direction));
         in_order(direction, begun || over, "no headers have arrived yet")?;
         in_order(direction, !ended || cut || over, "its end has arrived before")

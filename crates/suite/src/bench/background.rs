@@ -1,4 +1,4 @@
-//! Streams that are under way while another one is measured.
+//! Streams that stay open while another one is measured.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -11,7 +11,7 @@ use crate::model::{Property, Test};
 use crate::run::{call_body, call_headers};
 use crate::{http1, input};
 
-/// What streams of a test carry.
+/// Inputs of a test's streams.
 #[derive(Default)]
 pub(super) struct Traffic {
     pub(super) properties: Rc<[Property]>,
@@ -22,7 +22,7 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// The inputs of a test, the chunks of all parts of a body in one list.
+    /// The inputs of a test, with the chunks of all parts of a body in one list.
     pub(super) fn of(test: &Test, suite: &Path) -> Result<Traffic, String> {
         let headers = |invocation: &Option<crate::model::Invocation>, kind| {
             invocation.as_ref().map(|invocation| input::headers(&invocation.input, kind, suite)).transpose()
@@ -38,16 +38,16 @@ impl Traffic {
     }
 }
 
-/// A stream that takes one step at a time, and begins again when it has ended.
+/// A stream that advances one step at a time, and restarts when it has ended.
 #[derive(Default)]
 pub(super) struct Background {
     id: Option<ContextId>,
-    /// Steps taken since it was created: request headers, chunks, response headers, chunks.
+    /// Steps taken since its creation: request headers, chunks, response headers, chunks.
     step: usize,
 }
 
 impl Background {
-    /// Takes the next step that there is: creates the stream, calls a handler, or deletes the stream.
+    /// Takes the next step: creates the stream, calls a handler, or deletes the stream.
     pub(super) fn advance(&mut self, vm: &mut Vm, root: ContextId, traffic: &Traffic) -> Result<(), String> {
         let Some(id) = self.id else {
             let stream = Box::new(SuiteStream::new(traffic.properties.clone()));
@@ -62,7 +62,7 @@ impl Background {
         healthy(vm)
     }
 
-    /// Calls the next handler; false if there is none.
+    /// Calls the next handler; returns false if there is none.
     fn call(&mut self, vm: &mut Vm, id: ContextId, traffic: &Traffic) -> bool {
         let mut step = self.step;
         for (phase, headers, body_phase, body) in [

@@ -1,4 +1,4 @@
-//! Rounds of several subjects in turns, and their times.
+//! Measures several subjects in interleaved rounds.
 
 use std::time::{Duration, Instant};
 
@@ -7,29 +7,29 @@ use hdrhistogram::Histogram;
 use super::Figures;
 use super::subject::Subject;
 
-/// Times of one subject's rounds in nanoseconds, the time to take the time subtracted.
+/// Times of one subject's rounds in nanoseconds, timer overhead subtracted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Times {
-    /// Rounds.
+    /// Number of rounds.
     pub rounds: u64,
-    /// The shortest.
+    /// Minimum.
     pub min_ns: u64,
-    /// The median.
+    /// Median.
     pub median_ns: u64,
-    /// Of a hundred rounds, one takes longer.
+    /// 99th percentile.
     pub p99_ns: u64,
-    /// The mean.
+    /// Mean.
     pub mean_ns: f64,
 }
 
-/// Rounds of one subject before it is another's turn.
+/// Rounds of one subject before the next subject's turn.
 const TURN: usize = 16;
 
-/// A subject that has not failed yet, or how it failed.
+/// A subject that is still running, or its failure.
 type Side<'a> = Result<Measuring<'a>, String>;
 
-/// Measures all subjects, for so long each. One that fails is left out from then on.
+/// Measures all subjects, for `time` each. A subject that fails is dropped.
 pub(super) fn measure(
     subjects: Vec<Result<Box<dyn Subject + '_>, String>>,
     time: Duration,
@@ -37,7 +37,7 @@ pub(super) fn measure(
     let overhead = overhead();
     let mut sides: Vec<Side<'_>> = subjects.into_iter().map(|subject| subject.and_then(Measuring::new)).collect();
     for side in &mut sides {
-        // Caches fill, branches are learnt.
+        // Fills caches and trains branch predictors.
         turn(side, overhead);
         if let Ok(measuring) = side {
             measuring.times.clear();
@@ -46,7 +46,7 @@ pub(super) fn measure(
     let limit = time * sides.iter().filter(|side| side.is_ok()).count() as u32;
     let (start, mut reversed) = (Instant::now(), false);
     while start.elapsed() < limit && sides.iter().any(Result::is_ok) {
-        // Whichever goes first has the colder caches: they take turns in that too.
+        // The first subject in a turn finds colder caches, so the order alternates.
         if reversed {
             sides.iter_mut().rev().for_each(|side| turn(side, overhead));
         } else {
@@ -85,7 +85,7 @@ fn turn(side: &mut Side<'_>, overhead: Duration) {
         let Ok(measuring) = side else { return };
         let recorded = measuring.subject.round().and_then(|time| {
             let time = time.saturating_sub(overhead).as_nanos() as u64;
-            // The histogram grows with what it is given; saturating_record would cut it to what it has.
+            // The histogram resizes itself; saturating_record would clamp to its current range.
             measuring.times.record(time).map_err(|error| error.to_string())
         });
         if let Err(error) = recorded {
@@ -94,7 +94,7 @@ fn turn(side: &mut Side<'_>, overhead: Duration) {
     }
 }
 
-/// The time between two looks at the clock.
+/// Time between two consecutive readings of the clock.
 fn overhead() -> Duration {
     let mut times: Vec<Duration> = (0..1000)
         .map(|_| {

@@ -1,12 +1,12 @@
-//! Benchmarks of a suite: both builds of a plugin in turns, since machines change their mind.
+//! Benchmarks of a suite: builds are interleaved, because machine speed drifts.
 //!
-//! | row | what is timed |
+//! | row | timed part |
 //! |---|---|
 //! | `PluginLifecycle` | a plugin in a running VM: create, start, configure, done, delete |
 //! | `StreamLifecycle` | a stream: create, done, delete |
 //! | a test's name | the callbacks of its phases on a new stream, without creating and deleting it |
 //!
-//! No message is kept but critical ones. Expectations are not looked at.
+//! Only critical log messages are kept. Expectations are not checked.
 
 mod background;
 mod measure;
@@ -21,54 +21,54 @@ use crate::{Filter, Runner};
 pub use measure::Times;
 use subject::{Handlers, PluginLifecycle, StreamLifecycle, Subject};
 
-/// A benchmark that was run.
+/// Result of a benchmark.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Bench {
     /// `PluginLifecycle`, `StreamLifecycle`, or a test's name.
     pub name: String,
-    /// What came of it, for each engine.
+    /// Results per engine.
     pub sides: Vec<Side>,
 }
 
-/// A benchmark with one engine.
+/// Result of a benchmark on one engine.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Side {
     /// The engine.
     pub engine: BackendKind,
-    /// What was measured, or why not.
+    /// The measurement, or the reason of its failure.
     pub result: Result<Figures, String>,
 }
 
-/// Figures of one benchmark.
+/// Measurements of one benchmark.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Figures {
-    /// Times of rounds.
+    /// Times of the rounds.
     pub times: Times,
-    /// Bytes of memory that the VM holds at the end, where that is known.
+    /// Memory of the VM at the end in bytes, if known.
     pub memory: Option<u64>,
-    /// Bytes of messages of one round, with those that are not kept.
+    /// Bytes logged per round, including discarded messages.
     pub log_bytes: u64,
-    /// Messages of one round, with those that are not kept.
+    /// Messages logged per round, including discarded messages.
     pub log_entries: u64,
-    /// Bytes of the artifact.
+    /// Size of the artifact in bytes.
     pub artifact_bytes: u64,
 }
 
 impl Bench {
-    /// Its id for an engine: `Bench_<engine>.<name>`.
+    /// Id for an engine: `Bench_<engine>.<name>`.
     pub fn id(&self, engine: BackendKind) -> String {
         id(engine, &self.name)
     }
 
-    /// The figures of an engine.
+    /// The measurements on an engine.
     pub fn figures(&self, engine: BackendKind) -> Option<&Figures> {
         self.sides.iter().find(|side| side.engine == engine)?.result.as_ref().ok()
     }
 
-    /// The median of native over that of wasm: below 1 native is faster. `None` unless both were measured.
+    /// Ratio of medians, native to wasm: below 1, native is faster. `None` unless both were measured.
     pub fn ratio(&self) -> Option<f64> {
         let median = |engine| self.figures(engine).map(|figures| figures.times.median_ns.max(1) as f64);
         Some(median(BackendKind::Native)? / median(BackendKind::Wasm)?)
@@ -79,12 +79,13 @@ fn id(engine: BackendKind, name: &str) -> String {
     format!("Bench_{engine}.{name}")
 }
 
-/// Makes a benchmark's subject for a runner and, for a test's, the test.
+/// Creates a benchmark's subject for a runner and, for a handler benchmark, the test.
 type NewSubject = for<'r> fn(&'r Runner<'_>, &Test) -> Result<Box<dyn Subject + 'r>, String>;
 
-/// Runs the benchmarks of a suite, all runners of one suite, each for so long with each engine, and hands each on as it is done.
+/// Runs the benchmarks of a suite on all runners, for `time` on each engine, and passes each result
+/// on when it is ready.
 ///
-/// The lifecycles come first, if any test is a benchmark.
+/// The lifecycle benchmarks come first, if any test is a benchmark.
 pub fn run(runners: &[Runner<'_>], filter: &Filter, time: Duration, mut done: impl FnMut(Bench)) {
     let Some(runner) = runners.first() else { return };
     let mut tests = runner.suite.tests.iter().filter(|test| test.benchmark).peekable();
@@ -111,7 +112,7 @@ mod tests {
     use super::*;
     use crate::{Format, Suite};
 
-    /// Traps unless the stream ends with the chunk of one byte, and only with it.
+    /// Traps unless the one-byte chunk, and only that chunk, ends the stream.
     const ENDS_WITH_ONE_BYTE: &[u8] = br#"(module
         (func (export "proxy_abi_version_0_2_1"))
         (func $check (export "proxy_on_request_body") (export "proxy_on_response_body") (param i32 i32 i32) (result i32)

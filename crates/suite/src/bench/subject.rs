@@ -1,4 +1,4 @@
-//! What is measured: each round of it says how long the measured part took.
+//! Benchmark subjects: each round returns the duration of its measured part.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::host::{FrozenClock, LogCount, Phase, SuiteLog, SuiteStream, vm_config
 use crate::model::Test;
 use crate::run::{call_body, call_headers};
 
-/// Something that is done again and again.
+/// A repeatable operation.
 pub(super) trait Subject {
-    /// Does it once: the time of the part that counts, or why it cannot go on.
+    /// Runs one round. Returns the time of the measured part, or why it cannot continue.
     fn round(&mut self) -> Result<Duration, String>;
 
-    /// Its figures with the times that were taken.
+    /// The measurements, with the given times.
     fn figures(&self, times: Times) -> Figures;
 }
 
-/// A VM of a runner, without a plugin at first.
+/// A VM of a runner, initially without a plugin.
 struct Bed<'r> {
     runner: &'r Runner<'r>,
     vm: Vm,
     log: Arc<SuiteLog>,
-    /// Of one round.
+    /// Messages logged in one round.
     logged: LogCount,
 }
 
@@ -67,7 +67,7 @@ impl<'r> Bed<'r> {
     }
 }
 
-/// Starting and ending a plugin.
+/// Starts and stops a plugin.
 pub(super) struct PluginLifecycle<'r>(Bed<'r>);
 
 impl<'r> PluginLifecycle<'r> {
@@ -95,7 +95,7 @@ impl Subject for PluginLifecycle<'_> {
     }
 }
 
-/// Creating and deleting a stream, while others exist.
+/// Creates and deletes a stream, while others exist.
 pub(super) struct StreamLifecycle<'r> {
     bed: Bed<'r>,
     root: ContextId,
@@ -133,7 +133,7 @@ impl Subject for StreamLifecycle<'_> {
     }
 }
 
-/// The callbacks of a test on a new stream, while others are under way.
+/// Runs the callbacks of a test on a new stream, while others are open.
 pub(super) struct Handlers<'r> {
     bed: Bed<'r>,
     root: ContextId,
@@ -150,7 +150,7 @@ impl<'r> Handlers<'r> {
         let mut background = Vec::new();
         for _ in 0..runner.suite.env.additional_streams {
             let mut stream = Background::default();
-            // Creates it, and calls the first handler.
+            // Creates the stream, then calls the first handler.
             stream.advance(&mut bed.vm, root, &traffic)?;
             stream.advance(&mut bed.vm, root, &traffic)?;
             background.push(stream);
@@ -158,7 +158,7 @@ impl<'r> Handlers<'r> {
         Ok(Handlers { bed, root, traffic, background, random: Random(0x9e37_79b9_7f4a_7c15) })
     }
 
-    /// Some of the other streams take a step each.
+    /// Advances some of the other streams by one step.
     fn advance(&mut self) -> Result<(), String> {
         const DEFAULT_RATE: u64 = 3;
         if self.background.is_empty() {
@@ -203,7 +203,7 @@ impl Subject for Handlers<'_> {
     }
 }
 
-/// The stream ends with the last chunk.
+/// The last chunk ends the stream.
 fn send_body(vm: &mut Vm, id: ContextId, phase: Phase, chunks: Vec<Vec<u8>>) {
     let last = chunks.len().saturating_sub(1);
     for (index, chunk) in chunks.into_iter().enumerate() {
@@ -211,7 +211,7 @@ fn send_body(vm: &mut Vm, id: ContextId, phase: Phase, chunks: Vec<Vec<u8>>) {
     }
 }
 
-/// Numbers that need not be good: xorshift.
+/// Random numbers of low quality (xorshift) are sufficient.
 struct Random(u64);
 
 impl Random {

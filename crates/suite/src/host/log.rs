@@ -1,4 +1,4 @@
-//! The log: messages by context, for expectations; counts; a file.
+//! The log: messages by context for expectations, counts, and a log file.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{Log, LogSource};
 
-/// A file that messages are appended to, a line each.
+/// A file that receives one line per message.
 #[derive(Debug)]
 pub(crate) struct LogFile(File);
 
@@ -20,12 +20,12 @@ impl LogFile {
     }
 
     fn line(&mut self, text: &[u8]) {
-        // A full disk fails no test.
+        // A full disk must not fail a test.
         let _ = self.0.write_all(&[text, b"\n"].concat());
     }
 }
 
-/// Messages that a context logged, those among them that were not kept.
+/// Number and size of a context's messages, including discarded ones.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LogCount {
     pub(crate) entries: u64,
@@ -51,19 +51,19 @@ struct OfContext {
 }
 
 impl SuiteLog {
-    /// Keeps messages of this level or above, and appends them to a file.
+    /// Keeps messages of level `least` or above, and appends them to a file.
     pub(crate) fn new(least: LogLevel, file: Option<LogFile>) -> SuiteLog {
         SuiteLog { least, state: Mutex::new(State { file, contexts: HashMap::new() }) }
     }
 
-    /// A line in the file that no plugin wrote.
+    /// Writes a line to the file that is not from the plugin.
     pub(crate) fn mark(&self, text: &str) {
         if let Some(file) = &mut self.state().file {
             file.line(text.as_bytes());
         }
     }
 
-    /// What a context logged since it was last cleared.
+    /// Messages of a context since it was last cleared.
     pub(crate) fn of(&self, context: u32) -> Vec<(LogLevel, Vec<u8>)> {
         self.state().contexts.get(&context).map(|of| of.kept.clone()).unwrap_or_default()
     }
@@ -74,7 +74,7 @@ impl SuiteLog {
         }
     }
 
-    /// Forgets a context that is gone, and gives its counts.
+    /// Removes a finished context and returns its counts.
     pub(crate) fn forget(&self, context: u32) -> LogCount {
         self.state().contexts.remove(&context).unwrap_or_default().count
     }
@@ -99,7 +99,7 @@ impl Log for SuiteLog {
         }
     }
 
-    /// What plugins are told is always the lowest level; what is kept is decided above.
+    /// Plugins always see the lowest level; filtering happens above.
     fn level(&self) -> LogLevel {
         LogLevel::Trace
     }

@@ -1,8 +1,8 @@
-//! The host that a suite runs in: what plugins find there, and what is noted of what they do.
+//! The host of a suite's plugins: what they see, and what is recorded.
 //!
-//! It is a smaller host than Envoy, and answers as the wasm-tester does where that differs from the host in memory of the loader
-//! ([`dynvm_sim`]): one line for each header name, no buffering of bodies, maps and buffers only inside of their own callback, no calls, metrics
-//! or ticks.
+//! It is simpler than Envoy, and follows the wasm-tester where that differs from the simulated
+//! proxy ([`dynvm_sim`]): one line per header name, no buffering of bodies, maps and buffers only
+//! within their own callback, no calls, metrics or ticks.
 
 mod clock;
 mod log;
@@ -19,7 +19,7 @@ pub(crate) use clock::FrozenClock;
 pub(crate) use log::{LogCount, LogFile, SuiteLog};
 pub(crate) use stream::{Answer, Phase, SuiteStream};
 
-/// Hostcalls that the host does not have.
+/// Hostcalls that this host does not implement.
 const UNIMPLEMENTED: [&str; 15] = [
     "proxy_http_call",
     "proxy_grpc_call",
@@ -38,7 +38,7 @@ const UNIMPLEMENTED: [&str; 15] = [
     "proxy_continue_response",
 ];
 
-/// How VMs are configured: no id, no configuration, no environment.
+/// The VM configuration: no id, no configuration, no environment.
 pub(crate) fn vm_config() -> VmConfig {
     let mut host = HostProfile::default().without(UNIMPLEMENTED);
     host.strict_header_maps = true;
@@ -46,12 +46,12 @@ pub(crate) fn vm_config() -> VmConfig {
     host.no_vm_configuration = true;
     let mut config = VmConfig::default();
     config.host = host;
-    // The callback is never made.
+    // The tester never runs this callback.
     config.capabilities = CapabilityRestriction::except(["proxy_on_log"]);
     config
 }
 
-/// What all VMs of one run of a suite share, test after test.
+/// State shared by all VMs of one run of a suite.
 #[derive(Clone)]
 pub(crate) struct Shared {
     data: Arc<dyn SharedData>,
@@ -63,7 +63,7 @@ impl Shared {
         Shared { data: Arc::new(InProcessSharedData::default()), queues: Arc::new(InProcessSharedQueues::default()) }
     }
 
-    /// The services of one VM. Randomness is the system's; ticks never come.
+    /// The services of one VM. Randomness comes from the system; there are no ticks.
     pub(crate) fn services(&self, log: Arc<SuiteLog>, clock: FrozenClock) -> Services {
         let mut services = Services::default();
         services.log = log;

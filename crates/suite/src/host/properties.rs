@@ -1,4 +1,4 @@
-//! Properties outside of streams: only the plugin's root id, which the C++ SDK has to read.
+//! Properties outside streams: only the plugin's root id, which the C++ SDK reads.
 
 use std::borrow::Cow;
 

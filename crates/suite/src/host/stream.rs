@@ -1,4 +1,4 @@
-//! The stream of a test: its map and buffer inside of the callbacks that have them, and what the plugin answered.
+//! The stream of a test: the map and the buffer of the running callback, and the plugin's local response.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use dynvm::host::{Buffer, HeaderMap, LocalResponse, PropertyError, PropertyPath,
 use crate::header_map::SortedHeaders;
 use crate::model::Property;
 
-/// The callbacks of a stream that have something to read.
+/// Stream callbacks with an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     RequestHeaders,
@@ -19,7 +19,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Its name in suites.
+    /// Name in suites.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Phase::RequestHeaders => "request_headers",
@@ -46,12 +46,12 @@ impl Phase {
     }
 }
 
-/// What a callback left: the map or the body, and a local response.
+/// State after a callback: the map or the body, and a local response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) headers: SortedHeaders,
     pub(crate) body: Vec<u8>,
-    /// 0: there is no local response.
+    /// 0 if there is no local response.
     pub(crate) http_status: u32,
     pub(crate) grpc_status: u32,
     pub(crate) details: Vec<u8>,
@@ -60,7 +60,7 @@ pub(crate) struct Answer {
 /// The stream of a test.
 pub(crate) struct SuiteStream {
     properties: Rc<[Property]>,
-    /// The callback that runs.
+    /// The running callback.
     phase: Option<Phase>,
     answer: Answer,
     answered: bool,
@@ -71,18 +71,18 @@ impl SuiteStream {
         SuiteStream { properties, phase: None, answer: Answer::default(), answered: false }
     }
 
-    /// Whether the plugin has sent a local response, after which nothing more is called.
+    /// Whether the plugin has sent a local response; no further callbacks run then.
     pub(crate) fn is_answered(&self) -> bool {
         self.answered
     }
 
-    /// A callback begins with a map or a body.
+    /// Begins a callback with a map or a body.
     pub(crate) fn enter(&mut self, phase: Phase, headers: SortedHeaders, body: Vec<u8>) {
         self.phase = Some(phase);
         self.answer = Answer { headers, body, ..Answer::default() };
     }
 
-    /// It has returned: what it left.
+    /// Ends the callback and returns its result.
     pub(crate) fn leave(&mut self) -> Answer {
         self.phase = None;
         std::mem::take(&mut self.answer)
@@ -121,13 +121,13 @@ impl Stream for SuiteStream {
         property.map(|property| Cow::Borrowed(property.value.as_slice())).ok_or(PropertyError::NotFound)
     }
 
-    /// Takes effect at once, where there is a response yet to be sent: the map is from now on that of the local response.
+    /// Takes effect immediately if the response is still unsent: the map becomes the local response's.
     fn local_response_requested(&mut self, response: &LocalResponse) {
         let Some(Phase::RequestHeaders | Phase::RequestBody | Phase::ResponseHeaders) = self.phase else { return };
         self.answered = true;
         let answer = &mut self.answer;
         answer.http_status = response.status_code;
-        // What the Rust SDK sends for none is -1.
+        // The Rust SDK sends -1 for no status.
         answer.grpc_status = response.grpc_status as u32;
         answer.details.clone_from(&response.details);
         if self.phase != Some(Phase::RequestBody) {

@@ -1,6 +1,6 @@
-//! Headers from HTTP/1 text, with the pseudo-headers of HTTP/2.
+//! Parses headers from HTTP/1 text into the pseudo-headers of HTTP/2.
 //!
-//! The crate `httparse` reads the lines. The rules of a message (its target, the length of its body) are those of
+//! The crate `httparse` parses the lines. The rules for messages (target, body length) are those of
 //! quiche's Balsa, which the wasm-tester uses.
 
 mod target;
@@ -10,20 +10,20 @@ use httparse::{EMPTY_HEADER, Error, Header, ParserConfig, Request, Response, Sta
 
 use crate::header_map::SortedHeaders;
 
-/// Most bytes of a message's headers, its first line and the blank one included.
+/// Maximum size of a message's headers, including the first line and the blank line.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// Most header lines.
+/// Maximum number of header lines.
 const MAX_LINES: usize = 1024;
 
-/// What a text begins with.
+/// Request or response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Request,
     Response,
 }
 
-/// Reads the headers of a message. What follows the blank line is of no interest.
+/// Parses the headers of a message. Text after the blank line is ignored.
 pub(crate) fn parse(text: &[u8], kind: Kind) -> Result<SortedHeaders, String> {
     // A suite may leave out the blank line.
     let message = [text, b"\r\n\r\n"].concat();
@@ -45,17 +45,17 @@ pub(crate) fn parse(text: &[u8], kind: Kind) -> Result<SortedHeaders, String> {
     }
 }
 
-/// Why a message was not read, if it was not.
+/// The error of a failed parse.
 fn check(parsed: httparse::Result<usize>, first_line: &str) -> Result<(), String> {
     match parsed {
         Ok(Status::Complete(bytes)) if bytes > MAX_BYTES => {
             Err(format!("the headers are longer than {MAX_BYTES} bytes"))
         }
         Ok(Status::Complete(_)) => Ok(()),
-        // The blank line is there: what is missing is all before it.
-        Ok(Status::Partial) => Err(format!("there is no first line; write {first_line}")),
+        // The blank line is present, so whatever is missing comes before it.
+        Ok(Status::Partial) => Err(format!("missing first line; write {first_line}")),
         Err(Error::Token | Error::Version | Error::Status) => Err(format!("the first line is not {first_line}")),
-        Err(Error::TooManyHeaders) => Err(format!("there are more than {MAX_LINES} headers")),
+        Err(Error::TooManyHeaders) => Err(format!("more than {MAX_LINES} headers")),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -95,7 +95,7 @@ fn add<'a>(headers: &mut SortedHeaders, lines: impl Iterator<Item = &'a Header<'
     }
 }
 
-/// What headers say of a body's length.
+/// Headers that determine the length of a body.
 #[derive(Default)]
 struct Framing {
     chunked: bool,
@@ -110,11 +110,11 @@ impl Framing {
             if line.name.eq_ignore_ascii_case("content-length") {
                 let length = length(line.value);
                 if framing.length.as_ref().is_some_and(|before| *before != length) {
-                    return Err("there are several Content-Length headers, and they differ".to_owned());
+                    return Err("several Content-Length headers with different values".to_owned());
                 }
                 framing.length = Some(length);
             } else if line.name.eq_ignore_ascii_case("transfer-encoding") && encoding.replace(line.value).is_some() {
-                return Err("there are several Transfer-Encoding headers".to_owned());
+                return Err("several Transfer-Encoding headers".to_owned());
             }
         }
         match encoding {
@@ -139,7 +139,7 @@ impl Framing {
 
 fn length(value: &[u8]) -> Result<u64, String> {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    // All that cannot be read is the same to the comparison of two headers.
+    // All unreadable values compare equal.
     digits.and_then(|digits| digits.parse().ok()).ok_or_else(|| "the Content-Length is not a number".to_owned())
 }
 
@@ -220,7 +220,7 @@ mod tests {
             ("content-length: -1", "not a number"),
             ("content-length:", "not a number"),
             ("content-length: 99999999999999999999", "not a number"),
-            ("content-length: 1\nContent-Length: 2", "they differ"),
+            ("content-length: 1\nContent-Length: 2", "with different values"),
             ("transfer-encoding: gzip", "unknown Transfer-Encoding"),
             ("transfer-encoding: chunked\ntransfer-encoding: chunked", "several Transfer-Encoding"),
         ] {
@@ -241,7 +241,7 @@ mod tests {
     #[test]
     fn what_is_no_message() {
         for text in ["", "\r\n\n"] {
-            refused(text, Kind::Request, "there is no first line");
+            refused(text, Kind::Request, "missing first line");
         }
         for text in
             [" GET /", "GET", "GET /", "GET  HTTP/1.1", "GET / b HTTP/1.1", "GET / HTTP/1.1 and more", "GET / HTTP/2"]

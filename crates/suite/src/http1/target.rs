@@ -2,19 +2,19 @@
 
 use url::Url;
 
-/// What a target and the `Host` header say.
+/// Pseudo-headers from the target and the `Host` header.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Target {
     pub(super) scheme: Option<Vec<u8>>,
     pub(super) path: Vec<u8>,
     pub(super) authority: Option<Vec<u8>>,
-    /// Whether `Host` headers are dropped.
+    /// Whether `Host` headers are removed.
     pub(super) takes_host: bool,
 }
 
-/// Takes a target apart: a whole URL, or a path that a normalised URL has.
+/// Splits a target: an absolute URL, or a path that equals its normalized form.
 pub(super) fn resolve(target: &str, host: &[u8]) -> Result<Target, String> {
-    let invalid = || format!("invalid target {target:?}: use a normalised path or a whole URL");
+    let invalid = || format!("invalid target {target:?}: use a normalized path or an absolute URL");
     if let Ok(url) = Url::parse(target) {
         return Ok(absolute(&url));
     }
@@ -41,7 +41,7 @@ fn absolute(url: &Url) -> Target {
     }
 }
 
-/// Path and query, without the fragment.
+/// Path and query without the fragment.
 fn path_for_request(url: &Url) -> String {
     match url.query() {
         Some(query) => format!("{}?{query}", url.path()),

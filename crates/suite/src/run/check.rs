@@ -1,4 +1,4 @@
-//! Expectations against what was seen.
+//! Checks expectations against observed behavior.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::matcher::Matcher;
 use crate::model::{Expectation, Immediate, StringMatcher};
 use crate::result::Failure;
 
-/// Collects what of one step is not as expected.
+/// Collects the failed expectations of one step.
 pub(super) struct Check<'a> {
     pub(super) phase: &'static str,
     pub(super) suite: &'a Path,
@@ -18,7 +18,7 @@ pub(super) struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// All of a call: headers, body, whether there is a local response, log.
+    /// Checks everything: headers, body, local response, log.
     pub(super) fn all(
         &mut self,
         expect: &Expectation,
@@ -41,7 +41,7 @@ impl Check<'_> {
         self.strings("log message", &expect.log, &messages);
     }
 
-    /// Headers by name. False: the suite is mistaken, and nothing more is checked.
+    /// Checks headers by name. Returns false if the suite is invalid; nothing more is checked then.
     fn headers(&mut self, expect: &Expectation, answer: &Answer) -> bool {
         let text = String::from_utf8_lossy;
         for header in &expect.has_header {
@@ -89,7 +89,8 @@ impl Check<'_> {
         }
     }
 
-    /// A local response is one whose callback stopped the stream and that has a status; one without the other is neither.
+    /// A local response counts if its callback stopped the stream and it has a status; only one of
+    /// the two is a failure.
     fn immediate(&mut self, expect: Option<&Immediate>, status: FilterHeadersStatus, answer: &Answer) {
         let goes_on = matches!(status, FilterHeadersStatus::Continue | FilterHeadersStatus::ContinueAndEndStream);
         let has_code = answer.http_status != 0;

@@ -1,4 +1,4 @@
-//! The steps in order, and what is checked after each.
+//! Runs the steps of a test in order, with checks after each.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::{http1, input};
 /// The root context of a VM's first plugin.
 const ROOT: u32 = 1;
 
-/// A test under way.
+/// A running test.
 pub(super) struct Driver<'a> {
     runner: &'a Runner<'a>,
     test: &'a Test,
@@ -26,7 +26,7 @@ pub(super) struct Driver<'a> {
     observed: &'a mut Vec<Observed>,
 }
 
-/// The test cannot go on; why is among the failures.
+/// The test cannot continue; the reason is among the failures.
 struct Fatal;
 
 impl<'a> Driver<'a> {
@@ -40,7 +40,7 @@ impl<'a> Driver<'a> {
         let least = runner.suite.env.log_level.unwrap_or(LogLevel::Info);
         let log = Arc::new(SuiteLog::new(least, file));
         let mut driver = Driver { runner, test, log, failures, observed };
-        // Whatever ends it is noted where it happens.
+        // The failure is recorded where it happens.
         let _ = driver.vm();
     }
 
@@ -66,7 +66,7 @@ impl<'a> Driver<'a> {
         let root = vm.start_plugin(config).map_err(|error| self.not_started(error))?;
         self.side_effects(PHASE, &self.test.plugin_init, ROOT);
         let done = self.stream(vm, root);
-        // Also after a failure: what the plugin does then is in the log's file.
+        // Even after a failure: the log file includes what the plugin does while stopping.
         let _ = vm.stop_plugin(root);
         done?;
         self.healthy(vm, "plugin_destroy", ROOT)
@@ -100,7 +100,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// The callbacks of the stream, always in this order.
+    /// Runs the stream's callbacks, always in this order.
     fn phases(&mut self, vm: &mut Vm, id: ContextId) -> Result<(), Fatal> {
         let test = self.test;
         self.headers(vm, id, Phase::RequestHeaders, test.request_headers.as_ref())?;
@@ -127,7 +127,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Each part in its chunks; what is expected is expected of the part.
+    /// Feeds each part in chunks; expectations are checked per part.
     fn body(&mut self, vm: &mut Vm, id: ContextId, phase: Phase, invocations: &[Invocation]) -> Result<(), Fatal> {
         let bodies = input::bodies(invocations, self.test.chunking, self.runner.suite_path());
         let bodies = bodies.map_err(|error| self.fatal(phase.name(), error))?;
@@ -173,12 +173,12 @@ impl<'a> Driver<'a> {
         self.observed.push(Observed { phase, log, ..Observed::default() });
     }
 
-    /// A VM that failed ends the test; its last messages tell why.
+    /// A failed VM ends the test; its last messages usually have the reason.
     fn healthy(&mut self, vm: &Vm, phase: &'static str, context: u32) -> Result<(), Fatal> {
         match vm.failure() {
             None => Ok(()),
             Some(failure) => {
-                // The loader logs the failure as well: it is told once.
+                // The loader logs the failure too; report it once.
                 let lines =
                     self.log.of(context).into_iter().map(|(_, line)| String::from_utf8_lossy(&line).into_owned());
                 let lines = lines.filter(|line| !line.contains(&failure.message));
@@ -199,7 +199,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// Makes a headers callback, unless a local response came before. The end of the stream is never in it.
+/// Runs a headers callback, unless a local response was sent before. Headers never end the stream.
 pub(crate) fn call_headers(
     vm: &mut Vm,
     id: ContextId,
@@ -218,13 +218,13 @@ pub(crate) fn call_headers(
     (status, leave(vm, id))
 }
 
-/// Makes a body callback for a chunk, unless a local response came before: the chunk as the plugin left it.
+/// Runs a body callback for a chunk, unless a local response was sent before. Returns the chunk after the callback.
 pub(crate) fn call_body(vm: &mut Vm, id: ContextId, phase: Phase, chunk: Vec<u8>, end_of_stream: bool) -> Vec<u8> {
     let size = chunk.len();
     if !enter(vm, id, phase, SortedHeaders::default(), chunk) {
         return Vec::new();
     }
-    // Nothing is kept back, so what the plugin answers makes no difference.
+    // Nothing is buffered, so the plugin's return value has no effect.
     match phase {
         Phase::RequestBody => vm.on_request_body(id, size, end_of_stream),
         _ => vm.on_response_body(id, size, end_of_stream),

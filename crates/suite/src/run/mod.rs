@@ -1,4 +1,4 @@
-//! A test, step by step: a new VM, one plugin, one stream.
+//! Runs a test: a new VM, one plugin, one stream.
 
 mod check;
 mod driver;
@@ -16,12 +16,12 @@ use crate::result::{Failure, TestResult};
 use driver::Driver;
 pub(crate) use driver::{call_body, call_headers};
 
-/// Makes a tracer for a VM.
+/// Creates a tracer for a VM.
 pub type NewTracer = Box<dyn Fn() -> Box<dyn Tracer>>;
 
-/// A suite with one build of a plugin.
+/// Runs a suite on one build of a plugin.
 ///
-/// Tests and benchmarks of one runner share what plugins share in a process: data and queues.
+/// Tests and benchmarks of one runner share the state that plugins share within a process: data and queues.
 pub struct Runner<'a> {
     pub(crate) suite: &'a Suite,
     pub(crate) module: Module,
@@ -30,17 +30,17 @@ pub struct Runner<'a> {
     tracer: Option<NewTracer>,
 }
 
-/// A suite cannot be run: a file that its environment names cannot be used.
+/// A suite cannot run because a file named in its environment is unusable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct SetupError(String);
 
 impl<'a> Runner<'a> {
-    /// Prepares a run. The module is the one to use; the environment's path to it is not looked at.
+    /// Prepares a run of the given module; the module path in the environment is ignored.
     ///
     /// # Errors
     ///
-    /// The configuration cannot be read, or the log file not written.
+    /// The configuration cannot be read, or the log file cannot be written.
     pub fn new(suite: &'a Suite, module: Module) -> Result<Runner<'a>, SetupError> {
         let configuration = suite.env.config.as_deref().map(files::read).transpose().map_err(SetupError)?;
         open_log(&suite.env).map_err(SetupError)?;
@@ -48,13 +48,13 @@ impl<'a> Runner<'a> {
         Ok(Runner { suite, module, configuration, shared: Shared::new(), tracer: None })
     }
 
-    /// Hands every callback and hostcall of tests to a tracer.
+    /// Traces every callback and hostcall of tests.
     pub fn trace(mut self, tracer: impl Fn() -> Box<dyn Tracer> + 'static) -> Runner<'a> {
         self.tracer = Some(Box::new(tracer));
         self
     }
 
-    /// What runs the plugin.
+    /// The engine that runs the plugin.
     pub fn engine(&self) -> BackendKind {
         self.module.backend()
     }

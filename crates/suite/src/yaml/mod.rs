@@ -1,4 +1,4 @@
-//! YAML: a generic mapping onto the same messages, with the wasm-tester's rules (its parser is yaml-cpp).
+//! YAML: a generic mapping to the same messages, with the rules of the wasm-tester's parser, yaml-cpp.
 
 mod node;
 mod scalar;
@@ -9,10 +9,10 @@ use crate::read::ParseError;
 use crate::schema;
 use node::{Content, Node};
 
-/// Most nodes that are converted. Aliases can make a short text say more than anyone will read.
+/// Maximum number of converted nodes. Aliases can expand a short text exponentially.
 const MOST_NODES: usize = 1_000_000;
 
-/// Reads the first document of a text. An empty one is an empty suite.
+/// Parses the first document of a text. An empty document is an empty suite.
 pub(crate) fn parse(text: &str) -> Result<DynamicMessage, ParseError> {
     let empty = DynamicMessage::new(schema::suite());
     match node::load(text)? {
@@ -33,7 +33,8 @@ impl Converter {
         Ok(message)
     }
 
-    /// Sets the fields that a mapping names. Of a field named twice the second wins, or adds to the first if it can.
+    /// Sets the fields named by a mapping. A repeated field overrides the first value, or is merged
+    /// with it where possible.
     fn merge(&mut self, node: &Node, message: &mut DynamicMessage) -> Result<(), ParseError> {
         self.count(node)?;
         let descriptor = message.descriptor();
@@ -86,7 +87,7 @@ impl Converter {
             return Err(node.mistake(format!("{} is a scalar, not {}", field.name(), node.kind())));
         };
         scalar::value(text, &field.kind())
-            .ok_or_else(|| node.mistake(format!("{text:?} is no value of {}", field.name())))
+            .ok_or_else(|| node.mistake(format!("{text:?} is not a valid value of {}", field.name())))
     }
 
     fn count(&mut self, node: &Node) -> Result<(), ParseError> {
@@ -167,7 +168,7 @@ mod tests {
     #[test]
     fn aliases_of_aliases_end() {
         let mut text = "test:\n- request_body: &b0 [{}]\n".to_owned();
-        // Each test has a body of ten parts that are each the same list of headers, which doubles.
+        // Each test has a body of ten parts that all alias one list of headers, which doubles per level.
         text.push_str("- request_headers: {input: {header: &h0 [{key: a}, {key: a}, {key: a}, {key: a}]}}\n");
         text.push_str("- request_body: &p0 [");
         text.push_str(&"{input: {header: *h0}},".repeat(200));
@@ -184,10 +185,10 @@ mod tests {
             ("test:\n- name: ~", "suite.yaml:2: name is a scalar, not null"),
             ("test:\n- request_headers:\n", "suite.yaml:2: Invocation is a mapping, not null"),
             ("test:\n- name: [x]", "name is a scalar, not a sequence"),
-            ("test:\n- benchmark: maybe", "\"maybe\" is no value of benchmark"),
-            ("env: {time_secs: -1}", "\"-1\" is no value of time_secs"),
-            ("env: {log_level: LOUD}", "\"LOUD\" is no value of log_level"),
-            ("env: {log_level: 9}", "\"9\" is no value of log_level"),
+            ("test:\n- benchmark: maybe", "\"maybe\" is not a valid value of benchmark"),
+            ("env: {time_secs: -1}", "\"-1\" is not a valid value of time_secs"),
+            ("env: {log_level: LOUD}", "\"LOUD\" is not a valid value of log_level"),
+            ("env: {log_level: 9}", "\"9\" is not a valid value of log_level"),
             ("- x", "TestSuite is a mapping, not a sequence"),
             ("test: [", "did not find expected node content"),
             ("test: *nowhere", "suite.yaml:1: "),

@@ -1,4 +1,4 @@
-//! The nodes of a document, with their lines.
+//! The nodes of a document, with line numbers.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 
 use crate::read::ParseError;
 
-/// Most levels of a document. A suite has fewer than ten.
+/// Maximum nesting depth. A suite needs fewer than ten levels.
 const MOST_LEVELS: usize = 64;
 
 pub(super) struct Node {
@@ -27,7 +27,7 @@ impl Node {
         ParseError { line: Some(self.line), message: message.into() }
     }
 
-    /// In words.
+    /// Name of the node's kind in messages.
     pub(super) fn kind(&self) -> &'static str {
         match self.content {
             Content::Null => "null",
@@ -38,7 +38,7 @@ impl Node {
     }
 }
 
-/// A sequence or mapping whose end has not come.
+/// A sequence or mapping that is still open.
 struct Open {
     children: Vec<Rc<Node>>,
     is_mapping: bool,
@@ -46,10 +46,10 @@ struct Open {
     line: usize,
 }
 
-/// The first document of a text, if there is one.
+/// Loads the first document of a text, if any.
 pub(super) fn load(text: &str) -> Result<Option<Rc<Node>>, ParseError> {
     let mut open: Vec<Open> = Vec::new();
-    // By the parser's number of the anchor; 0 is none.
+    // By the parser's anchor id; 0 means no anchor.
     let mut anchors: HashMap<usize, Rc<Node>> = HashMap::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event
@@ -63,8 +63,7 @@ pub(super) fn load(text: &str) -> Result<Option<Rc<Node>>, ParseError> {
             }
             Event::Alias(anchor) => {
                 let node = anchors.get(&anchor).cloned();
-                let unknown =
-                    || ParseError { line: Some(line), message: "an alias inside of what it names".to_owned() };
+                let unknown = || ParseError { line: Some(line), message: "an alias inside its own anchor".to_owned() };
                 (node.ok_or_else(unknown)?, 0)
             }
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {

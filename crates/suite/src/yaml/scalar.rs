@@ -1,8 +1,8 @@
-//! Scalars by their text, however it was quoted, as yaml-cpp converts them.
+//! Converts scalars by their text, however quoted, as yaml-cpp does.
 
 use prost_reflect::{Kind, Value};
 
-/// The value of a kind of field that a text stands for.
+/// The value of a text for a field kind.
 pub(super) fn value(text: &str, kind: &Kind) -> Option<Value> {
     match kind {
         Kind::Bool => boolean(text).map(Value::Bool),
@@ -21,14 +21,14 @@ pub(super) fn value(text: &str, kind: &Kind) -> Option<Value> {
     }
 }
 
-/// Decimal, hexadecimal after 0x, octal after 0.
+/// Parses decimal, hexadecimal (0x), or octal (0) numbers.
 fn integer(text: &str) -> Option<i128> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
-    // A second sign is none that a number begins with.
+    // A second sign is invalid.
     if !digits.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
@@ -40,7 +40,7 @@ fn integer(text: &str) -> Option<i128> {
     number.map(|number| if negative { -i128::from(number) } else { number.into() })
 }
 
-/// YAML 1.1's names, in lower case, upper case, or with a capital.
+/// YAML 1.1's booleans: in lower case, upper case, or capitalized.
 fn boolean(text: &str) -> Option<bool> {
     let lower = text.to_ascii_lowercase();
     let mut capital = lower.clone();

@@ -59,7 +59,7 @@ fn an_assertion_shows_the_message() {
         assert!(said.contains("the request to the upstream: no `x-missing: 1`"), "{said}");
         assert!(said.contains(":path: /a") && said.contains("body in 1 chunks: \"whole: text\""), "{said}");
         let said = panics(|| _ = exchange.assert_local_reply(403));
-        assert!(said.contains("the plugin did not answer itself: Upstream"), "{said}");
+        assert!(said.contains("the plugin sent no local response: Upstream"), "{said}");
         let said = panics(|| _ = exchange.assert_not_forwarded());
         assert!(said.contains("reached the upstream"), "{said}");
     });
@@ -72,7 +72,7 @@ fn the_transcript_has_arrivals_callbacks_and_hostcalls() {
         host.send(Request::get("/foreign"));
         let text = host.transcript();
         let lines = [
-            format!("what steps did on {}:", host.backend()),
+            format!("transcript of steps on {}:", host.backend()),
             "  the client sends GET /foreign with 0 bytes of body".to_owned(),
             "-> proxy_on_request_headers(".to_owned(),
             r#"proxy_call_foreign_function(function_name: "upper", arguments: "quiet") = NotFound"#.to_owned(),

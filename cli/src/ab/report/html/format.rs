@@ -1,12 +1,12 @@
-//! Numbers as the page shows them: three digits, a thin unit.
+//! Number formats of the page: three digits, a no-break space, the unit.
 
 use crate::ab::measure::statistics::Estimate;
 use crate::units;
 
-/// Nanoseconds.
+/// Formats nanoseconds.
 pub fn time(ns: f64) -> String {
     let (value, unit) = match ns {
-        // The clock has no more.
+        // The clock's resolution is 1 ns.
         ns if (10.0..1e3).contains(&ns) || ns.fract() == 0.0 && ns < 10.0 => return format!("{ns:.0}\u{a0}ns"),
         ns if ns < 1e3 => (ns, "ns"),
         ns if ns < 1e6 => (ns / 1e3, "µs"),
@@ -16,7 +16,7 @@ pub fn time(ns: f64) -> String {
     format!("{}\u{a0}{unit}", digits(value))
 }
 
-/// Bytes.
+/// Formats bytes.
 pub fn size(bytes: f64) -> String {
     let (value, unit) = match bytes {
         bytes if bytes < 1024.0 => (bytes, "B"),
@@ -26,7 +26,7 @@ pub fn size(bytes: f64) -> String {
     format!("{}\u{a0}{unit}", digits(value))
 }
 
-/// A count, with thin spaces between thousands.
+/// Formats a count, with thin spaces between thousands.
 pub fn count(number: f64) -> String {
     let digits = format!("{number:.0}");
     let mut text = String::new();
@@ -39,7 +39,7 @@ pub fn count(number: f64) -> String {
     text
 }
 
-/// Three digits, no more zeros after the point than it takes.
+/// Three significant digits, without trailing zeros.
 fn digits(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 || value == 0.0 => format!("{value:.0}"),
@@ -49,28 +49,26 @@ fn digits(value: f64) -> String {
     }
 }
 
-/// A ratio.
 pub fn ratio(ratio: f64) -> String {
     units::ratio(ratio)
 }
 
-/// An interval, by what its bounds are written.
+/// Formats an interval, with `text` for its bounds.
 pub fn interval(estimate: &Estimate, text: fn(f64) -> String) -> Option<String> {
     Some(format!("{}\u{a0}– {}", text(estimate.low?), text(estimate.high?)))
 }
 
-/// An interval of a ratio.
 pub fn ratio_interval(ratio: &Estimate) -> Option<String> {
     let (low, high) = units::ratio_interval(ratio.low?, ratio.high?);
     Some(format!("{low}\u{a0}– {high}"))
 }
 
-/// A number that there may not be.
+/// Formats an optional number.
 pub fn or_dash(estimate: Option<Estimate>, text: fn(f64) -> String) -> String {
     estimate.map_or_else(|| "–".to_owned(), |estimate| text(estimate.value))
 }
 
-/// A callback's name without what all have in common.
+/// The name of a callback without the common prefix.
 pub fn callback(name: &str) -> &str {
     name.trim_start_matches("proxy_")
 }

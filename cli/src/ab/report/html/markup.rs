@@ -1,8 +1,8 @@
-//! Writing HTML and SVG in which every text and every attribute is escaped, since there is no other way to write one.
+//! Writes HTML and SVG; every text and attribute is escaped, because the API has no unescaped way in.
 
 use std::fmt::{Display, Write as _};
 
-/// A piece of a page.
+/// A fragment of a page.
 #[derive(Default)]
 pub struct Markup(String);
 
@@ -10,19 +10,19 @@ pub struct Markup(String);
 pub type Attributes<'a> = &'a [(&'static str, &'a dyn Display)];
 
 impl Markup {
-    /// A tag with something inside.
+    /// An element with children.
     pub fn tag(&mut self, name: &'static str, attributes: Attributes<'_>, inside: impl FnOnce(&mut Markup)) {
         self.open(name, attributes);
         inside(self);
         let _ = write!(self.0, "</{name}>");
     }
 
-    /// A tag with text inside.
+    /// An element with text.
     pub fn text_tag(&mut self, name: &'static str, attributes: Attributes<'_>, text: impl Display) {
         self.tag(name, attributes, |inside| inside.text(text));
     }
 
-    /// A tag that has no inside and no end: `<meta>`.
+    /// A void element, e.g. `<meta>`.
     pub fn void_tag(&mut self, name: &'static str, attributes: Attributes<'_>) {
         self.open(name, attributes);
     }
@@ -37,17 +37,17 @@ impl Markup {
         self.0.push('>');
     }
 
-    /// Text.
+    /// Escaped text.
     pub fn text(&mut self, text: impl Display) {
         let _ = write!(Escaped(&mut self.0), "{text}");
     }
 
-    /// What is part of this program and needs no escape: the style sheet.
+    /// Static text that needs no escaping: the style sheet.
     pub fn own(&mut self, text: &'static str) {
         self.0.push_str(text);
     }
 
-    /// JSON inside of a script tag, where `<` would be read as markup but `\u003c` says the same.
+    /// JSON in a script element; `<` is written as `\u003c`, which JSON reads as the same character.
     pub fn json_script(&mut self, id: &'static str, json: &str) {
         let _ = write!(self.0, "<script type=\"application/json\" id=\"{id}\">");
         for character in json.chars() {
@@ -61,18 +61,17 @@ impl Markup {
         self.0.push_str("</script>");
     }
 
-    /// Another piece.
     pub fn append(&mut self, other: Markup) {
         self.0.push_str(&other.0);
     }
 
-    /// The whole.
+    /// The finished page.
     pub fn finish(self) -> String {
         self.0
     }
 }
 
-/// Escapes what is written through it, for text and for attributes in double quotes.
+/// Escapes text and attributes in double quotes.
 struct Escaped<'a>(&'a mut String);
 
 impl std::fmt::Write for Escaped<'_> {
@@ -84,7 +83,7 @@ impl std::fmt::Write for Escaped<'_> {
                 '>' => self.0.push_str("&gt;"),
                 '"' => self.0.push_str("&quot;"),
                 '\'' => self.0.push_str("&#39;"),
-                // Not allowed in HTML, and of no meaning.
+                // Not allowed in HTML.
                 '\0' => self.0.push('\u{fffd}'),
                 other => self.0.push(other),
             }

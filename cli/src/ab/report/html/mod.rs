@@ -1,5 +1,5 @@
-//! A page for a browser: the verdict first, then figures, then how it was measured. It is complete in itself: no script runs, nothing is
-//! fetched, and the raw data is in it.
+//! The HTML report: the verdict, figures, the method. The page is self-contained: it runs no
+//! script, fetches nothing, and contains the raw data.
 
 mod figure;
 mod format;
@@ -10,11 +10,11 @@ use markup::Markup;
 
 use super::Report;
 
-/// The report as a page.
+/// Renders the report as a page.
 ///
 /// # Errors
 ///
-/// None that could come up: all numbers are finite.
+/// Never in practice: all numbers are finite.
 pub fn html(report: &Report) -> anyhow::Result<String> {
     let data = serde_json::to_string(report)?;
     let mut page = Markup::default();
@@ -29,7 +29,7 @@ pub fn html(report: &Report) -> anyhow::Result<String> {
     Ok(page.finish())
 }
 
-/// Nothing but what is in the page may be used, whatever came into it.
+/// The page may load nothing from outside, whatever text the report contains.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 fn head(head: &mut Markup, report: &Report) {

@@ -1,5 +1,6 @@
-//! Reloads when the file changes: overwritten in place, renamed over, or reached through a symbolic link that now leads elsewhere, as
-//! Kubernetes does with ConfigMaps (`plugin.so -> ..data/plugin.so`, `..data -> ..2024_05_01`).
+//! Reloads when the file changes: overwritten in place, replaced by a rename, or reached through a
+//! changed symbolic link, as in Kubernetes ConfigMaps (`plugin.so -> ..data/plugin.so`, `..data ->
+//! ..2024_05_01`).
 
 mod names;
 
@@ -15,10 +16,10 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::{DeployError, Deployment};
 
-/// How often it is looked whether a directory that could not be watched is there again.
+/// Interval of checks for a directory that could not be watched.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Watches a deployment's file until it is dropped, which waits for a reload under way.
+/// Watches a deployment's file until dropped. Dropping waits for a reload in progress.
 #[must_use = "watching ends when this is dropped"]
 pub struct Watch {
     signals: Sender<Signal>,
@@ -31,11 +32,13 @@ enum Signal {
 }
 
 impl Deployment {
-    /// Reloads whenever the file of the current version changes, on a thread of its own.
+    /// Reloads on a separate thread whenever the file of the current version changes.
     ///
-    /// It is loaded once it has been left alone for [`watch_debounce`](super::DeploymentConfig::watch_debounce), and only if its
-    /// content is another. A file that does not load, or is not there, is logged and counted as any reload; the next change tries again.
-    /// The path is the one of now: after a later [`Deployment::reload_from`], watch again.
+    /// The file is loaded once it has been unchanged for
+    /// [`watch_debounce`](super::DeploymentConfig::watch_debounce), and only if its content
+    /// differs. A missing or invalid file is logged and counted like any failed reload; the next
+    /// change tries again. The watched path is fixed: after a later [`Deployment::reload_from`],
+    /// watch again.
     ///
     /// # Errors
     ///
@@ -47,7 +50,7 @@ impl Deployment {
         let (signals, received) = channel();
         let sender = signals.clone();
         let watcher = notify::recommended_watcher(move |event| {
-            // Fails when the thread has ended: then nobody wants to know.
+            // Sending fails only after the thread has ended, when changes no longer matter.
             let _ = sender.send(Signal::Changed(event));
         });
         let watcher = watcher.map_err(|error| failed(error.into()))?;
@@ -70,23 +73,23 @@ impl Drop for Watch {
     fn drop(&mut self) {
         let _ = self.signals.send(Signal::Stop);
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been reported where it happened.
+            // The panic has already been reported.
             let _ = thread.join();
         }
     }
 }
 
-/// What the thread has.
+/// State of the watching thread.
 struct Watching {
     deployment: Deployment,
-    /// As the deployment was given it, for messages.
+    /// The path as configured, for messages.
     given: PathBuf,
     path: PathBuf,
     watcher: RecommendedWatcher,
     received: Receiver<Signal>,
-    /// Names whose change may change the file.
+    /// Paths whose change may change the file.
     names: BTreeSet<PathBuf>,
-    /// The directories that have them.
+    /// The directories that contain them.
     directories: BTreeSet<PathBuf>,
 }
 
@@ -95,11 +98,11 @@ struct Stopped;
 
 impl Watching {
     fn run(mut self) {
-        // The first time at once: the file may have changed before it was watched.
+        // Check once at the start: the file may have changed before the watch existed.
         while self.settle().is_ok() {
-            // First the watches, then the content: a change after this is an event.
+            // Watch first, then read: any later change causes an event.
             let complete = self.follow().is_ok();
-            // The error has been logged and counted.
+            // The error is already logged and counted.
             let _ = self.deployment.reload_if_changed(&self.given);
             let wait = if complete { self.wait() } else { self.wait_at_most(RETRY).map(|_| ()) };
             if wait.is_err() {
@@ -108,7 +111,7 @@ impl Watching {
         }
     }
 
-    /// Waits for a change of a name that matters.
+    /// Waits for a change of a relevant path.
     fn wait(&self) -> Result<(), Stopped> {
         loop {
             match self.received.recv() {
@@ -119,7 +122,7 @@ impl Watching {
         }
     }
 
-    /// The same for some time. True: there was one.
+    /// The same with a time limit. Returns whether there was a change.
     fn wait_at_most(&self, time: Duration) -> Result<bool, Stopped> {
         let end = Instant::now() + time;
         loop {
@@ -134,7 +137,7 @@ impl Watching {
 
     fn concerns(&self, event: &notify::Result<notify::Event>) -> bool {
         match event {
-            // Reading, which this does itself, is no change.
+            // Reads, including those of this thread, are not changes.
             Ok(event) if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) => {
                 false
             }
@@ -151,7 +154,7 @@ impl Watching {
         self.names.contains(path) || self.directories.contains(path)
     }
 
-    /// Waits until the file has been left alone.
+    /// Waits until the file stops changing.
     fn settle(&self) -> Result<(), Stopped> {
         let debounce = self.deployment.config().watch_debounce;
         let mut before = Stamp::of(&self.path);
@@ -165,18 +168,18 @@ impl Watching {
         }
     }
 
-    /// Watches each directory that has a name on the way to the file. These change when a link does.
+    /// Watches each directory on the path to the file, following links. The set changes when a link does.
     fn follow(&mut self) -> notify::Result<()> {
         self.names = names::on_the_way(&self.path).into_iter().collect();
         let directories: BTreeSet<PathBuf> =
             self.names.iter().filter_map(|name| name.parent()).map(Path::to_owned).collect();
         for left in self.directories.difference(&directories) {
-            // Fails for one that is not there any more, which is not watched either.
+            // Fails if the directory no longer exists, and then it is not watched anyway.
             let _ = self.watcher.unwatch(left);
         }
         let mut result = Ok(());
         for directory in &directories {
-            // One that is watched already may be another directory of the same name by now.
+            // A watched path may meanwhile be another directory of the same name.
             result = result.and(self.watcher.watch(directory, RecursiveMode::NonRecursive));
         }
         self.directories = directories;
@@ -184,7 +187,7 @@ impl Watching {
     }
 }
 
-/// What changes when a file is written or replaced.
+/// File metadata that changes when the file is written or replaced.
 #[derive(PartialEq, Eq)]
 struct Stamp(Option<(u64, Option<SystemTime>, [u64; 2])>);
 

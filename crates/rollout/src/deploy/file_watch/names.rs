@@ -1,13 +1,13 @@
-//! The names that decide which file a path leads to.
+//! The paths that determine which file a path resolves to.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
-/// As many links as the system follows.
+/// The kernel's limit on links.
 const MAX_LINKS: usize = 40;
 
-/// Each symbolic link on the way of an absolute path, and at last the file itself, whether or not it is there.
+/// Each symbolic link on an absolute path, followed by the final file, whether or not it exists.
 pub(super) fn on_the_way(path: &Path) -> Vec<PathBuf> {
     let mut names = Vec::new();
     let mut at = PathBuf::new();
@@ -55,11 +55,11 @@ mod tests {
         symlink("..1", at("..data")).unwrap();
         symlink("..data/p.so", at("p.so")).unwrap();
         assert_eq!(on_the_way(&at("p.so")), [at("p.so"), at("..data"), at("..1/p.so")]);
-        // An absolute link, `.` and `..`, and a file that is not there.
+        // An absolute link, `.` and `..`, and a missing file.
         symlink(at("..data"), at("..1/back")).unwrap();
         let path = at("..1/./back/../none");
         assert_eq!(on_the_way(&path), [at("..1/back"), at("..data"), at("none")]);
-        // A circle ends.
+        // Resolution of a link cycle ends.
         symlink("circle", at("circle")).unwrap();
         assert_eq!(on_the_way(&at("circle")).len(), MAX_LINKS + 1);
     }

@@ -1,10 +1,10 @@
-//! Recorded streams through a VM that reaches nothing but the recording.
+//! Replays recorded streams in a VM that is isolated from everything but the recording.
 //!
 //! | file | idea |
 //! |---|---|
-//! | `replayed` | what the plugin that answered was told, to be told again |
-//! | `services` | services that tell it, and keep what is written to themselves |
-//! | `stream` | the shadow's own stream |
+//! | `replayed` | recorded answers of hostcalls |
+//! | `services` | services that return recorded answers, and isolate writes |
+//! | `stream` | the shadow's stream |
 
 mod replayed;
 mod services;
@@ -26,18 +26,18 @@ use crate::deploy::Deployment;
 use replayed::Replayed;
 use stream::ShadowStream;
 
-/// The shadow of one deployment.
+/// Replays streams on one deployment.
 pub(super) struct Replayer {
     arm: Arm,
     deployment: Deployment,
     limit: Duration,
     rules: Rules,
     running: Option<Running>,
-    /// A version that did not start, and when it is tried again.
+    /// A version that did not start, with the time of the next attempt.
     broken: Option<(u64, Instant)>,
 }
 
-/// How long a version that does not start is left alone.
+/// Interval between attempts to start a failing version.
 const RETRY: Duration = Duration::from_secs(1);
 
 struct Running {
@@ -51,7 +51,7 @@ impl Replayer {
         Replayer { arm, deployment, limit, rules, running: None, broken: None }
     }
 
-    /// Takes a recorded stream through the shadow, and counts how it differs.
+    /// Replays a recorded stream on the shadow, and counts the divergences.
     pub(super) fn compare(&mut self, recording: &Recording, counters: &Counters) {
         let (arm, rules) = (self.arm, self.rules);
         let Some(running) = self.follow() else {
@@ -113,25 +113,25 @@ impl Replayer {
     }
 }
 
-/// One stream on its way through the shadow.
+/// One stream during its replay.
 struct Replay<'a> {
     comparer: Comparer<'a>,
     vm: &'a mut Vm,
     root: ContextId,
     context: Option<ContextId>,
     replayed: &'a Arc<Replayed>,
-    /// What the shadow's stream held when it was last looked at.
+    /// Last known content of the shadow's stream.
     view: View,
-    /// What the stream of the plugin that answered held.
+    /// Content of the serving plugin's stream.
     answered: View,
 }
 
 impl Replay<'_> {
-    /// Makes one callback, and compares.
+    /// Replays one callback and compares.
     fn step(&mut self, recording: &Recording, step: &Step) -> Vec<super::compare::Difference> {
         self.replayed.begin(recording, step);
         self.arrive(step);
-        // Plugins log their contexts' and calls' numbers, so they should be the same.
+        // Plugins log the ids of contexts and calls, so they should be equal.
         self.vm.reserve_ids(recording.context().map(ContextId::get), step.first_token());
         let collector = Collector::default();
         collector.attach(self.vm);
@@ -154,7 +154,7 @@ impl Replay<'_> {
         self.comparer.callback(step, &self.answered, &done)
     }
 
-    /// What the host brought: into the shadow's stream, as it was brought into the other.
+    /// Applies the host's recorded changes to the shadow's stream.
     fn arrive(&mut self, step: &Step) {
         let Some(context) = self.context else { return };
         for change in &step.arrived {
@@ -166,11 +166,11 @@ impl Replay<'_> {
         }
     }
 
-    /// Makes the callback. Sizes are those of the shadow's own stream.
+    /// Runs the callback, with the sizes of the shadow's own stream.
     fn call(&mut self, step: &Step) {
         if step.callback == "proxy_on_context_create" {
             let stream = Box::new(ShadowStream { view: View::default(), replayed: self.replayed.clone() });
-            // It fails only without the root, and then there is nothing to compare with: every callback is missing.
+            // Fails only without the root context; then every callback compares as missing.
             self.context = self.vm.create_stream(self.root, stream).ok();
             return;
         }
@@ -200,7 +200,7 @@ impl Replay<'_> {
                 vm.delete_stream(context);
                 self.context = None;
             }
-            // What is of no stream is not recorded.
+            // Only callbacks of streams are recorded.
             _ => {}
         }
     }
@@ -209,12 +209,12 @@ impl Replay<'_> {
         if let Some((token, response)) = &step.answer
             && let Some(own) = self.replayed.own_call(*token)
         {
-            // Whether the shadow fails in it is looked at afterwards.
+            // A failure of the shadow is checked afterwards.
             let _ = self.vm.on_http_call_response(own, response.clone());
         }
     }
 
-    /// Ends a stream whose recording did not come to its end.
+    /// Ends a stream whose recording is incomplete.
     fn end(self) {
         if let Some(context) = self.context {
             self.vm.delete_stream(context);
@@ -223,7 +223,7 @@ impl Replay<'_> {
     }
 }
 
-/// The hostcalls of a callback, and what it returned.
+/// The hostcalls of a callback and its return value.
 fn done(events: Vec<Event>) -> (Vec<Event>, Option<u32>) {
     let mut hostcalls = Vec::new();
     let mut value = None;

@@ -1,4 +1,4 @@
-//! What the plugin that answered was told, to be told to its shadow again.
+//! Recorded answers of hostcalls, replayed to the shadow.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
@@ -9,29 +9,29 @@ use dynvm::call_trace::{Event, Named, Value, escaped};
 
 use crate::rollout::recording::{Recording, Step, number};
 
-/// The answers of the callback under way, on the thread of the shadow. Behind a lock since services are shared between threads in
-/// general; here nobody ever waits for it.
+/// Answers for the current callback. The lock is uncontended: services must be `Sync`, but only the
+/// shadow thread uses these.
 #[derive(Default)]
 pub(super) struct Replayed(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// The hostcalls of the recorded callback, and whether each has been used as an answer.
+    /// Hostcalls of the recorded callback, each with whether it has been used as an answer.
     hostcalls: Vec<(Event, bool)>,
-    /// Whether a callback of a stream is under way. Without, services answer for themselves.
+    /// Whether a callback of a stream is running. Outside one, services answer themselves.
     under_way: bool,
-    /// What has been asked for in vain.
+    /// Reads without a recorded answer.
     unanswered: Vec<String>,
-    /// The shadow's calls by the answering plugin's tokens.
+    /// The shadow's calls by the serving plugin's tokens.
     calls: HashMap<u32, CallId>,
-    /// What properties were last known to be.
+    /// Last known values of properties.
     properties: HashMap<Vec<u8>, Answer>,
     realtime: u64,
     monotonic: u64,
     log_level: Option<LogLevel>,
 }
 
-/// What a hostcall answered.
+/// The result of a hostcall.
 pub(super) type Answer = (Status, Vec<Named>);
 
 impl Replayed {
@@ -47,14 +47,14 @@ impl Replayed {
         state.under_way = true;
     }
 
-    /// What was asked for in vain.
+    /// Ends the callback; returns the reads without a recorded answer.
     pub(super) fn end(&self) -> Vec<String> {
         let mut state = self.state();
         state.under_way = false;
         std::mem::take(&mut state.unanswered)
     }
 
-    /// Forgets what belongs to one stream.
+    /// Clears the state of one stream.
     pub(super) fn forget(&self) {
         let mut state = self.state();
         state.calls.clear();
@@ -70,7 +70,7 @@ impl Replayed {
         self.state().log_level
     }
 
-    /// The answer that a hostcall with these arguments got: of several the next, of the last again and again.
+    /// The recorded answer to a hostcall with these arguments: the next one of several; the last one repeats.
     pub(super) fn take(&self, hostcall: &str, arguments: &[&[u8]]) -> Option<Answer> {
         let mut state = self.state();
         let matches = |event: &Event| match event {
@@ -91,7 +91,7 @@ impl Replayed {
         }
     }
 
-    /// The same; what has no answer is noted.
+    /// The same, and records a missing answer.
     pub(super) fn take_or_note(&self, hostcall: &str, arguments: &[&[u8]]) -> Option<Answer> {
         let answer = self.take(hostcall, arguments);
         if answer.is_none() {
@@ -108,7 +108,7 @@ impl Replayed {
         }
     }
 
-    /// The answer to a property: as in this callback, or as last known.
+    /// The answer to a property: as in this callback, or the last known one.
     pub(super) fn property(&self, path: &[u8]) -> Option<Answer> {
         let recorded = self.take("proxy_get_property", &[path]);
         // The C++ SDK ends paths with a NUL.
@@ -129,7 +129,7 @@ impl Replayed {
         self.state().properties.insert(path.to_vec(), answer);
     }
 
-    /// The time that the plugin that answered read here; where it read none, that at which the callback began.
+    /// The time that the serving plugin read in this callback; if it read none, the time when the callback began.
     pub(super) fn realtime(&self) -> Option<u64> {
         if !self.is_under_way() {
             return None;
@@ -145,25 +145,25 @@ impl Replayed {
         state.under_way.then_some(state.monotonic)
     }
 
-    /// The shadow made the call that the plugin that answered made with this token.
+    /// Maps the serving plugin's call to the shadow's corresponding call.
     pub(super) fn pair(&self, results: &[Named], own: CallId) {
         if let Some(token) = number(results, "token") {
             self.state().calls.insert(token, own);
         }
     }
 
-    /// The shadow's call for the answering plugin's token; `None`: it has not made it.
+    /// The shadow's call for the serving plugin's token, if the shadow has made it.
     pub(super) fn own_call(&self, token: u32) -> Option<CallId> {
         self.state().calls.get(&token).copied()
     }
 }
 
-/// The arguments that are bytes, in order.
+/// The byte arguments, in order.
 fn bytes(values: &[Named]) -> impl Iterator<Item = &[u8]> {
     values.iter().filter_map(|(_, value)| if let Value::Bytes(bytes) = value { Some(bytes.as_slice()) } else { None })
 }
 
-/// The first result that is bytes.
+/// The first byte result.
 pub(super) fn bytes_of(results: &[Named]) -> Option<&[u8]> {
     bytes(results).next()
 }

@@ -1,4 +1,4 @@
-//! Services of a shadow: they tell what was told before, and what is written to them reaches nobody.
+//! Services of a shadow: reads return recorded answers, and writes have no effect outside.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use dynvm::{CallId, ContextId};
 use super::replayed::{Replayed, bytes_of};
 use crate::rollout::recording::number;
 
-/// Services that reach nothing but the recording.
+/// Services without access to anything but the recording.
 pub(super) fn isolated(replayed: &Arc<Replayed>) -> Services {
     let calls = Rc::new(Calls(replayed.clone()));
     let mut services = Services::default();
@@ -30,7 +30,7 @@ pub(super) fn isolated(replayed: &Arc<Replayed>) -> Services {
     services
 }
 
-/// Takes messages of the levels that the answering plugin's log takes, and keeps none: the tracer has seen them.
+/// Accepts the levels of the serving plugin's log and discards messages; the tracer has them already.
 struct Silent(Arc<Replayed>);
 
 impl Log for Silent {
@@ -53,7 +53,7 @@ impl Clock for RecordedClock {
     }
 }
 
-/// Values as they were read; of those that were not, what the shadow itself has written while it started.
+/// Recorded values; for other keys, the values the shadow itself wrote while it started.
 struct Data {
     replayed: Arc<Replayed>,
     own: InProcessSharedData,
@@ -80,7 +80,7 @@ impl SharedData for Data {
     }
 }
 
-/// Queues that every name has one of, and that keep nothing.
+/// Queues that exist under every name and discard their content.
 struct Queues {
     replayed: Arc<Replayed>,
     ids: Mutex<HashMap<(String, Vec<u8>), QueueId>>,
@@ -138,7 +138,7 @@ impl ForeignFunctions for Foreign {
     }
 }
 
-/// Calls that are not made. One that the plugin that answered made too gets that one's answer; others get none.
+/// Calls that are never sent. A call that the serving plugin made too gets its recorded answer; others get none.
 struct Calls(Arc<Replayed>);
 
 impl HttpCalls for Calls {

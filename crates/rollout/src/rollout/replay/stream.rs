@@ -1,4 +1,4 @@
-//! The shadow's own stream.
+//! The stream of a shadow.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use dynvm::host::{Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
 use super::replayed::{Replayed, bytes_of};
 use crate::rollout::snapshot::{BUFFERS, MAPS, View};
 
-/// Holds what arrived and what the shadow made of it. What it asks of its stream (continue, close, answer) is compared and not carried out.
+/// Holds received data and the shadow's modifications. Requests of the plugin (continue, close,
+/// local response) are compared, not executed.
 pub(super) struct ShadowStream {
     pub(super) view: View,
     pub(super) replayed: Arc<Replayed>,

@@ -1,4 +1,4 @@
-//! Axes, of logarithms mostly: times span factors of thousands, and what matters is by which factor they differ.
+//! Axes, mostly logarithmic: times span several orders of magnitude, and their ratios matter.
 
 use super::{Canvas, label, line};
 use crate::ab::report::html::markup::Markup;
@@ -6,21 +6,21 @@ use crate::ab::report::html::markup::Markup;
 /// A logarithmic axis.
 #[derive(Clone, Copy)]
 pub struct LogAxis {
-    /// Where it begins and ends on the canvas.
+    /// Start and end on the canvas.
     pub at: (f64, f64),
-    /// From which value to which.
+    /// Minimum and maximum value.
     pub values: (f64, f64),
 }
 
 impl LogAxis {
-    /// The place of a value, within the axis.
+    /// Position of a value, clamped to the axis.
     pub fn place(&self, value: f64) -> f64 {
         let (low, high) = (self.values.0.ln(), self.values.1.ln());
         let share = (value.max(f64::MIN_POSITIVE).ln() - low) / (high - low).max(f64::MIN_POSITIVE);
         self.at.0 + share.clamp(0.0, 1.0) * (self.at.1 - self.at.0)
     }
 
-    /// Values for ticks, at least `gap` apart on the canvas: decades, with round numbers between them where there is room.
+    /// Tick values at least `gap` apart on the canvas: decades, and round numbers between them where they fit.
     pub fn ticks(&self, gap: f64) -> Vec<f64> {
         let mut best = Vec::new();
         for steps in [&[1.0][..], &[1.0, 3.0], &[1.0, 2.0, 5.0], &[1.0, 1.5, 2.0, 3.0, 5.0, 7.0]] {
@@ -40,25 +40,25 @@ impl LogAxis {
         ticks.filter(|tick| *tick >= low * 0.999 && *tick <= high * 1.001).collect()
     }
 
-    /// Draws it along the bottom, with lines up from it.
+    /// Draws the axis along the bottom, with grid lines.
     pub fn draw_below(&self, svg: &mut Markup, canvas: Canvas, (top, bottom): (f64, f64), text: fn(f64) -> String) {
         let gap = if canvas.narrow { 58.0 } else { 64.0 };
         line(svg, "axis", (self.at.0, bottom), (self.at.1, bottom));
         for tick in self.ticks(gap) {
             let x = self.place(tick);
             line(svg, "grid", (x, top), (x, bottom));
-            // The last one must not stand out of the canvas.
+            // The last label must stay within the canvas.
             label(svg, "tick", "middle", x.min(canvas.width - 22.0), bottom + 16.0, text(tick));
         }
     }
 }
 
-/// A step times a power of ten. Divided by one where that is below 1: 7 / 10 is nearer to 0.7 than 7 * 0.1.
+/// `step * 10^decade`. Divides for negative decades: 7 / 10 is closer to 0.7 than 7 * 0.1.
 fn times_decade(step: f64, decade: i32) -> f64 {
     if decade < 0 { step / 10f64.powi(-decade) } else { step * 10f64.powi(decade) }
 }
 
-/// A time or a size on an axis: a round number and its unit.
+/// A time on an axis: a round number and its unit.
 pub fn round_time(ns: f64) -> String {
     let (value, unit) = match ns {
         ns if ns < 999.0 => (ns, "ns"),
@@ -69,7 +69,7 @@ pub fn round_time(ns: f64) -> String {
     format!("{}\u{a0}{unit}", (value * 100.0).round() / 100.0)
 }
 
-/// Steps of 1, 2, 5 or 10 such that so many or fewer lead from nothing to a value; where a linear axis ends, and its steps.
+/// The end of a linear axis and its step (1, 2, 5 or 10 times a power of ten), for at most `count` steps.
 pub fn linear_steps(most: f64, count: f64) -> (f64, f64) {
     let rough = (most / count).max(f64::MIN_POSITIVE);
     let decade = 10f64.powf(rough.log10().floor());

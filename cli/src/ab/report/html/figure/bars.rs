@@ -1,16 +1,15 @@
-//! Bars of several parts, from one zero.
+//! Horizontal bars of several parts on a common scale.
 
 use super::{Canvas, label, line, rect};
 use crate::ab::report::html::markup::Markup;
 
-/// A bar.
 pub struct Bar<'a> {
     pub name: &'a str,
     /// `native` or `wasm`.
     pub class: &'static str,
-    /// Sizes of its parts, and what they are.
+    /// Sizes and labels of the parts.
     pub parts: Vec<(f64, &'static str)>,
-    /// What is written at its end.
+    /// Label at the end of the bar.
     pub total: String,
 }
 
@@ -18,7 +17,7 @@ pub fn draw(svg: &mut Markup, canvas: Canvas, bars: &[Bar<'_>]) -> f64 {
     const THICK: f64 = 24.0;
     let (names, step) = if canvas.narrow { (0.0, 56.0) } else { (150.0, 40.0) };
     let first = if canvas.narrow { 24.0 } else { 6.0 };
-    // Room for the text at the end of the longest.
+    // Room for the label of the longest bar.
     let room = canvas.width - names - 96.0;
     let longest = bars.iter().map(length).fold(f64::MIN_POSITIVE, f64::max);
     for (index, bar) in bars.iter().enumerate() {

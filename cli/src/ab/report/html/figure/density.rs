@@ -1,4 +1,4 @@
-//! How times are distributed: curves of native and wasm over one logarithmic axis.
+//! Distributions of times: curves of native and wasm over one logarithmic axis.
 
 use super::axis::{LogAxis, round_time};
 use super::{Canvas, label, line, path};
@@ -6,7 +6,7 @@ use crate::ab::report::html::format;
 use crate::ab::report::html::markup::Markup;
 use crate::ab::report::numbers::{BUCKETS_PER_DECADE, Distribution, Row};
 
-/// A row by itself, large.
+/// A single large row.
 pub fn single(svg: &mut Markup, canvas: Canvas, row: &Row, step: f64) -> f64 {
     let (top, height) = (44.0, if canvas.narrow { 130.0 } else { 190.0 });
     let axis = LogAxis { at: (8.0, canvas.width - 8.0), values: span([row].into_iter()) };
@@ -24,7 +24,7 @@ pub fn single(svg: &mut Markup, canvas: Canvas, row: &Row, step: f64) -> f64 {
     base + 24.0
 }
 
-/// Many rows under each other, over one axis.
+/// Several rows over one axis.
 pub fn many(svg: &mut Markup, canvas: Canvas, rows: &[&Row], step: f64) -> f64 {
     let (names, values) = if canvas.narrow { (4.0, 4.0) } else { (190.0, 150.0) };
     let (above, height) = if canvas.narrow { (34.0, 34.0) } else { (10.0, 40.0) };
@@ -46,7 +46,7 @@ pub fn many(svg: &mut Markup, canvas: Canvas, rows: &[&Row], step: f64) -> f64 {
     bottom + 24.0
 }
 
-/// The name of a row and its medians: beside it, or on narrow screens above.
+/// The name of a row and its medians: beside the row, or above it on narrow screens.
 fn captions(svg: &mut Markup, canvas: Canvas, row: &Row, base: f64, height: f64) {
     let name = format::callback(&row.name);
     let [native, wasm] = [row.native.p50_ns, row.wasm.p50_ns].map(|p50| format::or_dash(p50, format::time));
@@ -72,7 +72,7 @@ fn curves(svg: &mut Markup, axis: &LogAxis, row: &Row, step: f64, (base, height)
         return;
     }
     for (class, curve) in curves {
-        // Where there is next to nothing there is no line.
+        // No line where the density is close to zero.
         let seen =
             |(value, y): &&(f64, f64)| *value >= axis.values.0 && *value <= axis.values.1 && *y > highest * 0.004;
         let (first, last) = (curve.iter().position(|at| seen(&at)), curve.iter().rposition(|at| seen(&at)));
@@ -87,11 +87,11 @@ fn curves(svg: &mut Markup, axis: &LogAxis, row: &Row, step: f64, (base, height)
     }
 }
 
-/// How many points a curve has.
+/// Points per curve.
 const POINTS: usize = 260;
 
-/// How dense times lie around values over the axis, in a scale that native and wasm share: each bucket is spread as a bell, wider where the
-/// clock's steps are coarser than buckets.
+/// Density of times along the axis, on a scale shared by native and wasm: each bucket is spread as
+/// a bell, wider where the clock's steps are coarser than the buckets.
 fn curve(of: &Distribution, step: f64, (from, to): (f64, f64)) -> Vec<(f64, f64)> {
     let per_decade = f64::from(BUCKETS_PER_DECADE);
     // Center, width and weight of each bell, in decades.
@@ -114,7 +114,7 @@ fn curve(of: &Distribution, step: f64, (from, to): (f64, f64)) -> Vec<(f64, f64)
         .collect()
 }
 
-/// From where to where rows are shown: nearly all of their times, and a little around. The rare slow ones would make the rest narrow.
+/// Range of an axis: nearly all times, with a margin. The rare slow ones would squeeze the rest.
 fn span<'a>(rows: impl Iterator<Item = &'a Row>) -> (f64, f64) {
     let mut span = (f64::INFINITY, 0.0f64);
     for of in rows.flat_map(|row| [&row.native, &row.wasm]) {
@@ -132,7 +132,7 @@ fn span<'a>(rows: impl Iterator<Item = &'a Row>) -> (f64, f64) {
         return (1.0, 10.0);
     }
     let (low, high) = (span.0 / 1.35, span.1 * 1.45);
-    // At least a factor of four, else an axis has no ticks.
+    // At least a factor of four; a shorter axis would have no ticks.
     if high / low < 4.0 { (low / 1.5, high * 1.5) } else { (low, high) }
 }
 
@@ -153,7 +153,7 @@ mod tests {
         let peak = curve.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
         assert!((1000.0..1150.0).contains(&peak.0), "{peak:?}");
         assert_eq!((curve[0], curve[POINTS - 1].1), ((100.0, 0.0), 0.0));
-        // A clock of coarse steps makes a wide bell of one value.
+        // A coarse clock spreads one value into a wide bell.
         let wide = |step| super::curve(&distribution(vec![(10.0, 1)]), step, (1.0, 100.0));
         let above = |curve: Vec<(f64, f64)>| curve.iter().filter(|(_, y)| *y > 0.0).count();
         assert!(above(wide(10.0)) > 3 * above(wide(0.1)));

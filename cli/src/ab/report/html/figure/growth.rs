@@ -1,4 +1,4 @@
-//! How the time of a request grows, native and wasm.
+//! Time of a request by size, native and wasm.
 
 use super::axis::{LogAxis, linear_steps, round_time};
 use super::{Canvas, label, line, mark, path};
@@ -12,7 +12,7 @@ const TOP: f64 = 14.0;
 const HEIGHT: f64 = 200.0;
 const BOTTOM: f64 = TOP + HEIGHT;
 
-/// Over a linear axis from nothing, in both directions: what is proportional is a straight line.
+/// Linear axes from zero: a proportional cost is a straight line.
 pub fn linear(svg: &mut Markup, canvas: Canvas, points: &[PointNumbers], unit: &str) -> f64 {
     let largest = points.iter().map(|point| point.size).max().unwrap_or(1) as f64;
     let slowest = estimates(points).map(|time| time.high.unwrap_or(time.value)).fold(1.0, f64::max);
@@ -33,7 +33,7 @@ pub fn linear(svg: &mut Markup, canvas: Canvas, points: &[PointNumbers], unit: &
     BOTTOM + 46.0
 }
 
-/// Over steps of size, and a logarithmic axis of time: equal factors are equal distances.
+/// Sizes at equal distances, over a logarithmic axis of time.
 pub fn stepped(svg: &mut Markup, canvas: Canvas, points: &[PointNumbers], unit: &str) -> f64 {
     let right = canvas.width - RIGHT;
     let place = |index: usize| LEFT + 10.0 + index as f64 * (right - LEFT - 10.0) / (points.len().max(2) - 1) as f64;
@@ -74,7 +74,7 @@ fn plot(svg: &mut Markup, points: &[PointNumbers], x: &dyn Fn(usize) -> f64, y: 
             mark(svg, class, (x(size), y(time.value)));
         }
     }
-    // Names at the ends, apart where the ends are not.
+    // Labels at the ends of the lines, spread apart where the ends are close.
     let mut heights = ends.map(|end| end.map_or(BOTTOM, |(_, value)| y(value)));
     let (upper, lower) = if heights[0] <= heights[1] { (0, 1) } else { (1, 0) };
     let missing = 15.0 - (heights[lower] - heights[upper]);

@@ -1,4 +1,4 @@
-//! Ratios of native to wasm with their intervals, against the line where both are the same.
+//! Ratios of native to wasm with their intervals, and a line at 1.
 
 use super::axis::LogAxis;
 use super::{Canvas, label, line, rect};
@@ -6,11 +6,10 @@ use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::html::format;
 use crate::ab::report::html::markup::Markup;
 
-/// A row: its name and its ratio.
 pub struct Ratio<'a> {
     pub name: &'a str,
     pub ratio: Estimate,
-    /// One of the rows that stand for all.
+    /// Whether this is one of the summary rows.
     pub main: bool,
 }
 
@@ -57,7 +56,7 @@ fn row(svg: &mut Markup, canvas: Canvas, axis: &LogAxis, row: &Ratio<'_>, y: f64
     svg.tag("circle", &[("class", &"dot"), ("cx", &x.round()), ("cy", &y), ("r", &radius)], |_| ());
 }
 
-/// All ratios, one, and some room.
+/// Range of the axis: all ratios and 1, with a margin.
 fn span(rows: &[Ratio<'_>]) -> (f64, f64) {
     let bounds =
         |row: &Ratio<'_>| (row.ratio.low.unwrap_or(row.ratio.value), row.ratio.high.unwrap_or(row.ratio.value));

@@ -1,4 +1,4 @@
-//! Callback by callback: how the times are distributed, and the ratios with their intervals.
+//! Times by callback: distributions, and ratios with their intervals.
 
 use super::latency::{HEAD, table};
 use super::{card, legend, numbers};
@@ -25,8 +25,8 @@ pub fn write(main: &mut Markup, measured: &Numbers) {
         let text: Vec<String> = rows.iter().map(|row| super::latency::text(row)).collect();
         figure(card, &text.join(". "), |svg, canvas| density::many(svg, canvas, &rows, measured.method.timer_step_ns));
         let note = format!(
-            "Medians at the right; each row has a height of its own. The clock goes in steps of {} ns, so that shorter times are no more than a \
-             hint.",
+            "Medians at the right; each row has its own vertical scale. The clock's resolution is {} ns; shorter \
+             times are only a hint.",
             measured.method.timer_step_ns
         );
         card.text_tag("p", &[("class", &"soft")], note);

@@ -1,4 +1,4 @@
-//! What a stream costs on the CPU, the host included.
+//! CPU cost per stream, including the host.
 
 use super::{card, table};
 use crate::ab::measure::statistics::Estimate;
@@ -8,7 +8,7 @@ use crate::ab::report::numbers::{Numbers, WithHost};
 
 pub fn write(main: &mut Markup, measured: &Numbers) {
     let whole = &measured.whole;
-    card(main, "What a stream costs, the host included", |card| {
+    card(main, "Cost per stream, including the host", |card| {
         let mut rows = vec![
             row("wall clock", &whole.wall_ns, None, format::time),
             row("CPU time of the thread", &whole.cpu_ns, whole.cpu_ratio, format::time),

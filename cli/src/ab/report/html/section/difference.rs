@@ -1,4 +1,4 @@
-//! The first difference, as the comparison gives it.
+//! The first difference, or the failures.
 
 use super::card;
 use crate::ab::compare::{Difference, Minimal};
@@ -40,12 +40,12 @@ pub fn write(main: &mut Markup, report: &Report) {
     });
 }
 
-/// Both traces around it, a row for each line; what is the same on both sides is written once.
+/// Both traces around the difference, one row per line; common lines span both columns.
 fn traces(card: &mut Markup, difference: &Difference) {
     if difference.trace.is_empty() {
         return;
     }
-    card.text_tag("h3", &[], "What passed between plugin and host");
+    card.text_tag("h3", &[], "Calls between plugin and host");
     card.tag("table", &[("class", &"trace")], |table| {
         table.tag("thead", &[], |thead| {
             thead.tag("tr", &[], |row| {
@@ -70,7 +70,7 @@ fn traces(card: &mut Markup, difference: &Difference) {
     });
 }
 
-/// The least that shows it.
+/// The minimal reproducer.
 fn minimal(card: &mut Markup, minimal: &Minimal) {
     let steps = if minimal.steps == 1 { "one step".to_owned() } else { format!("{} steps", minimal.steps) };
     card.tag("p", &[("class", &"soft")], |p| {

@@ -1,4 +1,4 @@
-//! What was measured, and on what.
+//! The measured artifacts and the environment.
 
 use super::card;
 use crate::ab::environment::Environment;
@@ -36,7 +36,7 @@ fn facts_of(build: &Build) -> Facts {
         ("SHA-256", build.sha256.clone()),
         ("ABI", build.abi_version.clone()),
     ];
-    facts.push(("SDK", build.sdk.clone().unwrap_or_else(|| "not shown by the file".to_owned())));
+    facts.push(("SDK", build.sdk.clone().unwrap_or_else(|| "unknown".to_owned())));
     if !build.toolchain.is_empty() {
         facts.push(("built by", build.toolchain.join("; ")));
     }
@@ -47,7 +47,7 @@ fn machine(report: &Report) -> Facts {
     let Environment { cpu, cpus, virtual_machine, governor, frequency_mhz, memory_bytes, kernel, .. } =
         &report.environment;
     let environment = &report.environment;
-    let unknown = || "not told by the system".to_owned();
+    let unknown = || "unknown".to_owned();
     let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(unknown);
     let kind = match virtual_machine {
         Some(true) => ", virtual",

@@ -1,4 +1,4 @@
-//! How the cost of a request grows.
+//! Cost of a request by size.
 
 use super::{card, legend, numbers};
 use crate::ab::report::html::figure::{growth, half_figure};
@@ -9,15 +9,15 @@ use crate::ab::report::numbers::{GrowthNumbers, LineNumbers, Numbers, PointNumbe
 pub fn write(main: &mut Markup, measured: &Numbers) {
     let Some(sweep) = &measured.sweep else {
         if let Some(reason) = &measured.sweep_unavailable {
-            card(main, "As requests grow", |card| card.text_tag("p", &[], format!("Not measured: {reason}.")));
+            card(main, "Cost by request size", |card| card.text_tag("p", &[], format!("Not measured: {reason}.")));
         }
         return;
     };
-    card(main, "As a request grows", |card| {
+    card(main, "Cost by request size", |card| {
         card.tag("p", &[("class", &"soft")], |p| {
             p.text("The request ");
             p.text_tag("code", &[], &sweep.request);
-            p.text(", with headers added, and with a body put in its place.");
+            p.text(", with added headers and with a replaced body.");
         });
         legend(card);
         card.tag("div", &[("class", &"two")], |two| {
@@ -30,7 +30,7 @@ pub fn write(main: &mut Markup, measured: &Numbers) {
             two.tag("figure", &[], |figure| {
                 figure.text_tag("figcaption", &[], format!("Body: {}", slopes(&sweep.body, "KiB")));
                 half_figure(figure, &text("bytes of body", &sweep.body), |svg, canvas| {
-                    growth::stepped(svg, canvas, &sweep.body.points, "bytes of body, both axes by factors")
+                    growth::stepped(svg, canvas, &sweep.body.points, "bytes of body, both axes logarithmic")
                 });
             });
         });

@@ -1,4 +1,4 @@
-//! A stream's time: its distribution.
+//! Distribution of the time per stream.
 
 use super::{card, legend, numbers};
 use crate::ab::report::html::figure::{density, figure};
@@ -22,14 +22,15 @@ pub fn write(main: &mut Markup, measured: &Numbers) {
 
 fn note(stream: &Row) -> String {
     format!(
-        "All callbacks of a stream, {} streams of each build; the axis is logarithmic. The slowest took {} natively, {} in wasm.",
+        "All callbacks of a stream, {} streams of each build; the axis is logarithmic. \
+             The slowest took {} natively, {} in wasm.",
         format::count(stream.native.count as f64),
         format::time(stream.native.max_ns as f64),
         format::time(stream.wasm.max_ns as f64)
     )
 }
 
-/// What there is to see, for those who cannot.
+/// Alternative text of a distribution.
 pub fn text(row: &Row) -> String {
     let side = |of: &Distribution| {
         format!("{} median, {} p99", format::or_dash(of.p50_ns, format::time), format::or_dash(of.p99_ns, format::time))
@@ -40,7 +41,7 @@ pub fn text(row: &Row) -> String {
 pub const HEAD: [&str; 9] =
     ["", "native p50", "p90", "p99", "wasm p50", "p90", "p99", "native / wasm (p50)", "95 % interval"];
 
-/// Rows of [`HEAD`].
+/// Table rows for [`HEAD`].
 pub fn table(rows: &[&Row]) -> Vec<Vec<String>> {
     let side = |of: &Distribution| [of.p50_ns, of.p90_ns, of.p99_ns].map(|time| format::or_dash(time, format::time));
     let row = |row: &&Row| {

@@ -1,4 +1,4 @@
-//! How it was measured, and where the raw data is.
+//! Method of the measurement, and location of the raw data.
 
 use super::card;
 use crate::ab::report::Report;
@@ -7,28 +7,29 @@ use crate::ab::report::html::markup::Markup;
 
 pub fn write(main: &mut Markup, report: &Report) {
     if let Some(numbers) = &report.measured {
-        card(main, "How it was measured", |card| {
+        card(main, "Method", |card| {
             let method = &numbers.method;
             let cpu =
                 method.pinned_to.map_or_else(|| "not bound to a CPU".to_owned(), |cpu| format!("bound to CPU {cpu}"));
             let text = [
                 format!(
-                    "After {} ms of warming up, {} passes of the traffic through each build, taking turns, on one thread, {cpu}; everything \
-                     together took {:.1} s.",
+                    "After {} ms of warm-up, {} passes of the traffic through each build, interleaved, on one \
+                     thread, {cpu}. Total duration: {:.1} s.",
                     method.warm_up_ms,
                     format::count(method.passes as f64),
                     method.took_ms as f64 / 1000.0
                 ),
                 format!(
-                    "Times are those of the plugin’s callbacks with the loader’s work for them; the host in memory around them is not counted \
-                     unless it says so. Looking at the clock takes {} ns, which is subtracted from each callback; the clock goes in steps of {} ns, \
-                     which the intervals allow for.",
+                    "Times cover the plugin’s callbacks and the loader’s work for them; the simulated proxy is \
+                     not included unless stated. The timer overhead of {} ns is subtracted from each callback; \
+                     the intervals include the effect of the clock’s resolution, {} ns.",
                     method.timer_overhead_ns, method.timer_step_ns
                 ),
-                "The time was cut into blocks. A number is the median of the blocks’ own medians (or p99s), a ratio the median of the blocks’ \
-                 ratios; the interval is the order-statistic one of that median, which assumes nothing about distributions, at 95 %. What \
-                 disturbs the machine for a while spoils a minority of blocks and moves none of these. No outlier was thrown away: the maxima \
-                 and the data in this page have all of them."
+                "The time was cut into blocks. A number is the median of the blocks’ medians (or p99s), a ratio \
+                 the median of the blocks’ ratios; the interval is the 95 % order-statistic interval of that \
+                 median, which is distribution-free. A temporary disturbance affects a minority of blocks and \
+                 moves none of these. No outliers were discarded: the maxima and the data in this page include \
+                 them."
                     .to_owned(),
             ];
             text.iter().for_each(|text| card.text_tag("p", &[], text));
@@ -36,7 +37,7 @@ pub fn write(main: &mut Markup, report: &Report) {
     }
     main.tag("footer", &[], |footer| {
         footer.tag("p", &[], |p| {
-            p.text(format!("Made at {} by ", report.created));
+            p.text(format!("Created at {} by ", report.created));
             p.text_tag("code", &[], report.command.join(" "));
         });
         footer.tag("p", &[], |p| {

@@ -1,4 +1,4 @@
-//! The page's sections, in the order of the page.
+//! Sections, in the order of the page.
 
 mod callbacks;
 mod cost;
@@ -38,7 +38,7 @@ fn card(main: &mut Markup, title: &str, inside: impl FnOnce(&mut Markup)) {
     });
 }
 
-/// Which mark is which build.
+/// Legend of the marks of both builds.
 fn legend(page: &mut Markup) {
     page.tag("p", &[("class", &"legend"), ("aria-hidden", &"true")], |legend| {
         for build in ["native", "wasm"] {
@@ -48,7 +48,7 @@ fn legend(page: &mut Markup) {
     });
 }
 
-/// The numbers of a figure, for those who want them and those who cannot see it.
+/// The data of a figure as a collapsible table.
 fn numbers(page: &mut Markup, head: &[&str], rows: &[Vec<String>]) {
     page.tag("details", &[], |details| {
         details.text_tag("summary", &[], "Numbers");
@@ -56,7 +56,7 @@ fn numbers(page: &mut Markup, head: &[&str], rows: &[Vec<String>]) {
     });
 }
 
-/// A table, its first column names.
+/// A table whose first column holds names.
 fn table(page: &mut Markup, head: &[&str], rows: &[Vec<String>]) {
     page.tag("div", &[("class", &"scroll")], |scroll| {
         scroll.tag("table", &[], |table| {

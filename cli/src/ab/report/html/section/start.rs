@@ -1,4 +1,4 @@
-//! Cold start, and memory.
+//! Cold start and memory.
 
 use super::{card, numbers};
 use crate::ab::measure::statistics::Estimate;
@@ -34,11 +34,7 @@ fn cold(card: &mut Markup, cold: &ColdNumbers) {
             };
         bars::draw(svg, canvas, &rows.iter().map(bar).collect::<Vec<_>>())
     });
-    card.text_tag(
-        "p",
-        &[("class", &"soft")],
-        "From a file to a plugin that serves: loaded, a VM started and configured.",
-    );
+    card.text_tag("p", &[("class", &"soft")], "From a file to a serving plugin: load, start and configure a VM.");
     if let Some(reason) = &cold.wasm_cached_unavailable {
         card.text_tag("p", &[("class", &"soft")], format!("Loading from the cache was not measured: {reason}"));
     }
@@ -65,10 +61,10 @@ fn memory(card: &mut Markup, measured: &Numbers) {
     let vms: Vec<_> = vms.into_iter().filter_map(|(name, class, bytes)| Some((name, class, bytes?.value))).collect();
     let files = [("native file", "native", size.native as f64), ("wasm file", "wasm", size.wasm as f64)];
     for (bars, note) in
-        [(&vms[..], "Memory of one more VM, after its first traffic."), (&files[..], "Size of the artifact.")]
+        [(&vms[..], "Memory per additional VM, after its first traffic."), (&files[..], "Size of the artifact.")]
     {
         if bars.is_empty() {
-            card.text_tag("p", &[("class", &"soft")], "The system does not tell how much memory a VM takes.");
+            card.text_tag("p", &[("class", &"soft")], "Memory per VM: unknown on this system.");
             continue;
         }
         let text: Vec<String> =

@@ -1,4 +1,4 @@
-//! Thresholds, and what they were decided by.
+//! Thresholds with their decisions and measured values.
 
 use super::card;
 use crate::ab::report::Report;

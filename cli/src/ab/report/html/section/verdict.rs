@@ -1,4 +1,4 @@
-//! The verdict, what it comes to, and what makes the numbers less sure.
+//! The verdict, its summary, and warnings.
 
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::html::format;
@@ -17,7 +17,7 @@ pub fn write(main: &mut Markup, report: &Report) {
             h1.text(headline(report));
         });
         let steps =
-            format!("{} steps compared, {}", report.steps, if same { "all the same" } else { "not all the same" });
+            format!("{} steps compared, {}", report.steps, if same { "all identical" } else { "not all identical" });
         header.text_tag("p", &[("class", &"sub")], format!("{steps}{}", thresholds(report)));
         match &report.measured {
             Some(numbers) => {
@@ -32,7 +32,7 @@ pub fn write(main: &mut Markup, report: &Report) {
     });
 }
 
-/// What makes the numbers less sure.
+/// Warnings about the precision of the numbers.
 pub fn warnings(main: &mut Markup, report: &Report) {
     if !report.warnings.is_empty() {
         main.tag("section", &[("class", &"warnings"), ("aria-label", &"Warnings")], |warnings| {
@@ -66,7 +66,7 @@ fn capital(text: &str) -> String {
     format!("{first}{}", characters.as_str())
 }
 
-/// The few numbers that a decision hangs on.
+/// The key numbers.
 fn tiles(page: &mut Markup, numbers: &Numbers) {
     let interval = |ratio: &Estimate| {
         format::ratio_interval(ratio).map_or_else(|| "no interval".to_owned(), |text| format!("95 % CI {text}"))
