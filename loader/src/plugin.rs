@@ -11,8 +11,8 @@ use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// Delay between replacements of a VM that fails repeatedly (Envoy: `ReloadConfig.backoff`).
 ///
-/// The first replacement is immediate. The delay doubles with each failure that happens within it,
-/// up to `max`.
+/// The first replacement is immediate. A failure within `max` after the previous delay doubles the
+/// delay, up to `max`; a later one starts again at `base`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReloadBackoff {
