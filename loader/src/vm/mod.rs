@@ -36,8 +36,8 @@ use crate::{Module, StartError};
 /// # #[cfg(feature = "wasm")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use dynvm::abi::types::FilterHeadersStatus;
-/// use dynvm::host::{ConfigStream, Services};
-/// use dynvm::{PluginConfig, Vm, VmConfig};
+/// use dynvm::host::ConfigStream;
+/// use dynvm::{PluginConfig, Vm};
 /// # use dynvm::Loader;
 /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
 /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
