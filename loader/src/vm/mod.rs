@@ -118,8 +118,8 @@ impl Vm {
     /// ```
     /// # #[cfg(feature = "wasm")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use dynvm::host::{ConfigStream, Services};
-    /// # use dynvm::{Loader, PluginConfig, Vm, VmConfig};
+    /// # use dynvm::host::ConfigStream;
+    /// # use dynvm::{Loader, PluginConfig, Vm};
     /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
     /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
     /// # let mut vm = Vm::builder(&module).build()?;
