@@ -42,7 +42,7 @@ pub enum Event {
         returned: Option<u32>,
         /// False if the plugin does not export the callback: no code has run.
         exported: bool,
-        /// The failure of the VM, if it failed in this call or before.
+        /// Description of the failure, if the VM failed in this call.
         failure: Option<String>,
     },
     /// The plugin called the host, and the host has answered. Sent between `CallbackEnter` and

@@ -12,10 +12,10 @@ use crate::HostProfile;
 ///
 /// use dynvm::{CallbackBudget, CapabilityRestriction, VmConfig};
 ///
-/// let mut config = VmConfig::with_id("edge");
-/// config.memory_limit = Some(64 << 20);
-/// config.callback_budget = Some(CallbackBudget::report(Duration::from_millis(50)));
-/// config.capabilities = CapabilityRestriction::except(["proxy_http_call"]);
+/// let config = VmConfig::with_id("edge")
+///     .memory_limit(64 << 20)
+///     .callback_budget(CallbackBudget::report(Duration::from_millis(50)))
+///     .capabilities(CapabilityRestriction::except(["proxy_http_call"]));
 /// assert!(!config.capabilities.allows("proxy_http_call"));
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -51,7 +51,7 @@ impl VmConfig {
         VmConfig { vm_id: vm_id.into(), ..VmConfig::default() }
     }
 
-    /// Sets what the plugin reads as VM configuration.
+    /// Sets the VM configuration that the plugin reads.
     pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> VmConfig {
         self.configuration = configuration.into();
         self

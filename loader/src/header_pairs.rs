@@ -67,6 +67,8 @@ pub fn decode(bytes: &[u8]) -> Option<Headers> {
     decode_with::<4>(bytes).or_else(|| decode_with::<8>(bytes))
 }
 
+/// Deserializes with numbers of `WIDTH` bytes. Each length is compared with the remaining bytes, so
+/// forged numbers cause no large allocation.
 fn decode_with<const WIDTH: usize>(bytes: &[u8]) -> Option<Headers> {
     let number = |bytes: &[u8]| -> Option<usize> {
         let mut wide = [0; 8];

@@ -6,7 +6,7 @@
 //!     Vm          one running instance on one thread: callbacks down, hostcalls up
 //!       root      one plugin configuration in that VM
 //!         stream  one HTTP stream or TCP connection: the embedder's `Stream`
-//!   Services      what the host provides: log, clock, metrics, shared data, queues, calls, timers, properties
+//!   Services      of the host: log, clock, metrics, shared data, queues, calls, timers, properties
 //! ```
 //!
 //! The smallest embedding loads a module, starts a plugin, and drives a stream:
@@ -72,7 +72,7 @@ mod profile;
 mod telemetry;
 mod vm;
 
-/// What callbacks answer: the types that every embedder matches on.
+/// The results of callbacks, which every embedder matches on.
 pub use abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
 pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};

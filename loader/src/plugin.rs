@@ -11,8 +11,8 @@ use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// Delay between replacements of a VM that fails repeatedly (Envoy: `ReloadConfig.backoff`).
 ///
-/// The first replacement is immediate. The delay doubles with each failure that happens within it,
-/// up to `max`.
+/// The first replacement is immediate. A failure within `max` after the previous delay doubles the
+/// delay, up to `max`; a later one starts again at `base`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReloadBackoff {
@@ -23,7 +23,7 @@ pub struct ReloadBackoff {
 }
 
 impl ReloadBackoff {
-    /// A wait that begins at `base` and doubles up to `max`.
+    /// A delay that starts at `base` and doubles up to `max`.
     pub fn new(base: Duration, max: Duration) -> ReloadBackoff {
         ReloadBackoff { base, max }
     }
@@ -85,7 +85,7 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// A plugin of this module and configuration, to be configured and started.
+    /// Configures a plugin of this module, with the default VM configuration and services.
     pub fn builder(module: &Module, config: PluginConfig) -> PluginBuilder<'_> {
         PluginBuilder {
             module,
@@ -175,7 +175,7 @@ impl Plugin {
     }
 }
 
-/// Configures a [`Plugin`]; made by [`Plugin::builder`].
+/// Configures a [`Plugin`]; created by [`Plugin::builder`].
 #[must_use = "a builder does nothing until `start` is called"]
 pub struct PluginBuilder<'a> {
     module: &'a Module,
@@ -187,31 +187,32 @@ pub struct PluginBuilder<'a> {
 }
 
 impl PluginBuilder<'_> {
-    /// Sets the configuration of its VMs.
+    /// Sets the configuration of the plugin's VMs.
     pub fn vm_config(mut self, config: VmConfig) -> Self {
         self.vm_config = config;
         self
     }
 
-    /// Sets what the host provides to its VMs.
+    /// Sets the services of the plugin's VMs.
     pub fn services(mut self, services: Services) -> Self {
         self.services = services;
         self
     }
 
-    /// Sets the wait between replacements of failed VMs.
+    /// Sets the delay between replacements of failed VMs.
     pub fn backoff(mut self, backoff: ReloadBackoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Sets a tracer, which also sees the start. It moves on to a VM that replaces the first one, unless that VM cannot be started.
+    /// Sets a tracer, which also sees the start. A VM that replaces this one inherits the tracer; a
+    /// replacement that fails to start loses it.
     pub fn tracer(mut self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> Self {
         self.tracer = tracer.into();
         self
     }
 
-    /// Starts a VM and the plugin in it, on the calling thread.
+    /// Creates a VM on the calling thread and starts the plugin in it.
     ///
     /// # Errors
     ///

@@ -1,3 +1,5 @@
+//! Errors: the C functions of `loader/error.h`, and the conversion of errors and panics.
+
 use std::ffi::{CString, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -5,7 +7,7 @@ use dynvm::{LoadError, StartError, with_causes};
 
 use crate::text::{TextError, c_string, free, give, object};
 
-/// `dynvm_error_t`.
+/// The type behind `dynvm_error_t`.
 #[derive(Debug)]
 pub struct Error {
     code: Code,
@@ -60,7 +62,7 @@ impl From<StartError> for Error {
     }
 }
 
-/// Runs what can fail, and hands its error out.
+/// Runs a fallible operation and returns its error, or null, to C. A panic becomes an error.
 pub(crate) fn attempt(run: impl FnOnce() -> Result<(), Error>) -> *mut Error {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => std::ptr::null_mut(),
@@ -75,18 +77,18 @@ pub(crate) fn attempt(run: impl FnOnce() -> Result<(), Error>) -> *mut Error {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_error_code(error: *const Error) -> u32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/error.h` requires.
     unsafe { object(error) }.code as u32
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_error_text(error: *const Error) -> *const c_char {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/error.h` requires.
     unsafe { object(error) }.text.as_ptr()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_error_free(error: *mut Error) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/error.h` requires.
     unsafe { free(error) }
 }

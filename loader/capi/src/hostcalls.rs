@@ -1,3 +1,5 @@
+//! Hostcalls of the host: the C functions of `loader/hostcalls.h`.
+
 use std::ffi::{CStr, c_char, c_void};
 
 use dynvm::image::Hostcalls as Table;
@@ -6,13 +8,13 @@ use dynvm_abi::table::HostcallId;
 use crate::error::{Code, Error, attempt};
 use crate::text::{free, give, object, object_mut, text};
 
-/// `dynvm_hostcalls_t`.
+/// The type behind `dynvm_hostcalls_t`.
 #[derive(Default)]
 pub struct Hostcalls(pub(crate) Table);
 
 macro_rules! names {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
-        /// The names, in the order of the table, as C reads them.
+        /// The names in the order of the table, as C strings.
         static NAMES: &[&CStr] = &[$(
             match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
                 Ok(name) => name,
@@ -24,7 +26,7 @@ macro_rules! names {
 
 dynvm_abi::hostcalls!(names);
 
-/// The name of a hostcall.
+/// The name of a hostcall as a C string.
 pub(crate) fn name(id: HostcallId) -> &'static CStr {
     NAMES[id as usize]
 }
@@ -36,7 +38,7 @@ pub extern "C" fn dynvm_hostcalls_new() -> *mut Hostcalls {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_hostcalls_free(hostcalls: *mut Hostcalls) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/hostcalls.h` requires.
     unsafe { free(hostcalls) }
 }
 
@@ -47,7 +49,7 @@ pub unsafe extern "C" fn dynvm_hostcalls_bind(
     function: *const c_void,
 ) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/hostcalls.h` requires.
         let (hostcalls, name) = unsafe { (object_mut(hostcalls), text(name, "the hostcall's name")?) };
         // SAFETY: the caller's promise: the function is of the type that the header asks for.
         unsafe { hostcalls.0.bind(name, function) }.map_err(|error| Error::new(Code::Argument, error.to_string()))
@@ -56,7 +58,7 @@ pub unsafe extern "C" fn dynvm_hostcalls_bind(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_hostcalls_has(hostcalls: *const Hostcalls, name: *const c_char) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/hostcalls.h` requires.
     let (hostcalls, name) = unsafe { (object(hostcalls), text(name, "the hostcall's name")) };
     name.is_ok_and(|name| hostcalls.0.has(name))
 }

@@ -1,8 +1,9 @@
-//! The loader's C API. Each file is the header of its name in `loader/include/dynvm/loader`, which has the documentation: here is only what it
-//! does not say.
+//! The loader's C API. Each file implements the header of the same name in
+//! `loader/include/dynvm/loader`, which documents the functions.
 //!
-//! An object of the API is a box of one Rust type, behind a pointer. No function lets a panic out: those that can fail report it as an error,
-//! the others end the process, as a Rust function with C's calling convention does.
+//! A pointer to an object of the API is a `Box` of one Rust type. No panic leaves a function: those
+//! that can fail return it as an error, the others end the process, as every `extern "C"` function of
+//! Rust does.
 
 #![allow(clippy::missing_safety_doc, reason = "each function's contract is in its header")]
 #![allow(missing_docs, reason = "documented in the headers")]

@@ -1,3 +1,5 @@
+//! Modules: the C functions of `loader/module.h`.
+
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::sync::Arc;
 
@@ -8,16 +10,16 @@ use crate::hostcalls;
 use crate::options::{Loader, loader};
 use crate::text::{c_string, free, give, object, text};
 
-/// A version of a deployment, for as long as anything refers to it.
+/// A version of a deployment. Lives as long as a module of it.
 pub(crate) struct Version {
     pub(crate) number: u64,
 }
 
-/// `dynvm_module_t`.
+/// The type behind `dynvm_module_t`.
 #[derive(Clone)]
 pub struct Module {
     inner: Arc<Inner>,
-    /// The version of a deployment that it is: counted for as long as there are references.
+    /// The version of a deployment that this module is; counts its references.
     _version: Option<Arc<Version>>,
 }
 
@@ -60,10 +62,10 @@ pub unsafe extern "C" fn dynvm_module_load_file(
     out: *mut *mut Module,
 ) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
         let (loader, path) = unsafe { (loader(from), text(path, "the path")?) };
         let module = Module::new(loader.load_file(path)?)?;
-        // SAFETY: the caller passes a place for the result.
+        // SAFETY: `out` has room for a pointer, as `loader/module.h` requires.
         unsafe { out.write(give(module)) };
         Ok(())
     })
@@ -78,15 +80,15 @@ pub unsafe extern "C" fn dynvm_module_load_bytes(
     out: *mut *mut Module,
 ) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
         let (loader, name) = unsafe { (loader(from), text(name, "the name")?) };
         let bytes = match size {
             0 => &[],
-            // SAFETY: the caller passes so many bytes.
+            // SAFETY: `bytes` has `size` bytes, as `loader/module.h` requires.
             _ => unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), size) },
         };
         let module = Module::new(loader.load_bytes(name, bytes)?)?;
-        // SAFETY: the caller passes a place for the result.
+        // SAFETY: `out` has room for a pointer, as `loader/module.h` requires.
         unsafe { out.write(give(module)) };
         Ok(())
     })
@@ -94,31 +96,31 @@ pub unsafe extern "C" fn dynvm_module_load_bytes(
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_clone(module: *const Module) -> *mut Module {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     give(unsafe { object(module) }.clone())
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_free(module: *mut Module) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     unsafe { free(module) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_name(module: *const Module) -> *const c_char {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     unsafe { object(module) }.inner.name.as_ptr()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_sha256(module: *const Module) -> *const c_char {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     unsafe { object(module) }.inner.sha256.as_ptr()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_abi_version(module: *const Module) -> u32 {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     match unsafe { object(module) }.inner.module.info().abi_version {
         AbiVersion::V0_1_0 => 1,
         AbiVersion::V0_2_0 => 2,
@@ -128,20 +130,20 @@ pub unsafe extern "C" fn dynvm_module_abi_version(module: *const Module) -> u32 
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_defines(module: *const Module, name: *const c_char) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     let (module, name) = unsafe { (object(module), text(name, "the name")) };
     name.is_ok_and(|name| module.inner.module.defines(name))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_import_count(module: *const Module) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     unsafe { object(module) }.inner.imports.len()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_import(module: *const Module, index: usize) -> *const c_char {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
     let imports = &unsafe { object(module) }.inner.imports;
     imports.get(index).map_or(std::ptr::null(), |name| name.as_ptr())
 }

@@ -1,3 +1,5 @@
+//! Options and loaders: the C functions of `loader/options.h`.
+
 use std::ffi::c_char;
 use std::path::Path;
 
@@ -8,14 +10,14 @@ use dynvm::trust::TrustPolicy;
 use crate::error::{Code, Error, attempt};
 use crate::text::{free, give, object, object_mut, text};
 
-/// `dynvm_options_t`.
+/// The type behind `dynvm_options_t`.
 #[derive(Default)]
 pub struct Options {
     native: dynvm::native::Options,
     trust: Option<TrustPolicy>,
 }
 
-/// `dynvm_loader_t`.
+/// The type behind `dynvm_loader_t`.
 pub struct Loader(pub(crate) dynvm::Loader);
 
 #[unsafe(no_mangle)]
@@ -25,19 +27,19 @@ pub extern "C" fn dynvm_options_new() -> *mut Options {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_free(options: *mut Options) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { free(options) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_set_contain_crashes(options: *mut Options, contain_crashes: bool) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { object_mut(options) }.native.contain_crashes = contain_crashes;
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_set_heap(options: *mut Options, heap: bool) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { object_mut(options) }.native.heap = heap;
 }
 
@@ -58,14 +60,14 @@ pub unsafe extern "C" fn dynvm_options_set_edits(options: *mut Options, edits: u
     for (bit, field) in fields.into_iter().enumerate() {
         *field = edits >> bit & 1 != 0;
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { object_mut(options) }.native.edits = wanted;
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_set_image_dir(options: *mut Options, directory: *const c_char) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
         let (options, directory) = unsafe { (object_mut(options), text(directory, "the directory")?) };
         options.native.image_dir = directory.into();
         Ok(())
@@ -74,14 +76,14 @@ pub unsafe extern "C" fn dynvm_options_set_image_dir(options: *mut Options, dire
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_set_keep_images(options: *mut Options, keep: bool) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { object_mut(options) }.native.keep_images = keep;
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_options_set_trust_policy_file(options: *mut Options, path: *const c_char) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
         let (options, path) = unsafe { (object_mut(options), text(path, "the policy's path")?) };
         let policy = TrustPolicy::from_file(path).map_err(|error| Error::new(Code::Argument, error.to_string()))?;
         options.trust = Some(policy);
@@ -96,7 +98,7 @@ pub unsafe extern "C" fn dynvm_options_set_trust_policy(
     base_directory: *const c_char,
 ) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
         let (options, policy, base) =
             unsafe { (object_mut(options), text(policy, "the policy")?, text(base_directory, "the base directory")?) };
         let policy = TrustPolicy::parse(policy, Path::new(base))
@@ -109,13 +111,13 @@ pub unsafe extern "C" fn dynvm_options_set_trust_policy(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_loader_new(options: *const Options, out: *mut *mut Loader) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
         let given = unsafe { options.as_ref() };
         let mut wanted = LoaderOptions::default();
         wanted.native = Some(given.map(|options| options.native.clone()).unwrap_or_default());
         wanted.trust = given.and_then(|options| options.trust.clone());
         let loader = dynvm::Loader::with_options(wanted)?;
-        // SAFETY: the caller passes a place for the result.
+        // SAFETY: `out` has room for a pointer, as `loader/options.h` requires.
         unsafe { out.write(give(Loader(loader))) };
         Ok(())
     })
@@ -123,16 +125,16 @@ pub unsafe extern "C" fn dynvm_loader_new(options: *const Options, out: *mut *mu
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_loader_free(loader: *mut Loader) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
     unsafe { free(loader) }
 }
 
-/// The loader that was passed in.
+/// The loader behind a pointer from C.
 ///
 /// # Safety
 ///
-/// As `text::object`.
+/// As [`object`].
 pub(crate) unsafe fn loader<'a>(pointer: *const Loader) -> &'a dynvm::Loader {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as this function requires.
     &unsafe { object(pointer) }.0
 }

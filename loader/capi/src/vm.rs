@@ -1,3 +1,5 @@
+//! VMs: the C functions of `loader/vm.h`.
+
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::text::{free, give, object, object_mut, text};
 type LogFunction = unsafe extern "C" fn(data: *mut c_void, level: u32, text: *const c_char, size: usize);
 type MayCall = unsafe extern "C" fn(data: *mut c_void, index: usize) -> bool;
 
-/// `dynvm_vm_config_t`.
+/// The type behind `dynvm_vm_config_t`.
 pub struct Config {
     hostcalls: Table,
     name: String,
@@ -25,55 +27,55 @@ pub struct Config {
     may_call: Option<(MayCall, *mut c_void)>,
 }
 
-/// `dynvm_vm_t`.
+/// The type behind `dynvm_vm_t`.
 pub struct Vm {
     raw: NativeImage,
     _module: Module,
 }
 
-/// `dynvm_terminator_t`.
+/// The type behind `dynvm_terminator_t`.
 pub struct Ended(Terminator);
 
-/// The log of a host in C.
+/// A log that is a function of the host.
 struct CLog {
     function: LogFunction,
     data: *mut c_void,
 }
 
-// SAFETY: the header says from which threads it is called.
+// SAFETY: `loader/vm.h` requires a function that can be called, with its data, on the threads that it lists.
 unsafe impl Send for CLog {}
-// SAFETY: the same.
+// SAFETY: as for `Send`.
 unsafe impl Sync for CLog {}
 
 impl Log for CLog {
     fn log(&self, _: LogSource<'_>, level: LogLevel, message: &[u8]) {
-        // SAFETY: the host's function, with the data that it wants.
+        // SAFETY: the host passed this function together with this data.
         unsafe { (self.function)(self.data, level as u32, message.as_ptr().cast(), message.len()) }
     }
 
     fn level(&self) -> LogLevel {
-        // The host's function decides.
+        // The host's function filters by level itself.
         LogLevel::Trace
     }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_new(hostcalls: *const Hostcalls) -> *mut Config {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let hostcalls = unsafe { object(hostcalls) }.0.clone();
     give(Config { hostcalls, name: String::new(), memory_limit: None, budget: None, log: None, may_call: None })
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_free(config: *mut Config) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { free(config) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_set_name(config: *mut Config, name: *const c_char) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
         let (config, name) = unsafe { (object_mut(config), text(name, "the VM's name")?) };
         config.name = name.to_owned();
         Ok(())
@@ -82,7 +84,7 @@ pub unsafe extern "C" fn dynvm_vm_config_set_name(config: *mut Config, name: *co
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_set_memory_limit(config: *mut Config, bytes: usize) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object_mut(config) }.memory_limit = (bytes != 0).then_some(bytes);
 }
 
@@ -90,13 +92,13 @@ pub unsafe extern "C" fn dynvm_vm_config_set_memory_limit(config: *mut Config, b
 pub unsafe extern "C" fn dynvm_vm_config_set_budget(config: *mut Config, milliseconds: u64, action: u32) {
     let limit = Duration::from_millis(milliseconds);
     let budget = if action == 0 { CallbackBudget::report(limit) } else { CallbackBudget::fail(limit) };
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object_mut(config) }.budget = (milliseconds != 0).then_some(budget);
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_set_log(config: *mut Config, log: Option<LogFunction>, data: *mut c_void) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object_mut(config) }.log = log.map(|log| (log, data));
 }
 
@@ -106,14 +108,14 @@ pub unsafe extern "C" fn dynvm_vm_config_set_may_call(
     may_call: Option<MayCall>,
     data: *mut c_void,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object_mut(config) }.may_call = may_call.map(|may_call| (may_call, data));
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Config, out: *mut *mut Vm) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
         let (module, config) = unsafe { (object(module), object(config)) };
         let mut raw = ImageConfig::new(config.hostcalls.clone());
         raw.name.clone_from(&config.name);
@@ -123,14 +125,14 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
             raw.log = Arc::new(CLog { function, data });
         }
         if let Some((may_call, data)) = config.may_call {
-            // SAFETY: the host's function, with the data that it wants.
+            // SAFETY: the host passed this function together with this data.
             raw.may_call = Some(Box::new(move |id| unsafe { may_call(data, id as usize) }));
         }
         let raw = NativeImage::new(module.module(), raw).map_err(|error| match error {
             StartError::Image { .. } => Error::new(Code::UnknownImport, error.to_string()),
             error => error.into(),
         })?;
-        // SAFETY: the caller passes a place for the result.
+        // SAFETY: `out` has room for a pointer, as `loader/vm.h` requires.
         unsafe { out.write(give(Vm { raw, _module: module.clone() })) };
         Ok(())
     })
@@ -139,7 +141,7 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_open(vm: *mut Vm) -> *mut Error {
     attempt(|| {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
         unsafe { object(vm) }.raw.open()?;
         Ok(())
     })
@@ -147,42 +149,42 @@ pub unsafe extern "C" fn dynvm_vm_open(vm: *mut Vm) -> *mut Error {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_free(vm: *mut Vm) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { free(vm) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -> usize {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let (vm, name) = unsafe { (object(vm), text(name, "the function's name")) };
     name.ok().and_then(|name| vm.raw.function(name)).map_or(0, Function::address)
 }
 
-/// `dynvm_result_t`.
+/// The type behind `dynvm_result_t`.
 #[repr(C)]
 pub struct Returned {
     value: u64,
     returned: bool,
 }
 
-/// Makes a call. A failure is kept by the VM, which is asked for it.
+/// Makes a call. The VM keeps a failure for `dynvm_vm_failure`.
 ///
 /// # Safety
 ///
-/// That of `NativeImage::call`.
+/// As `NativeImage::call`; `vm` is an object that this API returned.
 #[inline(always)]
 unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bool) -> Returned {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as this function requires.
     let vm = unsafe { object(vm) };
     let function = Function::from_address(function).expect("a function, not 0");
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as this function requires.
     match unsafe { vm.raw.call(function, arguments, restricted) } {
         Ok(value) => Returned { value, returned: true },
         Err(failure) => failed(failure),
     }
 }
 
-/// Out of the way of calls that return.
+/// Drops the failure. A cold function, which keeps its code out of the path of calls that return.
 #[cold]
 fn failed(failure: Box<dynvm::Failure>) -> Returned {
     drop(failure);
@@ -199,7 +201,7 @@ pub unsafe extern "C" fn dynvm_vm_call(
     d: u64,
     e: u64,
 ) -> Returned {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { call(vm, function, [a, b, c, d, e], false) }
 }
 
@@ -213,7 +215,7 @@ pub unsafe extern "C" fn dynvm_vm_call_restricted(
     d: u64,
     e: u64,
 ) -> Returned {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { call(vm, function, [a, b, c, d, e], true) }
 }
 
@@ -224,41 +226,41 @@ pub unsafe extern "C" fn dynvm_vm_call_through(
     data: *mut c_void,
     restricted: bool,
 ) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let vm = unsafe { object(vm) };
-    // SAFETY: a function of the host's, which takes a pointer, and may be left.
+    // SAFETY: the function takes a pointer and can be left without unwinding, as `loader/vm.h` requires.
     unsafe { vm.raw.call(Function::of_host(function), [data as u64, 0, 0, 0, 0], restricted) }.is_ok()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_allocate(vm: *mut Vm, size: usize, restricted: bool) -> u64 {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object(vm) }.raw.allocate(size, restricted).unwrap_or(0)
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_has_failed(vm: *const Vm) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object(vm) }.raw.has_failed()
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_failure(vm: *const Vm) -> *mut Error {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let failure = unsafe { object(vm) }.raw.failure();
     failure.map_or(std::ptr::null_mut(), |failure| give(Error::new(Code::Failed, failure.message)))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_fail(vm: *mut Vm, why: *const c_char) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let (vm, why) = unsafe { (object(vm), text(why, "the reason")) };
     vm.raw.fail(why.unwrap_or("the host failed it"));
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_memory_size(vm: *const Vm) -> u64 {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object(vm) }.raw.memory_size().unwrap_or(0)
 }
 
@@ -274,18 +276,18 @@ pub extern "C" fn dynvm_is_writable(address: u64, size: u64) -> bool {
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_terminator(vm: *const Vm) -> *mut Ended {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     give(Ended(unsafe { object(vm) }.raw.terminator()))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_terminator_terminate(terminator: *const Ended, milliseconds: u64) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { object(terminator) }.0.terminate(Duration::from_millis(milliseconds))
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_terminator_free(terminator: *mut Ended) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     unsafe { free(terminator) }
 }

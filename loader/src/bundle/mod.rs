@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   format   names, offsets and limits; each header to bytes and back
-//!   machine  names of machines, and what an ELF file says of its own
+//!   machine  names of machines, and the machine of an ELF file
 //!   read     from bytes to a checked bundle, in one pass
 //!   write    from a module and images to bytes
 //! ```

@@ -351,7 +351,7 @@ pub fn is_readable(address: u64, len: u64) -> bool {
 }
 
 /// True if the process can write these bytes. Otherwise like
-/// [`is_readable`](NativeImage::is_readable).
+/// [`is_readable`].
 #[inline]
 pub fn is_writable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::writable(address, len)

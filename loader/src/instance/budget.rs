@@ -343,6 +343,7 @@ impl Watchdog {
                 // here.
                 if slot.is_of_this_process() {
                     overruns.extend(seen.look(&slot));
+                    // Four samples per limit bound the delay with which an overrun is noticed.
                     pause = pause.min(slot.limit() / 4);
                 }
                 live.push(slot);
@@ -387,6 +388,7 @@ impl Seen {
             (self.serial, self.since, self.reported) = (serial, now, false);
             return None;
         }
+        // The callback started before it was first seen, so it is never reported early.
         let time = now - self.since;
         if time < slot.limit() || (self.reported && !slot.fails()) {
             return None;

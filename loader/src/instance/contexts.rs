@@ -63,6 +63,7 @@ impl StreamState {
             return;
         }
         self.released = Some(how);
+        // A stream without any event so far can be of either kind; its directions decide.
         let directions = match self.is_connection || !self.stream.has_direction(StreamType::HttpRequest) {
             true => [StreamType::Downstream, StreamType::Upstream],
             false => [StreamType::HttpRequest, StreamType::HttpResponse],

@@ -114,6 +114,7 @@ impl Calls {
     /// 0.
     pub(crate) fn begin(&mut self, kind: CallKind, root: u32) -> u32 {
         loop {
+            // Wraps before the shift could lose a bit, and skips 0, so that no token is 0.
             self.count = self.count % (u32::MAX >> 2) + 1;
             let token = self.count << 2 | kind as u32;
             if self.find(token).is_none() {
@@ -243,6 +244,7 @@ impl InstanceState {
 
     fn update_fast(&self) {
         let allowed = self.capable & self.implemented & self.phase.get().allowed();
+        // A traced VM has no fast hostcalls, so that each of them reaches the tracer.
         self.fast.set(if self.traced.get() { 0 } else { allowed });
     }
 

@@ -17,7 +17,8 @@ use crate::trust::TrustPolicy;
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
 ///
-/// use dynvm::{CpuLimit, Loader, LoaderOptions};
+/// use dynvm::wasm::CpuLimit;
+/// use dynvm::{Loader, LoaderOptions};
 ///
 /// let mut options = LoaderOptions::default();
 /// options.wasm.memory_limit = Some(64 << 20);
@@ -62,20 +63,20 @@ impl LoaderOptions {
         self
     }
 
-    /// Sets how wasm plugins run.
+    /// Sets the options of wasm plugins.
     #[cfg(feature = "wasm")]
     pub fn wasm(mut self, options: wasm::Options) -> LoaderOptions {
         self.wasm = options;
         self
     }
 
-    /// Sets the policy that every artifact has to meet.
+    /// Sets the policy that every artifact must satisfy.
     pub fn trust(mut self, policy: TrustPolicy) -> LoaderOptions {
         self.trust = Some(policy);
         self
     }
 
-    /// Sets which part of a fat plugin runs.
+    /// Sets the preferred part of fat plugins.
     pub fn prefer(mut self, prefer: BackendPreference) -> LoaderOptions {
         self.prefer = prefer;
         self

@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use dynvm::host::Services;
 //! use dynvm::observe::Observer;
-//! # use dynvm::{Loader, PluginConfig, Vm, VmConfig};
+//! # use dynvm::{Loader, PluginConfig, Vm};
 //! # let text = br#"(module (func (export "proxy_abi_version_0_2_1")) (func (export "proxy_on_tick") (param i32)))"#;
 //! # let module = Loader::new()?.load_bytes("tick.wat", text)?;
 //!

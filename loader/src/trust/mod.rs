@@ -22,10 +22,10 @@
 //! | file | what |
 //! |---|---|
 //! | `rules` | each rule, applied to the evidence |
-//! | `verdict` | what came of it |
+//! | `verdict` | the outcome of each rule |
 //! | `digest`, `signature` | identity of the bytes |
-//! | `artifact` | what is read of a file |
-//! | `file` | facts of the file system |
+//! | `artifact` | an artifact read from a file |
+//! | `file` | owner, mode and path of a file |
 //! | `policy_file` | the TOML form (feature `policy-file`) |
 
 mod artifact;

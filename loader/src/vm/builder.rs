@@ -4,7 +4,7 @@ use crate::call_trace::Tracer;
 use crate::host::Services;
 use crate::{Module, StartError, Vm, VmConfig};
 
-/// Configures a [`Vm`]; made by [`Vm::builder`].
+/// Configures a [`Vm`]; created by [`Vm::builder`].
 ///
 /// ```
 /// # #[cfg(feature = "wasm")]
@@ -28,37 +28,38 @@ pub struct VmBuilder<'a> {
 }
 
 impl Vm {
-    /// A VM of this module with the default configuration and services, to be configured and started.
+    /// Configures a VM of this module, starting from the default configuration and services.
     pub fn builder(module: &Module) -> VmBuilder<'_> {
         VmBuilder { module, config: VmConfig::default(), services: Services::default(), tracer: None }
     }
 }
 
 impl VmBuilder<'_> {
-    /// Sets the configuration.
+    /// Sets the configuration. Default: `VmConfig::default()`.
     pub fn config(mut self, config: VmConfig) -> Self {
         self.config = config;
         self
     }
 
-    /// Sets what the host provides.
+    /// Sets the services of the host. Default: `Services::default()`.
     pub fn services(mut self, services: Services) -> Self {
         self.services = services;
         self
     }
 
-    /// Sets a tracer, which also sees the start functions. Later ones are set by [`Vm::set_tracer`].
+    /// Sets a tracer, which also sees the start functions. [`Vm::set_tracer`] replaces it later.
     pub fn tracer(mut self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> Self {
         self.tracer = tracer.into();
         self
     }
 
-    /// Instantiates the module and runs its start functions (`_initialize` and `main`, or `_start`), in which the plugin may call
-    /// `proxy_log` and no other hostcall. The VM belongs to the calling thread.
+    /// Creates the VM on the calling thread, which owns it, and runs its start functions
+    /// (`_initialize` and `main`, or `_start`). These may call `proxy_log` and no other hostcall.
     ///
     /// # Errors
     ///
-    /// The system's loader or wasmtime refuses the image, or the plugin fails in its start functions.
+    /// The system's loader or wasmtime rejects the image, or the plugin fails in its start
+    /// functions.
     pub fn build(self) -> Result<Vm, StartError> {
         Vm::start(self.module, self.config, self.services, self.tracer)
     }

@@ -202,6 +202,9 @@ impl Vm {
         self.call_stream(stream, id, arguments, callback)
     }
 
+    /// The next step of the filter chain after a headers callback. A local response stops the stream
+    /// whatever the plugin returned. An unknown status stops it too, because continuing could bypass a
+    /// check of the plugin.
     fn headers_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterHeadersStatus {
         use FilterHeadersStatus as Status;
         let Some(called) = called else {
@@ -222,6 +225,7 @@ impl Vm {
         }
     }
 
+    /// As for headers. A body that was stopped for good is not buffered, because nothing resumes it.
     fn data_status(&mut self, stream: ContextId, called: Option<Called>) -> FilterDataStatus {
         use FilterDataStatus as Status;
         let Some(called) = called else {

@@ -234,13 +234,14 @@ impl Vm {
         Some(state.stream)
     }
 
-    /// Ends a plugin: `proxy_on_done` of its root context and, unless it asks for time, `proxy_on_delete`.
+    /// Stops a plugin: calls `proxy_on_done` of its root context and, unless the plugin asks for time,
+    /// `proxy_on_delete`.
     ///
-    /// Its streams must have been deleted before. Answers to its calls are not delivered any more.
+    /// Delete the plugin's streams before. Responses to its calls are no longer delivered.
     ///
     /// # Errors
     ///
-    /// The root context does not exist.
+    /// [`CallError::UnknownContext`]: there is no such root context.
     pub fn stop_plugin(&mut self, root: ContextId) -> Result<RootDone, CallError> {
         let id = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         if self.state.contexts.borrow().root(id).is_some_and(|root| root.done == DoneState::Pending) {

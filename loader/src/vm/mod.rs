@@ -36,8 +36,8 @@ use crate::{Module, StartError};
 /// # #[cfg(feature = "wasm")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use dynvm::abi::types::FilterHeadersStatus;
-/// use dynvm::host::{ConfigStream, Services};
-/// use dynvm::{PluginConfig, Vm, VmConfig};
+/// use dynvm::host::ConfigStream;
+/// use dynvm::{PluginConfig, Vm};
 /// # use dynvm::Loader;
 /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
 /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
@@ -118,8 +118,8 @@ impl Vm {
     /// ```
     /// # #[cfg(feature = "wasm")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # use dynvm::host::{ConfigStream, Services};
-    /// # use dynvm::{Loader, PluginConfig, Vm, VmConfig};
+    /// # use dynvm::host::ConfigStream;
+    /// # use dynvm::{Loader, PluginConfig, Vm};
     /// # let text = br#"(module (func (export "proxy_abi_version_0_2_1")))"#;
     /// # let module = Loader::new()?.load_bytes("noop.wat", text)?;
     /// # let mut vm = Vm::builder(&module).build()?;
@@ -216,6 +216,7 @@ impl Vm {
         if self.state.has_deferred() {
             self.carry_out_deferred();
         }
+        // Not where the failure is noted: that can be inside a hostcall, which has the contexts borrowed.
         if called.is_none() {
             self.state.end_all();
         }

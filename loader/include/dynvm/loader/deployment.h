@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Deployments: which version of a plugin is current.
+// Deployments: the current version of a plugin, and its replacement.
 //
-// New VMs are made of the current version; those of earlier ones go on, until the host frees them. A
-// version that does not load, or that the host refuses, never displaces a good one.
+// New VMs use the current version; VMs of earlier versions continue until the host frees them. A
+// version that does not load, or that the host refuses, never replaces a good one.
 
 #ifndef DYNVM_LOADER_DEPLOYMENT_H
 #define DYNVM_LOADER_DEPLOYMENT_H
@@ -20,12 +20,12 @@
 extern "C" {
 #endif
 
-/** A deployment. */
+/** A plugin whose file can be loaded again while VMs of earlier versions run. */
 typedef struct dynvm_deployment dynvm_deployment_t;
 
 /**
- * Tries a new version, before anybody else sees it: makes a VM of it, starts a plugin, and frees it
- * again. False refuses it. May be null, to take whatever loads.
+ * Tries a new version before any other thread sees it: typically creates a VM, starts a plugin and
+ * frees the VM again. Returning false refuses the version. Null accepts every version that loads.
  */
 typedef bool (*dynvm_try_t)(void *data, const dynvm_module_t *module);
 
@@ -34,23 +34,25 @@ dynvm_error_t *dynvm_deployment_new(
     const dynvm_loader_t *loader, const char *path, dynvm_try_t try_version, void *data,
     dynvm_deployment_t **out);
 
-/** Frees it. Modules that it gave live on. [any-thread] */
+/** Frees a deployment. Modules that it returned stay valid. [any-thread] */
 void dynvm_deployment_free(dynvm_deployment_t *deployment);
 
 /**
- * Loads the file again, or another one if `path` is not null, tries it, and makes it the current
- * version. On an error the current version stays. [any-thread]
+ * Loads the file again, or another file if `path` is not null, tries it, and makes it the current
+ * version. On an error the current version does not change. [any-thread]
  */
 dynvm_error_t *dynvm_deployment_reload(
     dynvm_deployment_t *deployment, const char *path, dynvm_try_t try_version, void *data);
 
-/** The current version; the caller frees the reference. [any-thread] */
+/** A reference to the current version, which the caller frees. [any-thread] */
 dynvm_module_t *dynvm_deployment_current(const dynvm_deployment_t *deployment);
 
-/** The number of the current version: each has the next. [any-thread] */
+/** The number of the current version, counted from 1. [any-thread] */
 uint64_t dynvm_deployment_version(const dynvm_deployment_t *deployment);
 
-/** How many versions are in memory: the current one, and those that have modules or VMs. [any-thread] */
+/**
+ * The number of versions in memory: the current one, and those with modules or VMs. [any-thread]
+ */
 size_t dynvm_deployment_retained(const dynvm_deployment_t *deployment);
 
 #ifdef __cplusplus

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What went wrong.
+// Errors.
 
 #ifndef DYNVM_LOADER_ERROR_H
 #define DYNVM_LOADER_ERROR_H
@@ -14,35 +14,35 @@ extern "C" {
 /** An error. Immutable. */
 typedef struct dynvm_error dynvm_error_t;
 
-/** What kind of error. A number that is not here means something that a later version added. */
+/** The kind of an error. Later versions may add numbers. */
 typedef uint32_t dynvm_code_t;
 enum {
-  /** An argument does not make sense: not UTF-8, an unknown name, an option that is out of range. */
+  /** An argument is invalid: not UTF-8, an unknown name, an option out of range. */
   DYNVM_CODE_ARGUMENT = 1,
   /** A file cannot be read. */
   DYNVM_CODE_IO = 2,
-  /** It is not a plugin, damaged, for another machine, or of no known ABI version. */
+  /** The artifact is not a plugin, damaged, for another machine, or of an unknown ABI version. */
   DYNVM_CODE_NOT_A_PLUGIN = 3,
-  /** It imports hostcalls that its ABI version, or this host, does not have. */
+  /** The plugin imports hostcalls that its ABI version, or this host, does not have. */
   DYNVM_CODE_UNKNOWN_IMPORT = 4,
-  /** The trust policy refuses it, or native plugins are not allowed. */
+  /** The trust policy refuses the artifact, or native plugins are not allowed. */
   DYNVM_CODE_UNTRUSTED = 5,
-  /** The system refuses the image: a library is missing, a directory does not allow execution. */
+  /** The system rejects the image: a library is missing, a directory does not allow execution. */
   DYNVM_CODE_IMAGE = 6,
   /** The plugin failed, now or before. */
   DYNVM_CODE_FAILED = 7,
-  /** A new version was tried and refused by the host. */
+  /** The host tried a new version and refused it. */
   DYNVM_CODE_REFUSED = 8,
   /** A bug in the loader. */
   DYNVM_CODE_INTERNAL = 9
 };
 
-/** The code. [any-thread] */
+/** The kind of the error. [any-thread] */
 dynvm_code_t dynvm_error_code(const dynvm_error_t *error);
 
 /**
- * The text: which file or plugin, what is the case, what to do. Ends with a NUL, has no newline at
- * its end, and may have several lines. Valid until the error is freed. [any-thread]
+ * The text: the file or plugin, the fact, and the remedy. It may have several lines, and does not
+ * end with a newline. Valid until the error is freed. [any-thread]
  */
 const char *dynvm_error_text(const dynvm_error_t *error);
 

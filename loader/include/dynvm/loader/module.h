@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Modules: plugins that were read and checked. Nothing of them runs.
+// Modules: loaded and checked plugins. None of their code runs before dynvm_vm_open.
 
 #ifndef DYNVM_LOADER_MODULE_H
 #define DYNVM_LOADER_MODULE_H
@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-/** A module. Immutable; many VMs, on many threads, may run it. */
+/** A module. Immutable; many VMs on many threads can run it. */
 typedef struct dynvm_module dynvm_module_t;
 
 /** Versions of the Proxy-Wasm ABI. */
@@ -28,15 +28,15 @@ enum {
 };
 
 /**
- * Loads a file: a shared object, or a fat plugin with an image for this machine. It is read once,
- * here; replacing it afterwards changes nothing. [any-thread]
+ * Loads a file: a shared object, or a fat plugin with an image for this machine. The file is read
+ * once, here; replacing it afterwards has no effect. [any-thread]
  */
 dynvm_error_t *dynvm_module_load_file(
     const dynvm_loader_t *loader, const char *path, dynvm_module_t **out);
 
 /**
- * Loads from memory, which is copied. The name is for messages. A trust policy with rules about
- * files refuses it. [any-thread]
+ * Loads from memory, which is copied. The name is used in messages. A trust policy with rules about
+ * files refuses the artifact. [any-thread]
  */
 dynvm_error_t *dynvm_module_load_bytes(
     const dynvm_loader_t *loader, const char *name, const void *bytes, size_t size,
@@ -48,25 +48,28 @@ dynvm_module_t *dynvm_module_clone(const dynvm_module_t *module);
 /** Frees a reference. [any-thread] */
 void dynvm_module_free(dynvm_module_t *module);
 
-/** The file, or the name that it was loaded by. Valid until the module is freed. [any-thread] */
+/** The path of the file, or the name passed in. Valid until the module is freed. [any-thread] */
 const char *dynvm_module_name(const dynvm_module_t *module);
 
 /** SHA-256 of the artifact, in hexadecimal. Valid until the module is freed. [any-thread] */
 const char *dynvm_module_sha256(const dynvm_module_t *module);
 
-/** The newest ABI version that it declares. [any-thread] */
+/** The newest ABI version that the plugin declares. [any-thread] */
 dynvm_abi_version_t dynvm_module_abi_version(const dynvm_module_t *module);
 
 /**
- * Whether the image itself defines a function or object of this name. What its libraries define does
- * not count. [any-thread]
+ * True if the image itself defines a function or object of this name; its libraries do not count.
+ * [any-thread]
  */
 bool dynvm_module_defines(const dynvm_module_t *module, const char *name);
 
-/** How many hostcalls it imports. [any-thread] */
+/** The number of hostcalls that the plugin imports. [any-thread] */
 size_t dynvm_module_import_count(const dynvm_module_t *module);
 
-/** The name of one of them; null if there are not so many. Valid for ever. [any-thread] */
+/**
+ * The name of an imported hostcall, a static string; null if `index` is not below the count.
+ * [any-thread]
+ */
 const char *dynvm_module_import(const dynvm_module_t *module, size_t index);
 
 #ifdef __cplusplus

@@ -17,102 +17,111 @@
 extern "C" {
 #endif
 
-/** How VMs run. */
+/** Configuration of VMs. */
 typedef struct dynvm_vm_config dynvm_vm_config_t;
 
-/** A VM: a private image, which belongs to the thread that opened it. */
+/** A VM: a private image, owned by the thread that opened it. */
 typedef struct dynvm_vm dynvm_vm_t;
 
-/** What ends a plugin from another thread. */
+/** A handle that ends a plugin from another thread. */
 typedef struct dynvm_terminator dynvm_terminator_t;
 
-/** The address of a function; 0: none. */
+/** The address of a function; 0 for no function. */
 typedef uintptr_t dynvm_function_t;
 
 /**
- * Takes a message: what the plugin wrote to standard output (level 2, info) or standard error (4,
- * error), or what the loader has to say of it. The text does not end with a NUL and need not be
- * UTF-8. Called on the VM's thread, or on that of the watchdog if there is a budget.
+ * Receives a message: standard output (level 2, info) or standard error (level 4, error) of the
+ * plugin, or a message of the loader about it. The text does not end with a NUL and need not be
+ * UTF-8. Called on the VM's thread, or on the watchdog's if there is a budget.
  */
 typedef void (*dynvm_log_t)(void *data, uint32_t level, const char *text, size_t size);
 
 /**
- * Whether the plugin may make a hostcall now. Asked before each during a restricted call; if it may
- * not, the VM fails. `index` is that of dynvm_hostcall_name.
+ * Decides whether the plugin may make a hostcall now. Called before each hostcall during a
+ * restricted call; returning false fails the VM. `index` is that of dynvm_hostcall_name.
  */
 typedef bool (*dynvm_may_call_t)(void *data, size_t index);
 
 /** How a budget is enforced; dynvm_vm_config_set_budget. */
 enum {
-  /** Reported to the log, while the call runs. */
+  /** An overrun is logged while the call runs. */
   DYNVM_BUDGET_REPORT = 0,
-  /** The plugin is made to leave its call as well, and its VM fails, where that is sound. */
+  /** The call is aborted as well, and the VM fails, as soon as that is sound. */
   DYNVM_BUDGET_FAIL = 1
 };
 
-/** A configuration: these hostcalls, which are copied, and nothing else. [any-thread] */
+/**
+ * A configuration with these hostcalls, which are copied, and defaults for the rest. [any-thread]
+ */
 dynvm_vm_config_t *dynvm_vm_config_new(const dynvm_hostcalls_t *hostcalls);
 
-/** Frees a configuration. VMs that were made with it have their own copy. [one-thread] */
+/** Frees a configuration. VMs created with it have their own copy. [one-thread] */
 void dynvm_vm_config_free(dynvm_vm_config_t *config);
 
-/** A name for messages. [one-thread] */
+/** Sets the name of the VM in messages. [one-thread] */
 dynvm_error_t *dynvm_vm_config_set_name(dynvm_vm_config_t *config, const char *name);
 
-/** Most bytes of the plugin's heap; 0, the default: no limit. [one-thread] */
+/** Limits the plugin's heap, in bytes; 0, the default: no limit. [one-thread] */
 void dynvm_vm_config_set_memory_limit(dynvm_vm_config_t *config, size_t bytes);
 
-/** How long a call may take, in milliseconds; 0, the default: as long as it likes. [one-thread] */
+/** Limits the time of a call, in milliseconds; 0, the default: no limit. [one-thread] */
 void dynvm_vm_config_set_budget(dynvm_vm_config_t *config, uint64_t milliseconds, uint32_t action);
 
 /**
- * Who takes messages; without it they go to standard error. `data` is passed on, and must be valid
- * for as long as there are VMs. [one-thread]
+ * Sets the function that receives messages; by default they go to standard error. `data` is passed
+ * to it, and must be valid as long as VMs exist. [one-thread]
  */
 void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *data);
 
-/** Who is asked during restricted calls; without it, every hostcall may be made. [one-thread] */
+/**
+ * Sets the function that decides during restricted calls; by default all hostcalls are allowed.
+ * [one-thread]
+ */
 void dynvm_vm_config_set_may_call(dynvm_vm_config_t *config, dynvm_may_call_t may_call, void *data);
 
 /**
- * A VM that is not open yet: nothing of the plugin runs. Fails with DYNVM_CODE_UNKNOWN_IMPORT if the
- * module imports hostcalls that are not bound; the text names them. [any-thread]
+ * Creates a VM that is not open yet: no code of the plugin runs. Fails with
+ * DYNVM_CODE_UNKNOWN_IMPORT if the module imports hostcalls that are not bound; the text names
+ * them. [any-thread]
  */
 dynvm_error_t *dynvm_vm_new(
     const dynvm_module_t *module, const dynvm_vm_config_t *config, dynvm_vm_t **out);
 
 /**
- * Opens the image and runs its constructors: what runs before _initialize, main and _start, which
- * are the host's to call. Makes restricted hostcalls. The VM belongs to this thread from now on.
+ * Opens the image and runs its constructors, which precede _initialize, main and _start; the host
+ * calls those. Hostcalls of constructors are restricted. The VM belongs to this thread from now on.
  * [vm-thread]
  */
 dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm);
 
 /**
- * Runs the destructors of the plugin's variables, unless it failed, and unmaps the image. No hostcall
- * of theirs reaches the host; what they log goes to the VM's log. On another thread than the VM's, when
- * nobody uses it any more, the image is unmapped without them. Not from within a hostcall of this VM.
- * [one-thread]
+ * Runs the destructors of the plugin's variables, unless the plugin failed, and unmaps the image.
+ * Their hostcalls do not reach the host; their messages go to the VM's log. On another thread than
+ * the VM's, once no thread uses the VM, unmaps the image without running them. Not callable inside
+ * a hostcall of this VM. [one-thread]
  */
 void dynvm_vm_free(dynvm_vm_t *vm);
 
-/** A function that the image itself exports; 0 if it does not, or is not open. [vm-thread] [in-call] */
+/**
+ * A function that the image itself exports; 0 if it exports none of this name, or is not open.
+ * [vm-thread] [in-call]
+ */
 dynvm_function_t dynvm_vm_function(const dynvm_vm_t *vm, const char *name);
 
-/** What a call gave. Returned in registers: it is made for each event of each stream. */
+/** The outcome of a call. Fits in registers, because every event of every stream needs one. */
 typedef struct {
   /**
-   * The register of the result. Only the bits that the function's type has are defined: for a bool the
-   * low 8, since Rust returns bool where C++ returns uint32_t.
+   * The result's register. Only the bits of the function's type are defined: for a bool the low 8,
+   * because Rust returns bool where C++ returns uint32_t.
    */
   uint64_t value;
-  /** Whether the plugin returned. If not, it failed, now or before: dynvm_vm_failure tells how. */
+  /** True if the plugin returned. Otherwise it failed, now or before: see dynvm_vm_failure. */
   bool returned;
 } dynvm_result_t;
 
 /**
- * Calls a function of the image: five arguments at most, each an integer or a pointer; 0 for those that
- * it does not have. Garbage in the upper halves of narrower parameters does no harm.
+ * Calls a function of the image: at most five arguments, each an integer or a pointer; 0 for
+ * parameters that the function does not have. The upper halves of narrower parameters are ignored.
  * [vm-thread] [in-call]
  */
 dynvm_result_t dynvm_vm_call(
@@ -120,61 +129,65 @@ dynvm_result_t dynvm_vm_call(
     uint64_t e);
 
 /**
- * The same, restricted: hostcalls are asked about first (dynvm_vm_config_set_may_call).
- * [vm-thread] [in-call]
+ * Like dynvm_vm_call, restricted: the host decides about each hostcall first
+ * (dynvm_vm_config_set_may_call). [vm-thread] [in-call]
  */
 dynvm_result_t dynvm_vm_call_restricted(
     dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
     uint64_t e);
 
 /**
- * Calls a function of the host's, guarded as if it were the plugin's: for calls that have other
- * parameters than integers. If the plugin fails in it, its frames are left without destructors being
- * run. [vm-thread] [in-call]
+ * Calls a function of the host with crash containment, as if it were the plugin's: for calls with
+ * parameters that are not integers. If the plugin fails in it, its frames are abandoned without
+ * running destructors. [vm-thread] [in-call]
  */
 bool dynvm_vm_call_through(dynvm_vm_t *vm, void (*function)(void *), void *data, bool restricted);
 
 /**
- * Memory that the plugin will free: from its proxy_on_memory_allocate or malloc if the image defines
- * one, else from what its free takes. 0 if there is none, or the plugin failed. [vm-thread] [in-call]
+ * Allocates memory that the plugin will free: with its proxy_on_memory_allocate or malloc if the
+ * image defines one, otherwise with the allocator of its free. 0 if there is no memory, or the
+ * plugin failed. [vm-thread] [in-call]
  */
 uint64_t dynvm_vm_allocate(dynvm_vm_t *vm, size_t size, bool restricted);
 
-/** Whether the plugin failed. [vm-thread] [in-call] */
+/** True if the plugin has failed. [vm-thread] [in-call] */
 bool dynvm_vm_has_failed(const dynvm_vm_t *vm);
 
 /**
- * How it failed, with a backtrace where there is one; null if it did not. The caller frees it.
- * [vm-thread] [in-call]
+ * The failure, with a backtrace where one is available; null if the plugin has not failed. The
+ * caller frees it. [vm-thread] [in-call]
  */
 dynvm_error_t *dynvm_vm_failure(const dynvm_vm_t *vm);
 
 /**
- * Fails the VM for a reason of the host's. A hostcall that does so is not returned from: the
- * plugin's call ends with it. [vm-thread] [in-call]
+ * Fails the VM for a reason of the host. Inside a hostcall this ends the plugin's call: control
+ * does not return to the plugin. [vm-thread] [in-call]
  */
 void dynvm_vm_fail(dynvm_vm_t *vm, const char *text);
 
-/** Bytes of the plugin's heap, 0 where it has none of its own. [vm-thread] [in-call] */
+/** Bytes of the plugin's private heap; 0 if it has none. [vm-thread] [in-call] */
 uint64_t dynvm_vm_memory_size(const dynvm_vm_t *vm);
 
-/** Whether these bytes can be read, once a VM with the guard is open in the process. [any-thread] */
+/**
+ * True if these bytes can be read. Needs an open VM with crash containment in the process.
+ * [any-thread]
+ */
 bool dynvm_is_readable(uint64_t address, uint64_t size);
 
-/** Whether they can be written to; nobody else may write to them meanwhile. [any-thread] */
+/** True if these bytes can be written. No other thread may write them meanwhile. [any-thread] */
 bool dynvm_is_writable(uint64_t address, uint64_t size);
 
-/** What ends this VM's plugin from another thread. [vm-thread] */
+/** A handle that ends this VM's plugin from another thread. [vm-thread] */
 dynvm_terminator_t *dynvm_vm_terminator(const dynvm_vm_t *vm);
 
 /**
- * Has the plugin's call under way left, and every later one fail. Waits for at most so many
- * milliseconds; false if the plugin still runs: in a hostcall, or in a library that it called.
- * [any-thread]
+ * Aborts the plugin's running call and makes every later one fail. Blocks for at most
+ * `milliseconds`. Returns false if the plugin still runs, inside a hostcall or a library that it
+ * called. [any-thread]
  */
 bool dynvm_terminator_terminate(const dynvm_terminator_t *terminator, uint64_t milliseconds);
 
-/** Frees it; the VM goes on. [any-thread] */
+/** Frees the handle; the VM continues. [any-thread] */
 void dynvm_terminator_free(dynvm_terminator_t *terminator);
 
 #ifdef __cplusplus

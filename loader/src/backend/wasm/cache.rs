@@ -19,9 +19,9 @@ pub(super) fn compile(engine: &Engine, dir: &CacheDir, bytes: &[u8]) -> Result<M
     let name = format!("{}.cwasm", key(engine, bytes));
     if let Some(entry) = dir.read(&name)
         && let Some(code) = open(&name, &entry)
-        // SAFETY: only this user can write the directory and the file (`CacheDir`), so the code is what `seal` was given
-        // for this name: the digest says that it is complete and under its own name. wasmtime itself refuses code of
-        // another version or of other settings.
+        // SAFETY: only this user or root can write the directory and the file (`CacheDir`), so the
+        // code comes from `seal`; the digest shows that it is complete and stored under its own name.
+        // wasmtime itself rejects code of another version or with other settings.
         && let Ok(module) = unsafe { Module::deserialize(engine, code) }
     {
         return Ok(module);
