@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Extensions: how something is added that the Proxy-Wasm ABI does not have.
+// Extensions: additions beyond the Proxy-Wasm ABI.
 //
-// An extension is a struct of function pointers and constants, defined in a header of its own in
-// this directory, and has an id: `dynvm.<name>/<revision>`, name in lower case with hyphens,
-// revision a decimal number from 1. A plugin asks the host for the id (host.h) and gets a pointer
-// to the struct, or null if this host lacks it: it must work then too.
+// An extension is a struct of function pointers and constants, defined in a separate header in this
+// directory, and has an id: `dynvm.<name>/<revision>`, name in lower case with hyphens, revision a
+// decimal number from 1. A plugin asks the host for the id (host.h) and gets a pointer to the
+// struct, or null if this host lacks it. The plugin must work in both cases.
 //
 // Rules:
 // - A released extension never changes, neither its struct nor its meaning. What would change it is
@@ -17,7 +17,7 @@
 //   specification governs, or a foreign function (proxy_call_foreign_function), which works for
 //   both and is to be preferred where its cost allows.
 //
-// There is no released extension yet.
+// No extension has been released yet.
 
 #ifndef DYNVM_EXT_EXTENSION_H
 #define DYNVM_EXT_EXTENSION_H
