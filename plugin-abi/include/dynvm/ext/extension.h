@@ -12,7 +12,7 @@
 //   a new revision: a new id and a new struct beside the old one.
 // - A draft has a header in ext/draft/ and an id that begins with `dynvm.draft.`; it may change or
 //   vanish at any time.
-// - Third parties use a domain of theirs, reversed, as the prefix: `com.example.<name>/<revision>`.
+// - Third parties use their reversed domain as the prefix: `com.example.<name>/<revision>`.
 // - An extension is for native plugins. Its wasm twin would be a set of imports, which the ABI's
 //   specification governs, or a foreign function (proxy_call_foreign_function), which works for
 //   both and is to be preferred where its cost allows.
