@@ -1,5 +1,5 @@
-//! Compiles the shim against the headers of proxy-wasm-cpp-host, if it is told where they are: `DYNVM_CPP_HOST_INCLUDE` has the include directories,
-//! separated by colons. Without them there is nothing to compile it against, and the library has the loader's C API alone.
+//! Compiles the shim against the headers of proxy-wasm-cpp-host if `DYNVM_CPP_HOST_INCLUDE` names the include
+//! directories, separated by colons. Without them the library contains only the loader's C API.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! From an artifact to a plugin that serves.
+//! From an artifact to a started plugin.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use dynvm_benches::artifacts::Artifacts;

@@ -1,4 +1,4 @@
-//! Both builds of the plugins that are measured.
+//! Both builds of the measured plugins.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,7 +23,7 @@ impl Artifacts {
         build("../examples/plugins/bench-suite")
     }
 
-    /// Another example: one of ordinary size.
+    /// Another example plugin, of ordinary size.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The floor: the same work on the same headers, called directly, without any ABI.
+//! The lower bound: the same work on the same headers, called directly, without any ABI.
 
 use std::hint::black_box;
 

@@ -11,7 +11,7 @@ use dynvm::{ContextId, Loader, LoaderOptions, Module, PluginConfig, Vm};
 use crate::Subject;
 use crate::stream::BenchStream;
 
-/// A loader of both backends, its options changed.
+/// A loader with both backends and changed options.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub fn native(options: &mut LoaderOptions) -> &mut dynvm::native::Options {
     options.native.as_mut().expect("native plugins are allowed")
 }
 
-/// A plugin in a VM of its own.
+/// A plugin in a separate VM.
 pub struct Dynamic {
     vm: Vm,
     root: ContextId,
@@ -52,7 +52,7 @@ impl Dynamic {
         Dynamic::start_observed(module, configuration, None)
     }
 
-    /// Starts a plugin, its VM observed or not.
+    /// Starts a plugin, with its VM observed or not.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! What the benches have in common: the traffic, the plugins, and each way to run one.
+//! Shared parts of the benches: the traffic, the plugins, and each way to run one.
 //!
-//! `benches/` has criterion benches, for a developer who changes something; the program `ratios` interleaves all
-//! subjects in one run and prints the tables of `docs/performance.md`. The program `soak` runs for long and fails if
-//! anything leaks (`docs/soak.md`).
+//! `benches/` has criterion benches for comparing two versions of the code. The program `ratios` interleaves all
+//! subjects in one run and prints the tables of `docs/performance.md`. The program `soak` runs for a long time and
+//! fails on leaks (`docs/soak.md`).
 
 pub mod artifacts;
 pub mod direct;
@@ -15,9 +15,9 @@ pub mod traffic;
 use stream::BenchStream;
 use traffic::Traffic;
 
-/// A way to run a plugin: takes whole streams through it.
+/// A way to run a plugin.
 pub trait Subject {
-    /// Takes one stream through: context, request headers, body if there is one, response headers, done, log, delete.
+    /// Runs one stream: context, request headers, body if there is one, response headers, done, log, delete.
     fn stream(&mut self, template: &BenchStream);
 }
 
@@ -28,11 +28,11 @@ pub struct Workload {
     pub name: &'static str,
     /// Headers of the request.
     pub headers: usize,
-    /// About how long the body is, in bytes.
+    /// The approximate length of the body in bytes.
     pub body: usize,
 }
 
-/// What the tables show.
+/// The rows of the tables.
 pub const WORKLOADS: [Workload; 8] = [
     Workload { name: "noop", headers: 5, body: 0 },
     Workload { name: "header", headers: 5, body: 0 },
@@ -60,7 +60,7 @@ impl Workload {
         BenchStream::new(&Traffic::new(self.headers, self.body))
     }
 
-    /// As the tables name it.
+    /// The name in the tables.
     pub fn title(&self) -> String {
         match self.body {
             0 => format!("{}, {} headers", self.name, self.headers),

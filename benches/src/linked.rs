@@ -1,7 +1,7 @@
-//! The same plugin, the same SDK, linked into the program: what is left when nothing is loaded. Its hostcalls are the least that a
-//! host can do: they reach one stream, without looking up contexts or checking what is allowed.
+//! The same plugin on the same SDK, linked into the program: the cost without a loader. Its hostcalls do the minimum:
+//! they reach one stream, without looking up contexts or checking permissions.
 //!
-//! The plugin keeps its state on the thread, so there is one such subject on each thread.
+//! The plugin keeps its state on the thread, so each thread has one such subject.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -38,7 +38,7 @@ pub struct Linked {
     next: u32,
 }
 
-/// Context ids are the host's to give: those of a root's streams follow it.
+/// The host assigns context ids: those of a root's streams follow it.
 const IDS_PER_ROOT: u32 = 1_000_000;
 
 impl Linked {
@@ -77,7 +77,7 @@ impl Subject for Linked {
     }
 }
 
-/// Gives the plugin bytes of its own: the SDK makes a `Vec` of them.
+/// Gives the plugin ownership of bytes: the SDK turns them into a `Vec`.
 ///
 /// # Safety
 ///
@@ -94,7 +94,7 @@ unsafe fn give(bytes: &[u8], data: *mut *mut u8, size: *mut usize) -> Status {
 }
 
 fn current() -> Option<&'static mut BenchStream> {
-    // SAFETY: set for as long as the stream is there, and each hostcall lets go of it before it returns.
+    // SAFETY: set while the stream exists, and each hostcall releases it before it returns.
     unsafe { CURRENT.get().as_mut() }
 }
 
@@ -102,11 +102,11 @@ fn map(kind: u32) -> Option<&'static mut dyn HeaderMap> {
     current()?.header_map_mut(MapType::from_u32(kind)?)
 }
 
-/// What the plugin passes.
+/// The bytes that the plugin passes.
 ///
 /// # Safety
 ///
-/// `data` is that of `size` bytes.
+/// `data` points to `size` bytes.
 unsafe fn taken<'a>(data: *const u8, size: usize) -> &'a [u8] {
     if size == 0 {
         return &[];
@@ -180,7 +180,7 @@ hostcalls! {
     }
 }
 
-/// What the plugin does not call, but the SDK refers to.
+/// Hostcalls that the SDK refers to and the plugin never makes.
 macro_rules! unused {
     ($($name:ident)*) => {
         $(

@@ -1,4 +1,4 @@
-//! A plugin that is being rolled out: streams by way of a rollout's worker.
+//! A plugin in a rollout: streams pass through a rollout's worker.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -12,7 +12,7 @@ use dynvm_rollout::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 use crate::Subject;
 use crate::stream::BenchStream;
 
-/// One worker of a rollout, in which the stable build answers all streams and a share of them is shadowed.
+/// One worker of a rollout in which the stable build answers all streams and a share of them is shadowed.
 pub struct RolledOut {
     /// The rollout.
     pub rollout: Rollout,

@@ -5,7 +5,7 @@ use dynvm::host::{Buffer, HeaderMap, Headers, Stream};
 
 use crate::traffic::Traffic;
 
-/// A request and its response, as the host holds them. Each subject takes a clone of its own through the plugin.
+/// A request and its response, as the host holds them. Each subject runs a separate clone through the plugin.
 #[derive(Clone)]
 pub struct BenchStream {
     /// Headers of the request.
@@ -26,7 +26,7 @@ impl BenchStream {
         }
     }
 
-    /// How long the body is.
+    /// The length of the body.
     pub fn body_len(&self) -> usize {
         self.body.as_ref().map_or(0, Vec::len)
     }

@@ -1,5 +1,5 @@
-//! The requests and responses that the benches send: the same bytes for every peer. Only `std`, since peers with other toolchains
-//! include this file.
+//! Requests and responses of the benches: the same bytes for every peer. Uses only `std`, since peers with other
+//! toolchains include this file.
 
 /// Names and values.
 pub type Lines = Vec<(String, Vec<u8>)>;

@@ -1,8 +1,9 @@
 //! Calls and streams through proxy-wasm-cpp-host: native plugins in the shim against its NullVM, where the same plugin is linked into the host.
 //!
-//! `cargo bench -p dynvm-cpp-host-shim`, with `DYNVM_CPP_HOST_INCLUDE` and `DYNVM_CPP_HOST_LIB` as `tests/build` explains them; without them it says so,
-//! and measures nothing. One plugin of the C++ SDK is compiled into the program, and twice as a shared object. Engines take turns in one
-//! process, round by round; given are minimum and median, and the ratio of medians to NullVM's.
+//! `cargo bench -p dynvm-cpp-host-shim`, with `DYNVM_CPP_HOST_INCLUDE` and `DYNVM_CPP_HOST_LIB` as `tests/build`
+//! explains them; without them it says so and measures nothing. One plugin on the C++ SDK is compiled into the program,
+//! and twice as a shared object. Engines take turns in one process, round by round. The output has minimum and median,
+//! and the ratio of medians to NullVM's.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ mod build;
 #[derive(Parser)]
 #[command(about = "Native plugins in proxy-wasm-cpp-host against its NullVM, in nanoseconds")]
 struct Arguments {
-    /// How the result is written.
+    /// The output format.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// Measurements of each case and engine.
@@ -35,7 +36,7 @@ enum Format {
     Json,
 }
 
-/// The engine that the others are compared with.
+/// The reference engine.
 const BASE: &str = "NullVM";
 
 fn main() {
@@ -58,7 +59,7 @@ fn main() {
         name: "null_vm",
         sources: vec![here("benches/null_vm/bench.cc"), here("benches/null_vm/plugin.cc")],
         includes: [host.includes, vec![here("benches/null_vm")]].concat(),
-        // The host's headers are not free of warnings.
+        // The host's headers cause warnings.
         flags: vec!["-O2", "-DNDEBUG", "-DNULL_PLUGIN", "-w"],
         libraries: host.libraries,
     };
@@ -75,7 +76,7 @@ fn plugin(sdk: &Path, flags: &[&str], name: &str) -> PathBuf {
     sdk_plugin(sdk, "benches/null_vm/plugin.cc", &[&[own.as_str()], flags].concat(), name)
 }
 
-/// The plugin's references to itself bound at link time.
+/// Binds the plugin's references to itself at link time.
 fn plugin_symbolic(sdk: &Path) -> PathBuf {
     plugin(sdk, &["-Wl,-Bsymbolic", "-fno-semantic-interposition"], "measured-symbolic.so")
 }

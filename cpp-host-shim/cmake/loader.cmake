@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# The target dynvm_loader: the loader's C API, as given or as cargo builds it.
+# The target dynvm_loader: the loader's C API, given or built by cargo.
 
 add_library(dynvm_loader STATIC IMPORTED)
 
@@ -9,7 +9,7 @@ if(NOT DYNVM_LOADER_LIBRARY)
   get_filename_component(workspace "${CMAKE_CURRENT_SOURCE_DIR}" DIRECTORY)
   set(loader_target "${CMAKE_CURRENT_BINARY_DIR}/cargo")
   set(loader "${loader_target}/release/libdynvm_loader.a")
-  # Cargo knows what has changed: it is asked at each build.
+  # Cargo detects changes, so it runs at each build.
   add_custom_target(
     dynvm_loader_by_cargo
     COMMAND "${DYNVM_CARGO}" build --release --locked -p dynvm-capi --target-dir "${loader_target}"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls between host and plugin, for every type of function that the host has.
+// Calls between host and plugin, for every function type that the host uses.
 
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace dynvm {
 
-/// The bits of a result that the ABI defines: Rust plugins return bool where C++ plugins return uint32_t.
+/// The bits of a result that the ABI defines: Rust plugins return bool, C++ plugins uint32_t.
 inline uint64_t definedBits(std::string_view name) {
   for (const std::string_view boolean :
        {"proxy_on_vm_start", "proxy_on_configure", "proxy_on_done", "proxy_validate_configuration"}) {
@@ -26,7 +26,8 @@ inline uint64_t definedBits(std::string_view name) {
 
 template <class T> inline constexpr bool isWord = std::is_same_v<T, Word>;
 
-// A Word is passed as the number in it is (x86-64 and AArch64, but not Microsoft's C++), so that the loader can call functions of Words.
+// A Word is passed like the number in it (x86-64 and AArch64, but not Microsoft's C++), so the
+// loader can call functions of Words.
 static_assert(sizeof(Word) == sizeof(uint64_t) && std::is_trivially_copy_constructible_v<Word> &&
               std::is_trivially_destructible_v<Word>);
 
@@ -45,13 +46,14 @@ void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> 
     }
   }
   if constexpr (isWord<R> && std::is_same_v<std::tuple<Args...>, std::tuple<Word>>) {
-    // The host asks for malloc first; every shared object would have it, since the C library does.
+    // The host looks up malloc first. Every shared object would seem to have it, because the C
+    // library does.
     if (name == "malloc" || name == "proxy_on_memory_allocate") {
       *function = [this](ContextBase *context, Word size) { return allocate(context, size); };
       return;
     }
   }
-  // Of a plugin that begins with _start, as a program does, main is not the host's to call.
+  // In a plugin that begins with _start, as a program does, the host must not call main.
   const bool is_main = name == "main" || name == "__main_void";
   Export *found = is_main && exported("_initialize") == nullptr && exported("_start") != nullptr ? nullptr : exported(name);
   if (found == nullptr) {
@@ -71,7 +73,7 @@ void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> 
   }
 }
 
-/// SaveRestoreContext, which finds each variable of the thread once, not three times.
+/// SaveRestoreContext with one lookup of each thread-local variable instead of three.
 class Current {
 public:
   explicit Current(ContextBase *context)
@@ -110,7 +112,7 @@ template <class R, class... Numbers> [[gnu::always_inline]] inline R DynVm::call
   }
 }
 
-// Functions of other types, which no plugin has: the host's tests do.
+// Function types that no plugin exports; the host's tests use them.
 template <class R, class... Args> R DynVm::callThrough(Export &function, ContextBase *context, Args... args) {
   DynVm &vm = *function.vm;
   if (vm.isFailed() || function.address == 0) {
@@ -137,12 +139,12 @@ template <class R, class... Args> R DynVm::callThrough(Export &function, Context
 
 template <class R, class... Args>
 void DynVm::bind(std::string_view module, std::string_view name, R (*function)(Args...)) {
-  // What WASI offers native code has from the C library.
+  // Native code gets the functions of WASI from the C library.
   if (module != "env" || name.substr(0, 6) != "proxy_") {
     return;
   }
   if constexpr (isWord<R> && ((isWord<Args> || std::is_integral_v<Args>) && ...)) {
-    // A function that no ABI has, no plugin can import: the loader refuses those that do.
+    // A function outside every ABI cannot be imported: the loader refuses plugins that do.
     textOf(dynvm_hostcalls_bind(hostcalls_.get(), std::string(name).c_str(),
                                 reinterpret_cast<dynvm_hostcall_t>(function)));
     if constexpr (std::is_same_v<R (*)(Args...), Word (*)(Word, Word, Word)>) {

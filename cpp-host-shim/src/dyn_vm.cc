@@ -81,7 +81,7 @@ bool DynVm::link(std::string_view debug_name) {
   }
   VmConfig config(dynvm_vm_config_new(hostcalls_.get()));
   const auto &options = loading_->options();
-  // A name that is no text is no reason to fail: it is for messages.
+  // A name that is not text is no reason to fail: it only appears in messages.
   textOf(dynvm_vm_config_set_name(config.get(), std::string(debug_name).c_str()));
   dynvm_vm_config_set_memory_limit(config.get(), options.memory_limit);
   dynvm_vm_config_set_budget(config.get(), options.budget_ms, DYNVM_BUDGET_FAIL);
@@ -125,7 +125,7 @@ bool DynVm::getWord(uint64_t pointer, Word *word) {
 
 bool DynVm::setWord(uint64_t pointer, Word word) { return setMemory(pointer, sizeof(word.u64_), &word.u64_); }
 
-// Called on another thread than the VM's.
+// Called on a thread other than the VM's.
 void DynVm::terminate() {
   constexpr uint64_t PATIENCE_MS = 1000;
   std::lock_guard lock(terminator_mutex_);
@@ -148,7 +148,7 @@ DynVm::Export *DynVm::exported(std::string_view name) {
   return &exports_.emplace_back(Export{this, owned, address, definedBits(name)});
 }
 
-// The host calls this as `_initialize`, which is there whether or not the plugin has one.
+// The host calls this as `_initialize`, whether or not the plugin exports it.
 void DynVm::start(ContextBase *context) {
   if (isFailed()) {
     return;
@@ -195,7 +195,7 @@ Word DynVm::allocate(ContextBase *context, Word size) {
     failedIn("malloc");
     return 0;
   }
-  // A plugin's own allocator may return anything.
+  // A plugin's allocator may return any address.
   return dynvm_is_writable(address, size) ? address : 0;
 }
 
@@ -212,7 +212,8 @@ bool DynVm::mayCall(void *vm, size_t hostcall) {
   return static_cast<DynVm *>(vm)->isHostFunctionAllowed(NAMES[hostcall]);
 }
 
-// Standard output and error of the plugin, and words of the loader about it: as messages of the plugin's, while one of its contexts runs.
+// Standard output and error of the plugin, and the loader's messages about it, become messages of
+// the plugin while one of its contexts runs.
 void DynVm::log(void *vm, uint32_t level, const char *text, size_t size) {
   auto *self = static_cast<DynVm *>(vm);
   if (proxy_wasm::current_context_ != nullptr && self->log_ != nullptr) {

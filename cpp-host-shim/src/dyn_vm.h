@@ -21,8 +21,9 @@ namespace dynvm {
 using proxy_wasm::ContextBase;
 using proxy_wasm::Word;
 
-/// A VM whose code is a shared object. Its image is private, and is opened when the host starts the VM: then constructors of the plugin
-/// run with a context, under the host's restrictions, as start functions do.
+/// A VM whose code is a shared object. Its image is private, and is opened when the host starts the
+/// VM: the plugin's constructors then run with a context, under the host's restrictions, as start
+/// functions do.
 class DynVm final : public proxy_wasm::WasmVm {
 public:
   explicit DynVm(std::shared_ptr<const Loading> loading) : loading_(std::move(loading)) {}
@@ -31,7 +32,7 @@ public:
 
   std::string_view getEngineName() override { return loading_->options().as_null ? "null" : "dyn"; }
 
-  // A clone has the module, and an image of its own.
+  // A clone shares the module and maps a private image.
   proxy_wasm::Cloneable cloneable() override { return proxy_wasm::Cloneable::CompiledBytecode; }
   std::unique_ptr<WasmVm> clone() override;
 
@@ -43,7 +44,8 @@ public:
   std::string_view getPrecompiledSectionName() override { return "dynvm.native"; }
   bool link(std::string_view debug_name) override;
 
-  // Memory is the process's. What the plugin passes in hostcalls the loader has looked at.
+  // Memory is the process's. The loader has checked the addresses that the plugin passes in
+  // hostcalls.
   uint64_t getMemorySize() override { return vm_ ? dynvm_vm_memory_size(vm_.get()) : 0; }
   std::optional<std::string_view> getMemory(uint64_t pointer, uint64_t size) override;
   bool setMemory(uint64_t pointer, uint64_t size, const void *data) override;
@@ -68,13 +70,13 @@ public:
   void terminate() override;
 
 private:
-  /// A function of the plugin that the host asked for.
+  /// A function of the plugin that the host requested.
   struct Export {
     DynVm *vm;
     std::string name;
     /// 0 until the image is open.
     dynvm_function_t address;
-    /// The bits of a result that are defined.
+    /// The defined bits of a result.
     uint64_t mask;
   };
 
@@ -89,7 +91,7 @@ private:
   void start(ContextBase *context);
   bool open();
 
-  /// Whether the host restricts hostcalls now.
+  /// Whether the host currently restricts hostcalls.
   bool isRestricted() { return !isHostFunctionAllowed(NEVER_ALLOWED); }
   static const std::string NEVER_ALLOWED;
   static bool mayCall(void *vm, size_t hostcall);
@@ -102,11 +104,11 @@ private:
   Hostcalls hostcalls_{dynvm_hostcalls_new()};
   Word (*log_)(Word, Word, Word) = nullptr;
   std::shared_ptr<const dynvm_module_t> module_;
-  // Stays where it is: the host's functions point into it.
+  // Must not move: the host's functions point into it.
   std::deque<Export> exports_;
   std::mutex terminator_mutex_;
   Terminator terminator_;
-  // Last, since its end may run destructors of the plugin, which log.
+  // Last member, since its destruction may run destructors of the plugin, which log.
   Vm vm_;
 };
 

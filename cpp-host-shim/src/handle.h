@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Objects of the loader's C API, owned.
+// Owning handles for objects of the loader's C API.
 
 #pragma once
 
@@ -24,7 +24,7 @@ using Vm = std::unique_ptr<dynvm_vm_t, Free<dynvm_vm_free>>;
 using Terminator = std::unique_ptr<dynvm_terminator_t, Free<dynvm_terminator_free>>;
 using Error = std::unique_ptr<dynvm_error_t, Free<dynvm_error_free>>;
 
-/// The text of an error, which is freed; empty for none.
+/// The text of an error, which is freed; empty if there is no error.
 inline std::string textOf(dynvm_error_t *error) {
   Error owned(error);
   return owned ? dynvm_error_text(owned.get()) : "";

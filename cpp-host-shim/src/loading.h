@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What all VMs of one createDynVm share: options, made into a loader.
+// State shared by all VMs of one createDynVm: the loader that its options describe.
 
 #pragma once
 
@@ -12,20 +12,21 @@
 
 namespace dynvm {
 
-/// Immutable, used by all threads.
+/// Immutable, shared by all threads.
 class Loading {
 public:
   explicit Loading(const DynVmOptions &options);
 
   const DynVmOptions &options() const { return options_; }
 
-  /// Loads the bytes of a shared object or of a fat plugin, or the file at an absolute path. Null, and a text, if that fails.
+  /// Loads the bytes of a shared object or of a fat plugin, or the file at an absolute path. On
+  /// failure returns null and sets the text.
   Module load(std::string_view code, std::string *error) const;
 
 private:
   DynVmOptions options_;
   Loader loader_;
-  // Why there is no loader.
+  // The reason why there is no loader.
   std::string error_;
 };
 

@@ -1,5 +1,6 @@
-//! The shim, compiled and taken through what a host may ask of it: against interface declarations of this project's own, and, where they are given,
-//! against the headers and the library of proxy-wasm-cpp-host itself. `build` says how it is given.
+//! The shim, compiled and driven through everything that a host may request of it: against interface declarations in
+//! this repository, and, if they are given, against the headers and the library of proxy-wasm-cpp-host itself. `build`
+//! describes the variables that name them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,7 +43,7 @@ fn wasm_module(export: &str) -> Vec<u8> {
     module
 }
 
-/// An example plugin of Rust's SDK, built as it is.
+/// An example plugin on the Rust SDK, built unchanged.
 fn rust_plugin() -> PathBuf {
     built_by_cargo("header-rewrite", "header_rewrite.so")
 }
@@ -55,7 +56,7 @@ fn passes(program: &Path, arguments: &[&Path], last_line: &str) {
 
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-O1", "-g"];
 
-/// What a host may ask of the shim, one thing after the other.
+/// Everything that a host may request of the shim, in sequence.
 fn contract(name: &'static str, includes: &[PathBuf], flags: &[&'static str], libraries: &[String]) {
     let program = Program {
         name,
@@ -80,7 +81,7 @@ fn against_the_host() {
     contract("shim-host", &host.includes, &["-DDYNVM_CPP_HOST_GIVEN"], &host.libraries);
 }
 
-/// The plugin of whole streams, in C.
+/// The plugin for whole streams, in C.
 static C_PLUGIN: LazyLock<PathBuf> = LazyLock::new(|| {
     let plugin = PLUGINS.join("stream.so");
     let mut command = compiler("CC", "cc");
@@ -107,7 +108,8 @@ fn whole_streams_of_the_cpp_sdk_on_the_host() {
     whole_streams("lifecycle-sdk", &[(plugin, ["x-answer", "# of ", "crashes"])]);
 }
 
-/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, a crash in the middle: in each way that code comes in.
+/// `createWasm`, canaries, clones, eight threads with two plugins in each VM, and a crash in between, for each way to
+/// pass the code.
 fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
     let host = Host::required();
     let program = Program {
@@ -128,7 +130,7 @@ fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
     }
 }
 
-/// The build for embedders: libraries, programs and their tests, with the host if one is given.
+/// The build for embedders: libraries, programs and their tests, with the host if it is given.
 #[needs::cxx]
 #[needs::cmake]
 #[test]
@@ -149,7 +151,7 @@ fn built_with_cmake() {
     run(Command::new("ctest").arg("--test-dir").arg(&build).args(["--output-on-failure", "--no-tests=error"]));
 }
 
-/// What docs/cpp-host.md shows is what is compiled.
+/// The snippet in docs/cpp-host.md is the compiled one.
 #[test]
 fn the_snippet_of_the_documentation() {
     let source = std::fs::read_to_string(here("tests/data/embedder.cc")).unwrap();

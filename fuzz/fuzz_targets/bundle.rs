@@ -1,4 +1,4 @@
-//! The reader of fat plugins: no bytes make it panic, and what it reads can be written again.
+//! The reader of fat plugins does not panic on any bytes, and its results can be written again.
 #![no_main]
 
 use dynvm::bundle::{Bundle, BundleWriter};

@@ -1,4 +1,4 @@
-//! The codec of header maps: no bytes make it panic, and what it writes it reads back.
+//! The encoding of header maps: the reader does not panic on any bytes, and reads back what the writer writes.
 #![no_main]
 
 use dynvm::header_pairs;

@@ -1,4 +1,4 @@
-//! Policy files: no text makes the parser panic.
+//! Policy files: the parser does not panic on any text.
 #![no_main]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Suites in the text format of protocol buffers: no text makes the reader panic.
+//! Suites in the text format of protocol buffers: the reader does not panic on any text.
 #![no_main]
 
 use dynvm_suite::{Format, Suite};

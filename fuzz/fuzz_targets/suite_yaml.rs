@@ -1,4 +1,4 @@
-//! Suites in YAML: no text makes the reader panic.
+//! Suites in YAML: the reader does not panic on any text.
 #![no_main]
 
 use dynvm_suite::{Format, Suite};

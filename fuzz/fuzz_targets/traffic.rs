@@ -1,4 +1,4 @@
-//! Traffic: no text makes reading JSON Lines or HAR archives panic, and each step that is read can be sent.
+//! Traffic: JSON Lines and HAR readers do not panic on any text, and each step that they read can be sent.
 #![no_main]
 
 use dynvm_differential::scenario::Step;

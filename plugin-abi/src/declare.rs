@@ -26,7 +26,7 @@ macro_rules! declare_plugin_descriptor {
         $(, extensions: [$($extension:expr),* $(,)?])?
         $(,)?
     ) => {
-        /// What this plugin says of itself.
+        /// The metadata of this plugin.
         #[cfg(not(target_family = "wasm"))]
         #[unsafe(no_mangle)]
         #[allow(non_upper_case_globals, reason = "the name is the symbol's")]

@@ -1,7 +1,7 @@
-//! Reading a [descriptor](crate::descriptor): from a loaded image, or from its file without running any code of it.
+//! Reads a [descriptor](crate::descriptor) from a loaded image, or from its file without running any of its code.
 //!
-//! Whoever knows the file format implements [`Image`]; what is read is copied and checked, so that nothing in a [`Description`] points
-//! into the plugin.
+//! Callers that parse the file format implement [`Image`]. The result is copied and checked, so that nothing in a
+//! [`Description`] points into the plugin.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -10,13 +10,13 @@ use std::mem::offset_of;
 use crate::descriptor::{PluginDescriptor, StateModel};
 use crate::version;
 
-/// The longest text, in bytes, that is taken from a descriptor.
+/// The longest accepted text of a descriptor, in bytes.
 pub const MAX_TEXT: usize = 1024;
 
-/// The most extensions that are taken from a descriptor.
+/// The largest accepted number of extensions.
 pub const MAX_EXTENSIONS: usize = 64;
 
-/// What the descriptor of a plugin says.
+/// The contents of a plugin's descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
@@ -30,11 +30,11 @@ pub struct Description {
     pub version: Option<String>,
     /// The SDK and its version.
     pub sdk: Option<String>,
-    /// The ids of the extensions that the plugin would use.
+    /// The ids of the extensions that the plugin can use.
     pub wanted_extensions: Vec<String>,
 }
 
-/// Why a descriptor cannot be read: the plugin's fault in each case.
+/// Why a descriptor cannot be read. Every variant is a fault of the plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DescriptionError {
@@ -48,9 +48,9 @@ pub enum DescriptionError {
         /// The size that the descriptor names.
         struct_size: u32,
     },
-    /// A member, or what it points to, lies outside of the image.
+    /// A member, or its target, lies outside the image.
     Outside(&'static str),
-    /// A member that must not be null is.
+    /// A required member is null.
     Null(&'static str),
     /// A text is longer than [`MAX_TEXT`], or there are more extensions than [`MAX_EXTENSIONS`].
     Long(&'static str),
@@ -89,7 +89,8 @@ impl fmt::Display for DescriptionError {
 
 impl std::error::Error for DescriptionError {}
 
-/// Memory of a plugin, by the addresses that its pointers hold. The plugin is one for this platform: pointers have its width.
+/// Memory of a plugin, addressed by the plugin's pointers. The plugin is built for this platform, so pointers have the
+/// same width.
 pub trait Image {
     /// Copies the bytes at `address`; `None` if they are not all in the image.
     fn read(&self, address: u64, into: &mut [u8]) -> Option<()>;
@@ -108,7 +109,7 @@ impl Description {
             image.read(at, &mut bytes).ok_or(DescriptionError::Outside(member))?;
             Ok(u32::from_ne_bytes(bytes))
         };
-        // These two come first: they say whether the rest is what this code takes it for.
+        // These two come first: they say whether the rest has the expected layout.
         let struct_size = number("struct_size", offset_of!(PluginDescriptor, struct_size))?;
         let header_version = number("header_version", offset_of!(PluginDescriptor, header_version))?;
         if !version::is_compatible(header_version) {

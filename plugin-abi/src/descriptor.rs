@@ -1,4 +1,4 @@
-//! What a plugin may say of itself: the layout of `dynvm/descriptor.h`.
+//! The metadata of a plugin: the layout of `dynvm/descriptor.h`.
 //!
 //! The descriptor is optional and native only. It is a data symbol, so that a host can read it from the file before it decides to load;
 //! [`description`](crate::description) does that, and reads loaded ones too. It describes and grants nothing.
@@ -10,7 +10,7 @@ pub const DESCRIPTOR_SYMBOL: &str = "dynvm_plugin_descriptor";
 
 /// The descriptor, as it lies in the plugin (`dynvm_plugin_descriptor_t`).
 ///
-/// Members are only ever added at the end; a reader looks at [`struct_size`](Self::struct_size) before it reads one.
+/// Members are only ever added at the end; a reader checks [`struct_size`](Self::struct_size) before it reads one.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 #[cfg_attr(feature = "abi-stable", derive(abi_stable::StableAbi))]
@@ -19,7 +19,7 @@ pub struct PluginDescriptor {
     pub struct_size: u32,
     /// [`HEADER_VERSION`](crate::version::HEADER_VERSION) that the plugin was built with.
     pub header_version: u32,
-    /// A [`StateModel`] as a number: what comes from a plugin may be any.
+    /// A [`StateModel`] as a number: a plugin may write any value.
     pub state_model: u32,
     /// Reserved, 0.
     pub flags: u32,
@@ -33,8 +33,8 @@ pub struct PluginDescriptor {
     pub wanted_extensions: *const *const c_char,
 }
 
-// SAFETY: the struct is plain data that nobody writes after it was made: its pointers are to be read only, and reading through them is
-// unsafe by itself.
+// SAFETY: the struct is plain data that is never written after its creation. Its pointers are read-only, and reading
+// through them is unsafe by itself.
 unsafe impl Sync for PluginDescriptor {}
 
 // SAFETY: as for `Sync`; it owns nothing.

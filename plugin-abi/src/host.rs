@@ -49,7 +49,7 @@ macro_rules! host_table {
         }
 
         impl HostTable {
-            /// A table of which every function returns [`Status::Unimplemented`], without extensions.
+            /// A table whose functions all return [`Status::Unimplemented`], without extensions.
             pub const UNIMPLEMENTED: HostTable = HostTable {
                 struct_size: size_of::<HostTable>() as u32,
                 header_version: HEADER_VERSION,
@@ -70,7 +70,7 @@ macro_rules! host_table {
             }
         }
 
-        // The header promises that the functions stand in the order of the table.
+        // The header promises that the functions have the order of the table.
         const _: () = {
             $(assert!(
                 offset_of!(HostTable, $name)
@@ -82,7 +82,7 @@ macro_rules! host_table {
 
 hostcalls!(host_table);
 
-/// The offset of the first hostcall: behind two numbers and the getter of extensions.
+/// The offset of the first hostcall: after two numbers and the getter of extensions.
 const FIRST_HOSTCALL: usize = 8 + size_of::<usize>();
 
 const _: () = {

@@ -21,7 +21,7 @@ pub const LAYOUT_SYMBOL: &str = "dynvm_plugin_descriptor_layout";
 /// The layout of a type, as it lies in the plugin.
 #[repr(C)]
 pub struct Layout {
-    // Comes first and is all that may be read before it was compared: it says whether the two sides mean the same by `TypeLayout`.
+    // Must come first, and may be read before the comparison: it says whether both sides mean the same by `TypeLayout`.
     abi_stable: AbiHeader,
     layout: &'static TypeLayout,
 }
@@ -37,14 +37,14 @@ impl Layout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The plugin has another version of `abi_stable`, whose layouts this one cannot read.
+    /// The plugin has another version of `abi_stable`, whose layouts this version cannot read.
     AbiStable {
         /// Major and minor version of the ABI of `abi_stable` that the plugin has.
         theirs: (u32, u32),
     },
     /// The types differ.
     Incompatible {
-        /// How, as `abi_stable` tells it. The wording is not to be relied upon.
+        /// The difference as described by `abi_stable`. The wording is not stable.
         differences: String,
     },
 }
@@ -79,10 +79,10 @@ pub unsafe fn check(theirs: *const Layout) -> Result<(), LayoutError> {
     if !header.is_valid() {
         return Err(LayoutError::AbiStable { theirs: (header.abi_major, header.abi_minor) });
     }
-    // SAFETY: the caller's promise; with the header's the rest has the type that is known here.
+    // SAFETY: the caller's promise; since the headers agree, the rest has the type that is known here.
     let layout = unsafe { (*theirs).layout };
-    // Tables of its own for each check: the ones that `abi_stable` shares would keep pointers into the image after it was unloaded. For
-    // the same reason the error leaves as text.
+    // Separate tables for each check: those that `abi_stable` shares would keep pointers into the image after it is
+    // unloaded. For the same reason the error is returned as text.
     check_layout_compatibility_with_globals(PluginDescriptor::LAYOUT, layout, &CheckingGlobals::new())
         .map_err(|errors| LayoutError::Incompatible { differences: errors.to_string() })
 }

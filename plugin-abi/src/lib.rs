@@ -1,8 +1,9 @@
 //! The Proxy-Wasm ABI lowered to C.
 //!
-//! A native plugin imports and exports the same names as its WebAssembly twin; this crate states with which C types. The contract is the
-//! set of headers in `include/dynvm/`, the Rust items mirror them, and [`mod@table`] describes every function once: the loader's wasmtime
-//! linker, its native entry points, the C prototypes and the documentation are generated from that table or tested against it.
+//! A native plugin imports and exports the same names as its WebAssembly twin; this crate defines their C types. The
+//! contract is the set of headers in `include/dynvm/`, the Rust items mirror them, and [`mod@table`] describes every
+//! function once: the loader's wasmtime linker, its native entry points, the C prototypes and the documentation are
+//! generated from that table or tested against it.
 //!
 //! | module | header | content |
 //! |---|---|---|
@@ -10,7 +11,7 @@
 //! | [`version`] | `dynvm/version.h` | ABI versions of Proxy-Wasm, version of these headers |
 //! | [`mod@table`] | `dynvm/hostcalls.h`, `dynvm/callbacks.h` | every hostcall and callback |
 //! | [`host`] | `dynvm/host.h`, `dynvm/ext/` | the host's function table, the way to extensions |
-//! | [`descriptor`] | `dynvm/descriptor.h` | what a plugin may say of itself |
+//! | [`descriptor`] | `dynvm/descriptor.h` | the metadata of a plugin |
 //! | [`description`] | | the same, read and checked by a host |
 //!
 //! A plugin in Rust describes itself with [`declare_plugin_descriptor!`]. With the feature `abi-stable` the module `layout` checks the
@@ -32,8 +33,8 @@ pub const INCLUDE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/include");
 
 macro_rules! headers {
     ($($path:literal)*) => {
-        /// The C headers themselves: path below the directory for includes, and text. For tools that compile plugins where this crate's sources
-        /// are not at hand.
+        /// The C headers: path below the include directory, and text. For tools that compile plugins without access to
+        /// the sources of this crate.
         pub const HEADERS: &[(&str, &str)] = &[$(($path, include_str!(concat!("../include/", $path)))),*];
     };
 }

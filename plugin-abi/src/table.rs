@@ -18,13 +18,13 @@ pub enum Type {
     U64,
     /// `i64` in wasm, `int64_t` in C.
     I64,
-    /// `i32` in wasm; in C `uint32_t` of which the low byte counts, since Rust passes `bool` and C++ `uint32_t`.
+    /// `i32` in wasm; `uint32_t` in C, of which only the low byte counts, since Rust passes `bool` and C++ `uint32_t`.
     Bool,
     /// Address of bytes that the callee reads: `i32` in wasm, `const uint8_t *` in C.
     Ptr,
     /// A size or count: `i32` in wasm, `size_t` in C.
     Size,
-    /// `i32` in wasm; in C `size_t` of which the low 32 bits count, since Rust passes `usize` and C++ `uint32_t`.
+    /// `i32` in wasm; `size_t` in C, of which only the low 32 bits count, since Rust passes `usize` and C++ `uint32_t`.
     Size32,
     /// Address where the host writes a pointer to memory from the plugin's allocator: `uint8_t **` in C.
     OutPtr,
@@ -53,19 +53,19 @@ impl Type {
         }
     }
 
-    /// Whether a wasm module passes it as `i64` (else `i32`).
+    /// Whether a wasm module passes it as `i64` rather than `i32`.
     pub const fn is_wasm_i64(self) -> bool {
         matches!(self, Type::U64 | Type::I64)
     }
 }
 
-/// What a callback returns.
+/// The return type of a callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Return {
     /// Nothing.
     None,
-    /// `i32` in wasm; in C `uint32_t` of which the low byte counts.
+    /// `i32` in wasm; `uint32_t` in C, of which only the low byte counts.
     Bool,
     /// `i32` in wasm, `uint32_t` in C: one of the action enums.
     Action,
@@ -104,7 +104,7 @@ pub struct Callback {
     pub name: &'static str,
     /// The parameters in order.
     pub params: &'static [Param],
-    /// What it returns.
+    /// The return type.
     pub returns: Return,
     /// The ABI versions that have it.
     pub versions: Versions,

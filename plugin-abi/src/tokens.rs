@@ -1,5 +1,6 @@
-//! What the type tokens of the tables (`u32 i32 u64 i64 bool ptr size size32 out_ptr out_size out_u32 out_u64`) stand for, each in one
-//! macro: for the rows as data, for native code, for wasm, and for whoever makes a callback. A new token is added to each of them.
+//! The type tokens of the tables (`u32 i32 u64 i64 bool ptr size size32 out_ptr out_size out_u32 out_u64`), each
+//! resolved by one macro: for the rows as data, for native code, for wasm, and for callers of callbacks. A new token is
+//! added to each of them.
 
 /// The [`Type`] that a token of the tables stands for.
 #[macro_export]
@@ -43,7 +44,7 @@ macro_rules! __type {
     };
 }
 
-/// The type by which native code passes what a token of the tables stands for.
+/// The native type of a token of the tables.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __native_type {
@@ -61,7 +62,7 @@ macro_rules! __native_type {
     (out_u64) => { *mut u64 };
 }
 
-/// The type by which wasm passes what a token of the tables stands for: `i64`, or `i32`, in which addresses and sizes are.
+/// The wasm type of a token of the tables: `i64`, or `i32`, which also holds addresses and sizes.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __wasm_type {
@@ -103,7 +104,7 @@ macro_rules! __wasm_type {
     };
 }
 
-/// The Rust type of a callback's parameter, for whoever makes the callback.
+/// The Rust type of a callback's parameter on the caller's side.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! __callback_type {

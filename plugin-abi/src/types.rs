@@ -1,4 +1,4 @@
-//! The enums of the ABI. The numbers are the ABI's; conversions from a number fail on what the ABI does not define.
+//! The enums of the ABI. The numbers are the ABI's; conversions from a number fail on undefined values.
 
 macro_rules! abi_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $value:literal,)* }) => {
@@ -12,12 +12,12 @@ macro_rules! abi_enum {
             /// All values, in the order of their numbers.
             pub const ALL: &'static [$name] = &[$($name::$variant),*];
 
-            /// The name, as the variant is spelled.
+            /// The name of the variant.
             pub const fn name(self) -> &'static str {
                 match self { $($name::$variant => stringify!($variant)),* }
             }
 
-            /// The value that a number stands for, if the ABI defines it.
+            /// The value of a number, if the ABI defines it.
             pub const fn from_u32(value: u32) -> Option<$name> {
                 match value { $($value => Some($name::$variant),)* _ => None }
             }
@@ -26,11 +26,11 @@ macro_rules! abi_enum {
 }
 
 abi_enum! {
-    /// What a hostcall returns (`proxy_status_t`).
+    /// The result of a hostcall (`proxy_status_t`).
     Status {
         /// Done.
         Ok = 0,
-        /// What was asked for does not exist.
+        /// The requested item does not exist.
         NotFound = 1,
         /// An argument is not valid for this call.
         BadArgument = 2,
@@ -40,7 +40,7 @@ abi_enum! {
         ParseFailure = 4,
         /// An expression cannot be evaluated.
         BadExpression = 5,
-        /// An address lies outside of the plugin's memory.
+        /// An address lies outside the plugin's memory.
         InvalidMemoryAccess = 6,
         /// A queue has no element.
         Empty = 7,
@@ -66,17 +66,17 @@ abi_enum! {
         Debug = 1,
         /// Normal.
         Info = 2,
-        /// Worth a look.
+        /// A possible problem.
         Warn = 3,
         /// Something failed.
         Error = 4,
-        /// The plugin cannot go on.
+        /// The plugin cannot continue.
         Critical = 5,
     }
 }
 
 abi_enum! {
-    /// Which buffer a call means (`proxy_buffer_type_t`).
+    /// The buffer that a call acts on (`proxy_buffer_type_t`).
     BufferType {
         /// Body of the HTTP request.
         HttpRequestBody = 0,
@@ -100,7 +100,7 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// Which header map a call means (`proxy_map_type_t`).
+    /// The header map that a call acts on (`proxy_map_type_t`).
     MapType {
         /// Headers of the HTTP request.
         HttpRequestHeaders = 0,
@@ -122,7 +122,7 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// Which direction of a stream a call means (`proxy_stream_type_t`).
+    /// The direction of a stream that a call acts on (`proxy_stream_type_t`).
     StreamType {
         /// The HTTP request.
         HttpRequest = 0,
@@ -138,7 +138,7 @@ abi_enum! {
 abi_enum! {
     /// Who closed a connection (`proxy_peer_type_t`).
     PeerType {
-        /// Not known.
+        /// Unknown.
         Unknown = 0,
         /// This side.
         Local = 1,
@@ -160,25 +160,25 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// What a headers callback may return; the SDKs return only `Continue` and `StopIteration`.
+    /// Results of a headers callback; the SDKs return only `Continue` and `StopIteration`.
     FilterHeadersStatus {
-        /// Go on to the next filter.
+        /// Continue to the next filter.
         Continue = 0,
-        /// Stop here; the body goes on arriving.
+        /// Stop here; the body still arrives.
         StopIteration = 1,
-        /// Go on, and end the stream after the headers.
+        /// Continue, and end the stream after the headers.
         ContinueAndEndStream = 2,
-        /// Stop all of the stream and buffer what arrives, up to the limit.
+        /// Stop the whole stream and buffer further data, up to the limit.
         StopAllIterationAndBuffer = 3,
-        /// Stop all of the stream and push back at the watermark.
+        /// Stop the whole stream and push back at the watermark.
         StopAllIterationAndWatermark = 4,
     }
 }
 
 abi_enum! {
-    /// What a body callback may return.
+    /// Results of a body callback.
     FilterDataStatus {
-        /// Go on with what is buffered and this chunk.
+        /// Continue with the buffered data and this chunk.
         Continue = 0,
         /// Stop and keep the chunk, up to the limit.
         StopIterationAndBuffer = 1,
@@ -190,9 +190,9 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// What a trailers callback may return.
+    /// Results of a trailers callback.
     FilterTrailersStatus {
-        /// Go on to the next filter.
+        /// Continue to the next filter.
         Continue = 0,
         /// Stop here.
         StopIteration = 1,
@@ -200,9 +200,9 @@ abi_enum! {
 }
 
 abi_enum! {
-    /// What a network callback may return.
+    /// Results of a network callback.
     FilterStatus {
-        /// Go on to the next filter.
+        /// Continue to the next filter.
         Continue = 0,
         /// Stop here.
         StopIteration = 1,

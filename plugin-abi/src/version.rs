@@ -1,4 +1,4 @@
-//! Versions: of the Proxy-Wasm ABI that a plugin was built for, and of these headers.
+//! Versions of the Proxy-Wasm ABI that a plugin was built for, and of these headers.
 
 use std::fmt;
 
@@ -11,14 +11,15 @@ pub const HEADER_VERSION_MINOR: u32 = 0;
 /// Version of the headers as one number: `DYNVM_VERSION`.
 pub const HEADER_VERSION: u32 = (HEADER_VERSION_MAJOR << 16) | HEADER_VERSION_MINOR;
 
-/// Whether this crate understands structs of code built with headers of that version: `DYNVM_VERSION_IS_COMPATIBLE`.
+/// Whether this crate understands structs of code built with that version of the headers:
+/// `DYNVM_VERSION_IS_COMPATIBLE`.
 ///
-/// The minor parts may differ either way, since every struct says its size.
+/// The minor parts may differ either way, since every struct has its size in it.
 pub const fn is_compatible(header_version: u32) -> bool {
     header_version >> 16 == HEADER_VERSION_MAJOR
 }
 
-/// A version of the Proxy-Wasm ABI, told by the marker function that a plugin exports.
+/// A version of the Proxy-Wasm ABI, stated by the marker function that a plugin exports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum AbiVersion {
@@ -43,7 +44,7 @@ impl AbiVersion {
         }
     }
 
-    /// The version as one number, for comparison: `DYNVM_PROXY_ABI_VERSION_0_2_1` and its like.
+    /// The version as one comparable number, such as `DYNVM_PROXY_ABI_VERSION_0_2_1`.
     pub const fn number(self) -> u32 {
         match self {
             AbiVersion::V0_1_0 => 0x00_0100,

@@ -1,4 +1,4 @@
-//! Layouts that agree and layouts that do not, as `abi_stable` sees them.
+//! Layouts that agree and layouts that differ, according to `abi_stable`.
 
 #![cfg(feature = "abi-stable")]
 
@@ -90,7 +90,7 @@ fn other_layouts_are_refused() {
 
 #[test]
 fn another_abi_stable_is_refused_before_its_layout_is_read() {
-    // What a plugin with another `abi_stable` has there: a header of another version, then nothing that may be read.
+    // The data of a plugin with another `abi_stable`: a header of another version, followed by nothing readable.
     #[repr(C)]
     struct Foreign {
         magic: [u8; 32],

@@ -1,4 +1,5 @@
-//! What bindgen reads in `dynvm/dynvm.h` is what the table and the Rust mirrors say: nothing differs, nothing is missing, nothing more.
+//! Bindgen's reading of `dynvm/dynvm.h` agrees with the table and the Rust mirrors: nothing differs, is missing, or is
+//! added.
 //!
 //! Bindgen is used here only; the Rust side is written by hand and from the table. That needs libclang, and a test that did without it
 //! would prove nothing, so it fails where there is none.
@@ -12,10 +13,10 @@ use dynvm_abi::types;
 use dynvm_abi::version::{AbiVersion, Versions};
 use quote::ToTokens;
 
-/// Entry points that a header cannot declare: the language reserves the one, the C library declares the other.
+/// Entry points that a header cannot declare: the language reserves one, the C library declares the other.
 const NOT_IN_HEADERS: &[&str] = &["main", "malloc"];
 
-/// Functions that are not in the table: what is added to the Proxy-Wasm ABI.
+/// Functions outside the table: additions to the Proxy-Wasm ABI.
 const ADDED: &[&str] = &["dynvm_plugin_set_host"];
 
 /// A function as a header declares it, with typedefs resolved.
@@ -25,7 +26,7 @@ struct Signature {
     returns: String,
 }
 
-/// What bindgen made of the headers.
+/// The result of bindgen for the headers.
 #[derive(Default)]
 struct Bindings {
     functions: BTreeMap<String, (Signature, String)>,
@@ -45,7 +46,7 @@ impl Bindings {
             .default_visibility(bindgen::FieldVisibilityKind::Public)
             .layout_tests(false);
         if let Some(target) = target {
-            // Bindgen leaves out what is not visible, and for wasm clang hides symbols unless told otherwise.
+            // Bindgen skips hidden symbols, and for wasm clang hides symbols by default.
             let target = format!("--target={target}");
             builder = builder.clang_args([&target, "-ffreestanding", "-fvisibility=default"]);
         }
@@ -113,7 +114,7 @@ impl Bindings {
         }
     }
 
-    /// The spelling of a type, with typedefs of the headers replaced by what they stand for.
+    /// The spelling of a type, with typedefs of the headers resolved.
     fn resolve(&self, ty: &syn::Type) -> String {
         match ty {
             syn::Type::Ptr(pointer) => {
@@ -170,9 +171,9 @@ fn doc(attributes: &[syn::Attribute]) -> String {
     text
 }
 
-/// Leaves a libclang where bindgen finds it, or says what to install.
+/// Sets a libclang for bindgen, or names the package to install.
 fn find_libclang() {
-    // Where there is none, bindgen panics with a list of directories.
+    // Without one, bindgen panics with a list of directories.
     if std::panic::catch_unwind(bindgen::clang_version).is_err() {
         panic!(
             "bindgen found no libclang: install it (Debian and Ubuntu: libclang-dev, Fedora: clang-devel, macOS: llvm of Homebrew) or \

@@ -1,4 +1,4 @@
-//! A descriptor declared in Rust reads as it was written.
+//! A descriptor declared in Rust reads back unchanged.
 
 use dynvm_abi::description::Description;
 use dynvm_abi::descriptor::{DESCRIPTOR_SYMBOL, PluginDescriptor, StateModel};

@@ -1,4 +1,4 @@
-//! A descriptor with nothing but what it must have. A program of its own, since a symbol can be there once.
+//! A descriptor with only the required members. A separate program, since a symbol can be defined only once.
 
 use dynvm_abi::description::Description;
 use dynvm_abi::descriptor::StateModel;

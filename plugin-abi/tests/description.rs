@@ -1,4 +1,4 @@
-//! Reading descriptors that are not what they should be, from an image that is only bytes.
+//! Reading invalid descriptors, from an image that is only bytes.
 
 use dynvm_abi::description::{Description, DescriptionError, Image, MAX_EXTENSIONS, MAX_TEXT};
 use dynvm_abi::descriptor::StateModel;

@@ -1,4 +1,4 @@
-//! The headers compile under every standard of C and C++ that they promise, twice and alone, and define nothing.
+//! The headers compile under every promised standard of C and C++, alone and twice, and define nothing.
 
 mod common;
 
@@ -40,7 +40,7 @@ fn each_header_compiles_alone() {
     assert!(headers.len() >= 9, "{headers:?}");
     for (i, header) in headers.iter().enumerate() {
         let source = dir.path().join(format!("alone{i}.c"));
-        // ISO C wants a declaration in every unit.
+        // ISO C requires a declaration in every unit.
         let text = format!("#include \"{header}\"\nextern int dynvm_test_unit;\n");
         std::fs::write(&source, text).unwrap();
         for (compiler, flags) in standards() {
@@ -99,7 +99,7 @@ fn the_rust_predicate_is_the_one_of_the_header() {
     assert!(!is_compatible(0));
 }
 
-/// The headers that the crate carries are those of its folder, all of them.
+/// The headers in the crate are exactly those of its folder.
 #[test]
 fn all_headers_are_carried() {
     fn count(dir: &std::path::Path) -> usize {

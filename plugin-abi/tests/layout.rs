@@ -1,4 +1,4 @@
-//! A C program prints where the C compiler puts each member; Rust must put it there too.
+//! A C program prints the offset of each member; Rust must use the same offsets.
 
 mod common;
 
@@ -11,7 +11,7 @@ use dynvm_abi::descriptor::PluginDescriptor;
 use dynvm_abi::host::HostTable;
 use dynvm_abi::hostcalls;
 
-/// What the C compiler says of members: `struct.member` to offset, `struct` to size, `struct.` to alignment.
+/// The C compiler's layout: `struct.member` to offset, `struct` to size, `struct.` to alignment.
 fn c_layout(members: &[(&str, &str)]) -> BTreeMap<String, usize> {
     let mut source = String::from(
         "#include <stddef.h>\n#include <stdio.h>\n#include \"dynvm/dynvm.h\"\n\

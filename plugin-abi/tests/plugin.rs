@@ -48,7 +48,7 @@ static ALLOCATE: Mutex<Option<unsafe extern "C" fn(usize) -> *mut u8>> = Mutex::
 static EXTENSION: u32 = 1;
 
 unsafe extern "C" fn log(level: u32, data: *const u8, size: usize) -> u32 {
-    // SAFETY: the plugin passes bytes of its own.
+    // SAFETY: the plugin passes its own bytes.
     let text = unsafe { std::slice::from_raw_parts(data, size) };
     let text = String::from_utf8(text.to_vec()).unwrap();
     LOGGED.lock().unwrap().push((level, text));
@@ -63,12 +63,12 @@ unsafe extern "C" fn get_header(
     value_size: *mut usize,
 ) -> u32 {
     assert_eq!(map, MapType::HttpRequestHeaders as u32);
-    // SAFETY: the plugin passes bytes of its own.
+    // SAFETY: the plugin passes its own bytes.
     let key = unsafe { std::slice::from_raw_parts(key, key_size) };
     assert_eq!(key, b"host");
     let answer = b"example.com";
     let allocate = ALLOCATE.lock().unwrap().unwrap();
-    // SAFETY: the allocator is the plugin's and gives at least so many bytes; the out pointers are the plugin's.
+    // SAFETY: the plugin's allocator returns at least the requested size; the out pointers are the plugin's.
     unsafe {
         let memory = allocate(answer.len());
         memory.copy_from_nonoverlapping(answer.as_ptr(), answer.len());
@@ -98,7 +98,8 @@ static HOST: HostTable = HostTable {
 fn build(compiler: Command, language: &str, directory: &Path) -> Plugin {
     let path = directory.join(format!("plugin-{language}.so"));
     let mut compiler = compiler;
-    // Hidden by default, as careful plugins are built; no undefined symbols, since everything comes through the table.
+    // Hidden visibility, as careful plugins are built; no undefined symbols, since every hostcall comes through the
+    // table.
     common::run(
         compiler
             .args(common::STRICT)

@@ -1,4 +1,4 @@
-//! What holds for the table as a whole.
+//! Properties of the table as a whole.
 
 use std::collections::HashSet;
 
@@ -81,7 +81,7 @@ fn callbacks_begin_with_the_context() {
 
 #[test]
 fn statuses_are_failures_that_the_rust_sdk_has() {
-    // The Rust SDK's enum lacks these: a value of it that it does not have is undefined behaviour there.
+    // The Rust SDK's enum lacks these, and an unknown value of it is undefined behavior there.
     let unknown = [
         Status::BadExpression,
         Status::InvalidMemoryAccess,

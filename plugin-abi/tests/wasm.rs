@@ -21,7 +21,7 @@ fn clang() -> Command {
     );
 }
 
-/// The imports of functions (`module.name`) and the exported functions of an object: what `-S` says of its symbols.
+/// The imported functions (`module.name`) and the exported functions of an object, from the symbols in `-S` output.
 fn linkage(language: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let text = common::run(
         clang()

@@ -1,12 +1,12 @@
-// A plugin that keeps what it knows of each client: its name, from the header "user", and which calls are made for it. An answer is
-// added to the request of the client that it is for, as the plugin knows it by the call's number.
+// A plugin that keeps the state of each client: its name, from the header "user", and its pending calls. An answer is added to the
+// request of its client, which the plugin finds by the number of the call.
 //
 // A request body of 666 bytes makes it fail.
 #include <dynvm/hostcalls.h>
 
 DYNVM_CALLBACK(proxy_abi_version_0_2_1) void proxy_abi_version_0_2_1(void) {}
 
-// What a callback reads; the next one starts again.
+// Memory for the values that one callback reads; the next callback reuses it.
 static uint8_t heap[1 << 12];
 static size_t used;
 DYNVM_CALLBACK(proxy_on_memory_allocate) void *proxy_on_memory_allocate(size_t size) {
@@ -57,7 +57,7 @@ static void answer(uint32_t token, proxy_buffer_type_t buffer, size_t size) {
   call->token = 0;
   uint8_t *body = 0;
   proxy_get_buffer_bytes(buffer, 0, size, &body, &size);
-  // A client that has gone meanwhile has no context.
+  // A client that has left meanwhile has no context.
   if (proxy_set_effective_context(context) != PROXY_STATUS_OK) return;
   proxy_log(PROXY_LOG_LEVEL_INFO, body, size);
   proxy_add_header_map_value(PROXY_MAP_TYPE_HTTP_REQUEST_HEADERS, TEXT("answer"), body, size);

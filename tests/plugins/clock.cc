@@ -1,4 +1,4 @@
-// Logs the time from everywhere that a native plugin can have it, in nanoseconds, as `wall steady`.
+// Logs the time from every source that a native plugin can use, in nanoseconds, as `wall steady`.
 #include <dynvm/hostcalls.h>
 
 #include <chrono>

@@ -1,4 +1,4 @@
-// A plugin in C++, without an SDK, that fails as its configuration says: on request headers, or while it starts or ends.
+// A plugin in C++, without an SDK, that fails as its configuration specifies: on request headers, or while it starts or ends.
 #include <cassert>
 #include <chrono>
 #include <ctime>
@@ -20,13 +20,13 @@ namespace {
 
 void log(const char *text) { proxy_log(PROXY_LOG_LEVEL_INFO, reinterpret_cast<const uint8_t *>(text), strlen(text)); }
 
-// Something whose address the compiler does not know.
+// An object whose address is unknown to the compiler.
 template <class T> T *hidden(T *value) {
   asm volatile("" : "+r"(value));
   return value;
 }
 
-// A static of an inline function, which g++ makes unique in the process.
+// A static of an inline function, which g++ marks as unique in the process.
 inline int &count_of_streams() {
   static int count = 0;
   return count;
@@ -71,7 +71,7 @@ std::string configuration;
   memset(hidden(small), 'A', 64);
 }
 
-// The system's time: what the C library would tell is the host's, which stands still in tests.
+// The system's time. The C library would return the host's, which stands still in tests.
 long now_in_milliseconds() {
   timespec now{};
   syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
@@ -105,7 +105,7 @@ void bad_pointers() {
                  proxy_set_shared_data(key, 3, key, 3, 0) == PROXY_STATUS_OK &&
                  proxy_get_shared_data(key, 3, &data, hidden(size), reinterpret_cast<uint32_t *>(bad)) ==
                      PROXY_STATUS_INVALID_MEMORY_ACCESS &&
-                 // What is read-only cannot be written to.
+                 // A write to read-only memory faults.
                  proxy_get_shared_data(key, 3, &data, &length, reinterpret_cast<uint32_t *>(const_cast<uint8_t *>(key))) ==
                      PROXY_STATUS_INVALID_MEMORY_ACCESS;
   log(refused ? "all refused" : "not all refused");
@@ -170,7 +170,7 @@ proxy_filter_headers_status_t proxy_on_request_headers(uint32_t, size_t, uint32_
     log(std::to_string(++count_of_streams()).c_str());
     return PROXY_FILTER_HEADERS_STATUS_CONTINUE;
   }
-  // The configuration says how every stream fails, a header how this one does.
+  // The configuration selects the failure of every stream, a header that of this one.
   uint8_t *how = nullptr;
   size_t size = 0;
   if (proxy_get_header_map_value(PROXY_MAP_TYPE_HTTP_REQUEST_HEADERS, DYNVM_LITERAL("x-crash"), &how, &size) == PROXY_STATUS_OK) {

@@ -1,4 +1,4 @@
-// A plugin that gets memory in every way there is, and frees it. It exports no allocator.
+// A plugin that allocates memory in every way of the C library, and frees it. It exports no allocator.
 #define _GNU_SOURCE
 #include <dynvm/hostcalls.h>
 #include <stdlib.h>

@@ -1,11 +1,11 @@
-// A plugin that does what a test tells it to: the configuration is a script, a line for each thing to do.
+// A scripted plugin: its configuration is a script with one action on each line.
 //
 //   on_request_headers|proxy_get_header_map_value 0 :path
 //   on_request_headers|return 1
 //
-// Before the bar stands the callback (without "proxy_"), behind it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `crash`,
+// Before the bar is the callback (without "proxy_"), after it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `crash`,
 // `overflow`, `spin`, `grow`. Arguments are numbers and strings; in strings %XX is a byte, `null` is a null pointer of length 0, `empty` is
-// a pointer of length 0, and `bad` is an address that is not the plugin's. What is done and what comes of it is logged.
+// a pointer of length 0, and `bad` is an address outside the plugin. Each action and its result are logged.
 #include <dynvm/hostcalls.h>
 
 #ifndef ABI
@@ -28,7 +28,7 @@ static int allocations;
 #endif
 DYNVM_CALLBACK(proxy_on_memory_allocate) void *proxy_on_memory_allocate(size_t size) {
 #ifdef ALLOCATOR_CALLS
-  // After the start, when a hostcall returns something: a call that an allocator may not make.
+  // After the start, when a hostcall returns a value: a call that an allocator must not make.
   if (allocations++ > 1) proxy_set_tick_period_milliseconds(1);
 #endif
   size_t at = used;
@@ -209,7 +209,7 @@ static void perform(const uint8_t *name, size_t name_size) {
   flush();
 }
 
-// Says which callback came with which numbers, and does what the script has for it.
+// Logs the callback with its arguments, and runs the script's actions for it.
 static uint32_t run(const char *callback, int numbers, const uint64_t *values, uint32_t otherwise) {
   puts_(callback);
   for (int i = 0; i < numbers; i++) puts_(i ? " " : "("), put_number(values[i]);
@@ -278,7 +278,7 @@ DYNVM_CALLBACK(proxy_on_configure) uint32_t proxy_on_configure(uint32_t c, size_
   read_script(n);
 #endif
 #ifdef WIDE_FALSE
-  // false, with rubbish in the bits that do not count: natively only the low byte does.
+  // false, with garbage in the unspecified bits: natively only the low byte counts.
   (void)c;
   return 0xabcdef00u;
 #else

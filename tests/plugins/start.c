@@ -1,4 +1,4 @@
-// A plugin that does something before any of its exports is called: in a constructor. `start.wat` is the same as wasm.
+// A plugin that makes hostcalls in a constructor, before any of its exports is called. `start.wat` is the wasm counterpart.
 #include <dynvm/hostcalls.h>
 
 DYNVM_CALLBACK(proxy_abi_version_0_2_1) void proxy_abi_version_0_2_1(void) {}

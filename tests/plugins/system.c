@@ -1,4 +1,4 @@
-// Logs what the C library says of chance and of the process: random bytes in each way that there is, environment variables.
+// Logs random bytes from every function of the C library that provides them, and environment variables.
 #define _GNU_SOURCE
 #include <dynvm/dynvm.h>
 

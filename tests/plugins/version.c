@@ -1,7 +1,7 @@
-// A plugin that says which of its versions answers: VERSION in a header of each stream, and in the log at its end.
+// A plugin that reports its version: VERSION in a header of each stream, and in the log at the stream's end.
 //
-// Versions that are no good: NO_MARKER, TRAPS (in proxy_on_vm_start), REFUSES (its configuration). NEEDS_PROPERTY refuses where there is no
-// property "ready". WAITS asks for time at its end, until the next tick.
+// Bad versions: NO_MARKER, TRAPS (in proxy_on_vm_start), REFUSES (its configuration). NEEDS_PROPERTY refuses where there is no
+// property "ready". WAITS defers its end until the next tick.
 #include <dynvm/hostcalls.h>
 
 #ifndef NO_MARKER
@@ -14,7 +14,7 @@ static uint32_t root;
 
 static uint8_t memory[1 << 10];
 DYNVM_CALLBACK(proxy_on_memory_allocate) void *proxy_on_memory_allocate(size_t size) {
-  // One value at a time is all that this plugin reads.
+  // This plugin reads only one value at a time.
   return size <= sizeof memory ? memory : 0;
 }
 

@@ -96,7 +96,7 @@ fn failures() {
     assert!(!logged(&both, "stream_destroy").is_empty());
 }
 
-/// The environment's files are found relative to the current directory; without them no test runs.
+/// The files of `env` are relative to the current directory; a missing one stops the run before the first test.
 #[super::compiler]
 #[test]
 fn files_of_the_environment() {

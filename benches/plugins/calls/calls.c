@@ -1,4 +1,4 @@
-// A plugin that does nothing but call the host, as often as it is told to.
+// A plugin that only calls the host, a given number of times.
 
 #include <stdlib.h>
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls and streams through proxy-wasm-cpp-host: its NullVM against the shim, in one process, in turn. Arguments: how many rounds, the plugin, and the
-// plugin as it is built with -Bsymbolic. Writes a line for each measurement: case, engine, nanoseconds.
+// Calls and streams through proxy-wasm-cpp-host: its NullVM against the shim, in turns in one
+// process. Arguments: the number of rounds, the plugin, and the plugin built with -Bsymbolic.
+// Writes a line for each measurement: case, engine, nanoseconds.
 
 #include <charconv>
 
@@ -27,7 +28,7 @@ void well(bool condition, const Engine &engine, const std::string &what) {
   }
 }
 
-/// One thing to measure: nanoseconds of one.
+/// One case: nanoseconds of one iteration.
 struct Case {
   std::string name;
   std::function<double(const Engine &, Stream &)> measure;

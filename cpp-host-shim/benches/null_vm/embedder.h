@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// An embedder of the host, as small as one can be that has headers and a body.
+// A minimal embedder of the host, with headers and a body.
 
 #pragma once
 
@@ -33,7 +33,7 @@ struct Integration : WasmVmIntegration {
   LogLevel getLogLevel() override { return LogLevel::info; }
   void error(std::string_view message) override { stop(message); }
   void trace(std::string_view) override {}
-  // True: a callback that a NullVM's plugin does not have is no error.
+  // True: a callback that a NullVM plugin lacks is not an error.
   bool getNullVmFunction(std::string_view, bool, int, NullPlugin *, void *) override { return true; }
 };
 
@@ -70,7 +70,7 @@ struct Context : ContextBase {
     }
     return WasmResult::NotFound;
   }
-  // The C++ SDK asks for plugin_root_id.
+  // The C++ SDK reads plugin_root_id.
   WasmResult getProperty(std::string_view, std::string *value) override {
     value->assign(root_id());
     return WasmResult::Ok;
@@ -95,7 +95,7 @@ using NativeWasm = Wasm<dynvm::NativeWasm<WasmBase>>;
 struct Engine {
   std::string name;
   std::function<std::unique_ptr<WasmVm>()> create;
-  /// The name of a NullVM's plugin, or the path of a shared object.
+  /// The name of a NullVM plugin, or the path of a shared object.
   std::string code;
   std::shared_ptr<PluginHandleBase> handle;
 
@@ -105,7 +105,7 @@ struct Engine {
     return vm;
   }
 
-  /// As a proxy does it: a base VM, a canary, and a clone on this thread.
+  /// The sequence of a proxy: a base VM, a canary, and a clone on this thread.
   void open() {
     auto plugin = std::make_shared<PluginBase>("measured", "measured", "vm", name, "", false, name);
     const auto clone = [this](const std::shared_ptr<WasmHandleBase> &base) {

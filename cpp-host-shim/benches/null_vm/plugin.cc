@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The plugin that is measured, of one source: a shared object of the C++ SDK, and with NULL_PLUGIN linked into the host.
+// The measured plugin, from one source: a shared object of the C++ SDK, and with NULL_PLUGIN linked
+// into the host.
 
 #include <cstdlib>
 #include <string_view>
@@ -46,7 +47,7 @@ public:
   }
 
 private:
-  // Whether the hostcall did what it should.
+  // Whether the hostcall had its effect.
   static bool make(uint32_t hostcall) {
     constexpr std::string_view LINE = "a line of a log, of some forty bytes ...";
     const char *data = nullptr;
@@ -72,7 +73,7 @@ private:
     }
   }
 
-  // What the host returned is the plugin's to free.
+  // The plugin must free memory that the host returned.
   static bool taken(WasmResult result, const char **data, const size_t *size, size_t expected) {
     ::free(const_cast<char *>(*data));
     return result == WasmResult::Ok && *size == expected;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What host and plugin have agreed on: onRequestTrailers(hostcall) chooses, onRequestBody(times) makes it as often.
+// The protocol of host and plugin: onRequestTrailers(hostcall) selects a hostcall,
+// onRequestBody(times) repeats it.
 
 #pragma once
 
@@ -16,5 +17,6 @@ enum Hostcall : uint32_t {
   CURRENT_TIME,
 };
 
-/// The number of headers of a stream whose headers and body are read; with any other nothing is.
+/// The number of headers of a stream whose headers and body are read; the plugin reads nothing of
+/// other streams.
 constexpr uint32_t STREAM_THAT_WORKS = 77;

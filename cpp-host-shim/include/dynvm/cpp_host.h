@@ -2,7 +2,8 @@
 //
 // Native plugins in proxy-wasm-cpp-host: a WasmVm that runs shared objects instead of WebAssembly.
 //
-// An unmodified host takes it in one of three ways; docs/cpp-host.md has them with their limits:
+// An unmodified host uses it in one of three ways; docs/cpp-host.md describes them and their
+// limits:
 //
 //   A  a WasmBase of the embedder's, whose load() is NativeWasm's        shared objects
 //   B  DynVmOptions::as_null: the host takes it for a NullVM             shared objects, ABI 0.2.1
@@ -22,37 +23,38 @@
 
 namespace dynvm {
 
-/// How native plugins run. Each has the loader's default: dynvm/loader/options.h has more on them.
+/// Options of native plugins. Each has the loader's default; see dynvm/loader/options.h.
 struct DynVmOptions {
-  /// A trust policy file; empty: whatever the host hands in is loaded.
+  /// A trust policy file; if empty, everything that the host passes is loaded.
   std::string trust_policy_file;
   /// Contain crashes of plugins.
   bool contain_crashes = true;
-  /// Give each VM a heap of its own.
+  /// Give each VM a private heap.
   bool heap = true;
-  /// Most bytes of that heap; 0: no limit.
+  /// Limit of that heap in bytes; 0: no limit.
   std::size_t memory_limit = 0;
-  /// How long a call may take before its VM is failed, in milliseconds; 0: as long as it likes.
+  /// Time limit of a call in milliseconds, after which its VM fails; 0: no limit.
   std::uint64_t budget_ms = 0;
   /// Where private copies of images are written; empty: the directory for temporary files.
   std::string image_dir;
   /// Keep them while they are in use, for debuggers.
   bool keep_images = false;
-  /// Give "null" as the engine's name, so that WasmBase::load hands on what it is given (way B).
+  /// Report "null" as the engine's name, so that WasmBase::load passes the code on unchanged (way
+  /// B).
   bool as_null = false;
 };
 
-/// A VM for native plugins. Never null: what is wrong with the options, load() says, and fails.
+/// A VM for native plugins. Never null: load() reports an error in the options, and fails.
 std::unique_ptr<proxy_wasm::WasmVm> createDynVm();
 std::unique_ptr<proxy_wasm::WasmVm> createDynVm(const DynVmOptions &options);
 
-/// What came of loadNative.
+/// Result of loadNative.
 enum class NativeLoad {
-  /// The plugin is loaded, and its ABI version known.
+  /// The plugin is loaded and its ABI version is known.
   Loaded,
-  /// It is native, and cannot be loaded. The VM's integration was told why.
+  /// The code is native and cannot be loaded. The VM's integration has received the error.
   Failed,
-  /// It is not for this: a WebAssembly module, or another kind of VM. WasmBase::load knows what to do.
+  /// The code is a WebAssembly module, or the VM is of another kind. WasmBase::load handles it.
   NotNative,
 };
 

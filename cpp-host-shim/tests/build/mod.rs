@@ -1,9 +1,9 @@
-//! Compiles what tests and benches run: the shim, a program in C++, plugins.
+//! Compiles the programs of tests and benches: the shim, a program in C++, plugins.
 //!
-//! | variable | what |
+//! | variable | meaning |
 //! |---|---|
 //! | `DYNVM_CPP_HOST_INCLUDE` | include directories, separated by colons: the root of proxy-wasm-cpp-host and that of the C++ SDK |
-//! | `DYNVM_CPP_HOST_LIB` | the host's built library and what it needs, separated by spaces, as the linker takes them |
+//! | `DYNVM_CPP_HOST_LIB` | the host's built library and its dependencies, separated by spaces, as linker arguments |
 //! | `CC`, `CXX` | compilers; without them `cc` and `c++` |
 
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ pub fn here(path: &str) -> PathBuf {
     Path::new(MANIFEST).join(path)
 }
 
-/// A path for what is built.
+/// A path for build output.
 pub fn target(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-/// Runs a command that has to succeed.
+/// Runs a command that must succeed.
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     assert!(
@@ -60,7 +60,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// `None` if nothing is named.
+    /// `None` if none is named.
     pub fn given() -> Option<Host> {
         let includes = std::env::var("DYNVM_CPP_HOST_INCLUDE").ok()?;
         let libraries = std::env::var("DYNVM_CPP_HOST_LIB").ok()?;
@@ -91,7 +91,7 @@ pub fn sdk_plugin(sdk: &Path, source: &str, flags: &[&str], name: &str) -> PathB
     plugin
 }
 
-/// A program: the shim, and sources beside it.
+/// A program: the shim and further sources.
 pub struct Program {
     pub name: &'static str,
     pub sources: Vec<PathBuf>,

@@ -1,4 +1,4 @@
-// What the tests of the shim share: a host of their own, as small as one can be.
+// A minimal host, shared by the tests of the shim.
 
 #pragma once
 
@@ -75,10 +75,10 @@ inline std::unique_ptr<WasmVm> vmOf(const dynvm::DynVmOptions &options = {}, Log
   return vm;
 }
 
-/// A context is only passed through: any address will do.
+/// Contexts are only passed through, so any address works.
 inline ContextBase *context(uintptr_t number) { return reinterpret_cast<ContextBase *>(number << 12); }
 
-// The hostcalls of this host note what they were given.
+// The hostcalls of this host record their arguments.
 
 inline thread_local WasmVm *running = nullptr;
 
@@ -116,7 +116,8 @@ inline Word localResponse(Word code, Word, Word a, Word, Word b, Word, Word c, W
   return note("local_response", WasmResult::Ok, code.u64_, a.u64_, b.u64_, c.u64_, grpc.u64_);
 }
 
-/// How the plugin's allocator is called from within a hostcall, as the host does it: with the VM's context, restricted.
+/// Calls the plugin's allocator within a hostcall as the host does: with the VM's context,
+/// restricted.
 inline thread_local WasmCallWord<1> *allocator = nullptr;
 
 inline Word property(Word path, Word size, Word value, Word value_size) {
@@ -130,7 +131,7 @@ inline Word property(Word path, Word size, Word value, Word value_size) {
   return note("property", WasmResult::Ok);
 }
 
-/// A VM with everything that a host asks of one.
+/// A VM with everything that a host requests of one.
 struct Plugin {
   std::unique_ptr<WasmVm> vm;
   WasmCallVoid<0> initialize, start;

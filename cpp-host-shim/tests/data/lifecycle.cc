@@ -17,7 +17,7 @@ constexpr int STREAMS = 1000;
 
 std::atomic<int> alive{0};
 
-/// The host takes the VMs for NullVMs, and its own load() is used.
+/// The host treats the VMs as NullVMs and uses its own load().
 bool as_null = false;
 
 struct Context : ContextBase {
@@ -136,7 +136,7 @@ struct Worker {
       for (int which : {0, 1}) {
         if (with_crash && n == STREAMS / 2 && which == 0) {
           CHECK(!stream(which, "crash"));
-          // What a proxy does: the failed VM goes, and a new one is made on this thread.
+          // As in a proxy, the failed VM is dropped and a new one is created on this thread.
           handles[0].reset();
           handles[1].reset();
           open();
@@ -171,7 +171,7 @@ void run(const std::string &code, bool is_fat, const Expected &expected) {
       Worker{base, {plugins[0], plugins[1]}, expected, {}, 0}.run(expected.crashes && thread == THREADS / 2);
     });
   }
-  // So that the last worker ends the base VM, as happens in a proxy.
+  // As in a proxy, the last worker ends the base VM.
   base.reset();
   for (auto &thread : threads) {
     thread.join();

@@ -1,5 +1,6 @@
-// A plugin with a function of every type that the host may ask for. Built as it is, with NO_ALLOCATOR, RESTLESS (a hostcall from a constructor
-// that the host restricts), FAULTY (a crash in a constructor), OLD (ABI 0.1.0), COMMAND (begins with _start).
+// A plugin with a function of every type that the host may request. Built plain, and with
+// NO_ALLOCATOR, RESTLESS (a hostcall from a constructor that the host restricts), FAULTY (a crash
+// in a constructor), OLD (ABI 0.1.0), COMMAND (begins with _start).
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,7 +55,7 @@ void *proxy_on_memory_allocate(size_t size) {
 }
 #endif
 
-// What ran in this image: constructors, start functions, main, calls.
+// Functions that have run in this image: constructors, start functions, main, calls.
 uint32_t counts(void) { return constructed * 1000 + initialized * 100 + mained * 10 + called; }
 
 void void0(void) { called++; }
@@ -62,7 +63,7 @@ void void1(uint32_t a) { called += a; }
 void void2(uint32_t a, uint32_t b) { called += a + b; }
 void void3(uint32_t a, uint32_t b, uint32_t c) { called += a + b + c; }
 void void5(uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e) { called += a + b + c + d + e; }
-// Of these the upper halves are garbage.
+// The upper halves of these arguments are garbage.
 uint64_t word0(void) { return 0xdeadbeef00000007; }
 uint64_t word1(uint32_t a) { return 0xdeadbeef00000000 | a; }
 uint64_t word2(uint32_t a, uint32_t b) { return 0xdeadbeef00000000 | (a + b); }
@@ -72,13 +73,13 @@ uint64_t rounded(float a) { return (uint64_t)a << 40; }
 float sum_of_two(float a, float b) { return a + b; }
 double sum_of_three(float a, float b, float c) { return (double)a + b + c; }
 
-// Rust's false and true: of a bool only the low byte is defined.
+// Rust's false and true: only the low byte of a bool is defined.
 uint64_t wide_false(uint32_t context, size_t size) __asm__("proxy_on_configure");
 uint64_t wide_false(uint32_t context, size_t size) { return context + size == 0 ? 1 : 0xabcdef00; }
 uint64_t wide_true(uint32_t context) __asm__("proxy_on_done");
 uint64_t wide_true(uint32_t context) { return context == 0 ? 0 : 0xabcdef01; }
 
-// Hostcalls of many numbers of arguments, whose answers are statuses.
+// Hostcalls with many numbers of arguments, which return statuses.
 uint32_t hostcalls(uint32_t which) {
   uint32_t token = 0;
   uint64_t value = 0;

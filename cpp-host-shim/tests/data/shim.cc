@@ -67,7 +67,7 @@ void refusals() {
   CHECK(!plugin.link(false) && has(told.take(), "proxy_get_property"));
   Plugin empty{vmOf(), {}, {}, {}, {}};
   CHECK(!empty.link());
-  // Without anybody to tell, it is refused all the same.
+  // Without an integration to report to, it is refused all the same.
   CHECK(!dynvm::createDynVm()->load("nothing", {}, {}));
 }
 
@@ -179,7 +179,7 @@ void failing() {
     CHECK(plugin.call("counts") == 0 && plugin.malloc(context(1), 5) == 0 && told.take().empty() && told_of == 1);
     CHECK(other.call("counts") == 1110);
   }
-  // The host fails it: nothing of the plugin runs any more.
+  // The host fails the VM: no code of the plugin runs afterwards.
   Plugin plugin = begun(at("plugin.so"));
   plugin.vm->fail(FailState::RuntimeError, "for a reason");
   CHECK(plugin.call("counts") == 0);
@@ -192,7 +192,7 @@ void allocating() {
   told.take();
   CHECK(plugin.malloc(context(1), 666) == 0 && plugin.vm->isFailed());
   CHECK(has(told.take(), "Function: malloc failed: the plugin called proxy_get_property"));
-  // Without an allocator of the plugin's own, memory that its free takes.
+  // A plugin without an allocator gets memory that its free accepts.
   Plugin plain = begun(at("no_allocator.so"));
   CHECK(plain.call("property") == 1);
   dynvm::DynVmOptions options;
@@ -239,7 +239,7 @@ void threads() {
     thread.join();
   }
   CHECK(base.call("counts") == 1110);
-  // The last reference to a base VM is often a worker's.
+  // Often a worker holds the last reference to a base VM.
   std::thread([vm = std::move(base.vm)]() mutable { vm.reset(); }).join();
 }
 
@@ -262,7 +262,7 @@ void tracing() {
   CHECK(told.take() == "trace: [host->vm] void2(3, 4)\n");
 }
 
-// What of WasmBase the mixin needs.
+// The members of WasmBase that the mixin needs.
 struct Base {
   virtual ~Base() = default;
   virtual bool load(const std::string &, bool) {

@@ -1,4 +1,5 @@
-// A plugin for whole streams: answers the header x-n with x-answer, which also tells how many streams this VM has had; crashes on demand.
+// A plugin for whole streams: answers the header x-n with x-answer, which includes the number of
+// streams of this VM so far; crashes on demand.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-// A plugin of the C++ SDK for whole streams: answers the header x-n with x-answer, which also tells how many streams this VM has had; throws on demand.
+// A plugin on the C++ SDK for whole streams: answers the header x-n with x-answer, which includes
+// the number of streams of this VM so far; throws on demand.
 
 #include <stdexcept>
 #include <string>

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The smallest host in C: loads a native plugin, takes one request through it, prints what became of
-// it.
+// The smallest host in C: loads a native plugin, runs one request through it, and prints the
+// result.
 //
 //   cargo build --release -p dynvm-capi
 //   cc -I loader/include -I plugin-abi/include -o c-host examples/hosts/c-embedding/host.c
 //      target/release/libdynvm_loader.a -lpthread -ldl -lm -lgcc_s           (one command)
 //   ./c-host plugin.so [configuration]
 //
-// It has the hostcalls that plugins of headers need: log, headers of the request, configuration. To all
-// others it answers UNIMPLEMENTED; a hostcall that is not bound at all is refused before the plugin runs.
+// It provides the hostcalls that header plugins need: log, request headers, configuration. All
+// others return UNIMPLEMENTED; an import of an unbound hostcall would be refused before the plugin
+// runs.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +27,7 @@ typedef struct {
   char *value;
 } header_t;
 
-// The request, and the VM that looks at it. A host with threads keeps one of these for each.
+// The request, and the VM that processes it. A host with threads keeps one of these for each.
 static header_t headers[MOST_HEADERS];
 static size_t header_count;
 static const char *configuration = "";
@@ -55,7 +56,7 @@ static size_t find(const char *name, size_t size) {
   return index;
 }
 
-// Returns bytes to the plugin, in memory that it will free.
+// Returns bytes to the plugin, in memory that the plugin frees.
 static uint64_t give(const char *bytes, size_t size, uint64_t return_data, uint64_t return_size) {
   uint64_t address = 0;
   if (size > 0) {
@@ -144,7 +145,7 @@ static void check(dynvm_error_t *error) {
   exit(3);
 }
 
-// Calls a function of the plugin; `missing` if it has none of this name.
+// Calls a function of the plugin; returns `missing` if the plugin does not export it.
 static uint64_t call(const char *name, uint64_t a, uint64_t b, uint64_t c, uint64_t missing) {
   dynvm_function_t function = dynvm_vm_function(vm, name);
   if (function == 0) return missing;
@@ -185,7 +186,7 @@ int main(int argc, char **argv) {
   const char *start = dynvm_vm_function(vm, "_initialize") ? "_initialize" : "_start";
   call(start, 0, 0, 0, 0);
   call("proxy_on_context_create", ROOT, 0, 0, 0);
-  // Of a bool, eight bits are defined.
+  // Only eight bits of a bool are defined.
   if ((uint8_t)call("proxy_on_vm_start", ROOT, 0, 0, 1) == 0 ||
       (uint8_t)call("proxy_on_configure", ROOT, strlen(configuration), 0, 1) == 0) {
     fprintf(stderr, "error: the plugin refuses its configuration\n");

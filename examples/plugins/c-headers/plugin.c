@@ -2,7 +2,7 @@
 //
 // A plugin in plain C: adds a header to requests and to responses, and logs the path.
 //
-// It uses no SDK, only the ABI's own header, so it shows what an SDK does: the marker of the ABI
+// It uses no SDK, only the ABI's own header, so it shows the work of an SDK: the marker of the ABI
 // version, the allocator, and callbacks that are called by name. The same source makes the shared
 // object and the wasm module; `dynvm build .` makes both. By hand, with <include> for the directory
 // of the headers:
@@ -16,10 +16,10 @@
 
 #include "dynvm/dynvm.h"
 
-// Which ABI this plugin was written for; the host looks at the name and never calls it.
+// The ABI version of this plugin; the host looks at the name and never calls it.
 void proxy_abi_version_0_2_1(void) {}
 
-// The host puts what it returns into memory from here, and the plugin frees it.
+// The host allocates returned values with this function, and the plugin frees them.
 void *proxy_on_memory_allocate(size_t memory_size) { return malloc(memory_size); }
 
 static void log_path(void) {
@@ -31,7 +31,7 @@ static void log_path(void) {
       PROXY_STATUS_OK) {
     return;
   }
-  // An empty value is a null pointer, and a value has no NUL at its end: pass the size along.
+  // An empty value is a null pointer, and a value does not end with a NUL: pass the size along.
   proxy_log(PROXY_LOG_LEVEL_INFO, path, size);
   free(path);
 }
@@ -52,7 +52,7 @@ proxy_filter_headers_status_t proxy_on_response_headers(
   (void)context_id;
   (void)num_headers;
   (void)end_of_stream;
-  // Replace, not add: whatever the upstream says about itself goes.
+  // Replace, not add: the upstream's own value must not remain.
   proxy_replace_header_map_value(
       PROXY_MAP_TYPE_HTTP_RESPONSE_HEADERS, DYNVM_LITERAL("server"), DYNVM_LITERAL("c-headers"));
   return PROXY_FILTER_HEADERS_STATUS_CONTINUE;

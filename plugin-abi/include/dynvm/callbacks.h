@@ -3,9 +3,10 @@
 // The callbacks and entry points: every function that a plugin may export for the host to call.
 //
 // All are optional: a callback that is not exported counts as one that returns "continue", true or
-// nothing. An undefined declaration exports nothing, so including this header costs nothing.
+// nothing. A declaration without a definition exports nothing, so including this header costs
+// nothing.
 //
-// What holds for all of them:
+// Rules for all of them:
 //
 // Booleans     Parameters are 0 or 1. Of a returned boolean the host reads the low byte only,
 //              because a Rust plugin returns bool, whose other bits are unspecified. C plugins
@@ -55,8 +56,8 @@ DYNVM_CALLBACK(_start)
 void _start(void);
 
 /**
- * What clang makes of a `main` without parameters in wasm; called after _initialize, its result is
- * ignored.
+ * The function that clang generates in wasm for a `main` without parameters. Called after
+ * _initialize; its result is ignored.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -66,8 +67,8 @@ int __main_void(void);
 
 /**
  * Allocates memory in which the host returns bytes to the plugin. The plugin owns it from the
- * moment the hostcall that asked for it returned. Null means that there is none. Must not call any
- * hostcall but proxy_log.
+ * moment the hostcall that requested it returned. Null means that no memory is left. Must not call
+ * any hostcall but proxy_log.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [in-callback]
@@ -78,8 +79,8 @@ void *proxy_on_memory_allocate(size_t memory_size);
 /* Life of a context ---------------------------------------------------------------------------- */
 
 /**
- * A context begins: a root context if `parent_context_id` is 0, else a stream of that root context.
- * Comes before any other callback with this id, and once.
+ * A context begins: a root context if `parent_context_id` is 0, otherwise a stream of that root
+ * context. Called once, before any other callback with this id.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -88,8 +89,8 @@ DYNVM_CALLBACK(proxy_on_context_create)
 void proxy_on_context_create(uint32_t context_id, uint32_t parent_context_id);
 
 /**
- * The VM starts; its configuration is in the buffer VM_CONFIGURATION, during this callback. Returns
- * whether the plugin can go on (0: it is not used).
+ * The VM starts; its configuration is in the buffer VM_CONFIGURATION during this callback. Returns
+ * 0 if the plugin must not be used.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -166,7 +167,7 @@ DYNVM_CALLBACK(proxy_on_new_connection)
 proxy_filter_status_t proxy_on_new_connection(uint32_t context_id);
 
 /**
- * Bytes came from downstream, in the buffer DOWNSTREAM_DATA.
+ * Bytes arrived from downstream, in the buffer DOWNSTREAM_DATA.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -176,7 +177,7 @@ proxy_filter_status_t proxy_on_downstream_data(
     uint32_t context_id, size_t data_size, uint32_t end_of_stream);
 
 /**
- * The downstream connection was closed, by whom `close_type` says.
+ * The downstream connection was closed; `close_type` says by which side.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -185,7 +186,7 @@ DYNVM_CALLBACK(proxy_on_downstream_connection_close)
 void proxy_on_downstream_connection_close(uint32_t context_id, proxy_peer_type_t close_type);
 
 /**
- * Bytes came from upstream, in the buffer UPSTREAM_DATA.
+ * Bytes arrived from upstream, in the buffer UPSTREAM_DATA.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -195,7 +196,7 @@ proxy_filter_status_t proxy_on_upstream_data(
     uint32_t context_id, size_t data_size, uint32_t end_of_stream);
 
 /**
- * The upstream connection was closed, by whom `close_type` says.
+ * The upstream connection was closed; `close_type` says by which side.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -206,8 +207,8 @@ void proxy_on_upstream_connection_close(uint32_t context_id, proxy_peer_type_t c
 /* HTTP ----------------------------------------------------------------------------------------- */
 
 /**
- * The headers of the request came, in the map HTTP_REQUEST_HEADERS. In 0.1.0 there is no
- * `end_of_stream`: this parameter is absent there.
+ * The headers of the request arrived, in the map HTTP_REQUEST_HEADERS. In 0.1.0 the parameter
+ * `end_of_stream` is absent.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -217,7 +218,7 @@ proxy_filter_headers_status_t proxy_on_request_headers(
     uint32_t context_id, size_t num_headers, uint32_t end_of_stream);
 
 /**
- * A part of the body of the request came; the buffer HTTP_REQUEST_BODY has `body_size` bytes.
+ * A part of the request body arrived; the buffer HTTP_REQUEST_BODY has `body_size` bytes.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -227,7 +228,7 @@ proxy_filter_data_status_t proxy_on_request_body(
     uint32_t context_id, size_t body_size, uint32_t end_of_stream);
 
 /**
- * The trailers of the request came, in the map HTTP_REQUEST_TRAILERS.
+ * The trailers of the request arrived, in the map HTTP_REQUEST_TRAILERS.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -236,7 +237,7 @@ DYNVM_CALLBACK(proxy_on_request_trailers)
 proxy_filter_trailers_status_t proxy_on_request_trailers(uint32_t context_id, size_t num_trailers);
 
 /**
- * Metadata (an HTTP/2 extension) of the request came. No SDK and no version of the specification
+ * Metadata (an HTTP/2 extension) of the request arrived. No SDK and no version of the specification
  * gives the returned action a meaning: return 0.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -246,8 +247,8 @@ DYNVM_CALLBACK(proxy_on_request_metadata)
 uint32_t proxy_on_request_metadata(uint32_t context_id, size_t num_elements);
 
 /**
- * The headers of the response came, in the map HTTP_RESPONSE_HEADERS. In 0.1.0 there is no
- * `end_of_stream`: this parameter is absent there.
+ * The headers of the response arrived, in the map HTTP_RESPONSE_HEADERS. In 0.1.0 the parameter
+ * `end_of_stream` is absent.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -257,7 +258,7 @@ proxy_filter_headers_status_t proxy_on_response_headers(
     uint32_t context_id, size_t num_headers, uint32_t end_of_stream);
 
 /**
- * A part of the body of the response came; the buffer HTTP_RESPONSE_BODY has `body_size` bytes.
+ * A part of the response body arrived; the buffer HTTP_RESPONSE_BODY has `body_size` bytes.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -267,7 +268,7 @@ proxy_filter_data_status_t proxy_on_response_body(
     uint32_t context_id, size_t body_size, uint32_t end_of_stream);
 
 /**
- * The trailers of the response came, in the map HTTP_RESPONSE_TRAILERS.
+ * The trailers of the response arrived, in the map HTTP_RESPONSE_TRAILERS.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -276,8 +277,8 @@ DYNVM_CALLBACK(proxy_on_response_trailers)
 proxy_filter_trailers_status_t proxy_on_response_trailers(uint32_t context_id, size_t num_trailers);
 
 /**
- * Metadata (an HTTP/2 extension) of the response came. No SDK and no version of the specification
- * gives the returned action a meaning: return 0.
+ * Metadata (an HTTP/2 extension) of the response arrived. No SDK and no version of the
+ * specification gives the returned action a meaning: return 0.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -300,7 +301,7 @@ void proxy_on_http_call_response(
     uint32_t context_id, uint32_t token, size_t num_headers, size_t body_size, size_t num_trailers);
 
 /**
- * A gRPC stream's initial metadata came, in the map GRPC_RECEIVE_INITIAL_METADATA.
+ * The initial metadata of a gRPC stream arrived, in the map GRPC_RECEIVE_INITIAL_METADATA.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]
@@ -329,8 +330,8 @@ void proxy_on_grpc_receive_trailing_metadata(
     uint32_t context_id, uint32_t token, uint32_t num_elements);
 
 /**
- * A gRPC call failed or a stream ended, with this gRPC status; the message is to be had by
- * proxy_get_status.
+ * A gRPC call failed or a stream ended, with this gRPC status. proxy_get_status returns the
+ * message.
  *
  * ABI: 0.1.0, 0.2.0, 0.2.1.
  * [vm-thread] [not-reentrant]

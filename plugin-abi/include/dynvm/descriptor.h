@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The descriptor: what a native plugin may say of itself. Optional: a plugin without one works,
-// with the defaults that are named below.
+// The descriptor: the metadata of a native plugin. Optional: a plugin without one works, with the
+// defaults named below.
 //
-// It is a data symbol and not a function, so that it can be read without running code of the
-// plugin: from the file, before any decision to load it. For that, every pointer in it points into
-// the plugin's own image and every string ends with a NUL: then the linker leaves relative
-// relocations, and a reader finds the strings at the addends.
+// It is a data symbol, not a function, so that it can be read from the file before any decision to
+// load it, without running code of the plugin. Therefore every pointer in it points into the
+// plugin's own image and every string ends with a NUL: the linker then leaves relative relocations,
+// and a reader finds the strings at the addends.
 //
-// It describes; it grants nothing. A host checks trust on the bytes of the file and believes the
+// It describes and grants nothing. A host checks trust on the bytes of the file, and trusts the
 // descriptor no more than the rest of them.
 //
-// A wasm module has none: metadata of modules has its own places (custom sections), and the same
-// source compiles to wasm with the object left out or unused.
+// A wasm module has no descriptor: its metadata is in custom sections. The same source compiles to
+// wasm with the object left out or unused.
 //
 //     const dynvm_plugin_descriptor_t dynvm_plugin_descriptor = {
 //         sizeof(dynvm_plugin_descriptor_t), DYNVM_VERSION, DYNVM_STATE_PER_IMAGE, 0,
@@ -47,17 +47,17 @@ enum {
 };
 
 /**
- * Offsets are given for 64-bit platforms. New members come at the end; a reader looks at
- * `struct_size` before it reads one, and ignores what lies behind those it knows.
+ * Offsets are those of 64-bit platforms. New members come at the end; a reader checks `struct_size`
+ * before it reads one, and ignores bytes after the members it knows.
  */
 typedef struct dynvm_plugin_descriptor_t {
   /** Offset 0. sizeof of this struct as the plugin knows it. */
   uint32_t struct_size;
   /** Offset 4. DYNVM_VERSION of the headers that the plugin was built with. */
   uint32_t header_version;
-  /** Offset 8. A reader takes a value that it does not know for DYNVM_STATE_PER_IMAGE. */
+  /** Offset 8. A reader treats an unknown value as DYNVM_STATE_PER_IMAGE. */
   dynvm_state_model_t state_model;
-  /** Offset 12. Reserved, 0. A reader ignores bits that it does not know. */
+  /** Offset 12. Reserved, 0. A reader ignores unknown bits. */
   uint32_t flags;
   /** Offset 16. The name of the plugin in UTF-8, for logs and tools; not null. */
   const char *name;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The host's function table: every hostcall as a function pointer, and the way to extensions.
+// The host's function table: every hostcall as a function pointer, and access to extensions.
 //
-// A plugin built with an SDK does not need it: its imports are bound by name. The table serves two
-// others: a plugin that wants an extension or must not have undefined symbols (it exports
-// dynvm_plugin_set_host), and a host that brings hostcalls of its own and hands them to the loader
-// in one struct.
+// A plugin built with an SDK does not need it: its imports are bound by name. The table has two
+// uses: a plugin that wants an extension or must not have undefined symbols gets it by exporting
+// dynvm_plugin_set_host, and a host that brings its own hostcalls passes them to the loader in one
+// struct.
 
 #ifndef DYNVM_HOST_H
 #define DYNVM_HOST_H
@@ -24,12 +24,10 @@ extern "C" {
 
 /**
  * Functions of the host, none of them null. Each is the hostcall of its name in hostcalls.h, with
- * the same contract and the same tags, and acts on the VM whose callback runs on the calling
- * thread. A hostcall that the plugin's ABI version does not have is there all the same and returns
- * UNIMPLEMENTED.
+ * the same contract and tags, and acts on the VM whose callback runs on the calling thread. A
+ * hostcall that the plugin's ABI version lacks is present and returns UNIMPLEMENTED.
  *
- * The order is frozen. New members come at the end: DYNVM_HAS_MEMBER tells whether this host has
- * one.
+ * The order is frozen. New members come at the end; DYNVM_HAS_MEMBER tests for one.
  */
 typedef struct dynvm_host_table_t {
   /** sizeof of this struct as the host knows it. */

@@ -2,10 +2,10 @@
 //
 // The hostcalls: every function that a plugin may import from the host, grouped by family.
 //
-// Natively these are symbols that the host has in its global scope before it opens the plugin; in
-// wasm they are imports of module "env". Names, order and widths are those of the Proxy-Wasm ABI.
+// Natively these are symbols in the host's global scope when it opens the plugin; in wasm they are
+// imports of module "env". Names, order and widths are those of the Proxy-Wasm ABI.
 //
-// What holds for all of them:
+// Rules for all of them:
 //
 // Arguments    Bytes that the plugin passes are only read, and not after the call returned. Sizes
 //              are size_t: 32 bits in wasm, as wide as a pointer natively. Out pointers must not be
@@ -51,8 +51,8 @@ DYNVM_HOSTCALL(proxy_log)
 proxy_status_t proxy_log(proxy_log_level_t level, const uint8_t *message_data, size_t message_size);
 
 /**
- * Writes the lowest level that the host records, so that a plugin can skip the work of formatting
- * what nobody reads.
+ * Writes the lowest level that the host records, so that a plugin need not format messages that are
+ * dropped.
  *
  * Statuses: OK.
  * ABI: 0.2.1.
@@ -72,7 +72,7 @@ DYNVM_HOSTCALL(proxy_get_current_time_nanoseconds)
 proxy_status_t proxy_get_current_time_nanoseconds(uint64_t *return_time);
 
 /**
- * Asks for proxy_on_tick on the root context of the current context every `tick_period`
+ * Requests proxy_on_tick on the root context of the current context every `tick_period`
  * milliseconds, until it is set again. 0 stops the timer.
  *
  * Statuses: OK.
@@ -100,10 +100,10 @@ DYNVM_HOSTCALL(proxy_get_configuration)
 proxy_status_t proxy_get_configuration(uint8_t **return_buffer_data, size_t *return_buffer_size);
 
 /**
- * Gets a property of the stream, the connection or the plugin. The path is its segments with one
- * NUL between two of them; a NUL at the end is accepted.
+ * Gets a property of the stream, the connection or the plugin. The segments of the path are
+ * separated by one NUL; a NUL at the end is accepted.
  *
- * Strings come as they are, numbers as 8 bytes little endian, booleans as 1 byte, times and
+ * Strings are returned unchanged, numbers as 8 bytes little endian, booleans as 1 byte, times and
  * durations as int64_t nanoseconds.
  *
  * Ownership: the bytes are allocated with the plugin's allocator and belong to the plugin; an empty
@@ -132,9 +132,9 @@ proxy_status_t proxy_set_property(
 /* Buffers -------------------------------------------------------------------------------------- */
 
 /**
- * Gets up to `max_size` bytes of a buffer from `start` on. Only the low 32 bits of both count; a
- * range that ends after the buffer is cut to it, UINT32_MAX means all that is left. NOT_FOUND where
- * there is no such buffer at present.
+ * Gets up to `max_size` bytes of a buffer from `start` on. Only the low 32 bits of both count. A
+ * range that ends after the buffer is clamped; UINT32_MAX means the rest of the buffer. NOT_FOUND
+ * if the buffer does not exist now.
  *
  * Ownership: the bytes are allocated with the plugin's allocator and belong to the plugin; an empty
  * value is a null pointer with size 0.
@@ -163,7 +163,7 @@ proxy_status_t proxy_set_buffer_bytes(
     size_t buffer_size);
 
 /**
- * Writes the size of a buffer, and its flags, of which none is defined: 0.
+ * Writes the size of a buffer, and its flags, which are always 0: none is defined.
  *
  * Statuses: OK.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -230,7 +230,7 @@ proxy_status_t proxy_get_header_map_value(
     uint8_t **return_value_data, size_t *return_value_size);
 
 /**
- * Adds a pair; values that the key has already stay.
+ * Adds a pair; existing values of the key stay.
  *
  * Statuses: OK.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -242,7 +242,7 @@ proxy_status_t proxy_add_header_map_value(
     size_t value_size);
 
 /**
- * Sets the value of a key, which is added where it is absent.
+ * Sets the value of a key, and adds the key if it is absent.
  *
  * Statuses: OK.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -254,7 +254,7 @@ proxy_status_t proxy_replace_header_map_value(
     size_t value_size);
 
 /**
- * Removes a key with all its values. OK also where the key is absent.
+ * Removes a key with all its values. OK even if the key is absent.
  *
  * Statuses: OK.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -288,7 +288,7 @@ DYNVM_HOSTCALL(proxy_continue_response)
 proxy_status_t proxy_continue_response(void);
 
 /**
- * Makes the host choose the route of the request anew, after headers were changed.
+ * Makes the host choose the route of the request again, after headers changed.
  *
  * Statuses: OK.
  * ABI: 0.1.0.
@@ -320,12 +320,12 @@ DYNVM_HOSTCALL(proxy_close_stream)
 proxy_status_t proxy_close_stream(proxy_stream_type_t stream_type);
 
 /**
- * Answers the HTTP request from here, with a status code, a body and headers serialized as by
- * proxy_get_header_map_pairs. Whatever the callback returns then, the stream does not go on; the
- * answer is sent after the callback returned.
+ * Sends a local response to the HTTP request, with a status code, a body and headers serialized as
+ * by proxy_get_header_map_pairs. The stream does not continue, whatever the callback returns; the
+ * response is sent after the callback returned.
  *
- * The details say in logs and traces why; they and the body may be null with size 0. `grpc_status`
- * is a gRPC status, or -1 for none.
+ * The details name the reason in logs and traces; they and the body may be null with size 0.
+ * `grpc_status` is a gRPC status, or -1 for none.
  *
  * Statuses: OK.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -345,7 +345,7 @@ proxy_status_t proxy_send_local_response(
  * proxy_on_http_call_response gets on the root context: exactly once per token, never before this
  * call returned.
  *
- * All bytes are copied before the call returns. BAD_ARGUMENT where the upstream is unknown or a
+ * All bytes are copied before the call returns. BAD_ARGUMENT if the upstream is unknown or a
  * pseudo-header is missing.
  *
  * Statuses: OK, BAD_ARGUMENT, INTERNAL_FAILURE.
@@ -360,10 +360,10 @@ proxy_status_t proxy_http_call(
 
 /**
  * Calls a unary gRPC method of an upstream. `timeout` is in milliseconds; the initial metadata is
- * serialized as by proxy_get_header_map_pairs. Writes a token; the answer comes to the root context
- * as proxy_on_grpc_receive, a failure as proxy_on_grpc_close, one of them and once.
+ * serialized as by proxy_get_header_map_pairs. Writes a token. The root context gets exactly one of
+ * proxy_on_grpc_receive, with the answer, and proxy_on_grpc_close, for a failure.
  *
- * All bytes are copied before the call returns. PARSE_FAILURE where the upstream is not understood.
+ * All bytes are copied before the call returns. PARSE_FAILURE if the upstream cannot be parsed.
  *
  * Statuses: OK, PARSE_FAILURE, INTERNAL_FAILURE.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -381,7 +381,7 @@ proxy_status_t proxy_grpc_call(
  * proxy_on_grpc_receive_initial_metadata, proxy_on_grpc_receive (any number),
  * proxy_on_grpc_receive_trailing_metadata and proxy_on_grpc_close follow on the root context.
  *
- * All bytes are copied before the call returns. PARSE_FAILURE where the upstream is not understood.
+ * All bytes are copied before the call returns. PARSE_FAILURE if the upstream cannot be parsed.
  *
  * Statuses: OK, PARSE_FAILURE, INTERNAL_FAILURE.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -395,7 +395,7 @@ proxy_status_t proxy_grpc_stream(
 
 /**
  * Sends a message on a gRPC stream; with `end_stream` (the low byte is not 0) this side of it ends.
- * BAD_ARGUMENT where the token is no stream's.
+ * BAD_ARGUMENT if the token is not that of a stream.
  *
  * Statuses: OK, BAD_ARGUMENT, NOT_FOUND.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -416,7 +416,7 @@ DYNVM_HOSTCALL(proxy_grpc_cancel)
 proxy_status_t proxy_grpc_cancel(uint32_t token);
 
 /**
- * Ends a gRPC call or stream. Messages that are under way may still arrive.
+ * Ends a gRPC call or stream. Messages in transit may still arrive.
  *
  * Statuses: OK, NOT_FOUND.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -426,7 +426,7 @@ DYNVM_HOSTCALL(proxy_grpc_close)
 proxy_status_t proxy_grpc_close(uint32_t token);
 
 /**
- * Gets status code and message of the call that the present callback is about: in
+ * Gets status code and message of the call that the current callback reports: in
  * proxy_on_http_call_response or proxy_on_grpc_close.
  *
  * Ownership: the bytes are allocated with the plugin's allocator and belong to the plugin; an empty
@@ -460,8 +460,8 @@ proxy_status_t proxy_get_shared_data(
     size_t *return_value_size, uint32_t *return_cas);
 
 /**
- * Sets the value of a key in the data shared by all VMs of one vm_id. With `cas` 0 always, with
- * another only if nobody wrote since that `cas` was read: else CAS_MISMATCH.
+ * Sets the value of a key in the data shared by all VMs of one vm_id: always if `cas` is 0,
+ * otherwise only if no write happened since that `cas` was read (CAS_MISMATCH).
  *
  * Statuses: OK, CAS_MISMATCH.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -488,7 +488,7 @@ proxy_status_t proxy_register_shared_queue(
     const uint8_t *queue_name_data, size_t queue_name_size, uint32_t *return_queue_id);
 
 /**
- * Writes the id of a queue that some VM registered. An empty `vm_id` means that of this VM.
+ * Writes the id of a queue that any VM registered. An empty `vm_id` means that of this VM.
  *
  * Statuses: OK, NOT_FOUND.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -500,8 +500,8 @@ proxy_status_t proxy_resolve_shared_queue(
     size_t queue_name_size, uint32_t *return_queue_id);
 
 /**
- * Appends an element to a queue, of whichever vm_id. The consumer hears of it after this call
- * returned, on its own thread.
+ * Appends an element to a queue of any vm_id. The consumer is notified on its own thread, after
+ * this call returned.
  *
  * Statuses: OK, NOT_FOUND.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -512,8 +512,7 @@ proxy_status_t proxy_enqueue_shared_queue(
     uint32_t queue_id, const uint8_t *value_data, size_t value_size);
 
 /**
- * Takes the first element from a queue. EMPTY is normal: there are several consumers, or somebody
- * was faster.
+ * Takes the first element from a queue. EMPTY is normal: another consumer may have been faster.
  *
  * Ownership: the bytes are allocated with the plugin's allocator and belong to the plugin; an empty
  * value is a null pointer with size 0.
@@ -574,7 +573,7 @@ proxy_status_t proxy_get_metric(uint32_t metric_id, uint64_t *return_value);
 
 /**
  * Makes the following hostcalls act on another context of this VM, until the callback returns.
- * BAD_ARGUMENT where this VM has no such context.
+ * BAD_ARGUMENT if this VM has no such context.
  *
  * Statuses: OK, BAD_ARGUMENT.
  * ABI: 0.1.0, 0.2.0, 0.2.1.
@@ -584,7 +583,7 @@ DYNVM_HOSTCALL(proxy_set_effective_context)
 proxy_status_t proxy_set_effective_context(uint32_t context_id);
 
 /**
- * Says that the current context is done, after proxy_on_done returned 0 for it. NOT_FOUND where the
+ * Reports that the current context is done, after proxy_on_done returned 0 for it. NOT_FOUND if the
  * host does not wait for it.
  *
  * Statuses: OK, NOT_FOUND.
@@ -595,9 +594,9 @@ DYNVM_HOSTCALL(proxy_done)
 proxy_status_t proxy_done(void);
 
 /**
- * Calls a function that the host offers under a name, of which the ABI knows nothing else.
- * NOT_FOUND where the host has none of this name; the others are the function's own. Both result
- * pointers may be null: the result is dropped then.
+ * Calls a function that the host offers under a name; the ABI does not define it further. NOT_FOUND
+ * if the host has no function of this name; the other statuses are the function's own. Both result
+ * pointers may be null: the result is then dropped.
  *
  * Ownership: the bytes are allocated with the plugin's allocator and belong to the plugin; an empty
  * value is a null pointer with size 0.

@@ -18,12 +18,12 @@
 extern "C" {
 #endif
 
-/** What a hostcall returns. */
+/** The result of a hostcall. */
 typedef uint32_t proxy_status_t;
 enum {
   /** Done. */
   PROXY_STATUS_OK = 0,
-  /** What was asked for does not exist. */
+  /** The requested item does not exist. */
   PROXY_STATUS_NOT_FOUND = 1,
   /** An argument is not valid for this call. */
   PROXY_STATUS_BAD_ARGUMENT = 2,
@@ -33,7 +33,7 @@ enum {
   PROXY_STATUS_PARSE_FAILURE = 4,
   /** An expression cannot be evaluated. */
   PROXY_STATUS_BAD_EXPRESSION = 5,
-  /** An address lies outside of the plugin's memory. */
+  /** An address lies outside the plugin's memory. */
   PROXY_STATUS_INVALID_MEMORY_ACCESS = 6,
   /** A queue has no element. */
   PROXY_STATUS_EMPTY = 7,
@@ -58,15 +58,15 @@ enum {
   PROXY_LOG_LEVEL_DEBUG = 1,
   /** Normal. */
   PROXY_LOG_LEVEL_INFO = 2,
-  /** Worth a look. */
+  /** A possible problem. */
   PROXY_LOG_LEVEL_WARN = 3,
   /** Something failed. */
   PROXY_LOG_LEVEL_ERROR = 4,
-  /** The plugin cannot go on. */
+  /** The plugin cannot continue. */
   PROXY_LOG_LEVEL_CRITICAL = 5
 };
 
-/** Which buffer a call means. */
+/** The buffer that a call acts on. */
 typedef uint32_t proxy_buffer_type_t;
 enum {
   /** Body of the HTTP request. */
@@ -89,7 +89,7 @@ enum {
   PROXY_BUFFER_TYPE_CALL_DATA = 8
 };
 
-/** Which header map a call means. */
+/** The header map that a call acts on. */
 typedef uint32_t proxy_map_type_t;
 enum {
   /** Headers of the HTTP request. */
@@ -110,7 +110,7 @@ enum {
   PROXY_MAP_TYPE_HTTP_CALL_RESPONSE_TRAILERS = 7
 };
 
-/** Which direction of a stream a call means. */
+/** The direction of a stream that a call acts on. */
 typedef uint32_t proxy_stream_type_t;
 enum {
   /** The HTTP request. */
@@ -126,7 +126,7 @@ enum {
 /** Who closed a connection. */
 typedef uint32_t proxy_peer_type_t;
 enum {
-  /** Not known. */
+  /** Unknown. */
   PROXY_PEER_TYPE_UNKNOWN = 0,
   /** This side. */
   PROXY_PEER_TYPE_LOCAL = 1,
@@ -145,25 +145,25 @@ enum {
   PROXY_METRIC_TYPE_HISTOGRAM = 2
 };
 
-/** What a headers callback may return; the SDKs return only CONTINUE and STOP_ITERATION. */
+/** Results of a headers callback; the SDKs return only CONTINUE and STOP_ITERATION. */
 typedef uint32_t proxy_filter_headers_status_t;
 enum {
-  /** Go on to the next filter. */
+  /** Continue to the next filter. */
   PROXY_FILTER_HEADERS_STATUS_CONTINUE = 0,
-  /** Stop here; the body goes on arriving. */
+  /** Stop here; the body still arrives. */
   PROXY_FILTER_HEADERS_STATUS_STOP_ITERATION = 1,
-  /** Go on, and end the stream after the headers. */
+  /** Continue, and end the stream after the headers. */
   PROXY_FILTER_HEADERS_STATUS_CONTINUE_AND_END_STREAM = 2,
-  /** Stop all of the stream and buffer what arrives, up to the limit. */
+  /** Stop the whole stream and buffer further data, up to the limit. */
   PROXY_FILTER_HEADERS_STATUS_STOP_ALL_ITERATION_AND_BUFFER = 3,
-  /** Stop all of the stream and push back at the watermark. */
+  /** Stop the whole stream and push back at the watermark. */
   PROXY_FILTER_HEADERS_STATUS_STOP_ALL_ITERATION_AND_WATERMARK = 4
 };
 
-/** What a body callback may return. */
+/** Results of a body callback. */
 typedef uint32_t proxy_filter_data_status_t;
 enum {
-  /** Go on with what is buffered and this chunk. */
+  /** Continue with the buffered data and this chunk. */
   PROXY_FILTER_DATA_STATUS_CONTINUE = 0,
   /** Stop and keep the chunk, up to the limit. */
   PROXY_FILTER_DATA_STATUS_STOP_ITERATION_AND_BUFFER = 1,
@@ -173,19 +173,19 @@ enum {
   PROXY_FILTER_DATA_STATUS_STOP_ITERATION_NO_BUFFER = 3
 };
 
-/** What a trailers callback may return. */
+/** Results of a trailers callback. */
 typedef uint32_t proxy_filter_trailers_status_t;
 enum {
-  /** Go on to the next filter. */
+  /** Continue to the next filter. */
   PROXY_FILTER_TRAILERS_STATUS_CONTINUE = 0,
   /** Stop here. */
   PROXY_FILTER_TRAILERS_STATUS_STOP_ITERATION = 1
 };
 
-/** What a network callback may return. */
+/** Results of a network callback. */
 typedef uint32_t proxy_filter_status_t;
 enum {
-  /** Go on to the next filter. */
+  /** Continue to the next filter. */
   PROXY_FILTER_STATUS_CONTINUE = 0,
   /** Stop here. */
   PROXY_FILTER_STATUS_STOP_ITERATION = 1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Versions: of these headers, and of the Proxy-Wasm ABI that a plugin was built for. They are
+// Versions of these headers, and of the Proxy-Wasm ABI that a plugin was built for. The two are
 // independent: the headers grow with descriptor, host table and extensions; the Proxy-Wasm ABI has
 // its own history.
 
@@ -52,9 +52,8 @@ extern "C" {
 #define DYNVM_PROXY_ABI_VERSION_0_2_0 DYNVM_PROXY_ABI_VERSION(0, 2, 0)
 #define DYNVM_PROXY_ABI_VERSION_0_2_1 DYNVM_PROXY_ABI_VERSION(0, 2, 1)
 
-// The marker functions. A plugin defines exactly one, empty, and so states for which version it was
-// built; the host looks at the name and never calls it. It is the only statement of that version:
-// the descriptor does not repeat it.
+// The marker functions. A plugin defines exactly one, empty, to state the version that it was built
+// for. The host looks at the name and never calls it. The descriptor does not repeat that version.
 
 /**
  * Marks a plugin for Proxy-Wasm ABI 0.1.0. [never-called]

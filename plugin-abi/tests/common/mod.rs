@@ -1,4 +1,4 @@
-//! Compilers for the tests: found, run, and complained about clearly.
+//! Compilers for the tests: finds them, runs them, and reports failures.
 
 #![allow(dead_code, reason = "each test binary uses its part")]
 
@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Flags under which the headers compile without a word.
+/// Flags under which the headers compile without a warning.
 pub const STRICT: &[&str] = &["-Wall", "-Wextra", "-pedantic", "-Werror"];
 
 /// The C compiler: `$CC`, else `cc`.
@@ -20,7 +20,7 @@ pub fn cxx() -> Command {
 }
 
 fn compiler(variable: &str, default: &str) -> Command {
-    // As make does, `$CC` may hold flags after the name.
+    // As in make, `$CC` may contain flags after the name.
     let value = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
     let mut words = value.split_whitespace();
     let mut command = Command::new(words.next().unwrap_or(default));
@@ -28,7 +28,7 @@ fn compiler(variable: &str, default: &str) -> Command {
     command
 }
 
-/// Runs a command; its standard output, or a panic with all that it said.
+/// Runs a command. Returns its standard output, or panics with all of its output.
 pub fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{:?} cannot be run: {error}", command.get_program()));
     assert!(
@@ -50,7 +50,7 @@ pub fn compile(mut compiler: Command, flags: &[&str], source: &Path, object: &Pa
     run(compiler.args(STRICT).args(flags).arg("-c").arg(source).arg("-o").arg(object));
 }
 
-/// Every header, as it is included: `dynvm/types.h`.
+/// Every header by its include path: `dynvm/types.h`.
 pub fn headers() -> Vec<String> {
     let root = Path::new(dynvm_abi::INCLUDE_DIR);
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-// Writes a struct as it lies in memory: where a long is, and how wide, is the compiler's affair.
+// Writes a struct in its memory layout: the compiler chooses the offset and width of a long.
 
 #include "plugin.h"
 

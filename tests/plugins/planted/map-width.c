@@ -1,5 +1,5 @@
-// Encodes header maps as the Rust SDK up to 0.2.2 does: lengths are as wide as a pointer. What the host reads is the same in both builds, unless
-// a header `x-differ` asks for another value natively.
+// Encodes header maps as the Rust SDK up to 0.2.2 does: lengths are as wide as a pointer. The host reads the same in both builds, unless
+// a header `x-differ` requests another value natively.
 
 #include "plugin.h"
 

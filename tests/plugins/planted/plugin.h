@@ -1,4 +1,4 @@
-// What the planted plugins have in common.
+// Shared parts of the plugins with planted bugs.
 
 #include <stdlib.h>
 #include <string.h>

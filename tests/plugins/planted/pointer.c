@@ -1,4 +1,4 @@
-// Takes an address for a number, as code does that uses one as an identity.
+// Uses an address as a number, like code that uses addresses as identities.
 
 #include "plugin.h"
 

@@ -1,4 +1,4 @@
-// Reads more of a buffer than was written to it.
+// Reads a buffer beyond the bytes that were written to it.
 
 #include "plugin.h"
 

@@ -1,6 +1,7 @@
-//! Takes the benches' streams through crate proxy-wasm-host, as the program `ratios` asks on standard input.
+//! Runs the streams of the benches through the crate proxy-wasm-host, as the program `ratios` requests on standard
+//! input.
 //!
-//! Each line, `WORKLOAD HEADERS BODY COUNT`, is answered by the nanoseconds that COUNT streams took.
+//! The answer to a line `WORKLOAD HEADERS BODY COUNT` is the duration of COUNT streams in nanoseconds.
 
 use std::collections::HashMap;
 use std::error::Error;

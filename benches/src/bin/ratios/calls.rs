@@ -1,4 +1,4 @@
-//! A callback that does nothing, and hostcalls.
+//! An empty callback, and hostcalls.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::table::{Runner, cell, head, interleave, ratio, row, timed};
 
-/// Hostcalls in one callback: enough that the callback itself does not count.
+/// Hostcalls in one callback: enough to make the callback itself negligible.
 const CALLS: usize = 1000;
 
 pub fn measure(rounds: usize) -> anyhow::Result<()> {
@@ -73,7 +73,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
     observed(&guarded, &artifacts, rounds)
 }
 
-/// What an observer costs, beside the readings of the clock that it needs.
+/// The cost of an observer, beside the clock readings that it needs.
 fn observed(loader: &Loader, artifacts: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     let observer = Observer::new();
     let mut plugins = Vec::new();
@@ -99,7 +99,7 @@ fn observed(loader: &Loader, artifacts: &Artifacts, rounds: usize) -> anyhow::Re
     Ok(())
 }
 
-/// The plugin that calls the host.
+/// The plugin that makes hostcalls.
 struct Calls {
     plugin: Dynamic,
     stream: ContextId,

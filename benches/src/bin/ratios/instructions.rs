@@ -1,5 +1,5 @@
-//! Whole streams in instructions, which a busy machine does not change: valgrind's callgrind counts those of this program, run with two
-//! numbers of streams; the difference is the streams'.
+//! Whole streams in instructions, which a busy machine does not change. Callgrind counts the instructions of this
+//! program for two numbers of streams; the difference is the cost of the streams.
 
 use std::process::Command;
 
@@ -52,7 +52,7 @@ fn count(workload: usize, subject: &str, streams: u32) -> anyhow::Result<f64> {
     count.and_then(|count| count.parse().ok()).with_context(|| format!("no count in {text}"))
 }
 
-/// What is counted.
+/// One run whose instructions are counted.
 pub fn run_only(suite: &Artifacts, only: &[String]) -> anyhow::Result<()> {
     let [workload, subject, count] = only else { bail!("three values are expected") };
     let workload = WORKLOADS[workload.parse::<usize>()?];
@@ -65,7 +65,7 @@ pub fn run_only(suite: &Artifacts, only: &[String]) -> anyhow::Result<()> {
         }
         "native" => Box::new(Dynamic::load(&loader(|_| {})?, &suite.native, workload.name)?),
         "wasm" => {
-            // Compiled before: else the compiler's instructions are most of what is counted.
+            // Compiled earlier, or the compiler's instructions would dominate.
             let dir = std::env::temp_dir().join("dynvm-benches-cache");
             let loader = loader(|options| options.wasm.cache_dir = Some(dir))?;
             Box::new(Dynamic::load(&loader, &suite.wasm, workload.name)?)

@@ -17,8 +17,8 @@ use dynvm_benches::artifacts::Artifacts;
 
 /// Measures native plugins against wasm ones and against peers, and prints tables in Markdown.
 ///
-/// All subjects of a table take turns, a fraction of a millisecond each, for as many rounds as are asked for. A cell has the median of
-/// the rounds and, in brackets, the fastest; ratios are of medians.
+/// All subjects of a table take turns, a fraction of a millisecond each, for the given number of rounds. A cell has the
+/// median of the rounds and, in brackets, the fastest; ratios are of medians.
 #[derive(Parser)]
 struct Args {
     /// Tables to print [default: all but `instructions`, which takes minutes and needs valgrind]
@@ -30,7 +30,8 @@ struct Args {
     /// The built program of `peers/proxy-wasm-host`, to measure that crate too.
     #[arg(long, value_name = "PROGRAM")]
     peer: Option<PathBuf>,
-    /// For `instructions`, which counts those of a run of this program: WORKLOAD, SUBJECT and COUNT of streams.
+    /// For `instructions`, which counts the instructions of a run of this program: WORKLOAD, SUBJECT and COUNT of
+    /// streams.
     #[arg(long, hide = true, num_args = 3)]
     only: Option<Vec<String>>,
 }
@@ -45,7 +46,7 @@ enum Table {
     Growth,
     /// From an artifact to a VM.
     Start,
-    /// Of one more VM.
+    /// Memory of one more VM.
     Memory,
     /// A crash, and a reload.
     Recovery,

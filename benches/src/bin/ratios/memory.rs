@@ -1,4 +1,4 @@
-//! What one more VM takes.
+//! Memory of one more VM.
 
 use anyhow::Context as _;
 use dynvm_benches::Subject as _;
@@ -8,7 +8,7 @@ use dynvm_benches::{WORKLOADS, Workload};
 
 use crate::table::{head, row};
 
-/// How many VMs are counted.
+/// The number of VMs.
 const VMS: usize = 64;
 
 pub fn measure(suite: &Artifacts) -> anyhow::Result<()> {
@@ -23,7 +23,7 @@ pub fn measure(suite: &Artifacts) -> anyhow::Result<()> {
             plugin.stream(&workload.stream());
             Ok(plugin)
         };
-        // What is there once, is there now.
+        // One-time allocations are already made.
         let first = start()?;
         let (resident, mappings) = usage()?;
         let vms = (0..VMS).map(|_| start()).collect::<anyhow::Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! The crate proxy-wasm-host, in a process of its own: it needs a newer Rust.
+//! The crate proxy-wasm-host, in a separate process because it needs a newer Rust.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -26,7 +26,7 @@ impl Peer {
         Ok(Peer { child, questions, answers })
     }
 
-    /// How many nanoseconds the streams took, by the peer's own clock.
+    /// The nanoseconds that the streams took, by the peer's own clock.
     pub fn streams(&mut self, workload: Workload, count: u32) -> anyhow::Result<f64> {
         let questions = self.questions.as_mut().expect("open until it is dropped");
         writeln!(questions, "{} {} {} {count}", workload.name, workload.headers, workload.body)?;
@@ -38,7 +38,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // It ends when there are no more questions.
+        // It ends at the end of its input.
         self.questions = None;
         let _ = self.child.wait();
     }

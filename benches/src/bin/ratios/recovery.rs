@@ -1,4 +1,4 @@
-//! What a crash costs, and what a reload.
+//! The cost of a crash, and of a reload.
 
 use std::hint::black_box;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a rollout costs the thread that serves: streams alone, and shadowed by the other build.
+//! The cost of a rollout on the serving thread: streams alone, and shadowed by the other build.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ pub fn measure(suite: &Artifacts, rounds: usize) -> anyhow::Result<()> {
             cells.extend(times.iter_mut().map(cell));
             let medians: Vec<f64> = times.iter_mut().map(|times| times.median()).collect();
             cells.extend([ratio(medians[1], medians[0]), ratio(medians[2], medians[1]), ratio(medians[3], medians[1])]);
-            // A full queue drops, so not all of them are.
+            // A full queue drops recordings, so not all of them are compared.
             rollouts[2].rollout.flush(Duration::from_secs(60));
             let seen = rollouts[2].rollout.snapshot();
             let compared = seen.shadow.same + seen.shadow.diverged;

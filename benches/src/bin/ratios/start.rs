@@ -1,4 +1,4 @@
-//! From an artifact in a file to a plugin that serves.
+//! From an artifact in a file to a started plugin.
 
 use std::path::Path;
 
@@ -65,7 +65,7 @@ fn measure_plugin(
     Ok(cells)
 }
 
-/// How much of a shared object is mapped: what each VM copies.
+/// The mapped size of a shared object, which each VM copies.
 fn mapped(path: &Path) -> anyhow::Result<u64> {
     let bytes = std::fs::read(path)?;
     let file = ElfFile64::<object::Endianness>::parse(&*bytes)?;

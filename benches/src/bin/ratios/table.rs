@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-/// What one subject took, in nanoseconds per call, once for each round.
+/// Nanoseconds per call of one subject, one value for each round.
 #[derive(Default)]
 pub struct Times(Vec<f64>);
 
@@ -26,7 +26,7 @@ impl Times {
     }
 }
 
-/// A subject: runs as many calls as it is told to, and says how many nanoseconds they took.
+/// A subject: makes the given number of calls, and returns their duration in nanoseconds.
 pub type Runner<'a> = Box<dyn FnMut(u32) -> anyhow::Result<f64> + 'a>;
 
 /// A subject that is timed from outside.
@@ -40,12 +40,12 @@ pub fn timed<'a>(mut call: impl FnMut() + 'a) -> Runner<'a> {
     })
 }
 
-/// How long a turn is: long against the clock's own cost, short against the machine's moods.
+/// The length of a turn: long compared with the cost of the clock, short compared with disturbances of the machine.
 const TURN_NANOSECONDS: f64 = 300_000.0;
 
-/// Lets the subjects take turns.
+/// Runs the subjects in turns.
 pub fn interleave(subjects: &mut [Runner<'_>], rounds: usize) -> anyhow::Result<Vec<Times>> {
-    // The slowest decides how many calls a turn has, as all make the same number.
+    // The slowest subject determines the number of calls in a turn, since all make the same number.
     let mut slowest: f64 = 0.0;
     for subject in &mut *subjects {
         subject(3)?;
@@ -55,7 +55,7 @@ pub fn interleave(subjects: &mut [Runner<'_>], rounds: usize) -> anyhow::Result<
     let mut times: Vec<Times> = subjects.iter().map(|_| Times::default()).collect();
     for round in 0..rounds {
         for turn in 0..subjects.len() {
-            // Another one begins each round.
+            // Another subject starts each round.
             let index = (round + turn) % subjects.len();
             times[index].push(subjects[index](count)? / f64::from(count));
         }
@@ -68,18 +68,18 @@ pub fn row(cells: &[String]) {
     println!("| {} |", cells.join(" | "));
 }
 
-/// Prints a head.
+/// Prints the header of a table.
 pub fn head(cells: &[&str]) {
     row(&cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>());
     println!("|{}", "---|".repeat(cells.len()));
 }
 
-/// Nanoseconds as people read them: the median, and the fastest in brackets.
+/// Readable times: the median, and the fastest in brackets.
 pub fn cell(times: &mut Times) -> String {
     format!("{} ({})", duration(times.median()), duration(times.fastest()))
 }
 
-/// Nanoseconds in a unit that fits.
+/// Nanoseconds in a suitable unit.
 pub fn duration(nanoseconds: f64) -> String {
     match nanoseconds {
         ns if ns < 20.0 => format!("{ns:.1} ns"),

@@ -1,4 +1,4 @@
-//! Crashes VMs again and again, on several threads at once, in every way that is contained.
+//! Crashes VMs repeatedly, on several threads at once, in every way that is contained.
 
 use std::any::Any;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,25 @@ use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig};
 
 use crate::usage::{self, Usage};
 
-/// Crash VMs again and again, on several threads at once, and see that each crash fails its own stream and nothing else.
+/// Crash VMs repeatedly, on several threads at once, and check that each crash fails its own stream and nothing else.
 #[derive(Args)]
 pub struct CrashArgs {
-    /// Crashes, of all threads together.
+    /// Total crashes of all threads.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..))]
     crashes: u64,
     /// Threads.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
-    /// Only these ways to crash; without it all, in turn. Under valgrind leave out `overflow`, which it does not support.
+    /// Only these ways to crash [default: all, in turn]. Under valgrind leave out `overflow`, which it does not
+    /// support.
     #[arg(long, value_name = "WAY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(WAYS))]
     ways: Vec<String>,
-    /// Streams that are served well before each crash.
+    /// Streams that are served before each crash.
     #[arg(long, default_value_t = 20)]
     streams: u64,
 }
 
-/// The ways, as `tests/plugins/crash.cc` has them.
+/// The ways to crash of `tests/plugins/crash.cc`.
 const WAYS: [&str; 16] = [
     "throw",
     "throw_int",
@@ -56,7 +57,7 @@ const WAYS: [&str; 16] = [
 struct Counts {
     crashes: AtomicU64,
     streams: AtomicU64,
-    /// From a crash to the next stream served, in nanoseconds, together.
+    /// Total nanoseconds from a crash to the next stream served.
     recovery: AtomicU64,
 }
 
@@ -121,7 +122,7 @@ fn serve(module: &Module, args: &CrashArgs, counts: &Counts, first: u64) -> Resu
     Ok(())
 }
 
-/// Takes one stream through, and says whether it failed; an error if the answer does not fit.
+/// Runs one stream, and returns whether it failed; an error if the answer is wrong.
 fn stream(plugin: &mut Plugin, how: &str) -> Result<bool> {
     let (vm, root) = plugin.vm_for_new_stream();
     let mut headers = Headers::from([(":path", "/")]);
@@ -166,7 +167,7 @@ impl Stream for Request {
 fn compile(dir: &Path) -> Result<PathBuf> {
     let target = dir.join("crash.so");
     let mut command = Command::new(std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned()));
-    // With a C++ library of its own, whose memory is the VM's.
+    // With a statically linked C++ library, whose memory belongs to the VM.
     command.arg("-static-libstdc++");
     command.args(["-shared", "-fPIC", "-O1", "-fstack-protector-strong", "-I", dynvm::abi::INCLUDE_DIR]);
     command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/plugins/crash.cc")).arg("-o").arg(&target);

@@ -1,4 +1,5 @@
-//! Runs the loader for long, and fails if anything is lost or grows. Not part of the tests: it takes minutes.
+//! Runs the loader for a long time, and fails if a stream is lost or a resource grows. Not part of the tests: it takes
+//! minutes.
 //!
 //! ```text
 //! cargo run --release -p dynvm-benches --bin soak -- reload --reloads 1000 --threads 8
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Runs the loader for long, and fails if anything is lost or grows.
+/// Runs the loader for a long time, and fails if a stream is lost or a resource grows.
 #[derive(Parser)]
 #[command(
     after_help = "Exit codes: 0 nothing was lost and nothing grew, 1 something was or did, or could not be run, 2 wrong usage."

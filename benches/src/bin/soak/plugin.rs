@@ -1,4 +1,4 @@
-//! Plugins that say which version they are: `tests/plugins/version.c`, compiled natively and to wasm.
+//! Plugins that name their version: `tests/plugins/version.c`, compiled natively and to wasm.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use clap::ValueEnum;
 
-/// What a plugin is compiled to.
+/// The target of a compilation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
     /// A shared object.
@@ -19,7 +19,7 @@ pub enum Backend {
 ///
 /// # Errors
 ///
-/// There is no compiler, or it fails.
+/// The compiler is missing or fails.
 pub fn compile(backend: Backend, version: &str, dir: &Path) -> Result<PathBuf> {
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/plugins/version.c");
     let target = dir.join(format!("version-{version}"));

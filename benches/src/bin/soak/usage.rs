@@ -1,10 +1,10 @@
-//! What this process takes of the system, and whether it grows.
+//! System resources of this process, and whether they grow.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// What this process takes at one moment.
+/// The resources of this process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Resident memory, in KiB.
@@ -20,7 +20,7 @@ impl Usage {
     ///
     /// # Errors
     ///
-    /// It is not there, or not as Linux has it.
+    /// `/proc/self` is missing, or has another format than Linux's.
     pub fn now() -> Result<Usage> {
         let read = |file: &str| fs::read_to_string(file).with_context(|| format!("{file} cannot be read"));
         let rollup = read("/proc/self/smaps_rollup")?;
@@ -28,7 +28,7 @@ impl Usage {
         Ok(Usage {
             memory: memory.context("/proc/self/smaps_rollup has no line Rss")?.parse()?,
             mappings: read("/proc/self/maps")?.lines().count() as u64,
-            // One of them is that of reading the directory.
+            // One of them is the descriptor of the directory itself.
             descriptors: fs::read_dir("/proc/self/fd").context("/proc/self/fd cannot be read")?.count() as u64 - 1,
         })
     }
@@ -41,15 +41,15 @@ impl std::fmt::Display for Usage {
     }
 }
 
-/// What may be more at the end than in the beginning: heaps of threads fill up by and by, and are trimmed when they like.
+/// Allowed growth: the heaps of threads fill gradually and are trimmed at times of their choice.
 const TOLERANCE: Usage = Usage { memory: 4096, mappings: 32, descriptors: 0 };
 
-/// Whether anything grew over samples in order, the first of them taken after a warm-up: compares the most of their first third with the
-/// least of their last, so that a peak does not count and a slope does.
+/// Whether a resource grew over samples in order, the first taken after a warm-up. Compares the maximum of their first
+/// third with the minimum of their last, so that a peak does not count and a slope does.
 ///
 /// # Errors
 ///
-/// What grew, from what to what.
+/// The resource that grew, with both values.
 pub fn check(samples: &[Usage]) -> Result<()> {
     ensure!(samples.len() >= 3, "{} samples do not show whether anything grows: take at least 3", samples.len());
     let part = samples.len() / 3;

@@ -5,7 +5,7 @@
 //! cp target/release/libaccess_log.so target/release/libheader_rewrite.so     # reloaded; or kill -HUP
 //! ```
 //!
-//! Once a second it says which versions are in memory, and how many streams each has. SIGINT and SIGTERM end it.
+//! Once a second it prints the versions in memory with their streams. SIGINT and SIGTERM end it.
 
 #![forbid(unsafe_code)]
 
@@ -50,7 +50,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     let plugin = PluginConfig::named("example").configuration(configuration);
     let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
     let deployment = Deployment::new(loader, path.as_str(), DeploymentConfig::new(VmConfig::default(), plugin))?;
-    // Reloads when the file changes, for as long as this is kept.
+    // Reloads when the file changes, until this is dropped.
     let _watch = deployment.watch()?;
 
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
@@ -68,7 +68,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             if signal != SIGHUP {
                 break;
             }
-            // A version that is no good is logged, and the one before it serves on.
+            // A bad version is logged, and the previous one keeps serving.
             let _ = deployment.reload();
         }
         stop.store(true, Relaxed);
@@ -79,7 +79,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     })
 }
 
-/// One thread: a new stream each millisecond, each of which takes a while.
+/// One thread, with a new stream each millisecond that lasts a while.
 fn serve(deployment: &Deployment, stop: &AtomicBool, served: &AtomicU64) -> Result<(), dynvm::StartError> {
     let mut worker = deployment.worker(|_version| Services::default())?;
     let mut running: VecDeque<StreamRef> = VecDeque::new();
@@ -94,7 +94,7 @@ fn serve(deployment: &Deployment, stop: &AtomicBool, served: &AtomicU64) -> Resu
             finish(&mut worker, oldest);
             served.fetch_add(1, Relaxed);
         }
-        // An event loop polls when it has nothing else to do, and when the time that this returns has come.
+        // An event loop polls when it is idle, and at the time that this returns.
         worker.poll();
         thread::sleep(Duration::from_millis(1));
     }

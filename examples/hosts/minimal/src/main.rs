@@ -12,7 +12,7 @@ use dynvm::abi::types::MapType;
 use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
 use dynvm::{Loader, LoaderOptions, PluginConfig, Vm};
 
-/// What this proxy has of a request, as the plugin may see and change it.
+/// The proxy's side of a request, which the plugin may read and change.
 struct Request {
     headers: Headers,
     answer: Option<LocalResponse>,
@@ -46,7 +46,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: host-minimal PLUGIN.so|PLUGIN.wasm [CONFIGURATION]")?;
     let configuration = std::env::args().nth(2).unwrap_or_default();
 
-    // Native plugins have all rights of this process, so they are allowed explicitly.
+    // Native plugins have every right of this process, so they are allowed explicitly.
     let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
     let module = loader.load_file(&path)?;
     let mut vm = Vm::builder(&module).build()?;

@@ -1,10 +1,11 @@
-//! From one build of a plugin to another: shadow first, then a growing share of the streams, back to none if the new one differs.
+//! From one build of a plugin to another: shadow first, then a growing share of the streams, back to zero if the new
+//! build differs.
 //!
 //! ```text
 //! cargo run --release -p host-shadow -- header_rewrite.wasm target/release/libheader_rewrite.so '{"request": [{"set": "x", "value": "y"}]}'
 //! ```
 //!
-//! What an operator does over days, reading numbers in between, takes a moment here.
+//! An operator takes these steps over days and reads the numbers in between; this program takes a moment.
 
 #![forbid(unsafe_code)]
 
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether the candidate serves all streams in the end.
+/// Whether the candidate finally serves all streams.
 fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let usage = "usage: host-shadow STABLE CANDIDATE [CONFIGURATION]";
@@ -94,7 +95,7 @@ fn run() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(rollout.split() == Share::ALL)
 }
 
-/// One request of a client, who always gets the same build while the share stays what it is.
+/// One request of a client, who always gets the same build while the share is unchanged.
 fn serve(worker: &mut RolloutWorker, client: u32) -> Result<(), dynvm::CallError> {
     let headers = Headers::from([(":method", "GET"), (":path", "/"), (":authority", "example.com")]);
     let stream = worker.create_stream(Some(&client.to_le_bytes()), Box::new(Request(headers)))?;

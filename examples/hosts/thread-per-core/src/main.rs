@@ -1,7 +1,7 @@
-//! One VM for each worker thread, called directly: how proxies like Envoy run plugins.
+//! One VM for each worker thread, called directly, as in proxies like Envoy.
 //!
-//! The module is loaded once and shared; each worker starts a VM of its own from it, which never leaves its thread. Should it fail, the
-//! failure policy decides: here it is replaced for the next stream.
+//! The module is loaded once and shared. Each worker starts a private VM from it, which never leaves its thread. If a
+//! VM fails, the failure policy decides; here the VM is replaced for the next stream.
 //!
 //! ```text
 //! cargo run --release -p host-thread-per-core -- target/release/libheader_rewrite.so
@@ -84,7 +84,7 @@ fn worker(module: &Module) -> Result<(u64, PluginStats), dynvm::StartError> {
 
         let (vm, root) = plugin.vm_for_new_stream();
         let Ok(stream) = vm.create_stream(root, Box::new(Exchange { request, response })) else { continue };
-        // A real proxy sends the request upstream here if the plugin lets it, and answers what the plugin told it to if not.
+        // Here a real proxy sends the request upstream if the plugin allows it, or else the plugin's local response.
         if vm.on_request_headers(stream, requests, true) == FilterHeadersStatus::Continue {
             vm.on_response_headers(stream, responses, true);
         }

@@ -14,9 +14,9 @@
 //!
 //! Configuration, JSON, optional: `{"properties": ["source.address", "request.protocol"]}`, the
 //! properties to append, segments separated by a dot. Strings are written as they are, other values
-//! in hexadecimal; what the host does not know is written as `-`.
+//! in hexadecimal, unknown properties as `-`.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -44,7 +44,7 @@ struct Config {
 /// Ids of the metrics. Defining a name again yields the same id, so all workers count together.
 #[derive(Clone, Copy, Default)]
 struct Metrics {
-    /// By the first digit of the status; at 0 those that ended without one.
+    /// Indexed by the first digit of the status; 0 for streams that ended without one.
     responses: [u32; 6],
     active: u32,
     duration: u32,
@@ -112,10 +112,10 @@ impl RootContext for Root {
 struct Stream {
     config: Rc<Config>,
     metrics: Metrics,
-    /// When the headers came; none for a stream that ended before.
+    /// Arrival of the headers; `None` for a stream that ended before.
     started: Option<SystemTime>,
-    /// Method, authority and path. They are kept from the request's headers, which a plugin further
-    /// down may change and which some hosts have dropped by the time of the log.
+    /// Method, authority and path, kept from the request's headers: a later filter may change them,
+    /// and some hosts have dropped them by the time of the log.
     request: String,
     status: Option<u16>,
     received: usize,
@@ -150,11 +150,11 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    // Called once per stream, also for one that was reset or answered by a plugin.
+    // Called once per stream, even if it was reset or answered by a plugin.
     fn on_log(&mut self) {
         let mut duration = Duration::ZERO;
         if let Some(started) = self.started {
-            // The wall clock may step back; the log should not fail for it.
+            // The wall clock may go back; the log must not fail because of it.
             duration = self.get_current_time().duration_since(started).unwrap_or_default();
             count(hostcalls::increment_metric(self.metrics.active, -1));
         }
@@ -168,7 +168,7 @@ impl HttpContext for Stream {
         let (request, received, sent) = (&self.request, self.received, self.sent);
         let mut line = format!("{request} {status} {milliseconds}ms in={received} out={sent}");
         for property in &self.config.properties {
-            // Not the method of Context: it panics where a host fails, hostcalls returns an error.
+            // Not the method of Context, which panics if the host fails; hostcalls return an error.
             let value = hostcalls::get_property(property.split('.').collect()).ok().flatten();
             let value = value.map_or("-".to_owned(), |value| printable(&value));
             let _ = write!(line, " {property}={value}");
@@ -177,14 +177,14 @@ impl HttpContext for Stream {
     }
 }
 
-/// Metrics are a side issue: a failure is reported and the stream goes on.
+/// Metrics are secondary: a failure is reported and the stream continues.
 fn count(result: Result<(), Status>) {
     if let Err(status) = result {
         warn!("a metric was not recorded: {status:?}");
     }
 }
 
-/// Text without what could forge a line of the log; other bytes in hexadecimal.
+/// The text without bytes that could forge a log line; those become hexadecimal.
 fn printable(bytes: &[u8]) -> String {
     match str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),

@@ -1,21 +1,21 @@
-//! One plugin with several workloads, for measuring what a loader costs around them.
+//! One plugin with several workloads, to measure the cost of a loader around them.
 //!
-//! The plugin configuration, text, names the workload:
+//! The plugin configuration is the name of the workload:
 //!
 //! | configuration | on each request |
 //! |---|---|
-//! | `noop` or empty | nothing: the callbacks only |
+//! | `noop` or empty | nothing but the callbacks |
 //! | `header` | 3 headers read, 2 added |
 //! | `all-headers` | all headers read, of the request and of the response |
-//! | `json` | the body parsed and serialised again |
+//! | `json` | the body parsed and serialized again |
 //! | `sha256` | the digest of the body, as the response header `x-bench-result` |
 //! | `regex` | the matches in the body counted, as the response header `x-bench-result` |
 //!
-//! Bodies are those of requests and are handled whole. They are worked on before the response begins,
-//! so that the result can be a response header on any host. The workloads themselves are in
-//! [`work`], without any SDK type, for benches that run them directly.
+//! Bodies are request bodies and are processed whole, before the response begins, so that the
+//! result can be a response header on any host. The workloads themselves are in [`work`], without
+//! any SDK type, for benches that run them directly.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 

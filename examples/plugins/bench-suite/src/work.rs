@@ -1,12 +1,12 @@
 //! The workloads, over plain data: no SDK, no ABI.
 //!
-//! The plugin runs them behind the ABI. A bench may include this file as a module of its own and run
-//! the same code directly, which gives the floor that no loader can beat.
+//! The plugin runs them behind the ABI. A bench may include this file as a module and run the same
+//! code directly, as a lower bound for every loader.
 
 use regex::bytes::Regex;
 use sha2::{Digest, Sha256};
 
-/// Headers, as far as [`header`] needs them: the plugin reads and writes those of the host.
+/// Headers, as [`header`] needs them: the plugin reads and writes those of the host.
 pub trait Headers {
     /// The first value of a header.
     fn get(&self, name: &str) -> Option<Vec<u8>>;
@@ -33,12 +33,12 @@ pub fn header(headers: &mut impl Headers) {
     headers.add("x-bench-agent", &agent);
 }
 
-/// Looks at all headers: the number of bytes in names and values.
+/// Reads all headers, and returns the number of bytes in names and values.
 pub fn all_headers(headers: &[(String, Vec<u8>)]) -> usize {
     headers.iter().map(|(name, value)| name.len() + value.len()).sum()
 }
 
-/// Parses JSON and serialises it again; `None` where it is not JSON.
+/// Parses JSON and serializes it again; `None` if it is not JSON.
 pub fn json(body: &[u8]) -> Option<Vec<u8>> {
     let value: serde_json::Value = serde_json::from_slice(body).ok()?;
     serde_json::to_vec(&value).ok()
@@ -55,7 +55,7 @@ pub fn sha256(body: &[u8]) -> String {
     })
 }
 
-/// What [`regex`] looks for, as a masking filter would: e-mail addresses and IPv4 addresses.
+/// The pattern of [`regex`], as in a masking filter: e-mail addresses and IPv4 addresses.
 pub const PATTERN: &str = r"(?-u)[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}|\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b";
 
 /// The compiled [`PATTERN`]; compiled once, at configuration.

@@ -1,12 +1,13 @@
 //! Redacts fields of JSON bodies, in requests and in responses.
 //!
 //! Every value under one of the configured keys, at any depth, becomes `"[redacted]"`. Bodies of
-//! other content types pass untouched. What claims to be JSON and cannot be read is not let through,
-//! since a secret might be in it: a request is answered with 400, the body of a response is replaced.
+//! other content types pass unchanged. A body that claims to be JSON and cannot be parsed is
+//! blocked, since it might contain a secret: a request is answered with 400, the body of a response
+//! is replaced.
 //!
 //! Configuration, JSON: `{"redact": ["password", "card_number"]}`.
 //!
-//! What this plugin teaches about bodies:
+//! Lessons about bodies:
 //!
 //! - `Pause` in a body callback makes the host buffer; the next call sees all that came so far.
 //!   Headers must not be paused for that: many hosts would then deliver no body at all.
@@ -14,7 +15,7 @@
 //!   `content-length` is removed and the host frames the body itself.
 //! - A message with trailers has no body callback with `end_of_stream`; its end is the trailers.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -75,9 +76,9 @@ impl RootContext for Root {
 struct Message {
     headers: MapType,
     body: BufferType,
-    /// Whether the body is ours to rewrite and not yet done.
+    /// Whether the body still has to be rewritten.
     active: bool,
-    /// How many bytes the host has buffered.
+    /// The number of bytes that the host has buffered.
     size: usize,
 }
 
@@ -97,7 +98,7 @@ impl Message {
         }
     }
 
-    /// At the end of the message: rewrites the body. `Err` where it is not JSON.
+    /// At the end of the message: rewrites the body. `Err` if it is not JSON.
     fn rewrite(&mut self, config: &Config) -> Result<(), serde_json::Error> {
         self.active = false;
         let Ok(Some(body)) = hostcalls::get_buffer(self.body, 0, self.size) else {
@@ -155,7 +156,7 @@ impl Stream {
 
     fn finish_response(&mut self) -> Action {
         if let Err(error) = self.response.rewrite(&self.config) {
-            // The status has left already, so the body is what can still be changed.
+            // The status has been sent already, so only the body can still be changed.
             warn!("response replaced: its body is not JSON: {error}");
             self.response.replace(br#"{"error":"the upstream's answer was not valid JSON"}"#);
         }
@@ -167,7 +168,7 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, end_of_stream: bool) -> Action {
-        // A compressed answer could not be read; this one asks for a plain one.
+        // A compressed response could not be parsed, so ask for a plain one.
         self.set_http_request_header("accept-encoding", Some("identity"));
         self.request.on_headers(end_of_stream);
         Action::Continue

@@ -1,6 +1,6 @@
 //! Rewrites headers by rules: set, add, remove, rename, on requests and on responses.
 //!
-//! Before the rules it records on every request what the client asked for: three headers are read
+//! Before the rules it records the client's original request: three headers are read
 //! (`:method`, `:authority`, `:path`) and two added (`x-original-method`, `x-original-url`).
 //!
 //! Configuration, JSON; rules are applied in order:
@@ -21,7 +21,7 @@
 //! A configuration with an unknown rule, an empty or malformed name, or that removes or renames one
 //! of the pseudo-headers, is refused when the plugin starts.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -52,7 +52,7 @@ impl Default for Config {
     }
 }
 
-/// One rule; serde tells them apart by the key that names the action.
+/// One rule; serde selects the variant by the key that names the action.
 #[derive(Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Rule {
@@ -63,7 +63,7 @@ enum Rule {
 }
 
 impl Rule {
-    /// Names of headers that this rule writes or reads; `bool`: takes the header away.
+    /// Headers that this rule writes or reads; the `bool` says whether it removes the header.
     fn names(&self) -> Vec<(&str, bool)> {
         match self {
             Rule::Set { set, .. } => vec![(set, false)],
@@ -73,7 +73,7 @@ impl Rule {
         }
     }
 
-    /// Why this rule cannot be applied, if so.
+    /// The reason why this rule cannot be applied, if any.
     fn mistake(&self) -> Option<String> {
         self.names().into_iter().find_map(|(name, removes)| {
             let plain = name.strip_prefix(':').unwrap_or(name);
@@ -89,14 +89,14 @@ impl Rule {
     }
 
     fn apply(&self, map: MapType) {
-        // These hostcalls have no failure that is the plugin's to handle: for a map that is there
-        // they return OK, and the SDK treats anything else as a bug of the host.
+        // These hostcalls return OK for every existing map, and the SDK treats any other status as
+        // a bug of the host, so the plugin has no error to handle.
         let _ = match self {
             Rule::Set { set, value } => hostcalls::set_map_value(map, set, Some(value)),
             Rule::Add { add, value } => hostcalls::add_map_value(map, add, value),
             Rule::Remove { remove } => hostcalls::remove_map_value(map, remove),
             Rule::Rename { rename, to } => {
-                // A header may occur several times, so all pairs are looked at.
+                // A header may occur several times, so all pairs are checked.
                 for (name, value) in hostcalls::get_map_bytes(map).unwrap_or_default() {
                     if name.eq_ignore_ascii_case(rename) {
                         let _ = hostcalls::add_map_value_bytes(map, to, &value);
@@ -154,7 +154,8 @@ impl Context for Stream {}
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         if self.config.record {
-            // As bytes: what a client sends need not be UTF-8, and the String variants panic then.
+            // As bytes: a client may send headers that are not UTF-8, at which the String variants
+            // panic.
             let method = self.get_http_request_header_bytes(":method").unwrap_or_default();
             let authority = self.get_http_request_header_bytes(":authority").unwrap_or_default();
             let path = self.get_http_request_header_bytes(":path").unwrap_or_default();

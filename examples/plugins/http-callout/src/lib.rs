@@ -86,10 +86,10 @@ struct Stream {
 }
 
 impl Stream {
-    /// Sends the question; false where it could not be sent.
+    /// Sends the request to the service; false if it could not be sent.
     fn ask(&self, config: &Config) -> bool {
         let text = |name| {
-            // Not UTF-8 cannot be passed on as a header by the SDK; such a request is refused.
+            // The SDK cannot pass on a header that is not UTF-8, so such a request is refused.
             String::from_utf8(self.get_http_request_header_bytes(name).unwrap_or_default())
         };
         let (Ok(method), Ok(path), Ok(credentials)) = (text(":method"), text(":path"), text("authorization")) else {
@@ -104,8 +104,8 @@ impl Stream {
             ("authorization", credentials.as_str()),
         ];
         let timeout = Duration::from_millis(config.timeout_ms);
-        // An error comes back at once, for example when the host knows no such upstream. Then there
-        // is no callback, so a request left paused here would hang.
+        // An error is returned at once, for example for an unknown upstream. No callback follows,
+        // so a request left paused here would hang.
         match self.dispatch_http_call(&config.upstream, headers, None, vec![], timeout) {
             Ok(_token) => true,
             Err(status) => {
@@ -122,7 +122,7 @@ impl Stream {
 }
 
 impl Context for Stream {
-    /// The answer, on the stream that asked: the SDK finds it by the token of the call.
+    /// The answer, on the stream that made the call: the SDK finds it by the token of the call.
     fn on_http_call_response(&mut self, _token: u32, count: usize, _body: usize, _trailers: usize) {
         // A call that failed or timed out is reported as an answer without headers.
         if count == 0 {
@@ -141,7 +141,7 @@ impl Context for Stream {
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        // What the service is to say must not come from the client.
+        // The service's header must not come from the client.
         self.remove_http_request_header("x-auth-subject");
         if !self.config.clone().is_some_and(|config| self.ask(&config)) {
             self.refuse(503, "The authorization service cannot be asked.\n");

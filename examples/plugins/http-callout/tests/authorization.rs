@@ -1,4 +1,4 @@
-//! What the answers of the authorization service mean, step by step, on both backends.
+//! The effect of each answer of the authorization service, step by step, on both backends.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn a_request_waits_for_the_service_and_goes_on() {
     plugin().on_each_backend(|host| {
         let stream = host.open();
         assert_eq!(stream.request_headers(headers(), false), Some(FilterHeadersStatus::StopAllIterationAndWatermark));
-        // The body arrives meanwhile: the plugin does not see it, the upstream does not get it.
+        // Meanwhile the body arrives: neither the plugin nor the upstream sees it.
         assert_eq!(stream.request_body("money", true), None);
         assert!(stream.is_request_held());
         assert_eq!(stream.upstream().body(), b"");

@@ -13,7 +13,7 @@
 //! | `issuer` | the `iss` that a token must have; absent: any |
 //! | `leeway_seconds` | how far the clocks of issuer and proxy may differ; default 0 |
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -99,8 +99,8 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
-        // Headers are read as bytes: the String variants of the SDK panic on what is not UTF-8, and
-        // a client chooses what it sends.
+        // Headers are read as bytes: the client chooses them, and the SDK's String variants panic
+        // on bytes that are not UTF-8.
         let authorization = self.get_http_request_header_bytes("authorization");
         let verified = match (&self.config, authorization) {
             (None, _) => Err("the plugin has no configuration"),
@@ -109,7 +109,7 @@ impl HttpContext for Stream {
         };
         match verified {
             Ok(subject) => {
-                // Set, not add: a client must not be able to bring its own subject along.
+                // Set, not add: a client must not be able to supply its own subject.
                 self.set_http_request_header("x-jwt-subject", Some(&subject));
                 Action::Continue
             }
@@ -129,7 +129,7 @@ impl HttpContext for Stream {
 }
 
 impl Stream {
-    /// The subject of the token, or why it is not accepted.
+    /// The subject of the token, or the reason for its refusal.
     fn verify(&self, config: &Config, authorization: &[u8]) -> Result<String, &'static str> {
         let authorization = str::from_utf8(authorization).map_err(|_| "not text")?;
         let (scheme, token) = authorization.split_once(' ').ok_or("no bearer token")?;
@@ -139,7 +139,7 @@ impl Stream {
         let (signed, signature) = token.trim().rsplit_once('.').ok_or("malformed")?;
         let (header, claims) = signed.split_once('.').ok_or("malformed")?;
 
-        // The algorithm is ours to choose, never the token's: "none" and RS256 end here.
+        // The plugin chooses the algorithm, never the token: "none" and RS256 are refused here.
         if decode::<Header>(header)?.alg != "HS256" {
             return Err("unsupported algorithm");
         }
@@ -153,7 +153,7 @@ impl Stream {
         if config.issuer.is_some() && claims.iss != config.issuer {
             return Err("wrong issuer");
         }
-        // The host's clock: the same in the sandbox and natively, and one that a test can set.
+        // The host's clock: the same in both builds, and set by tests.
         let now = self.get_current_time().duration_since(UNIX_EPOCH).unwrap_or_default();
         let (now, leeway) = (now.as_secs_f64(), config.leeway_seconds as f64);
         if claims.exp.ok_or("no expiry")? + leeway <= now {

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-/// When the clock of the test stands, in seconds since 1970.
+/// The time of the test's clock, in seconds since 1970.
 const NOW: u64 = 1_800_000_000;
 
 fn plugin() -> Plugin {

@@ -1,19 +1,20 @@
-//! Streams report what they did through a shared queue; the root context sums up on a timer.
+//! Streams report their results through a shared queue; the root context sums them up on a timer.
 //!
-//! A stream must be quick, and each worker sees only its own streams. So a stream puts a short record
-//! (`GET /items 200`) into a queue, and one root context, the one that registered the queue last,
-//! takes the records out and logs totals per status when its timer fires.
+//! A stream must be quick, and each worker sees only its own streams. A stream therefore puts a
+//! short record (`GET /items 200`) into a queue, and one root context, the last one to register the
+//! queue, takes the records out and logs totals per status when its timer fires.
 //!
 //! Configuration, text: the period of the timer in milliseconds; empty: 5000.
 //!
-//! What this plugin teaches about queues and timers:
+//! Lessons about queues and timers:
 //!
-//! - `on_queue_ready` comes after the callback that put a record in, not in the middle of it, and
-//!   may find the queue empty: another notice was faster. It takes until nothing is left.
+//! - `on_queue_ready` runs after the callback that added a record, not inside it, and may find the
+//!   queue empty if an earlier notice took the record. It takes all records.
 //! - A root context has one timer. It fires again until the period is set to zero.
-//! - A queue of another plugin is found by `resolve_shared_queue(vm_id, name)`; here all is in one.
+//! - A queue of another plugin is found by `resolve_shared_queue(vm_id, name)`; this example uses
+//!   one plugin.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -115,7 +116,7 @@ impl HttpContext for Stream {
     fn on_http_response_headers(&mut self, _count: usize, _end_of_stream: bool) -> Action {
         let status = self.get_http_response_header_bytes(":status").unwrap_or_default();
         let record = format!("{} {}", self.request, String::from_utf8_lossy(&status));
-        // A full or vanished queue is no reason to disturb the response.
+        // A full or missing queue must not disturb the response.
         if let Err(status) = self.enqueue_shared_queue(self.queue, Some(record.as_bytes())) {
             warn!("\"{record}\" was not recorded: {status:?}");
         }

@@ -1,4 +1,4 @@
-//! Records go through a queue, totals come with ticks.
+//! Records pass through a queue, and ticks log the totals.
 
 use std::time::Duration;
 

@@ -1,18 +1,18 @@
 //! Limits the rate of requests per client with token buckets, shared by all workers of the proxy.
 //!
 //! A client is the value of a header, by default `x-api-key`; requests without it share one bucket.
-//! A bucket holds `burst` tokens and gains `per_second` tokens each second; a request takes one, and
-//! is answered with 429 and `retry-after` when there is none.
+//! A bucket holds `burst` tokens and gains `per_second` tokens each second. A request takes one,
+//! and is answered with 429 and `retry-after` if the bucket is empty.
 //!
 //! Configuration, JSON, all optional:
 //! `{"header": "x-api-key", "per_second": 10, "burst": 20, "buckets": 65536}`.
 //!
-//! What this plugin teaches about shared data: each worker runs a VM of its own, so a counter in a
-//! variable would count per worker. Shared data belongs to all VMs with one `vm_id`, and several may
-//! write at once: read the value with its `cas` number, compute, write with that number, and begin
-//! again if somebody else was faster.
+//! A lesson about shared data: each worker runs a separate VM, so a counter in a variable would
+//! count per worker. Shared data belongs to all VMs with one `vm_id`, and several may write at
+//! once: read the value with its `cas` number, compute, write with that number, and start again if
+//! another worker was faster.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -30,7 +30,7 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root::default()));
 }}
 
-/// How often a write is tried again when other workers are faster.
+/// The number of attempts to write when other workers are faster.
 const ATTEMPTS: usize = 16;
 
 #[derive(Deserialize)]
@@ -39,8 +39,8 @@ struct Config {
     header: String,
     per_second: f64,
     burst: u32,
-    /// Shared data has no expiry and clients choose the header, so clients are hashed into a fixed
-    /// number of buckets: two may share one, but nobody can fill the memory of the proxy.
+    /// Shared data does not expire and clients choose the header, so clients are hashed into a
+    /// fixed number of buckets. Two may share one, but none can fill the memory of the proxy.
     buckets: u64,
 }
 
@@ -88,11 +88,11 @@ impl RootContext for Root {
     }
 }
 
-/// A bucket as it is stored: 16 bytes, little endian.
+/// The stored form of a bucket: 16 bytes, little endian.
 #[derive(Clone, Copy)]
 struct Bucket {
     tokens: f64,
-    /// When `tokens` was right, in nanoseconds since 1970.
+    /// The time at which `tokens` was valid, in nanoseconds since 1970.
     updated: u64,
 }
 
@@ -108,7 +108,7 @@ impl Bucket {
         [self.tokens.to_le_bytes(), self.updated.to_le_bytes()].concat()
     }
 
-    /// The bucket at a later time. Workers may read the clock in another order than they write.
+    /// The bucket at a later time. Workers may write in another order than they read the clock.
     fn refilled(self, now: u64, config: &Config) -> Self {
         let seconds = now.saturating_sub(self.updated) as f64 / 1e9;
         let tokens = (self.tokens + seconds * config.per_second).min(f64::from(config.burst));
@@ -137,11 +137,12 @@ impl HttpContext for Stream {
 }
 
 impl Stream {
-    /// Takes a token, or says after how many seconds there will be one.
+    /// Takes a token, or returns the seconds until the next one.
     fn take(&self) -> Result<(), String> {
         let client = self.get_http_request_header_bytes(&self.config.header);
         let mut hasher = DefaultHasher::new(); // The same keys in each worker, as it must be.
-        // Its bytes alone: a tag or a length would be hashed as a word, of 4 bytes on wasm and 8 natively.
+        // Only the bytes: a tag or a length would be hashed as a word, of 4 bytes on wasm and 8
+        // natively.
         hasher.write(client.as_deref().unwrap_or_default());
         let key = format!("rate-limit/{}", hasher.finish() % self.config.buckets);
 
@@ -149,7 +150,7 @@ impl Stream {
             let now = self.get_current_time().duration_since(UNIX_EPOCH).unwrap_or_default();
             let now = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
             let (stored, cas) = self.get_shared_data(&key);
-            // Nothing stored yet, or something that is not ours: a full bucket.
+            // Nothing stored yet, or foreign data: a full bucket.
             let full = Bucket { tokens: f64::from(self.config.burst), updated: now };
             let bucket = stored.as_deref().and_then(Bucket::from_bytes).unwrap_or(full);
             let mut bucket = bucket.refilled(now, &self.config);
@@ -159,12 +160,12 @@ impl Stream {
             }
             bucket.tokens -= 1.0;
             // Without a number (the first write to a key) this overwrites: workers that meet there
-            // count one request too few, once in the life of a bucket.
+            // count one request too few, once in the lifetime of a bucket.
             if self.set_shared_data(&key, Some(&bucket.to_bytes()), cas).is_ok() {
                 return Ok(());
             }
         }
-        // A limiter that blocked when it is busiest would be an outage of its own.
+        // A limiter that blocked under load would cause an outage itself.
         warn!("{key}: too much contention, request let through");
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Buckets fill as time passes, and belong to all workers.
+//! Buckets fill as time passes, and all workers share them.
 
 use std::time::Duration;
 

@@ -6,11 +6,11 @@
 //! Configuration, JSON: `{"reject": ["SSH-", "GET "]}`, prefixes as text; `\u0000` and the like
 //! stand for single bytes up to 127.
 //!
-//! A prefix may arrive in pieces, so the first bytes are collected until the question is settled.
-//! Bytes are not held back meanwhile (a client that waits for a greeting would hang): of a forbidden
-//! prefix that comes in pieces, the pieces before the last one reach the upstream.
+//! A prefix may arrive in pieces, so the first bytes are collected until the decision. They are not
+//! held back meanwhile, because a client that waits for a greeting would hang: of a forbidden
+//! prefix in pieces, all but the last piece reach the upstream.
 //!
-//! To try it, in this directory: `dynvm run .`, which takes the traffic of `scenario.json` through it.
+//! To try it, in this directory: `dynvm run .`, which sends the traffic of `scenario.json`.
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
@@ -86,7 +86,7 @@ enum Verdict {
 
 struct Connection {
     config: Rc<Config>,
-    /// The first bytes from downstream, as many as the longest prefix has.
+    /// The first bytes from downstream, up to the length of the longest prefix.
     beginning: Vec<u8>,
     verdict: Verdict,
     received: usize,
@@ -94,7 +94,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Looks at the first bytes; `size` more have come.
+    /// Checks the first bytes after `size` more have arrived.
     fn examine(&mut self, size: usize) -> Verdict {
         let longest = self.config.reject.iter().map(String::len).max().unwrap_or(0);
         let wanted = size.min(longest - self.beginning.len());

@@ -1,4 +1,4 @@
-//! Reloads a plugin again and again while threads serve streams.
+//! Reloads a plugin repeatedly while threads serve streams.
 
 mod traffic;
 
@@ -18,24 +18,24 @@ use traffic::Traffic;
 use crate::plugin::{self, Backend};
 use crate::usage::{self, Usage};
 
-/// Reload a plugin again and again while threads serve streams.
+/// Reload a plugin repeatedly while threads serve streams.
 ///
-/// Each stream asks twice which version answers it. Every tenth reload is of a damaged file, which has to be refused.
+/// Each stream asks twice which version answers it. Every tenth reload has a damaged file, which must be refused.
 #[derive(Args)]
 pub struct ReloadArgs {
     /// Reloads to make.
     #[arg(long, default_value_t = 1000)]
     reloads: u64,
-    /// Threads that serve.
+    /// Serving threads.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..))]
     threads: u64,
     /// Reloads between two samples, rounded up so that the same artifact is current at each.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
-    /// Only versions of this kind; without it native and wasm take turns.
+    /// Only versions of this kind [default: native and wasm in turn].
     #[arg(long, value_enum)]
     backend: Option<Backend>,
-    /// Reload these artifacts in turn in place of those made for it. What they answer is not looked at.
+    /// Reload these artifacts in turn instead of the built-in ones. Their answers are not checked.
     #[arg(long, value_name = "FILE", conflicts_with = "backend")]
     plugin: Vec<PathBuf>,
 }
@@ -43,7 +43,7 @@ pub struct ReloadArgs {
 /// Reloads before the first sample.
 const WARM_UP: u64 = 48;
 
-/// How long threads may take to follow.
+/// Time limit for threads to follow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn run(args: &ReloadArgs) -> Result<()> {
@@ -108,7 +108,7 @@ impl Soak<'_> {
         }
         let version = self.deployment.reload()?;
         ensure!(version == reload + 1, "reload {reload} gave version {version}");
-        // Sometimes the next one comes before all threads have followed.
+        // Sometimes the next version arrives before all threads have followed.
         if !reload.is_multiple_of(4) {
             self.wait(|status| status.current.vms as u64 == self.args.threads)?;
         }
@@ -117,7 +117,7 @@ impl Soak<'_> {
 
     fn damaged(&self, artifact: &Path) -> Result<()> {
         let bytes = std::fs::read(artifact)?;
-        // Half of it could do: what debuggers read stands at the end.
+        // Half of the file could load: data for debuggers is at the end.
         std::fs::write(&self.path, &bytes[..bytes.len().min(200)])?;
         let version = self.deployment.version();
         ensure!(self.deployment.reload().is_err(), "the beginning of a file became a version");
@@ -138,7 +138,7 @@ impl Soak<'_> {
     }
 }
 
-/// The artifacts of versions 1, 2, and so on, as [`traffic::NAMES`] has them.
+/// The artifacts of versions 1, 2, and so on, named as in [`traffic::NAMES`].
 fn made(backend: Option<Backend>, dir: &Path) -> Result<Vec<PathBuf>> {
     let turn = backend.map_or([Backend::Native, Backend::Wasm], |backend| [backend; 2]).into_iter().cycle();
     turn.zip(traffic::NAMES).map(|(backend, name)| plugin::compile(backend, name, dir)).collect()

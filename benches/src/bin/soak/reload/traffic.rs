@@ -1,4 +1,4 @@
-//! Threads that serve streams, and what became of these.
+//! Threads that serve streams, and the outcomes of these.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,23 +9,23 @@ use dynvm::abi::types::{LogLevel, MapType};
 use dynvm::host::{HeaderMap, Headers, Services, StderrLog, Stream};
 use dynvm_rollout::deploy::{Deployment, StreamRef, Worker};
 
-/// Streams that a thread has at once.
+/// Concurrent streams of a thread.
 const CONCURRENT: usize = 32;
 
-/// What versions say of themselves, in turn.
+/// The names that the versions report, in turn.
 pub const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 
 /// The traffic of all threads.
 #[derive(Default)]
 pub struct Traffic {
-    /// Whether the plugins say which version they are.
+    /// Whether the plugins report their version.
     named: bool,
     stop: AtomicBool,
     begun: AtomicU64,
     ended: AtomicU64,
-    /// Streams without a VM before they ended.
+    /// Streams that lost their VM before they ended.
     lost: AtomicU64,
-    /// Answers of a version other than the stream's, or none because the plugin failed.
+    /// Answers of another version than the stream's, or missing because the plugin failed.
     wrong: AtomicU64,
 }
 
@@ -51,7 +51,7 @@ impl Stream for Exchange {
 }
 
 impl Traffic {
-    /// Traffic for plugins that say which version they are, or for others.
+    /// Traffic for plugins that report their version, or for others.
     pub fn new(named: bool) -> Traffic {
         Traffic { named, ..Traffic::default() }
     }
@@ -93,7 +93,7 @@ impl Traffic {
         count.fetch_add(1, Relaxed);
     }
 
-    /// Has the plugin answer, and compares which version does.
+    /// Asks the plugin for its version, and compares it.
     fn ask(&self, worker: &mut Worker, stream: StreamRef, map: MapType) {
         let Some(vm) = worker.vm_of(stream) else { return };
         match map {

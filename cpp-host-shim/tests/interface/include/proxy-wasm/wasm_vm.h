@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The part of proxy-wasm-cpp-host's interface that the shim implements and uses, declared anew: names, types and order of members, so that the shim
-// compiles and is tested without the host. Where the host is given, the same shim and the same tests are compiled against its own headers.
+// The part of proxy-wasm-cpp-host's interface that the shim implements and uses: names, types and
+// order of members. With it the shim compiles and is tested without the host. If the host is given,
+// the same shim and tests are compiled against its own headers.
 
 #pragma once
 
