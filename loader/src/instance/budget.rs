@@ -85,6 +85,7 @@ impl WatchdogEntry {
 
     /// An entry that the watchdog does not sample, for a VM that can be terminated but has no
     /// budget.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only images without a host are unwatched"))]
     pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
         Arc::new(WatchdogEntry::make(budget, log, vm_id, false))
     }
