@@ -83,8 +83,8 @@ impl LoaderOptions {
     }
 
     /// The backends that are compiled in and allowed.
+    #[allow(clippy::vec_init_then_push, reason = "with one backend compiled in, one push is left")]
     pub(super) fn backends(&self) -> Result<Vec<Box<dyn Backend>>, LoadError> {
-        #[allow(clippy::vec_init_then_push, reason = "with one backend compiled in, one push is left")]
         let mut backends: Vec<Box<dyn Backend>> = Vec::new();
         #[cfg(feature = "native")]
         if let Some(options) = &self.native {
