@@ -57,7 +57,7 @@ pub struct BuildArgs {
     #[arg(long)]
     pub wasm_only: bool,
 
-    /// Copy the artifacts to this directory, as <name>.so and <name>.wasm
+    /// Copy the artifacts to this directory, as NAME.so and NAME.wasm
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
 

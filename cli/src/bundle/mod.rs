@@ -6,7 +6,7 @@
 //! | [`matching`] | checks that the parts are builds of one plugin |
 //! | [`sign`] | reads a minisign secret key and its password |
 //! | [`extract`] | splits a fat plugin into its parts |
-//! | [`file`] | writes files atomically |
+//! | [`mod@file`] | writes files atomically |
 
 mod extract;
 mod file;

@@ -194,7 +194,7 @@ impl SimProxyBuilder {
     ///
     /// # Errors
     ///
-    /// As [`PluginBuilder::start`].
+    /// As [`PluginBuilder::start`](dynvm::PluginBuilder::start).
     pub fn start(self, module: &Module) -> Result<SimProxy, StartError> {
         self.start_traced(module, None)
     }
@@ -203,7 +203,7 @@ impl SimProxyBuilder {
     ///
     /// # Errors
     ///
-    /// As [`PluginBuilder::start`].
+    /// As [`PluginBuilder::start`](dynvm::PluginBuilder::start).
     pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<SimProxy, StartError> {
         let level = self.log_level.unwrap_or(LogLevel::Trace);
         let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::with_level(level)));

@@ -1,6 +1,6 @@
 //! Times, instructions and memory of both builds, robust against noise of the machine.
 //!
-//! All subjects are interleaved, and every measurement is cut into blocks ([`turns`]). A number is
+//! All subjects are interleaved, and every measurement is cut into blocks ([`interleave`]). A number is
 //! the median over blocks, with the confidence interval of that median ([`statistics`]); a ratio is
 //! the median of the ratios per block. A temporary disturbance therefore affects both builds, in a
 //! minority of blocks, and does not move the result. No outliers are discarded.
