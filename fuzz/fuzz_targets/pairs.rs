@@ -5,10 +5,10 @@ use dynvm::header_pairs;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    if let Some(headers) = pairs::decode(data) {
+    if let Some(headers) = header_pairs::decode(data) {
         // Some plugins write lengths of 64 bits; the host writes 32.
-        let encoded = pairs::encode(&headers);
-        assert_eq!(pairs::encoded_len(&headers), encoded.len());
-        assert_eq!(pairs::decode(&encoded), Some(headers));
+        let encoded = header_pairs::encode(&headers);
+        assert_eq!(header_pairs::encoded_len(&headers), encoded.len());
+        assert_eq!(header_pairs::decode(&encoded), Some(headers));
     }
 });
