@@ -70,7 +70,7 @@ fn a_version_that_does_not_start_on_one_thread() {
         let log = parts.log.take();
         assert!(
             log.iter().any(|(level, text)| *level == LogLevel::Error
-                && text.starts_with("version 2 does not start on this thread; version 1 goes on")),
+                && text.starts_with("version 2 does not start on this thread; version 1 keeps serving")),
             "{log:?}"
         );
         assert_eq!(retained(&status), [(1, 1, 0), (2, 0, 0)]);

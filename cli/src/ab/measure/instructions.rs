@@ -74,7 +74,7 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         assert!(why_not(&denied, "4").contains("perf_event_paranoid is 4"));
         assert!(why_not(&denied, "").contains("perf_event_paranoid is unknown"));
-        assert!(why_not(&io::Error::from(io::ErrorKind::NotFound), "2").contains("no counter"));
+        assert!(why_not(&io::Error::from(io::ErrorKind::NotFound), "2").contains("no instruction counter"));
         assert!(why_not(&io::Error::other("broken"), "2").contains("broken"));
     }
 }
