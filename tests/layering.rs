@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A file belongs to the longest entry that is a prefix of its path. Modules of one line do not
 /// import each other.
 const LAYERS: &[&[&str]] = &[
-    &["access", "artifact", "fork", "id", "bundle", "profile", "trust/verdict"],
+    &["access", "artifact", "fork", "id", "bundle", "trust/verdict"],
     &["config", "error"],
     &["observe", "trust"],
     &["telemetry", "host"],

@@ -68,7 +68,6 @@ mod id;
 mod instance;
 mod module;
 mod plugin;
-mod profile;
 mod telemetry;
 mod vm;
 
@@ -80,6 +79,5 @@ pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_cau
 pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginBuilder, PluginStats, ReloadBackoff};
-pub use profile::HostProfile;
 pub use trust::Artifact;
 pub use vm::{RootDone, Vm, VmBuilder};

@@ -28,8 +28,8 @@ macro_rules! on_backend {
             mod headers;
             #[path = "lifecycle.rs"]
             mod lifecycle;
-            #[path = "profile.rs"]
-            mod profile;
+            #[path = "other_hosts.rs"]
+            mod other_hosts;
             #[path = "restriction.rs"]
             mod restriction;
             #[path = "services.rs"]

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, LogLevel, MapType, StreamType};
 use dynvm::host::{
-    DispatchError, GrpcCall, GrpcCalls, GrpcSendError, HeaderMap, Headers, HttpCall, HttpCallResponse, HttpCalls, Log,
-    LogSource, NoLog, QueueId, QueueWaker, Services, Stream, Timers,
+    AbsentMap, DispatchError, GrpcCall, GrpcCalls, GrpcSendError, HeaderMap, Headers, HttpCall, HttpCallResponse,
+    HttpCalls, Log, LogSource, NoLog, QueueId, QueueWaker, Services, Stream, Timers,
 };
 use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, Vm, VmConfig, VmId};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
@@ -62,12 +62,12 @@ impl UserStream {
 }
 
 impl Stream for UserStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.maps.get(map as usize / 2).map(|map| map as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        self.maps.get(map as usize / 2).map(|map| map as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.maps.get_mut(map as usize / 2).map(|map| map as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        self.maps.get_mut(map as usize / 2).map(|map| map as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
     fn fail(&mut self, _: StreamType) {

@@ -208,7 +208,7 @@ impl InstanceState {
         slot: Option<Arc<WatchdogEntry>>,
     ) -> Rc<InstanceState> {
         let capable = hostcalls(|name| config.capabilities.allows(name));
-        let implemented = hostcalls(|name| !config.host.unimplemented.contains(name));
+        let implemented = hostcalls(|name| !services.unimplemented.contains(&name));
         let state = InstanceState {
             id: VmId::next(),
             services,

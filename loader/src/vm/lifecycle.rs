@@ -110,7 +110,7 @@ impl Vm {
     }
 
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
-        let vm_size = self.state.config.configuration.len();
+        let vm_size = self.state.config.configuration.as_ref().map_or(0, Vec::len);
         let size = config.configuration.len();
         self.call(id, CallbackId::proxy_on_context_create, || [id.into(), 0], |b| b.proxy_on_context_create(id, 0))
             .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;

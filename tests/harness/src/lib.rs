@@ -48,6 +48,8 @@ pub fn probe(backend: Backend, defines: &[&str]) -> Module {
 pub struct TestStream {
     /// Its header maps.
     pub maps: BTreeMap<MapType, Headers>,
+    /// The answer for all other maps.
+    pub absent_maps: AbsentMap,
     /// Its bodies and other buffers.
     pub buffers: BTreeMap<BufferType, Vec<u8>>,
     /// The requested actions, as text.
@@ -82,12 +84,12 @@ impl TestStream {
 }
 
 impl Stream for TestStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.maps.get(&map).map(|map| map as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        self.maps.get(&map).map(|map| map as &dyn HeaderMap).ok_or(self.absent_maps)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.maps.get_mut(&map).map(|map| map as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        self.maps.get_mut(&map).map(|map| map as &mut dyn HeaderMap).ok_or(self.absent_maps)
     }
 
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {
