@@ -53,6 +53,17 @@ impl Type {
         }
     }
 
+    /// An argument of this type in 64 bits, without the bits that a calling convention leaves undefined: 32-bit numbers
+    /// are extended with zeros, a boolean is 0 or 1.
+    #[inline(always)]
+    pub const fn defined_bits(self, raw: u64) -> u64 {
+        match self {
+            Type::U32 | Type::I32 | Type::Size32 => raw as u32 as u64,
+            Type::Bool => (raw as u8 != 0) as u64,
+            _ => raw,
+        }
+    }
+
     /// Whether a wasm module passes it as `i64` rather than `i32`.
     pub const fn is_wasm_i64(self) -> bool {
         matches!(self, Type::U64 | Type::I64)

@@ -3,9 +3,8 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use dynvm_abi::table::CallbackId;
-
-use super::{ContextId, Vm};
+use super::callback_values::*;
+use super::{Called, ContextId, Vm};
 use crate::backend::NotStarted;
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
@@ -112,34 +111,27 @@ impl Vm {
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
         let vm_size = self.state.config.configuration.as_ref().map_or(0, Vec::len);
         let size = config.configuration.len();
-        self.call(id, CallbackId::proxy_on_context_create, || [id.into(), 0], |b| b.proxy_on_context_create(id, 0))
-            .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;
-        let started = self
-            .call(
-                id,
-                CallbackId::proxy_on_vm_start,
-                || [id.into(), vm_size as u64],
-                |b| b.proxy_on_vm_start(id, vm_size),
-            )
-            .ok_or_else(|| self.start_failed("proxy_on_vm_start"))?;
-        if started.value == Some(0) {
-            return Err(self.refused(config, "proxy_on_vm_start"));
-        }
-        let configured = self
-            .call(id, CallbackId::proxy_on_configure, || [id.into(), size as u64], |b| b.proxy_on_configure(id, size))
-            .ok_or_else(|| self.start_failed("proxy_on_configure"))?;
-        if configured.value == Some(0) {
-            return Err(self.refused(config, "proxy_on_configure"));
-        }
-        Ok(())
+        self.call_start(proxy_on_context_create(id, 0))?;
+        self.call_approval(config, proxy_on_vm_start(id, vm_size))?;
+        self.call_approval(config, proxy_on_configure(id, size))
     }
 
-    fn start_failed(&self, function: &'static str) -> StartError {
-        let failure = self.state.failure().unwrap_or_else(|| Failure {
-            kind: crate::FailureKind::Host,
-            message: "the VM failed without saying how".to_owned(),
-        });
-        StartError::Failed { module: self.module.name().to_owned(), function, failure }
+    fn call_start<C: Callback>(&mut self, callback: C) -> Result<Called, StartError> {
+        self.call(callback).ok_or_else(|| {
+            let failure = self.state.failure().unwrap_or_else(|| Failure {
+                kind: crate::FailureKind::Host,
+                message: "the VM failed without saying how".to_owned(),
+            });
+            StartError::Failed { module: self.module.name().to_owned(), function: C::ID.describe().name, failure }
+        })
+    }
+
+    /// Calls a callback that refuses the plugin by returning false.
+    fn call_approval<C: Callback>(&mut self, config: &PluginConfig, callback: C) -> Result<(), StartError> {
+        match self.call_start(callback)?.value {
+            Some(0) => Err(self.refused(config, C::ID.describe().name)),
+            _ => Ok(()),
+        }
     }
 
     fn refused(&self, config: &PluginConfig, function: &'static str) -> StartError {
@@ -152,12 +144,7 @@ impl Vm {
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
         let id = self.state.root_id(root)?;
         let size = self.state.contexts.borrow().root(id)?.config.configuration.len();
-        let called = self.call(
-            id,
-            CallbackId::proxy_validate_configuration,
-            || [id.into(), size as u64],
-            |b| b.proxy_validate_configuration(id, size),
-        );
+        let called = self.call(proxy_validate_configuration(id, size));
         called?.value.map(|valid| valid != 0)
     }
 
@@ -178,12 +165,7 @@ impl Vm {
             }
             contexts.insert(Context::Stream(StreamState::new(root, stream)))
         };
-        self.call(
-            id,
-            CallbackId::proxy_on_context_create,
-            || [id.into(), root.into()],
-            |b| b.proxy_on_context_create(id, root),
-        );
+        self.call(proxy_on_context_create(id, root));
         Ok(self.state.context_id(id))
     }
 
@@ -199,7 +181,7 @@ impl Vm {
                 return true;
             }
         }
-        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(proxy_on_done(id));
         called.and_then(|called| called.value) != Some(0)
     }
 
@@ -214,7 +196,7 @@ impl Vm {
                 return;
             }
         }
-        self.call(id, CallbackId::proxy_on_log, || [id.into()], |b| b.proxy_on_log(id));
+        self.call(proxy_on_log(id));
     }
 
     /// Deletes a stream context (`proxy_on_delete`) and returns the embedder's stream. The id is
@@ -225,7 +207,7 @@ impl Vm {
         let id = self.state.stream_id(stream)?;
         self.on_done(stream);
         self.on_log(stream);
-        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
+        self.call(proxy_on_delete(id));
         let mut contexts = self.state.contexts.borrow_mut();
         let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
         if let Some(root) = contexts.root_mut(state.root) {
@@ -249,7 +231,7 @@ impl Vm {
         }
         // Set before the call, because the plugin may call proxy_done inside proxy_on_done.
         self.set_done_state(id, DoneState::Pending);
-        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(proxy_on_done(id));
         if called.and_then(|called| called.value) == Some(0) {
             let gone = self.state.contexts.borrow().get(id).is_none();
             return Ok(if gone { RootDone::Deleted } else { RootDone::Pending });
@@ -287,7 +269,7 @@ impl Vm {
         if self.state.contexts.borrow().get(id).is_none() {
             return;
         }
-        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
+        self.call(proxy_on_delete(id));
         self.state.end_root(id);
         if let Some(Context::Root(root)) = self.state.contexts.borrow_mut().remove(id) {
             telemetry::plugin_stopped(&self.state.config.vm_id, &root.config.name, id);

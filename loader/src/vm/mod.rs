@@ -1,6 +1,7 @@
 //! A running instance of a module: its contexts, its callbacks and its end.
 
 mod builder;
+mod callback_values;
 mod callbacks;
 mod deferred;
 mod instrument;
@@ -13,9 +14,10 @@ use std::rc::Rc;
 use dynvm_abi::table::CallbackId;
 
 pub use builder::VmBuilder;
+use callback_values::Callback;
 pub use lifecycle::RootDone;
 
-use crate::backend::{Instance, Returned};
+use crate::backend::Instance;
 use crate::call_trace::Tracer;
 use crate::error::Failure;
 use crate::host::{Services, Stream};
@@ -173,46 +175,27 @@ impl Vm {
         .ok()
     }
 
-    /// Calls a callback of a stream. `None`: as [`call`](Vm::call), or this VM has no such stream
-    /// and no code runs.
+    /// Calls a callback of a stream, made from its number. `None`: as [`call`](Vm::call), or this VM
+    /// has no such stream and no code runs.
     #[inline]
-    fn call_stream<const COUNT: usize>(
-        &mut self,
-        stream: ContextId,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let context = self.state.stream_id(stream)?;
-        self.call(context, id, arguments, callback)
+    fn call_stream<C: Callback>(&mut self, stream: ContextId, callback: impl FnOnce(u32) -> C) -> Option<Called> {
+        let id = self.state.stream_id(stream)?;
+        self.call(callback(id))
     }
 
     /// Calls a callback of a root, as [`call_stream`](Vm::call_stream) does for a stream.
     #[inline]
-    fn call_root<const COUNT: usize>(
-        &mut self,
-        root: ContextId,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let context = self.state.root_id(root)?;
-        self.call(context, id, arguments, callback)
+    fn call_root<C: Callback>(&mut self, root: ContextId, callback: impl FnOnce(u32) -> C) -> Option<Called> {
+        let id = self.state.root_id(root)?;
+        self.call(callback(id))
     }
 
-    /// Calls one callback with a context of this VM as the effective one, then executes the
-    /// deferred actions.
+    /// Calls a callback with its context as the effective one, then executes the deferred actions.
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
-    fn call<const COUNT: usize>(
-        &mut self,
-        context: u32,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let called = self.enter(context, id, arguments, callback);
+    fn call(&mut self, callback: impl Callback) -> Option<Called> {
+        let called = self.enter(callback);
         if self.state.has_deferred() {
             self.carry_out_deferred();
         }
@@ -224,32 +207,27 @@ impl Vm {
     }
 
     #[inline]
-    fn enter<const COUNT: usize>(
-        &mut self,
-        context: u32,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
+    fn enter<C: Callback>(&mut self, callback: C) -> Option<Called> {
         let state = &*self.state;
         if state.has_failed() {
             return None;
         }
+        let context = callback.context();
         state.current.set(context);
         state.effective.set(context);
-        state.callback.set(Some(id));
+        state.callback.set(Some(C::ID));
         state.local_response_sent.set(false);
         let returned = if state.is_instrumented() {
-            instrument::instrumented(state, self.instance.as_mut(), context, id, arguments, callback)
+            instrument::instrumented(state, self.instance.as_mut(), callback)
         } else {
-            callback(self.instance.as_mut())
+            callback.call(self.instance.as_mut())
         };
         state.current.set(0);
         state.effective.set(0);
         match returned {
             Ok(value) => Some(Called { value, local_response_sent: state.local_response_sent.get() }),
             Err(failure) => {
-                self.failed(id, context, failure);
+                self.failed(C::ID, context, failure);
                 None
             }
         }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 
-use dynvm_abi::table::{HOSTCALLS, HostcallId};
+use dynvm_abi::table::{HOSTCALLS, HostcallId, Type};
 use dynvm_abi::types::{LogLevel, Status};
 
 use super::address_check;
@@ -104,60 +104,21 @@ impl CustomHostcalls {
     }
 }
 
-/// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of
-/// what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
-pub(super) mod take {
-    use super::address_check;
-
-    macro_rules! low_half {
-        ($($name:ident)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    arguments[index] = arguments[index] as u32 as u64;
-                    true
-                }
-            )*
-        };
-    }
-
-    macro_rules! as_it_is {
-        ($($name:ident)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(_: &mut [u64; COUNT], _: usize) -> bool {
-                    true
-                }
-            )*
-        };
-    }
-
-    macro_rules! place {
-        ($($name:ident $bytes:literal)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    address_check::writable(arguments[index], $bytes)
-                }
-            )*
-        };
-    }
-
-    low_half!(u32 i32 size32);
-    as_it_is!(u64 i64 size);
-    place!(out_u32 4 out_u64 8 out_ptr 8 out_size 8);
-
-    #[inline(always)]
-    pub(in super::super) fn bool<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-        arguments[index] = u64::from(arguments[index] as u8 != 0);
-        true
-    }
-
-    /// An address stands before its size.
-    #[inline(always)]
-    pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-        let size = arguments[index + 1];
-        size == 0 || address_check::readable(arguments[index], size)
+/// Takes one argument of a hostcall as a plugin passes it: what the ABI leaves undefined is cut off. False if it is an address of what cannot be
+/// accessed. The type is a constant wherever this is called, so that each hostcall gets straight code.
+#[inline(always)]
+pub(super) fn take<const COUNT: usize>(ty: Type, arguments: &mut [u64; COUNT], index: usize) -> bool {
+    let raw = arguments[index];
+    arguments[index] = ty.defined_bits(raw);
+    match ty {
+        // An address stands before its size.
+        Type::Ptr => {
+            let size = arguments[index + 1];
+            size == 0 || address_check::readable(raw, size)
+        }
+        Type::OutU32 => address_check::writable(raw, 4),
+        Type::OutU64 | Type::OutPtr | Type::OutSize => address_check::writable(raw, 8),
+        _ => true,
     }
 }
 
@@ -192,17 +153,21 @@ mod tests {
     fn undefined_bits_are_cut_off() {
         let garbage = 0xdead_beef_0000_0000_u64;
         let mut arguments = [garbage | 3, garbage | 4, garbage | 0x100, garbage | 5];
-        assert!(take::u32(&mut arguments, 0) && take::size32(&mut arguments, 1) && take::bool(&mut arguments, 2));
-        assert!(take::u64(&mut arguments, 3));
+        assert!(
+            take(Type::U32, &mut arguments, 0)
+                && take(Type::Size32, &mut arguments, 1)
+                && take(Type::Bool, &mut arguments, 2)
+        );
+        assert!(take(Type::U64, &mut arguments, 3));
         assert_eq!(arguments, [3, 4, 0, garbage | 5], "of a bool the low byte counts");
     }
 
     #[test]
     fn addresses() {
-        assert!(take::ptr(&mut [0, 0], 0), "null, no byte");
-        assert!(!take::ptr(&mut [0, 1], 0));
+        assert!(take(Type::Ptr, &mut [0, 0], 0), "null, no byte");
+        assert!(!take(Type::Ptr, &mut [0, 1], 0));
         let mut place = 0u64;
-        assert!(take::out_u64(&mut [&raw mut place as u64], 0));
-        assert!(!take::out_u64(&mut [0], 0));
+        assert!(take(Type::OutU64, &mut [&raw mut place as u64], 0));
+        assert!(!take(Type::OutU64, &mut [0], 0));
     }
 }

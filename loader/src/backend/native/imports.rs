@@ -93,7 +93,7 @@ macro_rules! entry_points {
                         let mut _index = 0;
                         true $(&& {
                             _index += 1;
-                            take::$ty(_arguments, _index - 1)
+                            take(dynvm_abi::__type!($ty), _arguments, _index - 1)
                         })*
                     },
                     |function, [$($param),*]| {
