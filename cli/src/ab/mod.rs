@@ -23,7 +23,10 @@ use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::start::start;
-use options::MeasureArgs;
+use compare::Comparison;
+use measure::Measured;
+use options::{MeasureArgs, MeasureOptions};
+use thresholds::Facts;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
 ///
@@ -80,21 +83,21 @@ struct Side {
 
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     // Before the build, so that a mistake in an option or in the scenario is reported at once.
-    let thresholds = args.measure.check()?;
+    let policy = args.policy.read()?;
+    let measuring = args.measure.options(policy.clone())?;
     // Before a thread is bound to a CPU, which would change the number of usable CPUs.
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
-    let options = args.differential.options(args.traffic.traffic.is_some())?;
-    let policy = args.policy.read()?;
+    let comparing = args.differential.options(args.traffic.traffic.is_some())?;
     let pair = artifact::pair(&args.plugins, policy.as_ref())?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(pair.native, Backend::Native, policy.clone())?, load(pair.wasm, Backend::Wasm, policy.clone())?];
+    let sides = [load(pair.native, Backend::Native, policy.clone())?, load(pair.wasm, Backend::Wasm, policy)?];
     spinner.finish_and_clear();
 
-    let comparison = compare::compare(&sides, &scenario, &options)?;
-    let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &thresholds, policy)?;
+    let comparison = compare::compare(&sides, &scenario, &comparing)?;
+    let measured = measure(&sides, &scenario, &comparison, &measuring)?;
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
         sides: &sides,
@@ -104,9 +107,31 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
         not_measured: measured.as_ref().err().cloned(),
         environment,
     });
-    args.measure.decide(&thresholds, &mut report);
-    args.measure.write(&report)?;
+    report.decide(&measuring.thresholds);
+    measuring.output.write(&report)?;
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+/// Measures, or returns the reason for skipping the measurement.
+///
+/// # Errors
+///
+/// A threshold refers to a value that cannot be measured, or a VM does not start.
+fn measure(
+    sides: &[Side; 2],
+    scenario: &Scenario,
+    comparison: &Comparison,
+    options: &MeasureOptions,
+) -> anyhow::Result<Result<Measured, String>> {
+    let Some(plan) = &options.plan else { return Ok(Err("--duration is 0".to_owned())) };
+    if !comparison.is_measurable() {
+        return Ok(Err("a VM failed".to_owned()));
+    }
+    if !options.thresholds.is_empty() {
+        let facts = Facts::of(sides, scenario)?;
+        options.thresholds.iter().try_for_each(|threshold| threshold.check(&facts))?;
+    }
+    measure::measure(sides, scenario, plan).map(Ok)
 }
 
 fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {

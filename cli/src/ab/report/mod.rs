@@ -6,7 +6,8 @@ pub mod fixture;
 mod html;
 mod json;
 pub mod numbers;
-pub mod terminal;
+pub mod output;
+mod terminal;
 mod warnings;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use super::compare::{Comparison, Difference, Generated};
 use super::environment::Environment;
 use super::measure::Measured;
 use super::measure::noise::Noise;
-use super::thresholds::Decision;
+use super::thresholds::{Decision, Threshold};
 use super::{Scenario, Side};
 use numbers::Numbers;
 
@@ -148,10 +149,14 @@ impl Report {
         }
     }
 
-    /// Adds the decisions on the thresholds.
-    pub fn decide(&mut self, thresholds: Vec<Decision>) {
-        self.passed &= thresholds.iter().all(Decision::passed);
-        self.thresholds = thresholds;
+    /// Evaluates the thresholds and adds the decisions.
+    pub fn decide(&mut self, thresholds: &[Threshold]) {
+        let numbers = match (&self.measured, &self.not_measured) {
+            (Some(numbers), _) => Ok(numbers),
+            (None, reason) => Err(reason.as_deref().unwrap_or_default()),
+        };
+        self.thresholds = thresholds.iter().map(|threshold| threshold.decide(numbers)).collect();
+        self.passed &= self.thresholds.iter().all(Decision::passed);
     }
 
     /// Both builds with their names.
