@@ -104,7 +104,7 @@ template <class R, class... Numbers> [[gnu::always_inline]] inline R DynVm::call
                              : dynvm_vm_call(vm.vm_.get(), function.address, a, b, c, d, e);
   };
   const dynvm_result_t result = make(numbers...);
-  if (!result.returned) [[unlikely]] {
+  if (result.code != 0) [[unlikely]] {
     vm.failedIn(function.name);
   }
   if constexpr (isWord<R>) {

@@ -150,7 +150,7 @@ static uint64_t call(const char *name, uint64_t a, uint64_t b, uint64_t c, uint6
   dynvm_function_t function = dynvm_vm_function(vm, name);
   if (function == 0) return missing;
   dynvm_result_t result = dynvm_vm_call(vm, function, a, b, c, 0, 0);
-  if (!result.returned) check(dynvm_vm_failure(vm));
+  if (result.code != 0) check(dynvm_vm_failure(vm));
   return result.value;
 }
 

@@ -164,22 +164,26 @@ pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -
 #[repr(C)]
 pub struct Returned {
     value: u64,
-    returned: bool,
+    /// 0 if the function returned.
+    code: u32,
 }
 
-/// Makes a call. The VM keeps a failure for `dynvm_vm_failure`.
+/// Makes a call, if this VM's image has the function. The VM keeps a failure for
+/// `dynvm_vm_failure`.
 ///
 /// # Safety
 ///
-/// As `NativeImage::call`; `vm` is an object that this API returned.
+/// As `NativeImage::call` for a function of the image; `vm` is an object that this API returned.
 #[inline(always)]
 unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bool) -> Returned {
     // SAFETY: guaranteed by the caller, as this function requires.
     let vm = unsafe { object(vm) };
-    let function = Function::from_address(function).expect("a function, not 0");
+    let Some(function) = vm.raw.function_at(function) else {
+        return Returned { value: 0, code: Code::Argument as u32 };
+    };
     // SAFETY: guaranteed by the caller, as this function requires.
     match unsafe { vm.raw.call(function, arguments, restricted) } {
-        Ok(value) => Returned { value, returned: true },
+        Ok(value) => Returned { value, code: 0 },
         Err(failure) => failed(failure),
     }
 }
@@ -188,7 +192,7 @@ unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bo
 #[cold]
 fn failed(failure: Box<dynvm::Failure>) -> Returned {
     drop(failure);
-    Returned { value: 0, returned: false }
+    Returned { value: 0, code: Code::Failed as u32 }
 }
 
 #[unsafe(no_mangle)]

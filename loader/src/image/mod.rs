@@ -101,11 +101,6 @@ impl Function {
     pub fn address(self) -> usize {
         self.0
     }
-
-    /// The function at an address from [`address`](Function::address); `None` for 0.
-    pub fn from_address(address: usize) -> Option<Function> {
-        (address != 0).then_some(Function(address))
-    }
 }
 
 /// A private image of a native plugin on one thread, with hostcalls implemented by the embedder.
@@ -194,6 +189,13 @@ impl NativeImage {
     /// A function that the image itself exports; `None` before the image is open.
     pub fn function(&self, name: &str) -> Option<Function> {
         self.vm.get()?.address(name).map(Function)
+    }
+
+    /// The function at an address from [`Function::address`]; `None` if this image does not have it,
+    /// or is not open.
+    #[inline]
+    pub fn function_at(&self, address: usize) -> Option<Function> {
+        self.vm.get()?.contains(address).then_some(Function(address))
     }
 
     /// Calls a function with crash containment, from outside any call or inside a hostcall. A

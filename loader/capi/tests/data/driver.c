@@ -105,7 +105,7 @@ static bool call(const char *name, uint64_t a, uint64_t *result) {
   CHECK(function != 0);
   dynvm_result_t returned = dynvm_vm_call(vm, function, a, 0, 0, 0, 0);
   if (result != NULL) *result = returned.value;
-  return returned.returned;
+  return returned.code == 0;
 }
 
 static uint64_t value(const char *name) {
@@ -198,7 +198,7 @@ static void calls(const dynvm_module_t *module) {
   dynvm_function_t sum = dynvm_vm_function(vm, "sum");
   dynvm_result_t returned =
       dynvm_vm_call(vm, sum, garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5);
-  CHECK(returned.returned && returned.value == 15);
+  CHECK(returned.code == 0 && returned.value == 15);
   struct half half = {(double (*)(float))dynvm_vm_function(vm, "half"), 0};
   CHECK(dynvm_vm_call_through(vm, call_half, &half, false) && half.result == 1.5);
   CHECK(value("time_of_host") == 1);
@@ -215,6 +215,27 @@ static void calls(const dynvm_module_t *module) {
   CHECK(strcmp(logged, "2 destructed\n") == 0);
 }
 
+// A function of another VM, of the host, or of no one is not called, and the VM goes on.
+static void functions_of_others(const dynvm_module_t *module) {
+  dynvm_vm_t *other = vm_of(module, 0);
+  ok(dynvm_vm_open(other));
+  fresh(module, 0);
+  CHECK(call("_initialize", 0, NULL));
+  const dynvm_function_t foreign[] = {
+      dynvm_vm_function(other, "counts"), (dynvm_function_t)vm_of, 0, UINTPTR_MAX};
+  for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+    CHECK(dynvm_vm_call(vm, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+    CHECK(dynvm_vm_call_restricted(vm, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  }
+  CHECK(!dynvm_vm_has_failed(vm) && (uint32_t)value("counts") == 1);
+  dynvm_vm_free(other);
+  CHECK(dynvm_vm_call(vm, foreign[0], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  dynvm_vm_free(vm);
+  vm = vm_of(module, 0);
+  CHECK(dynvm_vm_call(vm, foreign[0], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  dynvm_vm_free(vm);
+}
+
 static void crashes(const dynvm_module_t *module) {
   fresh(module, 0);
   CHECK(!call("crash", 0, NULL));
@@ -226,7 +247,7 @@ static void crashes(const dynvm_module_t *module) {
   CHECK(call("much", 1 << 10, NULL) && !call("much", 4 << 20, NULL));
   failed_with("memory");
   fresh(module, 0);
-  CHECK(!dynvm_vm_call_restricted(vm, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).returned);
+  CHECK(dynvm_vm_call_restricted(vm, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).code == DYNVM_CODE_FAILED);
   failed_with("proxy_get_current_time_nanoseconds");
   fresh(module, 0);
   dynvm_vm_fail(vm, "for a reason");
@@ -327,6 +348,7 @@ int main(int argc, char **argv) {
   modules(loader, again);
   policies();
   calls(again);
+  functions_of_others(again);
   crashes(again);
   threads(again);
   deployments(loader);

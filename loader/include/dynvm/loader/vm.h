@@ -26,7 +26,7 @@ typedef struct dynvm_vm dynvm_vm_t;
 /** A handle that ends a plugin from another thread. */
 typedef struct dynvm_terminator dynvm_terminator_t;
 
-/** The address of a function; 0 for no function. */
+/** The address of a function of one VM's image; 0 for no function. Other VMs refuse to call it. */
 typedef uintptr_t dynvm_function_t;
 
 /**
@@ -115,8 +115,12 @@ typedef struct {
    * because Rust returns bool where C++ returns uint32_t.
    */
   uint64_t value;
-  /** True if the plugin returned. Otherwise it failed, now or before: see dynvm_vm_failure. */
-  bool returned;
+  /**
+   * 0 if the plugin returned. DYNVM_CODE_FAILED: it failed, now or before; see dynvm_vm_failure.
+   * DYNVM_CODE_ARGUMENT: the function is not in this VM's image, or the image is not open; nothing
+   * was called, and the VM has not failed.
+   */
+  dynvm_code_t code;
 } dynvm_result_t;
 
 /**

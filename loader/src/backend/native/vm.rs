@@ -289,6 +289,12 @@ impl NativeVm {
         Some(self.image.as_ref()?.address(*self.module.exports.get(name)?))
     }
 
+    /// True if an address is within the image.
+    #[inline]
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        self.instance.span.contains(&address)
+    }
+
     /// Makes a guarded call, from outside of any.
     ///
     /// # Safety
