@@ -141,8 +141,8 @@ impl Plugin {
             self.observe(Reload::Backoff);
             return;
         }
-        let tracer = self.vm.take_tracer();
-        match start(&self.module, &self.vm_config, &self.config, &self.services, tracer) {
+        let mut tracer = self.vm.take_tracer();
+        match start(&self.module, &self.vm_config, &self.config, &self.services, &mut tracer) {
             Ok((vm, root)) => {
                 self.vm = vm;
                 self.root = root;
@@ -151,6 +151,7 @@ impl Plugin {
                 self.observe(Reload::Success);
             }
             Err(error) => {
+                self.vm.set_tracer(tracer);
                 self.stats.reload_failure += 1;
                 self.observe(Reload::Failure);
                 self.vm.log(
@@ -205,8 +206,7 @@ impl PluginBuilder<'_> {
         self
     }
 
-    /// Sets a tracer, which also sees the start. A VM that replaces this one inherits the tracer; a
-    /// replacement that fails to start loses it.
+    /// Sets a tracer, which also sees the start. A VM that replaces this one inherits the tracer.
     pub fn tracer(mut self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> Self {
         self.tracer = tracer.into();
         self
@@ -218,8 +218,8 @@ impl PluginBuilder<'_> {
     ///
     /// The VM does not start, or the plugin refuses its configuration.
     pub fn start(self) -> Result<Plugin, StartError> {
-        let PluginBuilder { module, config, vm_config, services, backoff, tracer } = self;
-        let (vm, root) = start(module, &vm_config, &config, &services, tracer)?;
+        let PluginBuilder { module, config, vm_config, services, backoff, mut tracer } = self;
+        let (vm, root) = start(module, &vm_config, &config, &services, &mut tracer)?;
         Ok(Plugin {
             module: module.clone(),
             vm_config,
@@ -236,14 +236,20 @@ impl PluginBuilder<'_> {
     }
 }
 
+/// Starts a plugin in a new VM. If that fails, the tracer is the caller's again.
 fn start(
     module: &Module,
     vm_config: &VmConfig,
     config: &PluginConfig,
     services: &Services,
-    tracer: Option<Box<dyn Tracer>>,
+    tracer: &mut Option<Box<dyn Tracer>>,
 ) -> Result<(Vm, ContextId), StartError> {
-    let mut vm = Vm::builder(module).config(vm_config.clone()).services(services.clone()).tracer(tracer).build()?;
-    let root = vm.start_plugin(config.clone())?;
-    Ok((vm, root))
+    let mut vm = Vm::start(module, vm_config.clone(), services.clone(), tracer)?;
+    match vm.start_plugin(config.clone()) {
+        Ok(root) => Ok((vm, root)),
+        Err(error) => {
+            *tracer = vm.into_tracer();
+            Err(error)
+        }
+    }
 }

@@ -104,3 +104,42 @@ fn tracing() {
     assert_eq!(*results, [("value", Value::Bytes(b"v".to_vec()))]);
     assert!(matches!(events.last(), Some(Event::CallbackLeave { returned: Some(1), exported: true, failure: None, .. })));
 }
+
+/// A replacement that does not start leaves the tracer with the plugin, for the next replacement.
+#[super::compiler]
+#[test]
+fn the_tracer_outlives_a_replacement_that_does_not_start() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use dynvm::call_trace::Event;
+    use dynvm::host::{Properties, PropertyError, PropertyPath};
+
+    /// A host that has a property for a while.
+    struct Sometimes(Rc<Cell<bool>>);
+    impl Properties for Sometimes {
+        fn property(&self, _: PropertyPath<'_>) -> Result<std::borrow::Cow<'_, [u8]>, PropertyError> {
+            if self.0.get() { Ok(b"here".into()) } else { Err(PropertyError::NotFound) }
+        }
+    }
+    let (here, starts) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+    let (mut parts, seen) = (parts(), starts.clone());
+    parts.services.properties = Rc::new(Sometimes(here.clone()));
+    let text = script("on_configure", &["trap_if fault"]) + &in_headers(&["trap"]);
+    let config = PluginConfig::named("p").failure_policy(FailurePolicy::Reload).configuration(text);
+    let tracer: Box<dyn dynvm::call_trace::Tracer> = Box::new(move |event| {
+        if matches!(event, Event::CallbackEnter { name: "proxy_on_configure", .. }) {
+            seen.set(seen.get() + 1);
+        }
+    });
+    let started = Plugin::builder(&probe(backend(), &[]), config).services(parts.services).tracer(tracer).start();
+    let mut plugin = started.unwrap();
+    let (vm, root) = plugin.vm_for_new_stream();
+    let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
+    vm.on_request_headers(id, 0, true);
+    here.set(true);
+    assert!(plugin.vm_for_new_stream().0.has_failed(), "the replacement does not start");
+    here.set(false);
+    assert!(!plugin.vm_for_new_stream().0.has_failed());
+    assert_eq!((starts.get(), plugin.stats().reload_failure), (3, 1), "each start was traced");
+}

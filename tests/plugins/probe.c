@@ -3,7 +3,7 @@
 //   on_request_headers|proxy_get_header_map_value 0 :path
 //   on_request_headers|return 1
 //
-// Before the bar is the callback (without "proxy_"), after it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `crash`,
+// Before the bar is the callback (without "proxy_"), after it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `trap_if PROPERTY`, `crash`,
 // `overflow`, `spin`, `grow`. Arguments are numbers and strings; in strings %XX is a byte, `null` is a null pointer of length 0, `empty` is
 // a pointer of length 0, and `bad` is an address outside the plugin. Each action and its result are logged.
 #include <dynvm/hostcalls.h>
@@ -140,6 +140,10 @@ static void perform(const uint8_t *name, size_t name_size) {
   if (is(name, name_size, "trap_at")) {
     static uint32_t times;
     if (++times == N(0)) __builtin_trap();
+    return;
+  }
+  if (is(name, name_size, "trap_if")) {
+    if (proxy_get_property(S(0), &data, &size) == PROXY_STATUS_OK) __builtin_trap();
     return;
   }
   if (is(name, name_size, "crash")) { *(volatile int *)(uintptr_t)0xfffffff0u = 1; return; }

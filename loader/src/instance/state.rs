@@ -286,6 +286,12 @@ impl InstanceState {
         self.update_fast();
     }
 
+    pub(crate) fn take_tracer(&self) -> Option<Box<dyn Tracer>> {
+        let tracer = self.tracer.borrow_mut().take();
+        self.set_tracer(None);
+        tracer
+    }
+
     #[inline]
     pub(crate) fn is_traced(&self) -> bool {
         self.traced.get()

@@ -25,18 +25,22 @@ pub enum RootDone {
 }
 
 impl Vm {
-    pub(super) fn start(
+    /// Creates a VM. If that fails, the tracer is the caller's again.
+    pub(crate) fn start(
         module: &Module,
         config: VmConfig,
         services: Services,
-        tracer: Option<Box<dyn Tracer>>,
+        tracer: &mut Option<Box<dyn Tracer>>,
     ) -> Result<Vm, StartError> {
         let state = InstanceState::new(config, services, module.info().abi_version);
-        state.set_tracer(tracer);
+        state.set_tracer(tracer.take());
         let observer = state.services.observer.clone();
         let started = Instant::now();
         let _starting = telemetry::vm_starting(module.info(), &state.config.vm_id);
-        let vm = Vm::make(module, state);
+        let vm = Vm::make(module, state.clone());
+        if vm.is_err() {
+            *tracer = state.take_tracer();
+        }
         if let Some(observer) = observer {
             observer.vm_started(module.info(), vm.is_ok(), started.elapsed());
         }

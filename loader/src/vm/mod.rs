@@ -151,9 +151,14 @@ impl Vm {
 
     /// Takes the tracer out of a VM that is about to be replaced.
     pub(crate) fn take_tracer(&mut self) -> Option<Box<dyn Tracer>> {
-        let tracer = self.state.tracer.borrow_mut().take();
-        self.state.set_tracer(None);
-        tracer
+        self.state.take_tracer()
+    }
+
+    /// Ends the VM and returns its tracer, which has seen the end.
+    pub(crate) fn into_tracer(self) -> Option<Box<dyn Tracer>> {
+        let state = self.state.clone();
+        drop(self);
+        state.take_tracer()
     }
 
     /// The embedder's stream of a context, if it has type `S`. The borrow must end before the next
