@@ -54,7 +54,7 @@ impl FileFacts {
     /// # Errors
     ///
     /// The system's error, or that the path changed in the meantime.
-    fn of(file: &File, path: &Path) -> io::Result<FileFacts> {
+    pub(super) fn of(file: &File, path: &Path) -> io::Result<FileFacts> {
         let opened = file.metadata()?;
         let real = path.canonicalize()?;
         // From the root down: once a folder is known to be writable by trusted users only, its
@@ -76,6 +76,21 @@ impl FileFacts {
     /// The absolute path of the file, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.file.path
+    }
+
+    /// The file if none of these users owns it, and the folders that none of them and not root owns.
+    pub(super) fn owned_by_others<'a>(&'a self, owners: &'a [u32]) -> impl Iterator<Item = &'a Node> {
+        let others = |node: &Node, root_may: bool| {
+            node.access.is_none_or(|access| !(owners.contains(&access.uid) || root_may && access.uid == 0))
+        };
+        let folders = self.folders.iter().filter(move |folder| others(folder, true));
+        Some(&self.file).filter(|file| others(file, false)).into_iter().chain(folders)
+    }
+
+    /// The file if group or others can write it, and the folders whose entries they can replace.
+    pub(super) fn written_by_others(&self) -> impl Iterator<Item = &Node> {
+        let folders = self.folders.iter().filter(|folder| folder.access.is_none_or(Access::others_replace));
+        Some(&self.file).filter(|file| file.access.is_none_or(Access::others_write)).into_iter().chain(folders)
     }
 }
 

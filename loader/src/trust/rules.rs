@@ -92,12 +92,7 @@ fn no_file(rule: Rule, section: &str) -> Violation {
 }
 
 fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Violation {
-    let others = |node: &&Node, root_may: bool| {
-        node.access.is_none_or(|access| !(owners.contains(&access.uid) || root_may && access.uid == 0))
-    };
-    let wrong: Vec<&Node> = (Some(&facts.file).filter(|file| others(file, false)).into_iter())
-        .chain(facts.folders.iter().filter(|folder| others(folder, true)))
-        .collect();
+    let wrong: Vec<&Node> = facts.owned_by_others(owners).collect();
     let uid =
         |node: &Node| node.access.map_or_else(|| "nobody known".to_owned(), |access| format!("uid {}", access.uid));
     if wrong.is_empty() {
@@ -109,9 +104,7 @@ fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Violation {
 }
 
 fn mode(facts: &FileFacts, section: &str) -> Violation {
-    let wrong: Vec<&Node> = (Some(&facts.file).filter(|file| file.access.is_none_or(|a| a.others_write())).into_iter())
-        .chain(facts.folders.iter().filter(|folder| folder.access.is_none_or(|a| a.others_replace())))
-        .collect();
+    let wrong: Vec<&Node> = facts.written_by_others().collect();
     if wrong.is_empty() {
         return Violation::holds(Rule::Mode, "only their owners can write the file and the folders above it");
     }
