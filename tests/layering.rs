@@ -30,14 +30,10 @@ const LAYERS: &[&[&str]] = &[
 const ALLOWED: &[(&str, &str, &str)] = &[];
 
 /// Folders whose files may import each other in a ring, with the reason.
-const RINGS_ALLOWED: &[(&str, &str)] = &[
-    ("bundle", "mod.rs has the names and limits of the format, which reading and writing share"),
-    ("trust", "mod.rs has the rules as data, which the files apply"),
-    ("module", "a loader loads a fat plugin by loading one of its parts"),
-    ("inspect", "mod.rs has what is known of an artifact, which a file for each kind fills in"),
-    ("backend/wasm", "the store's data are those of a running instance, and the linker is for such stores"),
-    ("backend/native", "what takes the place of the C library reaches the running instance, which is set up from it"),
-];
+const RINGS_ALLOWED: &[(&str, &str)] = &[(
+    "backend/native",
+    "what takes the place of the C library reaches the running instance, which is set up from it",
+)];
 
 /// Crates that only one backend may name.
 const CRATES: &[(&str, &str)] = &[("wasmtime", "backend/wasm"), ("libloading", "backend/native")];

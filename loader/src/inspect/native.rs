@@ -12,7 +12,7 @@ use crate::backend::native::elf::Facts;
 type File<'a> = ElfFile64<'a, LittleEndian>;
 
 pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
-    inspection.sdk = super::find_sdk(bytes);
+    inspection.sdk = super::traces::find_sdk(bytes);
     let file = File::parse(bytes).ok();
     if let Some(file) = &file {
         inspection.toolchain = compilers(file);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::artifact::open;
+use super::file::open;
 use super::{FileFacts, PublicKey, Require, Rules, TrustPolicy};
 
 /// Size limit of a policy file in bytes: tens of thousands of digests.
@@ -33,9 +33,9 @@ impl TrustPolicy {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a policy, or allows native code while others than root and
-    /// the user of this process could change it: they own the file or a folder above it, or may
-    /// write there. The same holds for key files that it names.
+    /// The file cannot be read or is not a policy. Or it allows native code, and a user other than
+    /// root and the one of this process can change it or a key file that it names: as the owner of
+    /// the file or of a folder above it, or with write permission there.
     pub fn from_file(path: impl AsRef<Path>) -> Result<TrustPolicy, PolicyError> {
         let path = path.as_ref();
         let named = |error: PolicyError| PolicyError { file: Some(path.to_owned()), ..error };
@@ -190,8 +190,8 @@ impl PolicyError {
     }
 }
 
-/// How others than root and the user of this process could change a file. `None`: they cannot, or
-/// the system has no owners and modes.
+/// The way in which users other than root and the one of this process can change a file. `None`:
+/// they cannot, or the system has no owners and modes.
 fn changeable(facts: &FileFacts) -> Option<String> {
     #[cfg(unix)]
     let user = uzers::get_effective_uid();

@@ -6,10 +6,31 @@ use std::path::Path;
 use super::file::{FileFacts, Node};
 use super::signature::{PublicKey, SignatureError, verify_signature};
 use super::verdict::{Rule, Verdict, Violation};
-use super::{Evidence, Require, Rules, Sha256Digest};
-use crate::ArtifactKind;
+use super::{Evidence, Require, Rules, Sha256Digest, TrustPolicy};
+use crate::{ArtifactKind, LoadError};
 
-pub(super) fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
+impl TrustPolicy {
+    /// Applies each rule. Can be called on any thread. Reads nothing but the evidence, and resolves
+    /// the paths in `directories`.
+    pub fn examine(&self, evidence: &Evidence<'_>) -> Verdict {
+        examine(self.rules(evidence.kind), evidence)
+    }
+
+    /// Like [`examine`](TrustPolicy::examine), but an untrusted artifact is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Untrusted`] with each violated rule and its remedy.
+    pub fn check(&self, evidence: &Evidence<'_>) -> Result<Verdict, LoadError> {
+        let verdict = self.examine(evidence);
+        if verdict.is_trusted() {
+            return Ok(verdict);
+        }
+        Err(LoadError::Untrusted { name: evidence.name.to_owned(), failures: verdict.failures().cloned().collect() })
+    }
+}
+
+fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
     let section = if evidence.kind == ArtifactKind::Native { "[native]" } else { "[wasm]" };
     let mut findings = vec![allow(rules.allow, section)];
     // If the kind is denied, no other rule matters.
@@ -114,7 +135,7 @@ fn mode(facts: &FileFacts, section: &str) -> Violation {
     });
     let paths = wrong.iter().map(|node| node.path.display().to_string()).collect::<Vec<_>>().join(" ");
     let remedy = format!("chmod go-w {paths}, or leave only_owner_writes out of {section}");
-    Violation::fails(Rule::Mode, format!("others than the owner can write {}", list(modes)), remedy)
+    Violation::fails(Rule::Mode, format!("users other than the owner can write {}", list(modes)), remedy)
 }
 
 fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &str) -> Violation {
