@@ -11,6 +11,7 @@ mod inspect;
 mod policy;
 mod print;
 mod progress;
+mod rules;
 mod run;
 mod scenario;
 mod start;

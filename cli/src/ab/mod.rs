@@ -89,7 +89,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
-    let comparing = args.differential.options(args.traffic.traffic.is_some())?;
+    let comparing = args.differential.options(args.traffic.traffic.is_some());
     let pair = artifact::pair(&args.plugins, policy.as_ref())?;
 
     let spinner = progress::spinner("loading and compiling");

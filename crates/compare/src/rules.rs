@@ -4,6 +4,8 @@
 //! traces need no rule: calls of the plugin's allocator, and WASI functions that replace functions
 //! of the C library. See `docs/differential.md`.
 
+use std::fmt;
+
 /// A declared difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -48,11 +50,6 @@ impl Rule {
         }
     }
 
-    /// Looks up a rule by name.
-    pub fn named(name: &str) -> Option<Rule> {
-        Rule::ALL.into_iter().find(|rule| rule.name() == name)
-    }
-
     /// Description of the ignored difference.
     pub const fn what(self) -> &'static str {
         match self {
@@ -89,6 +86,19 @@ impl Rule {
     }
 }
 
+/// No rule has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown rule {0:?}: use one of {names}", names = Rule::ALL.map(Rule::name).join(", "))]
+pub struct UnknownRule(pub String);
+
+impl std::str::FromStr for Rule {
+    type Err = UnknownRule;
+
+    fn from_str(name: &str) -> Result<Rule, UnknownRule> {
+        Rule::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| UnknownRule(name.to_owned()))
+    }
+}
+
 /// A set of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules([bool; Rule::ALL.len()]);
@@ -103,6 +113,12 @@ impl Rules {
     /// The empty set: every difference counts.
     pub fn strict() -> Rules {
         Rules([false; Rule::ALL.len()])
+    }
+
+    /// The default rules, or with `strict` none, and the allowed ones.
+    pub fn select(strict: bool, allowed: impl IntoIterator<Item = Rule>) -> Rules {
+        let rules = if strict { Rules::strict() } else { Rules::default() };
+        allowed.into_iter().fold(rules, Rules::allow)
     }
 
     /// Adds a rule.
@@ -133,6 +149,12 @@ pub struct AppliedRule {
     pub row: &'static str,
     /// Number of applications.
     pub count: u64,
+}
+
+impl fmt::Display for AppliedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ignored {} times: {} ({}, declared as \"{}\")", self.count, self.what, self.rule, self.row)
+    }
 }
 
 impl Applied {
@@ -174,7 +196,18 @@ mod tests {
         for rule in Rule::ALL {
             assert!(page.contains(&format!("\n| {} |", rule.row())), "{} has no row {:?}", rule.name(), rule.row());
             assert!(guide.contains(&format!("\n| `{}` |", rule.name())), "{} is not described", rule.name());
-            assert_eq!(Rule::named(rule.name()), Some(rule));
+            assert_eq!(rule.name().parse(), Ok(rule));
         }
+        let error = "log".parse::<Rule>().unwrap_err().to_string();
+        assert!(error.starts_with("unknown rule \"log\": use one of size-width, "), "{error}");
+    }
+
+    #[test]
+    fn strict_is_without_the_default_rules() {
+        let has = |strict: bool| {
+            let rules = Rules::select(strict, [Rule::LogText]);
+            [Rule::LogText, Rule::PanicText, Rule::MetricValues].map(|rule| rules.has(rule))
+        };
+        assert_eq!((has(false), has(true)), ([true, true, false], [true, false, false]));
     }
 }
