@@ -46,7 +46,7 @@ mod import_library {
         assert!(status.success(), "the C compiler failed ({status}): {line}");
     }
 
-    /// A function for each hostcall and for each function of the C library that the loader takes the place of.
+    /// A function for each hostcall and for each function of the C library that the loader replaces.
     fn source_code() -> String {
         let mut code = String::from("#include <stddef.h>\n#include <stdint.h>\n\n");
         let shims = [

@@ -15,7 +15,7 @@ const TARGET: &str = "dynvm";
 #[cfg(feature = "tracing")]
 pub(crate) type Entered = tracing::span::EnteredSpan;
 
-/// Stands for a span; without the feature there is none.
+/// Takes the place of a span in builds without the feature.
 #[cfg(not(feature = "tracing"))]
 pub(crate) struct Entered;
 

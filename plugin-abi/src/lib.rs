@@ -15,7 +15,7 @@
 //! | [`description`] | | the same, read and checked by a host |
 //!
 //! A plugin in Rust describes itself with [`declare_plugin_descriptor!`]. With the feature `abi-stable` the module `layout` checks the
-//! descriptor's layout when a plugin is loaded. The policy of compatibility stands at the top of `dynvm/dynvm.h`.
+//! descriptor's layout when a plugin is loaded. The compatibility policy is at the top of `dynvm/dynvm.h`.
 
 mod declare;
 pub mod description;

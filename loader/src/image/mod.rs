@@ -211,7 +211,7 @@ impl NativeImage {
     /// # Safety
     ///
     /// The function belongs to this VM's image or to the embedder, and takes at most five integers
-    /// or pointers. A function of the embedder has nothing to drop when it calls the image.
+    /// or pointers. A function of the embedder holds no value with a destructor when it calls the image.
     #[inline(always)]
     pub unsafe fn call(&self, function: Function, arguments: [u64; 5], restricted: bool) -> Result<u64, Box<Failure>> {
         // Every event of every stream takes this path, so it omits what only nested and restricted

@@ -232,7 +232,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// [`CallError::UnknownCall`]: the call was answered, its root is gone, or another VM made it.
+    /// [`CallError::UnknownCall`]: the call was answered, its root was deleted, or another VM made it.
     pub fn on_http_call_response(&mut self, call: CallId, response: HttpCallResponse) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.end_http(call)?;
         let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));

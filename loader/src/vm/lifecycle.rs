@@ -268,7 +268,7 @@ impl Vm {
         }
     }
 
-    /// Calls `proxy_on_delete` and removes a root. Does nothing if it is gone.
+    /// Calls `proxy_on_delete` and removes a root. Does nothing if it was removed.
     pub(super) fn delete_root(&mut self, id: u32) {
         if self.state.contexts.borrow().get(id).is_none() {
             return;

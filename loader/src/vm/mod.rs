@@ -204,7 +204,7 @@ impl Vm {
         if self.state.has_deferred() {
             self.carry_out_deferred();
         }
-        // Not where the failure is noted: that can be inside a hostcall, which has the contexts borrowed.
+        // Only now: the failure may have been recorded inside a hostcall, which has the contexts borrowed.
         if called.is_none() {
             self.state.end_all();
         }
