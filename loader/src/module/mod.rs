@@ -64,8 +64,8 @@ impl Loader {
     /// not by name.
     ///
     /// For a fat plugin ([`bundle`](crate::bundle)), loads the native image for this machine if
-    /// native plugins are allowed, otherwise the wasm module; [`ModuleInfo::chosen`] has the choice
-    /// and its reason.
+    /// native plugins are allowed, otherwise the wasm module;
+    /// [`ModuleInfo::chosen`](crate::ModuleInfo::chosen) has the choice and its reason.
     ///
     /// No code of the artifact runs before [`Vm::builder`](crate::Vm::builder). The file is read once,
     /// here, and a trust policy judges the bytes that are loaded. A signature is taken from the
