@@ -81,7 +81,7 @@ fn a_shared_heap_is_used_by_threads_at_once() {
             scope.spawn(move || {
                 let mut choices = Generator { state: seed as u64, left: usize::MAX };
                 start.wait();
-                for _ in 0..20_000 {
+                for _ in 0..250_000 {
                     let choice = choices.next().unwrap();
                     let size = (16 + choice as usize % if choice >> 28 == 0 { 40_000 } else { 700 }) / 8 * 8;
                     unsafe {
