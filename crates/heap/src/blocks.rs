@@ -135,9 +135,10 @@ impl Blocks {
                 }
             }
             Place::Large => {
-                unit.set_kind(0);
                 self.discount(large_size(unit));
+                // At each step it is known that there was something, should it be the last.
                 self.spans.free(number, unit.len.get() as usize, self.used.load(Relaxed));
+                unit.set_kind(0);
             }
         }
         Ok(())
@@ -245,6 +246,7 @@ impl Blocks {
     fn retire(&mut self, class: usize, number: usize) {
         let unit = &self.spans.units()[number];
         self.unlink(class, number);
+        unit.dirty.set(true);
         unit.set_kind(0);
         self.discount(CLASSES[class].counted(usize::from(unit.carved.replace(0))));
         self.spans.free(number, 1, self.used.load(Relaxed));

@@ -28,7 +28,8 @@ use crate::unit::{LARGE, Unit};
 ///
 /// # After a crash
 ///
-/// A heap may be left at any instruction of its functions if it is only dropped, or leaked, afterwards.
+/// A heap may be left at any instruction of its functions if it is only dropped afterwards. If it was left in the middle of one, no thread may
+/// allocate from it again: a shared heap may remain locked, and threads that use it wait for ever.
 pub struct Heap {
     slot: Slot,
     header: &'static Header,
@@ -133,7 +134,7 @@ impl Heap {
         unsafe { self.memalign(ALIGN, size) }
     }
 
-    /// Allocates at a multiple of a power of two, which is at most 4 MiB.
+    /// Allocates at a multiple of a power of two. Of more than 4 MiB there is no memory.
     ///
     /// # Errors
     ///
@@ -256,7 +257,7 @@ impl Heap {
         gate.shared.store(true, Relaxed);
     }
 
-    /// Leaves the heap to what lives on of its plugin. Its range is not used again.
+    /// Leaves the heap to what lives on of its plugin, threads above all. Its range is not used again.
     pub fn leak(self) -> &'static Heap {
         Box::leak(Box::new(self))
     }
@@ -318,7 +319,8 @@ const CLEAR: usize = 128 * 1024;
 /// Nobody uses it.
 unsafe fn wipe(slot: Slot, spans: &Spans) -> io::Result<bool> {
     let (units, committed) = (spans.touched(), spans.committed());
-    let written = || units.iter().enumerate().map(|(number, unit)| (number, unit.written()));
+    let end = |number: usize| FIRST_COMMIT.saturating_sub(number) * UNIT;
+    let written = || units.iter().enumerate().map(|(number, unit)| (number, unit.written().min(end(number))));
     let warm =
         units.len() <= FIRST_COMMIT && written().map(|(_, bytes)| bytes).sum::<usize>() <= CLEAR && Slot::may_be_warm();
     // SAFETY: units of the slot, and their part of the table.

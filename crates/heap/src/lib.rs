@@ -22,6 +22,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Design
+//!
+//! - An address tells its heap by a subtraction, a comparison and a shift, on any thread, in signal handlers, and after the heap has ended.
+//! - Blocks have no headers and free blocks no links: what a heap knows is in a table, far from what plugins write to. An overflow or a
+//!   write after a free changes other blocks at worst. The one exception are blocks that another thread freed: until the heap takes them back,
+//!   they hold a link, which is mixed with a secret and checked.
+//! - Memory is divided into units of 16 KiB. A unit has blocks of one size, and a bitmap of those that are free; one that is empty serves any
+//!   other size, or goes back to the system. All operations take constant time, but for the units of a large block.
+//! - Use is counted in granules of 4 KiB when they are first used, on every machine. Larger pages work, and cost more than is counted.
+//! - A range that a heap leaves is used again after some others have ended, so that late uses are found. It keeps a little memory, cleared.
+//!
 //! | file | idea |
 //! |---|---|
 //! | `region` | divides reservations of addresses into slots, one for each heap |

@@ -7,11 +7,12 @@
 
 mod model;
 
-use model::{Generator, run};
+use model::choices::Generator;
+use model::run;
 
 #[test]
 fn random_operations_agree_with_the_model() {
-    let (seeds, left) = if cfg!(miri) { (1, 900) } else { (40, 12_000) };
+    let (seeds, left) = if cfg!(miri) { (1, 600) } else { (40, 12_000) };
     for seed in 0..seeds {
         run(&mut Generator { state: seed, left });
     }

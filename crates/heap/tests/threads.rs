@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use std::thread;
 
 use dynvm_heap::{Heap, Owner, free, owner};
-use model::{Choices, Generator};
+use model::choices::{Choices, Generator};
 
 #[test]
 fn each_thread_with_heaps_of_its_own() {
