@@ -131,16 +131,16 @@ impl Chunk {
     }
 
     /// A slot that has had no heap.
-    fn take(&'static self) -> Option<Slot> {
+    fn take(&'static self) -> io::Result<Option<Slot>> {
         let index = self.taken.load(Relaxed);
         if index == self.slots {
-            return None;
+            return Ok(None);
         }
         let slot = Slot { chunk: self, index };
         // SAFETY: nobody uses the slot.
-        unsafe { system::set_access(slot.data(), FIRST_COMMIT * UNIT, true).ok()? };
+        unsafe { system::set_access(slot.data(), FIRST_COMMIT * UNIT, true)? };
         self.taken.store(index + 1, Relaxed);
-        Some(slot)
+        Ok(Some(slot))
     }
 }
 
@@ -160,27 +160,30 @@ impl Slot {
         {
             return Ok(ended.remove(at).map(|ended| (ended.slot, ended.warm)).expect("found there"));
         }
-        let mut result = Err(io::ErrorKind::OutOfMemory.into());
+        // Where there are no addresses, or no mappings, for such a slot, any will do.
+        match Slot::take_new(size) {
+            Ok(slot) => Ok((slot, false)),
+            Err(error) => ended.pop_front().map_or(Err(error), |ended| Ok((ended.slot, ended.warm))),
+        }
+    }
+
+    /// A slot that has had no heap, of a new chunk if need be. For the holder of `ENDED`'s lock.
+    fn take_new(size: Size) -> io::Result<Slot> {
         for chunk in &CHUNKS {
             let chunk = match chunk.get() {
                 Some(chunk) => chunk,
-                None => match Chunk::reserve(size) {
-                    // The lock is held: nobody else sets it.
-                    Ok(new) => chunk.get_or_init(|| new),
-                    Err(error) => {
-                        result = Err(error);
-                        break;
-                    }
-                },
+                None => {
+                    let new = Chunk::reserve(size)?;
+                    chunk.get_or_init(|| new)
+                }
             };
             if chunk.wanted == size
-                && let Some(slot) = chunk.take()
+                && let Some(slot) = chunk.take()?
             {
-                return Ok((slot, false));
+                return Ok(slot);
             }
         }
-        // There are no addresses for such a slot: any will do.
-        ended.pop_front().map_or(result, |ended| Ok((ended.slot, ended.warm)))
+        Err(io::ErrorKind::OutOfMemory.into())
     }
 
     /// Whether a slot that is given back may keep memory.
