@@ -24,6 +24,9 @@ fn main() {
 
     missing("CC", compiles(&[named("CC", "cc")], &["-x", "c"]), "a C compiler: apt-get install gcc libc6-dev");
     missing("CXX", compiles(&[named("CXX", "c++")], &["-x", "c++"]), "a C++ compiler: apt-get install g++");
+    let names: Vec<OsString> = (14..=23).rev().map(|version| format!("clang++-{version}").into()).collect();
+    let cpp = compiles(&[names, vec!["clang++".into()]].concat(), &["-x", "c++", "-include", "string"]);
+    missing("CLANG_CXX", cpp, "a clang for C++: apt-get install clang-19 libstdc++-12-dev");
     let wasm = ["-x", "c", "--target=wasm32", "-nostdlib", "-Wl,--no-entry"];
     missing("WASM_CLANG", compiles(&clangs(), &wasm), "a clang for wasm32: apt-get install clang-19 lld-19");
     let wasi = ["-x", "c", "--target=wasm32-wasi", "-mexec-model=reactor", "-include", "stdlib.h"];

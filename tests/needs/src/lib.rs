@@ -54,6 +54,8 @@ needs! {
     cc: "DYNVM_NEEDS_CC";
     /// A C++ compiler for this machine.
     cxx: "DYNVM_NEEDS_CXX";
+    /// A clang that compiles C++ for this machine.
+    clang_cxx: "DYNVM_NEEDS_CLANG_CXX";
     /// A clang and a linker for wasm without a C library.
     wasm_clang: "DYNVM_NEEDS_WASM_CLANG";
     /// A clang, a linker and a C library for WASI, as `dynvm build` uses for C.
