@@ -103,7 +103,7 @@ impl<'a> Dynamic<'a> {
         if size == 0 {
             return Ok(0..0);
         }
-        if layout.segment(at, size).is_none() || !at.is_multiple_of(8) {
+        if !layout.segment(at, size).is_some_and(|segment| segment.rights.read()) || !at.is_multiple_of(8) {
             return Err(Error::damaged("an array of constructors or destructors lies outside of its segments"));
         }
         Ok(at..at + size / 8 * 8)

@@ -63,6 +63,10 @@ impl Page {
 pub(crate) struct Rights(u32);
 
 impl Rights {
+    pub(crate) fn read(self) -> bool {
+        self.0 & elf::PF_R != 0
+    }
+
     pub(crate) fn write(self) -> bool {
         self.0 & elf::PF_W != 0
     }
@@ -161,8 +165,10 @@ impl Facts {
     ///
     /// What is wrong with the file, and what to do.
     pub fn read_for_any_machine(bytes: &[u8]) -> Result<Facts, Error> {
-        let machine = check_identity(bytes)?;
-        Facts::read_checked(bytes, machine, Page(4096))
+        match check_identity(bytes)? {
+            machine @ (elf::EM_X86_64 | elf::EM_AARCH64) => Facts::read_checked(bytes, machine, Page(4096)),
+            machine => Err(Error::Machine { file: machine, here: MACHINE }),
+        }
     }
 
     fn read_checked(bytes: &[u8], machine: u16, page: Page) -> Result<Facts, Error> {

@@ -132,6 +132,9 @@ const ENTRY: u64 = 24;
 /// The most libraries of which versions are read.
 const LIBRARIES: u64 = 256;
 
+/// The most versions of one library that are read.
+const VERSIONS: u16 = 1024;
+
 impl Symbols {
     /// Reads the table. `referred` is one more than the last symbol that a relocation refers to.
     pub(super) fn read(layout: &Layout<'_>, dynamic: &Dynamic<'_>, referred: u64) -> Result<Symbols, Error> {
@@ -288,7 +291,7 @@ impl<'a> Versions<'a> {
         for _ in 0..count.min(LIBRARIES) {
             let library: Box<str> = dynamic.string(u64::from(list.u32(at + 4)?)).ok()?.into();
             let mut entry = at + u64::from(list.u32(at + 8)?);
-            for _ in 0..list.u16(at + 2)? {
+            for _ in 0..list.u16(at + 2)?.min(VERSIONS) {
                 let index = list.u16(entry + 6)? & elf::VERSYM_VERSION;
                 let name = dynamic.string(u64::from(list.u32(entry + 8)?)).ok()?;
                 self.needed.entry(index).or_insert_with(|| (name.into(), library.clone()));

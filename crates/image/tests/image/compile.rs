@@ -17,6 +17,13 @@ pub fn new_path(extension: &str) -> PathBuf {
     folder().join(format!("lib{}.{extension}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
+/// A source file.
+pub fn source(text: &str) -> PathBuf {
+    let path = new_path("c");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
 fn compiler(variable: &str, default: &str) -> Command {
     Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()))
 }

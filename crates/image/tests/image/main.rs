@@ -4,10 +4,12 @@
 
 mod compile;
 mod facts;
+mod hostile;
 mod libraries;
 mod load;
-
+mod refusals;
+mod reuse;
 mod statics;
-
+mod storm;
 mod thread_locals;
 mod unwinding;
