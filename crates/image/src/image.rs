@@ -113,7 +113,7 @@ impl Image {
         self.mapping.base.wrapping_add(offset as usize)
     }
 
-    /// The address of a function or variable that the image exports.
+    /// The address of a function or variable that the image exports: not of one that is thread-local or [indirect](crate::SymbolKind).
     pub fn symbol(&self, name: &str) -> Option<usize> {
         let export = self.linked.facts().export(name).filter(|export| export.has_place())?;
         Some(self.address(export.address()))

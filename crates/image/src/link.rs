@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -104,7 +105,10 @@ impl<'a> Linker<'a> {
         let is_bound_to_its_thread = relocations.iter().any(|r| r.fixup == crate::elf::Fixup::ThreadOffset);
         let file =
             self.path.map(File::open).transpose().map_err(|source| Error::System { action: "opening it", source })?;
-        let mapped_file = if self.maps_file { file.as_ref() } else { None };
+        let mapped_file = file.as_ref().filter(|_| self.maps_file);
+        if let Some(file) = mapped_file {
+            check_content(file, bytes)?;
+        }
         // SAFETY: the caller's promise.
         let mut scope = unsafe { Scope::open(&self, &facts, owner)? };
         let template =
@@ -131,6 +135,15 @@ impl<'a> Linker<'a> {
             is_visible_to_debuggers: self.is_visible_to_debuggers,
             spare: Mutex::new(Vec::new()),
         }))
+    }
+}
+
+/// A file that is mapped has the bytes that were read.
+fn check_content(file: &File, bytes: &[u8]) -> Result<(), Error> {
+    let mut content = vec![0; bytes.len()];
+    match file.read_exact_at(&mut content, 0) {
+        Ok(()) if content == bytes => Ok(()),
+        _ => Err(Error::Changed),
     }
 }
 

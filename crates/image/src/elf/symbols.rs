@@ -61,9 +61,9 @@ impl Export {
         self.kind
     }
 
-    /// True if the symbol has a place in the image.
+    /// True if what the symbol names is at its address: not in a thread's block, nor known to a resolver alone.
     pub(crate) fn has_place(&self) -> bool {
-        !self.absolute && self.kind != SymbolKind::ThreadLocal
+        !self.absolute && !matches!(self.kind, SymbolKind::ThreadLocal | SymbolKind::Indirect)
     }
 }
 

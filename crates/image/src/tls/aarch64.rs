@@ -21,7 +21,7 @@ pub(crate) fn thread_pointer() -> usize {
 /// The index is one of the image's.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
-    core::arch::naked_asm!("ldp x1, x2, [x0]", "add x0, x1, x2", "ret")
+    core::arch::naked_asm!(".cfi_startproc", "ldp x1, x2, [x0]", "add x0, x1, x2", "ret", ".cfi_endproc")
 }
 
 /// `__tls_get_addr` of an image with a block for each thread: the module is a [`Control`](super::Control).
@@ -32,6 +32,7 @@ pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address_of_thread(_: *const Index) -> usize {
     core::arch::naked_asm!(
+        ".cfi_startproc",
         "ldp x1, x2, [x0]",
         "mrs x3, tpidr_el0",
         "ldr x4, [x1]",
@@ -42,6 +43,7 @@ pub(super) unsafe extern "C" fn get_address_of_thread(_: *const Index) -> usize 
         "ret",
         "2:",
         "b {slow}",
+        ".cfi_endproc",
         slow = sym address_in_thread,
     )
 }

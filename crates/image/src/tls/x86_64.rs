@@ -19,7 +19,7 @@ pub(crate) fn thread_pointer() -> usize {
 /// The index is one of the image's.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
-    core::arch::naked_asm!("mov rax, [rdi]", "add rax, [rdi + 8]", "ret")
+    core::arch::naked_asm!(".cfi_startproc", "mov rax, [rdi]", "add rax, [rdi + 8]", "ret", ".cfi_endproc")
 }
 
 /// `__tls_get_addr` of an image with a block for each thread: the module is a [`Control`](super::Control).
@@ -30,6 +30,7 @@ pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address_of_thread(_: *const Index) -> usize {
     core::arch::naked_asm!(
+        ".cfi_startproc",
         "mov rax, [rdi]",
         "mov rcx, fs:[0]",
         "cmp rcx, [rax]",
@@ -37,6 +38,7 @@ pub(super) unsafe extern "C" fn get_address_of_thread(_: *const Index) -> usize 
         "mov rax, [rax + 8]",
         "add rax, [rdi + 8]",
         "ret",
+        ".cfi_endproc",
         slow = sym address_in_thread,
     )
 }
@@ -49,7 +51,7 @@ pub(super) unsafe extern "C" fn get_address_of_thread(_: *const Index) -> usize 
 /// Called by compiled code alone.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn descriptor() {
-    core::arch::naked_asm!("mov rax, [rax + 8]", "sub rax, fs:[0]", "ret")
+    core::arch::naked_asm!(".cfi_startproc", "mov rax, [rax + 8]", "sub rax, fs:[0]", "ret", ".cfi_endproc")
 }
 
 /// The function of a descriptor whose argument is an [`Index`]. It preserves all registers but rax.

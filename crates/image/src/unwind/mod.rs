@@ -114,3 +114,41 @@ pub(crate) unsafe extern "C" fn describe_address(address: *const c_void, info: *
     unsafe { info.write(described) };
     1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_function_of_the_system_its_list_gives_the_same() {
+        prepare();
+        let here = prepare as *const () as usize;
+        let listed = headers::find_in_system(here).unwrap();
+        assert!((listed.start..listed.end).contains(&here));
+        assert!(headers::find_in_system(8).is_none());
+        let function = SYSTEM_FIND_OBJECT.load(Ordering::Relaxed);
+        if function != 0 {
+            let mut found = std::mem::MaybeUninit::<FoundObject>::uninit();
+            // SAFETY: the function's type is the system's.
+            let found = unsafe {
+                let result = transmute::<usize, FindObject>(function)(here as *const c_void, found.as_mut_ptr());
+                assert_eq!(result, 0);
+                found.assume_init()
+            };
+            assert_eq!(found.unwind_table, listed.unwind_table);
+        }
+    }
+
+    #[test]
+    fn an_unwinder_is_shown_the_objects_of_the_system_where_no_image_is() {
+        unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, data: *mut c_void) -> c_int {
+            // SAFETY: the system passes its information, and the test a pair of numbers.
+            unsafe { (*data.cast::<[usize; 2]>())[1] += usize::from((*info).dlpi_phnum > 0) };
+            0
+        }
+        let mut data = [prepare as *const () as usize, 0];
+        // SAFETY: the callback counts.
+        unsafe { iterate_headers_for_unwinder(visit, (&raw mut data).cast()) };
+        assert!(data[1] > 1);
+    }
+}

@@ -169,3 +169,53 @@ fn shared(record: usize) -> Arc<Record> {
         Arc::from_raw(record)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use super::*;
+
+    /// Entries whose words fit each other, so that a torn one is seen.
+    fn entry(number: usize) -> Found {
+        let start = number * 0x1000;
+        Found { start, end: start + 0x800, unwind_table: start + 1, record: start + 2 }
+    }
+
+    #[test]
+    fn who_looks_sees_whole_entries_while_others_change_the_table() {
+        let table = Table {
+            version: AtomicUsize::new(0),
+            arrays: [const { AtomicPtr::new(std::ptr::null_mut()) }; 2],
+            writer: Mutex::new(()),
+        };
+        table.change(|all| all.extend((1..500).step_by(2).map(entry)));
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for first in [2, 4] {
+                let (table, ended) = (&table, &ended);
+                scope.spawn(move || {
+                    for _ in 0..60 {
+                        let added: Vec<Found> = (first..500).step_by(40).map(entry).collect();
+                        for found in &added {
+                            table.change(|all| all.insert(all.partition_point(|o| o.start < found.start), *found));
+                        }
+                        for found in added {
+                            table.change(|all| all.retain(|other| other.start != found.start));
+                        }
+                    }
+                    ended.store(true, Ordering::Relaxed);
+                });
+            }
+            while !ended.load(Ordering::Relaxed) {
+                for number in 1..500 {
+                    let found = table.find(number * 0x1000 + 0x7ff);
+                    assert!(found.is_none_or(|found| found == entry(number)));
+                    assert!(number % 2 == 0 || found.is_some());
+                    assert_eq!(table.find(number * 0x1000 + 0x800), None);
+                }
+            }
+        });
+        assert_eq!(table.all(table.version.load(Ordering::Relaxed)).len(), 250);
+    }
+}

@@ -3,11 +3,13 @@
 #![cfg(target_os = "linux")]
 
 mod compile;
+mod debugger;
 mod facts;
 mod hostile;
 mod libraries;
 mod load;
 mod refusals;
+mod restricted;
 mod reuse;
 mod statics;
 mod storm;

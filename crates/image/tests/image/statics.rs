@@ -160,9 +160,14 @@ fn the_file_itself_can_be_mapped() {
     );
     let bytes = std::fs::read(&path).unwrap();
     let facts = dynvm_image::Facts::read(&bytes).unwrap();
-    let linker = dynvm_image::Linker::new(&crate::load::nothing).path(&path).map_file(true);
-    // SAFETY: a file that the test has compiled.
-    let linked = unsafe { linker.link(facts, &bytes).unwrap() };
+    let linker = dynvm_image::Linker::new(&crate::load::nothing).map_file(true);
+    let other = compile::c("int one(void) { return 1; }", &[]);
+    // SAFETY: files that the test has compiled.
+    let (linked, changed) = unsafe {
+        let again = dynvm_image::Facts::read(&bytes).unwrap();
+        (linker.path(&path).link(facts, &bytes).unwrap(), linker.path(&other).link(again, &bytes))
+    };
+    assert!(matches!(changed, Err(dynvm_image::Error::Changed)));
     let (first, second) = (start(&linked), start(&linked));
     for image in [&first, &second] {
         assert_eq!((call(image, "next", 0), call(image, "through", 0)), (42, 44));
