@@ -17,11 +17,14 @@ pub fn new_path(extension: &str) -> PathBuf {
     folder().join(format!("lib{}.{extension}", COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
-/// A source file.
-pub fn source(text: &str) -> PathBuf {
-    let path = new_path("c");
-    std::fs::write(&path, text).unwrap();
-    path
+/// Compiles C to a program.
+pub fn program(text: &str, arguments: &[&str]) -> PathBuf {
+    let (input, output) = (new_path("c"), new_path("program"));
+    std::fs::write(&input, text).unwrap();
+    let mut compiler = compiler("CC", "cc");
+    compiler.arg("-o").arg(&output).arg(&input).args(arguments);
+    run(compiler);
+    output
 }
 
 fn compiler(variable: &str, default: &str) -> Command {

@@ -39,13 +39,6 @@ fn descriptors_are_valid_on_any_thread() {
     works_on_any_thread(&["-mtls-dialect=gnu2"]);
 }
 
-#[cfg(target_arch = "aarch64")]
-#[needs::cc]
-#[test]
-fn traditional_variables_move_between_threads_too() {
-    works_on_any_thread(&["-mtls-dialect=trad"]);
-}
-
 #[needs::cc]
 #[test]
 fn initial_exec_variables_pin_an_image_to_its_thread() {
