@@ -12,9 +12,9 @@ use crate::elf::{Facts, Functions, Import};
 use crate::error::Error;
 use crate::image::Mapping;
 use crate::needed::Library;
-use crate::runtimes::{Runtime, Runtimes};
+use crate::runtimes::{Runtime, Runtimes, is_private};
 use crate::symbol_source::SymbolSource;
-use crate::template::Template;
+use crate::template::{Resolve, Template};
 use crate::tls::Owner;
 use crate::unwind;
 
@@ -111,8 +111,7 @@ impl<'a> Linker<'a> {
         }
         // SAFETY: the caller's promise.
         let mut scope = unsafe { Scope::open(&self, &facts, owner)? };
-        let template =
-            Template::build(&facts, &relocations, bytes, owner, mapped_file, &mut |index| scope.resolve(index))?;
+        let template = Template::build(&facts, &relocations, bytes, owner, mapped_file, &mut scope)?;
         let path = self.path.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let name = path.as_deref().map(|path| path.as_os_str().as_bytes()).unwrap_or_default();
         let is_reusable = owner == Owner::Image
@@ -164,7 +163,7 @@ impl<'a> Scope<'a> {
         let mut libraries = Vec::new();
         for needed in facts.needed_files(linker.path)? {
             match linker.runtimes {
-                Some(private) if private.has(&needed.name) => runtimes.push(private.get(&needed.name)?),
+                Some(private) if is_private(&needed.name) => runtimes.push(private.get(&needed.name)?),
                 // The private copies are given.
                 None if linker.shared.iter().any(|runtime| runtime.name() == needed.name) => {}
                 // SAFETY: the caller's promise.
@@ -174,7 +173,44 @@ impl<'a> Scope<'a> {
         Ok(Scope { linker, facts, owner, runtimes, libraries, resolved: vec![None; facts.imports().len()] })
     }
 
-    fn resolve(&mut self, index: u32) -> Result<u64, Error> {
+    fn find(&self, import: &'a Import) -> Option<usize> {
+        if import.name() == "__tls_get_addr" {
+            return Some(self.owner.get_address());
+        }
+        if let Some(address) = self.linker.bind.bind(self.linker.importer, import) {
+            return Some(address);
+        }
+        if let Some(address) = self.interposed(import.name()) {
+            return Some(address);
+        }
+        let found = self.runtimes(import).find_map(|runtime| runtime.find(import));
+        if found.is_some() || (import.library().is_some() && self.runtimes(import).next().is_some()) {
+            // A symbol of a private copy is never the system's: the two do not fit each other.
+            return found;
+        }
+        std::iter::once(&Library::PROCESS).chain(&self.libraries).find_map(|library| library.find(import))
+    }
+
+    fn runtimes(&self, import: &'a Import) -> impl Iterator<Item = &'a Runtime> {
+        self.runtimes.iter().copied().filter(|runtime| import.library().is_none_or(|name| name == runtime.name()))
+    }
+
+    /// What unwinders and backtraces ask the system's loader.
+    fn interposed(&self, name: &str) -> Option<usize> {
+        Some(match name {
+            "_dl_find_object" => unwind::find_object as *const () as usize,
+            "dl_iterate_phdr" if self.linker.importer == Importer::Plugin => {
+                unwind::iterate_headers as *const () as usize
+            }
+            "dl_iterate_phdr" => unwind::iterate_headers_for_unwinder as *const () as usize,
+            "dladdr" => unwind::describe_address as *const () as usize,
+            _ => return None,
+        })
+    }
+}
+
+impl Resolve for Scope<'_> {
+    fn address(&mut self, index: u32) -> Result<u64, Error> {
         if let Some(address) = self.resolved[index as usize] {
             return Ok(address);
         }
@@ -194,36 +230,10 @@ impl<'a> Scope<'a> {
         Ok(address)
     }
 
-    fn find(&self, import: &Import) -> Option<usize> {
-        if import.name() == "__tls_get_addr" {
-            return Some(self.owner.get_address());
-        }
-        if let Some(address) = self.linker.bind.bind(self.linker.importer, import) {
-            return Some(address);
-        }
-        if let Some(address) = self.interposed(import.name()) {
-            return Some(address);
-        }
-        let runtime = self.runtimes.iter().filter(|runtime| import.library().is_none_or(|name| name == runtime.name()));
-        let found = runtime.clone().find_map(|runtime| runtime.find(import));
-        if found.is_some() || (import.library().is_some() && runtime.count() > 0) {
-            // A symbol of a private copy is never the system's: the two do not fit each other.
-            return found;
-        }
-        std::iter::once(&Library::PROCESS).chain(&self.libraries).find_map(|library| library.find(import))
-    }
-
-    /// What unwinders and backtraces ask the system's loader.
-    fn interposed(&self, name: &str) -> Option<usize> {
-        Some(match name {
-            "_dl_find_object" => unwind::find_object as *const () as usize,
-            "dl_iterate_phdr" if self.linker.importer == Importer::Plugin => {
-                unwind::iterate_headers as *const () as usize
-            }
-            "dl_iterate_phdr" => unwind::iterate_headers_for_unwinder as *const () as usize,
-            "dladdr" => unwind::describe_address as *const () as usize,
-            _ => return None,
-        })
+    fn thread_local(&mut self, index: u32) -> Result<(u64, u64), Error> {
+        let import = &self.facts.imports()[index as usize];
+        let found = self.runtimes(import).find_map(|runtime| runtime.find_thread_local(import));
+        found.ok_or_else(|| Error::ForeignThreadLocal { symbol: import.name().to_owned() })
     }
 }
 

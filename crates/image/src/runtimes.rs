@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use crate::bind::Bind;
-use crate::elf::{Facts, Import};
+use crate::elf::{Facts, Import, SymbolKind};
 use crate::error::Error;
 use crate::image::Image;
 use crate::link::Linker;
@@ -31,6 +31,11 @@ pub struct Runtimes {
 pub(crate) struct Runtime {
     name: &'static str,
     image: Image,
+}
+
+/// True if images get a private copy of a library.
+pub(crate) fn is_private(library: &str) -> bool {
+    NAMES.contains(&library)
 }
 
 impl Runtimes {
@@ -62,11 +67,6 @@ impl Runtimes {
         // The first walk initialises libgcc's tables; a signal handler must not be the first.
         unwinder.walk(&mut |_| false);
         Ok(unwinder)
-    }
-
-    /// True if images get a private copy of a library.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        NAMES.contains(&name)
     }
 
     /// The private copy of a library, mapped now if it was not yet.
@@ -121,6 +121,15 @@ impl Runtime {
     pub(crate) fn find(&self, import: &Import) -> Option<usize> {
         let export = self.image.linked().facts().export_of_version(import.name(), import.version())?;
         export.has_place().then(|| self.image.address(export.address()))
+    }
+
+    /// What finds the blocks of thread-local variables, and the offset of a variable in them.
+    pub(crate) fn find_thread_local(&self, import: &Import) -> Option<(u64, u64)> {
+        let linked = self.image.linked();
+        let export = linked.facts().export_of_version(import.name(), import.version())?;
+        let control = linked.template.thread_locals.as_ref()?.control?;
+        let is_thread_local = export.kind() == SymbolKind::ThreadLocal;
+        is_thread_local.then(|| (self.image.address(control) as u64, export.address()))
     }
 }
 

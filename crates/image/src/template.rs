@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 
 use crate::elf::{Facts, Fixup, Page, Relocation, Segment};
 use crate::error::Error;
-use crate::tls::{Control, Owner};
+use crate::tls::{Control, Index, Owner};
 
 /// Zeroed memory from this size on is not in the file: reading it would allocate it there.
 const LARGE: u64 = 64 * 1024;
@@ -32,6 +32,9 @@ pub(crate) enum Source {
     /// Zeros.
     Nothing,
 }
+
+/// Arguments of descriptors, each of which stays where it is.
+type Arguments = Vec<Box<Index>>;
 
 /// Where thread-local storage lies in an image, relative to the base.
 #[derive(Clone, Debug)]
@@ -70,6 +73,8 @@ pub(crate) struct Template {
     pub(crate) zeros: Vec<Range<u64>>,
     pub(crate) read_only: Option<Range<u64>>,
     pub(crate) thread_locals: Option<ThreadLocalArea>,
+    /// Arguments of descriptors, which the images refer to.
+    _imported: Arguments,
     memory_size: u64,
 }
 
@@ -81,7 +86,7 @@ impl Template {
         bytes: &[u8],
         owner: Owner,
         file: Option<&File>,
-        resolve: &mut dyn FnMut(u32) -> Result<u64, Error>,
+        resolve: &mut dyn Resolve,
     ) -> Result<Template, Error> {
         let page = Page::system();
         let mut draft = Draft::new(facts, bytes, file.is_some(), owner, relocations, page)?;
@@ -132,6 +137,7 @@ impl Template {
             zeros,
             read_only: facts.read_only_after_relocation.clone(),
             thread_locals: draft.area,
+            _imported: draft.imported,
             memory_size: size,
         })
     }
@@ -154,6 +160,15 @@ impl Template {
     }
 }
 
+/// Finds what imports are bound to.
+pub(crate) trait Resolve {
+    /// The address of an import, by its number; 0 for a weak one that nobody defines.
+    fn address(&mut self, import: u32) -> Result<u64, Error>;
+
+    /// Of an imported thread-local variable, the address of the [`Control`] and the offset in the blocks.
+    fn thread_local(&mut self, import: u32) -> Result<(u64, u64), Error>;
+}
+
 /// An image as it is made up.
 struct Draft<'a> {
     segments: Vec<(&'a Segment, Vec<u8>)>,
@@ -162,6 +177,8 @@ struct Draft<'a> {
     initial: Vec<u8>,
     /// The arguments of descriptors, where threads have blocks of their own.
     indexes: Vec<u8>,
+    /// The same for variables of private libraries, which are alike in all images.
+    imported: Arguments,
     words: Words,
     keeps_constants: bool,
     facts: &'a Facts,
@@ -187,6 +204,7 @@ impl<'a> Draft<'a> {
             area,
             initial: Vec::new(),
             indexes: Vec::new(),
+            imported: Vec::new(),
             words: Words::default(),
             keeps_constants: maps_file,
             facts,
@@ -194,12 +212,7 @@ impl<'a> Draft<'a> {
         })
     }
 
-    fn apply(
-        &mut self,
-        relocation: &Relocation,
-        owner: Owner,
-        resolve: &mut dyn FnMut(u32) -> Result<u64, Error>,
-    ) -> Result<(), Error> {
+    fn apply(&mut self, relocation: &Relocation, owner: Owner, resolve: &mut dyn Resolve) -> Result<(), Error> {
         let &Relocation { at, fixup, addend } = relocation;
         let no_area = || Error::damaged("it refers to thread-local variables and has none");
         match fixup {
@@ -209,7 +222,7 @@ impl<'a> Draft<'a> {
             }
             Fixup::Constant | Fixup::TlsOffset => self.put(at, addend as u64)?,
             Fixup::Import(index) => {
-                let address = resolve(index)?;
+                let address = resolve.address(index)?;
                 // A weak symbol that nobody defines is 0, whatever is added.
                 self.put(at, if address == 0 { 0 } else { address.wrapping_add(addend as u64) })?;
             }
@@ -241,6 +254,21 @@ impl<'a> Draft<'a> {
                 self.put(at, owner.descriptor() as u64)?;
                 self.put(at + 8, argument)?;
                 self.words.add_base.push(at + 8);
+            }
+            Fixup::ImportedTlsModule(index) => {
+                let (control, _) = resolve.thread_local(index)?;
+                self.put(at, owner.module_of_thread(control))?;
+            }
+            Fixup::ImportedTlsOffset(index) => {
+                let (_, offset) = resolve.thread_local(index)?;
+                self.put(at, offset.wrapping_add(addend as u64))?;
+            }
+            Fixup::ImportedTlsDescriptor(index) => {
+                let (control, offset) = resolve.thread_local(index)?;
+                let argument = Box::new(Index::of_thread(control, offset.wrapping_add(addend as u64)));
+                self.put(at, Owner::descriptor_of_thread() as u64)?;
+                self.put(at + 8, &raw const *argument as u64)?;
+                self.imported.push(argument);
             }
         }
         Ok(())
@@ -325,7 +353,8 @@ fn area(
         Some(last) if zeroed_pages(last, page).is_empty() => last.end(),
         _ => page.ceil(facts.span().end),
     };
-    let block = start.next_multiple_of(locals.align);
+    // Of addresses of blocks, the lowest bit is not used.
+    let block = start.next_multiple_of(locals.align.max(8));
     let mut end = block + locals.size;
     let mut control = None;
     if owner != Owner::Image {

@@ -31,7 +31,7 @@ pub const MACHINE: u16 = elf::EM_AARCH64;
 pub const MACHINE: u16 = elf::EM_NONE;
 
 /// Functions that start threads which run code of their caller.
-const STARTS_THREADS: &[&str] = &["pthread_create", "thrd_create"];
+const STARTS_THREADS: &[&str] = &["pthread_create", "thrd_create", "timer_create", "GOMP_parallel"];
 
 /// The member function of `std::thread` that starts one, in any version of libstdc++.
 const STARTS_CPP_THREADS: &str = "_ZNSt6thread15_M_start_thread";

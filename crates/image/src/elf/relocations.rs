@@ -6,6 +6,7 @@ use super::dynamic::Dynamic;
 use super::reader::{Bytes, Layout};
 use super::symbols::{Definition, SymbolKind, Symbols};
 use crate::error::Error;
+use crate::runtimes::is_private;
 
 /// What a word becomes, with the relocation's addend `A`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,10 @@ pub(crate) enum Fixup {
     ThreadOffset,
     /// Two words: a function, and its argument for offset A in the block of thread-local variables.
     TlsDescriptor,
+    /// The same three for an imported variable of a private library, and A.
+    ImportedTlsModule(u32),
+    ImportedTlsOffset(u32),
+    ImportedTlsDescriptor(u32),
 }
 
 /// One relocation.
@@ -241,8 +246,17 @@ fn resolve(
         Type::TlsDescriptor => Fixup::TlsDescriptor,
     };
     if let Definition::Import(index) = definition {
-        let symbol = symbols.imports[index as usize].name.to_string();
-        return Err(Error::ForeignThreadLocal { symbol });
+        let import = &symbols.imports[index as usize];
+        let fixup = match fixup {
+            Fixup::TlsModule => Fixup::ImportedTlsModule(index),
+            Fixup::TlsOffset => Fixup::ImportedTlsOffset(index),
+            Fixup::TlsDescriptor => Fixup::ImportedTlsDescriptor(index),
+            _ => return Err(Error::ForeignThreadLocal { symbol: import.name().to_owned() }),
+        };
+        if !import.library().is_some_and(is_private) {
+            return Err(Error::ForeignThreadLocal { symbol: import.name().to_owned() });
+        }
+        return Ok((fixup, addend));
     }
     if !has_tls {
         return Err(Error::damaged("it refers to thread-local variables and has none"));

@@ -14,14 +14,26 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
-/// `__tls_get_addr` of an image with one block: the module is the block.
+/// `__tls_get_addr` of an image with one block: the module is the block, or a marked [`Control`](super::Control) of a library.
 ///
 /// # Safety
 ///
 /// The index is one of the image's.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
-    core::arch::naked_asm!(".cfi_startproc", "ldp x1, x2, [x0]", "add x0, x1, x2", "ret", ".cfi_endproc")
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "ldp x1, x2, [x0]",
+        "tst x1, {is_control}",
+        "b.ne 2f",
+        "add x0, x1, x2",
+        "ret",
+        "2:",
+        "b {slow}",
+        ".cfi_endproc",
+        is_control = const super::IS_CONTROL,
+        slow = sym address_in_thread,
+    )
 }
 
 /// `__tls_get_addr` of an image with a block for each thread: the module is a [`Control`](super::Control).

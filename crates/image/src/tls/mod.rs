@@ -19,11 +19,22 @@ pub(crate) use threads::Control;
 
 /// Where code looks for a variable: what `__tls_get_addr` is passed, and what a descriptor has as its argument where threads have blocks of
 /// their own.
+#[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Index {
     /// The address of the block; with blocks for each thread, of the [`Control`].
     module: usize,
     offset: usize,
+}
+
+/// Marks the address of a [`Control`] where code expects that of a block.
+const IS_CONTROL: usize = 1;
+
+impl Index {
+    /// For a variable of a library that has a block for each thread.
+    pub(crate) fn of_thread(control: u64, offset: u64) -> Index {
+        Index { module: control as usize, offset: offset as usize }
+    }
 }
 
 /// Who has a block of thread-local variables.
@@ -38,6 +49,19 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
+    /// The module of a variable of a library that has a block for each thread, for code of an image with this owner.
+    pub(crate) fn module_of_thread(self, control: u64) -> u64 {
+        match self {
+            Owner::Image => control | IS_CONTROL as u64,
+            Owner::Threads | Owner::OtherThreads => control,
+        }
+    }
+
+    /// The function of descriptors of variables of a library that has a block for each thread.
+    pub(crate) fn descriptor_of_thread() -> usize {
+        machine::descriptor_of_thread as *const () as usize
+    }
+
     /// What `__tls_get_addr` is bound to.
     pub(crate) fn get_address(self) -> usize {
         match self {
@@ -50,7 +74,7 @@ impl Owner {
     pub(crate) fn descriptor(self) -> usize {
         match self {
             Owner::Image => machine::descriptor as *const () as usize,
-            Owner::Threads | Owner::OtherThreads => machine::descriptor_of_thread as *const () as usize,
+            Owner::Threads | Owner::OtherThreads => Owner::descriptor_of_thread(),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{Index, Owner, thread_pointer};
+use super::{IS_CONTROL, Index, Owner, thread_pointer};
 
 /// What finds the block of a thread. It lies in the image; the code in `x86_64.rs` and `aarch64.rs` knows its first two words.
 #[repr(C)]
@@ -64,7 +64,7 @@ impl Drop for Blocks {
 /// The index is one of an image that is mapped, and its module is a [`Control`].
 pub(super) unsafe extern "C" fn address_in_thread(index: *const Index) -> usize {
     // SAFETY: the caller's promise.
-    let (control, offset) = unsafe { (&*((*index).module as *const Control), (*index).offset) };
+    let (control, offset) = unsafe { (&*(((*index).module & !IS_CONTROL) as *const Control), (*index).offset) };
     block(control).wrapping_add(offset)
 }
 

@@ -12,14 +12,24 @@ pub(crate) fn thread_pointer() -> usize {
     pointer
 }
 
-/// `__tls_get_addr` of an image with one block: the module is the block.
+/// `__tls_get_addr` of an image with one block: the module is the block, or a marked [`Control`](super::Control) of a library.
 ///
 /// # Safety
 ///
 /// The index is one of the image's.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn get_address(_: *const Index) -> usize {
-    core::arch::naked_asm!(".cfi_startproc", "mov rax, [rdi]", "add rax, [rdi + 8]", "ret", ".cfi_endproc")
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "mov rax, [rdi]",
+        "test al, {is_control}",
+        "jne {slow}",
+        "add rax, [rdi + 8]",
+        "ret",
+        ".cfi_endproc",
+        is_control = const super::IS_CONTROL,
+        slow = sym address_in_thread,
+    )
 }
 
 /// `__tls_get_addr` of an image with a block for each thread: the module is a [`Control`](super::Control).

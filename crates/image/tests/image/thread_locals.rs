@@ -137,3 +137,41 @@ fn destructors_of_threads_still_find_their_variables() {
         }";
     assert_eq!(call(&load(&compile::c(source, &[])), "in_destructor", 0), 17);
 }
+
+/// `std::call_once` reaches into thread-local variables of libstdc++.
+const ONCE: &str = "
+    #include <mutex>
+    static std::once_flag flag;
+    static thread_local int own = 3;
+    static int count = 0;
+    extern \"C\" int once(int by) { std::call_once(flag, [=] { count += by; }); return count + ++own; }
+";
+
+fn calls_once(arguments: &[&str]) {
+    let linked = link(&compile::cpp(ONCE, arguments));
+    assert_eq!(linked.pinned(), None);
+    let (first, second) = (start(&linked), start(&linked));
+    assert_eq!((call(&first, "once", 10), call(&first, "once", 20), call(&second, "once", 30)), (14, 15, 34));
+    let other = std::thread::spawn(move || call(&start(&linked), "once", 40));
+    assert_eq!(other.join().unwrap(), 44);
+    std::thread::spawn(move || assert_eq!(call(&first, "once", 20), 16)).join().unwrap();
+}
+
+#[needs::cxx]
+#[test]
+fn thread_local_variables_of_the_private_library_are_each_threads_own() {
+    calls_once(&[]);
+    // In an image with a block for each thread.
+    let threads = "extern \"C\" int in_thread() { int r; std::thread([&] { r = once(5); }).join(); return r; }";
+    let linked = link(&compile::cpp(&format!("{ONCE}\n#include <thread>\n{threads}"), &["-pthread"]));
+    assert!(linked.pinned().is_some());
+    let image = start(&linked);
+    assert_eq!((call(&image, "in_thread", 0), call(&image, "once", 1), call(&image, "in_thread", 0)), (9, 9, 9));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[needs::cxx]
+#[test]
+fn thread_local_variables_of_the_private_library_have_descriptors() {
+    calls_once(&["-mtls-dialect=gnu2"]);
+}
