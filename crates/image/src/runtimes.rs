@@ -69,6 +69,14 @@ impl Runtimes {
         Ok(unwinder)
     }
 
+    /// The private copy of a library such as `libstdc++.so.6`, if a file has needed it so far: for functions of it that the program itself
+    /// calls, and to know which addresses are its.
+    pub fn image(&self, library: &str) -> Option<&'static Image> {
+        let index = NAMES.iter().position(|name| *name == library)?;
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded[index].map(|runtime| &runtime.image)
+    }
+
     /// The private copy of a library, mapped now if it was not yet.
     pub(crate) fn get(&self, name: &str) -> Result<&'static Runtime, Error> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);

@@ -92,9 +92,15 @@ fn stacks_are_walked_in_signal_handlers_while_images_come_and_go() {
             scope.spawn(move || {
                 // SAFETY: a thread that runs until it is told to end.
                 sender.send(unsafe { libc::pthread_self() }).unwrap();
+                let mut is_reused = false;
                 while !ended.load(Ordering::Relaxed) {
                     let image = start(linked);
-                    if image.base() % 8192 == 0 { stop(image) } else { drop(image) }
+                    if is_reused {
+                        stop(image)
+                    } else {
+                        drop(image)
+                    }
+                    is_reused = !is_reused;
                 }
             });
             targets.push(receiver.recv().unwrap());

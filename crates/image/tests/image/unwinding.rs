@@ -97,6 +97,9 @@ fn the_private_library_allocates_from_what_is_bound() {
     let facts = dynvm_image::Facts::read(&bytes).unwrap();
     // SAFETY: a file that the test has compiled.
     let linked = unsafe { dynvm_image::Linker::new(&nothing).runtimes(&private).link(facts, &bytes).unwrap() };
+    assert!(private.image("libgcc_s.so.1").is_some() && private.image("libc.so.6").is_none());
+    let library = private.image("libstdc++.so.6").unwrap();
+    assert!(library.span().contains(&library.symbol("_ZSt9terminatev").unwrap()));
     let image = start(&linked);
     let before = ALLOCATED.load(Ordering::Relaxed);
     assert_eq!(call(&image, "allocate", 100_000), 100_001);
