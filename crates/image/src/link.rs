@@ -111,7 +111,8 @@ impl<'a> Linker<'a> {
         }
         // SAFETY: the caller's promise.
         let mut scope = unsafe { Scope::open(&self, &facts, owner)? };
-        let template = Template::build(&facts, &relocations, bytes, owner, mapped_file, &mut scope)?;
+        let file_name = self.path.and_then(Path::file_name).unwrap_or_default();
+        let template = Template::build(&facts, &relocations, bytes, owner, mapped_file, file_name, &mut scope)?;
         let path = self.path.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let name = path.as_deref().map(|path| path.as_os_str().as_bytes()).unwrap_or_default();
         let is_reusable = owner == Owner::Image

@@ -2,9 +2,11 @@
 //! that does not depend on where it is mapped, and the list of words that do.
 
 use std::alloc::Layout;
+use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::ops::Range;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 
 use crate::elf::{Facts, Fixup, Page, Relocation, Segment};
@@ -86,6 +88,7 @@ impl Template {
         bytes: &[u8],
         owner: Owner,
         file: Option<&File>,
+        name: &OsStr,
         resolve: &mut dyn Resolve,
     ) -> Result<Template, Error> {
         let page = Page::system();
@@ -99,7 +102,7 @@ impl Template {
 
         let start = page.floor(facts.span().start);
         let end = page.ceil(draft.area.as_ref().map_or(facts.span().end, |area| area.end));
-        let memory = create_memory_file()?;
+        let memory = create_memory_file(name)?;
         let memory_file = File::from(memory.try_clone().map_err(|source| Error::System { action: "dup", source })?);
         let failed = |source| Error::System { action: "writing the image's memory file", source };
         memory_file.set_len(end - start).map_err(failed)?;
@@ -435,12 +438,18 @@ fn write_headers(memory: &File, facts: &Facts, table: &Range<u64>, start: u64) -
     memory.write_all_at(&[0; 4], SECTION_COUNT)
 }
 
-fn create_memory_file() -> Result<OwnedFd, Error> {
+/// The name is for who reads `/proc/PID/maps`.
+fn create_memory_file(name: &OsStr) -> Result<OwnedFd, Error> {
+    /// What Linux takes, less what comes before.
+    const LENGTH: usize = 200;
+    let name = name.as_bytes();
+    let name = [b"dynvm-image:", &name[..name.len().min(LENGTH)]].concat();
+    let name = CString::new(name).unwrap_or_default();
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     // Linux before 6.3 does not know the flag.
     for flags in [flags | libc::MFD_NOEXEC_SEAL, flags] {
         // SAFETY: passes a string.
-        let memory = unsafe { libc::memfd_create(c"dynvm-image".as_ptr(), flags) };
+        let memory = unsafe { libc::memfd_create(name.as_ptr(), flags) };
         if memory >= 0 {
             // SAFETY: a new descriptor, which nobody else has.
             return Ok(unsafe { OwnedFd::from_raw_fd(memory) });

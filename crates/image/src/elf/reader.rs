@@ -169,3 +169,56 @@ impl<'a> Layout<'a> {
         table.ok_or_else(|| Error::damaged(format!("its {what} lies outside of what is mapped of the file")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file with these segments: flags, offset in the file, address, size in the file, size in memory.
+    fn file(segments: &[(u32, u64, u64, u64, u64)]) -> Vec<u8> {
+        let mut bytes = vec![0; 0x2000];
+        bytes[32..40].copy_from_slice(&64u64.to_le_bytes());
+        bytes[54..56].copy_from_slice(&56u16.to_le_bytes());
+        bytes[56..58].copy_from_slice(&(segments.len() as u16).to_le_bytes());
+        for (index, (flags, offset, address, file_size, memory_size)) in segments.iter().enumerate() {
+            let header = &mut bytes[64 + index * 56..][..56];
+            header[..4].copy_from_slice(&elf::PT_LOAD.to_le_bytes());
+            header[4..8].copy_from_slice(&flags.to_le_bytes());
+            for (at, value) in [(8, offset), (16, address), (32, file_size), (40, memory_size), (48, &0x1000)] {
+                header[at..at + 8].copy_from_slice(&value.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    const READ: u32 = elf::PF_R;
+    const WRITE: u32 = elf::PF_R | elf::PF_W;
+
+    #[test]
+    fn segments_must_not_share_pages_of_the_system() {
+        let bytes = file(&[(READ, 0, 0, 0x800, 0x800), (WRITE, 0x1000, 0x1000, 0x100, 0x200)]);
+        let layout = Layout::read(&bytes, Page(0x1000)).unwrap();
+        assert_eq!(layout.segments.len(), 2);
+        assert_eq!(layout.alignment, 0x1000);
+        let error = Layout::read(&bytes, Page(0x10000)).err().unwrap();
+        assert!(matches!(error, Error::SharedPage { at: 0x1000, page: 0x10000 }), "{error}");
+        let overlapping = file(&[(READ, 0, 0, 0x800, 0x800), (WRITE, 0x1000, 0x700, 1, 1)]);
+        assert!(matches!(Layout::read(&overlapping, Page(0x1000)).err().unwrap(), Error::Damaged(_)));
+    }
+
+    #[test]
+    fn addresses_are_looked_up_in_what_the_file_has_of_a_segment() {
+        let bytes = file(&[(READ, 0, 0, 0x800, 0x800), (WRITE, 0x1000, 0x3000, 0x100, 0x1000)]);
+        let layout = Layout::read(&bytes, Page(0x1000)).unwrap();
+        assert_eq!(layout.table, Some(64..64 + 2 * 56));
+        assert!(layout.table(0x3000, 0x100, "table").is_ok());
+        assert!(layout.table(0x3000, 0x101, "table").is_err() && layout.table(0x30ff, u64::MAX, "table").is_err());
+        assert!(layout.segment(0x3fff, 1).is_some() && layout.segment(0x3fff, 2).is_none());
+    }
+
+    #[test]
+    fn parts_of_the_file_are_mapped_once() {
+        let twice = file(&[(READ, 0, 0, 0x2000, 0x2000), (READ, 0, 0x4000, 0x2000, 0x2000)]);
+        assert!(matches!(Layout::read(&twice, Page(0x1000)).err().unwrap(), Error::Damaged(_)));
+    }
+}
