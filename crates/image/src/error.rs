@@ -53,6 +53,11 @@ pub enum Error {
         /// The function that starts threads.
         function: String,
     },
+    /// The file and a library that it needs both use libstdc++: the file the private copy, the library the system's.
+    TwoCppRuntimes {
+        /// The library.
+        library: String,
+    },
     /// A relocation of a type that this crate does not apply.
     Relocation {
         /// The type's number on the file's machine.
@@ -152,6 +157,11 @@ impl fmt::Display for Error {
                 f,
                 "it starts threads ({function}) and uses thread-local storage of the initial-exec model: compile it without \
                  -ftls-model=initial-exec"
+            ),
+            Error::TwoCppRuntimes { library } => write!(
+                f,
+                "it and the library {library} are both C++, and an exception could not pass between them: link the plugin statically \
+                 with that library"
             ),
             Error::Relocation { kind, at } => write!(
                 f,

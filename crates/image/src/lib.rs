@@ -60,16 +60,25 @@
 //!   needs, in the version that it asks for.
 //! - Libraries that the file needs are opened by the system's loader, once for the process. libgcc_s and libstdc++ are exceptions:
 //!   [`Runtimes`].
-//! - Functions that start at `dlsym`, `dladdr1` or `dl_iterate_phdr` of *other* libraries do not find images. The image's own imports of
-//!   `dl_iterate_phdr`, `dladdr` and `_dl_find_object` do.
+//! - `dl_iterate_phdr`, `dladdr` and `_dl_find_object` find images when an image calls them, not when another library does; `dlsym` never
+//!   does.
 //! - Destructors that an image registers with the system (`__cxa_atexit`, `__cxa_thread_atexit_impl`, `__cxa_thread_atexit`) run after it
 //!   is unmapped, unless the program binds these names and runs them before, or [leaks](Image::leak) the image.
-//! - A C++ exception cannot cross between an image and a C++ library that the system's loader has opened for it: they have different
-//!   unwinders.
+//! - An exception cannot pass between an image and a C++ library that the system's loader has opened for it, since each has its own
+//!   libstdc++. A C++ plugin that needs such a library is refused.
+//! - Nothing is written to a file system.
 //!
-//! Nothing is written to a file system, and two copies of this crate in a process are independent.
+//! # Threads
+//!
+//! An image takes its thread-local variables along, so that it can be called on one thread now and on another later, but on one at a time.
+//! [`Linked::pinned`] names the exceptions. Mapping and unmapping take no lock for longer than a table of addresses is changed, and none
+//! while code of an image runs.
+//!
+//! # Platforms
+//!
+//! The crate is for Linux on x86-64 and aarch64, and empty elsewhere. Two copies of it in a process are independent.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod bind;
 mod debugger;

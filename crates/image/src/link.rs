@@ -100,9 +100,13 @@ impl<'a> Linker<'a> {
             Some(_) => Owner::Threads,
             None => Owner::Image,
         });
+        let is_bound_to_its_thread = facts.is_bound_to_its_thread();
+        if is_bound_to_its_thread && owner != Owner::Image {
+            let function = facts.starts_threads().unwrap_or("those of the process use it too").to_owned();
+            return Err(Error::StaticTlsWithThreads { function });
+        }
         let mut facts = facts;
         let relocations = std::mem::take(&mut facts.relocations);
-        let is_bound_to_its_thread = relocations.iter().any(|r| r.fixup == crate::elf::Fixup::ThreadOffset);
         let file =
             self.path.map(File::open).transpose().map_err(|source| Error::System { action: "opening it", source })?;
         let mapped_file = file.as_ref().filter(|_| self.maps_file);
@@ -147,6 +151,16 @@ fn check_content(file: &File, bytes: &[u8]) -> Result<(), Error> {
     }
 }
 
+/// An exception cannot pass between the private libstdc++ and the system's.
+fn check_runtime(linker: &Linker<'_>, facts: &Facts, name: &str, library: Library) -> Result<(), Error> {
+    const CPP: &str = "libstdc++.so.6";
+    let uses = |needed: &[String]| needed.iter().any(|name| name == CPP);
+    if linker.runtimes.is_some() && uses(facts.needed()) && uses(&library.needed(name)) {
+        return Err(Error::TwoCppRuntimes { library: name.to_owned() });
+    }
+    Ok(())
+}
+
 /// Where symbols are looked up.
 struct Scope<'a> {
     linker: &'a Linker<'a>,
@@ -167,8 +181,12 @@ impl<'a> Scope<'a> {
                 Some(private) if is_private(&needed.name) => runtimes.push(private.get(&needed.name)?),
                 // The private copies are given.
                 None if linker.shared.iter().any(|runtime| runtime.name() == needed.name) => {}
-                // SAFETY: the caller's promise.
-                _ => libraries.push(unsafe { Library::open(&needed)? }),
+                _ => {
+                    // SAFETY: the caller's promise.
+                    let library = unsafe { Library::open(&needed)? };
+                    check_runtime(linker, facts, &needed.name, library)?;
+                    libraries.push(library);
+                }
             }
         }
         Ok(Scope { linker, facts, owner, runtimes, libraries, resolved: vec![None; facts.imports().len()] })

@@ -37,6 +37,11 @@ impl Facts {
     }
 }
 
+/// True for libraries of the C library and of the compiler.
+fn is_of_the_system(name: &str) -> bool {
+    OF_THE_SYSTEM.iter().any(|known| name.starts_with(known))
+}
+
 struct Folders<'a> {
     origin: Option<&'a Path>,
     folders: &'a [String],
@@ -44,7 +49,7 @@ struct Folders<'a> {
 
 impl Folders<'_> {
     fn find(&self, name: &str) -> Result<Option<PathBuf>, Error> {
-        if OF_THE_SYSTEM.iter().any(|known| name.starts_with(known)) {
+        if is_of_the_system(name) {
             return Ok(None);
         }
         if name.contains('/') {
@@ -107,6 +112,15 @@ impl Library {
             }
             Ok(Library(handle))
         }
+    }
+
+    /// The libraries that this one needs, as far as they can be read; of those that come with the system, none.
+    pub(crate) fn needed(self, name: &str) -> Vec<String> {
+        if is_of_the_system(name) {
+            return Vec::new();
+        }
+        let facts = self.path().and_then(|path| Facts::read(&std::fs::read(path).ok()?).ok());
+        facts.map_or(Vec::new(), |facts| facts.needed().to_vec())
     }
 
     /// The address of a symbol, in the version that the import asks for.

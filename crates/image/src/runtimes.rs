@@ -42,7 +42,8 @@ impl Runtimes {
     /// Takes what the libraries' own undefined symbols are bound to. A plugin's `operator new` is libstdc++'s, so that it ends in what `malloc`
     /// is bound to here.
     ///
-    /// What is given is called for all plugins, and also while no plugin runs.
+    /// What is given is called for all plugins, and also while no plugin runs. What libstdc++ allocates once for the whole process, such as its
+    /// list of time zones, comes from there too, and may not be freed with the VM that was the first to ask for it.
     pub fn new(bind: impl Bind + Send + Sync + 'static) -> Runtimes {
         Runtimes { bind: Box::new(bind), loaded: Mutex::default() }
     }

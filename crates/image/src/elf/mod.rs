@@ -26,9 +26,6 @@ pub const MACHINE: u16 = elf::EM_X86_64;
 /// The number of this machine in ELF files.
 #[cfg(target_arch = "aarch64")]
 pub const MACHINE: u16 = elf::EM_AARCH64;
-/// The number of this machine in ELF files.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub const MACHINE: u16 = elf::EM_NONE;
 
 /// Functions that start threads which run code of their caller.
 const STARTS_THREADS: &[&str] = &["pthread_create", "thrd_create", "timer_create", "GOMP_parallel"];

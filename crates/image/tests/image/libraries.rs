@@ -107,3 +107,23 @@ fn a_symbol_is_not_taken_in_another_version() {
     );
     assert!(error.to_string().contains("build the plugin on this system or an older one"), "{error}");
 }
+
+#[needs::cxx]
+#[test]
+fn a_cpp_library_of_a_cpp_plugin_is_refused() {
+    let helper =
+        "#include <stdexcept>\nextern \"C\" int help(int a) { if (a) throw std::runtime_error(\"x\"); return 30; }";
+    let helper = compile::cpp(helper, &[]);
+    let link_helper = [helper.to_str().unwrap(), "-Wl,-rpath,$ORIGIN"];
+    let source = "#include <string>
+        extern \"C\" int help(int);
+        extern \"C\" int answer(int size) { return help(0) + std::string(size, 'x').size(); }";
+    let error = try_link(&compile::cpp(source, &link_helper)).unwrap_err();
+    assert!(
+        matches!(&error, Error::TwoCppRuntimes { library } if helper.to_str().unwrap().ends_with(library)),
+        "{error}"
+    );
+    // A plugin in C may use a library that happens to be C++.
+    let source = "int help(int); int answer(void) { return help(0) + 12; }";
+    assert_eq!(call(&load(&compile::c(source, &link_helper)), "answer", 0), 42);
+}

@@ -1,6 +1,6 @@
 //! Shared objects compiled for the test are linked, mapped and called.
 
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod compile;
 mod debugger;
