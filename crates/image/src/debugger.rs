@@ -38,7 +38,7 @@ static IMAGES: Mutex<Option<Images>> = Mutex::new(None);
 
 /// An image in the list. Taken out when dropped.
 #[derive(Debug)]
-pub(crate) struct Entry(Box<LinkMap>);
+pub(crate) struct Entry(*mut LinkMap);
 
 // SAFETY: it is changed by who holds the lock.
 unsafe impl Send for Entry {}
@@ -61,19 +61,19 @@ impl Entry {
             *images = namespace();
         }
         let namespace = images.as_ref()?.0;
-        let mut map =
-            Box::new(LinkMap { base, name: name.as_ptr(), dynamic, next: ptr::null_mut(), previous: ptr::null_mut() });
         // SAFETY: the namespace lives for ever, and its list is changed under the lock.
         unsafe {
             announce(namespace, ADDING);
-            map.next = (*namespace).first;
-            if let Some(next) = map.next.as_mut() {
-                next.previous = &raw mut *map;
+            let next = (*namespace).first;
+            let previous = ptr::null_mut();
+            let map = Box::into_raw(Box::new(LinkMap { base, name: name.as_ptr(), dynamic, next, previous }));
+            if !next.is_null() {
+                (*next).previous = map;
             }
-            (*namespace).first = &raw mut *map;
+            (*namespace).first = map;
             announce(namespace, CONSISTENT);
+            Some(Entry(map))
         }
-        Some(Entry(map))
     }
 }
 
@@ -81,17 +81,20 @@ impl Drop for Entry {
     fn drop(&mut self) {
         let images = IMAGES.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(Images(namespace)) = &*images else { return };
-        // SAFETY: as when it was added.
+        // SAFETY: as when it was added; after this nobody refers to the entry.
         unsafe {
             announce(*namespace, REMOVING);
-            match self.0.previous.as_mut() {
-                Some(previous) => previous.next = self.0.next,
-                None => (**namespace).first = self.0.next,
+            let LinkMap { next, previous, .. } = *self.0;
+            if previous.is_null() {
+                (**namespace).first = next;
+            } else {
+                (*previous).next = next;
             }
-            if let Some(next) = self.0.next.as_mut() {
-                next.previous = self.0.previous;
+            if !next.is_null() {
+                (*next).previous = previous;
             }
             announce(*namespace, CONSISTENT);
+            drop(Box::from_raw(self.0));
         }
     }
 }

@@ -120,6 +120,7 @@ impl<'a> Linker<'a> {
         let path = self.path.map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()));
         let name = path.as_deref().map(|path| path.as_os_str().as_bytes()).unwrap_or_default();
         let is_reusable = owner == Owner::Image
+            && mapped_file.is_none()
             && !is_bound_to_its_thread
             && !template.has_resolvers()
             && !CHANGES_RIGHTS.iter().any(|function| facts.does_import(function));

@@ -173,6 +173,8 @@ fn the_file_itself_can_be_mapped() {
         assert_eq!((call(image, "next", 0), call(image, "through", 0)), (42, 44));
         assert_eq!((call(image, "thread_local", 0), call(image, "thread_local", 0)), (3, 4));
     }
+    stop(second);
+    assert_eq!(call(&start(&linked), "next", 0), 42);
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     assert!(maps.lines().any(|line| line.contains("r-xp") && line.ends_with(&name)), "{maps}");

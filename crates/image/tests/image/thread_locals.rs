@@ -138,6 +138,27 @@ fn destructors_of_threads_still_find_their_variables() {
     assert_eq!(call(&load(&compile::c(source, &[])), "in_destructor", 0), 17);
 }
 
+#[needs::cc]
+#[test]
+fn variables_of_ended_threads_are_freed() {
+    let source = "#include <pthread.h>
+        static __thread char large[1 << 20] = {1};
+        static void *work(void *_) { for (unsigned i = 0; i < sizeof large; i += 4096) large[i]++; return 0; }
+        int run(void) {
+            pthread_t thread;
+            for (int i = 0; i < 200; i++) { pthread_create(&thread, 0, work, 0); pthread_join(thread, 0); }
+            return large[0];
+        }";
+    let resident = || {
+        let text = std::fs::read_to_string("/proc/self/statm").unwrap();
+        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    };
+    let image = load(&compile::c(source, &[]));
+    let before = resident();
+    assert_eq!(call(&image, "run", 0), 1);
+    assert!(resident() < before + (100 << 20), "{before} bytes became {}", resident());
+}
+
 /// `std::call_once` reaches into thread-local variables of libstdc++.
 const ONCE: &str = "
     #include <mutex>
