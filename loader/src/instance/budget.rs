@@ -19,15 +19,38 @@ use crate::config::{CallbackBudget, OverrunAction};
 use crate::fork;
 use crate::host::{Log, LogSource};
 
-/// States of the request from the watchdog to a VM's thread.
-pub(crate) mod request {
-    pub(crate) const NONE: u8 = 0;
+/// A request from the watchdog to a VM's thread. It names the callback that it is for, so that one that comes late does not
+/// hit the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request(u64);
+
+impl Request {
+    const NONE: Request = Request(0);
     /// Record the stack.
-    pub(crate) const STACK: u8 = 1;
+    const STACK: u64 = 1;
     /// Record the stack and abort the callback.
-    pub(crate) const STOP: u8 = 2;
+    const STOP: u64 = 2;
     /// The stack has been recorded.
-    pub(crate) const DONE: u8 = 3;
+    const DONE: u64 = 3;
+
+    fn of(serial: u64, kind: u64) -> Request {
+        Request(serial << 2 | kind)
+    }
+
+    fn kind(self) -> u64 {
+        self.0 & 3
+    }
+
+    fn is_for(self, serial: u64) -> bool {
+        self.0 >> 2 == serial
+    }
+
+    /// True if the callback is to be aborted.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[inline]
+    pub(crate) fn stops(self) -> bool {
+        self.kind() == Request::STOP
+    }
 }
 
 /// Formats the stack whose addresses are given.
@@ -56,7 +79,7 @@ pub(crate) struct WatchdogEntry {
     serial: AtomicU64,
     callback: AtomicU8,
     context: AtomicU32,
-    pub(crate) request: AtomicU8,
+    request: AtomicU64,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
     /// Not behind a lock, because a fork could leave the lock held in the child.
@@ -74,6 +97,9 @@ pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 
 /// Marks the start functions, which run before any callback.
 const STARTING: u8 = u8::MAX;
+
+/// Marks the destructors, which run after all callbacks.
+const ENDING: u8 = u8::MAX - 1;
 
 impl WatchdogEntry {
     /// An entry that the watchdog samples until it is dropped.
@@ -100,7 +126,7 @@ impl WatchdogEntry {
             serial: AtomicU64::new(0),
             callback: AtomicU8::new(STARTING),
             context: AtomicU32::new(0),
-            request: AtomicU8::new(request::NONE),
+            request: AtomicU64::new(Request::NONE.0),
             frames: [const { AtomicU64::new(0) }; 32],
             frame_count: AtomicUsize::new(0),
             native: OnceLock::new(),
@@ -123,7 +149,7 @@ impl WatchdogEntry {
             if serial.is_multiple_of(2) {
                 return true;
             }
-            self.request.store(request::STOP, Ordering::Release);
+            self.ask(serial, Request::STOP);
             self.interrupt();
             std::thread::sleep(Duration::from_millis(1));
             if Instant::now() > end {
@@ -191,10 +217,18 @@ impl WatchdogEntry {
         }
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
-        self.request.store(request::NONE, Ordering::Relaxed);
+        self.request.store(Request::NONE.0, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
+    }
+
+    /// Marks the start of the VM's end, where destructors run.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm has no destructors"))]
+    pub(crate) fn enter_end(&self) -> Running<'_> {
+        let running = self.enter(None, 0);
+        self.callback.store(ENDING, Ordering::Relaxed);
+        running
     }
 
     /// Marks the start of a call into an image. `None` for a call within another call, which stays
@@ -209,7 +243,7 @@ impl WatchdogEntry {
         if !self.is_of_this_process() {
             self.enter_process();
         }
-        self.request.store(request::NONE, Ordering::Relaxed);
+        self.request.store(Request::NONE.0, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
     }
@@ -221,12 +255,33 @@ impl WatchdogEntry {
             slot.store(*frame, Ordering::Relaxed);
         }
         self.frame_count.store(frames.len().min(self.frames.len()), Ordering::Relaxed);
-        self.request.store(request::DONE, Ordering::Release);
+        let serial = self.serial.load(Ordering::Relaxed);
+        self.request.store(Request::of(serial, Request::DONE).0, Ordering::Release);
+    }
+
+    /// The watchdog's request to this thread, if there is one for the running callback.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[inline]
+    pub(crate) fn requested(&self) -> Option<Request> {
+        let request = Request(self.request.load(Ordering::Acquire));
+        let is_open = matches!(request.kind(), Request::STACK | Request::STOP);
+        (is_open && request.is_for(self.serial.load(Ordering::Relaxed))).then_some(request)
+    }
+
+    /// Asks for something in the callback with this serial number. Ignored if that has ended.
+    fn ask(&self, serial: u64, kind: u64) {
+        self.request.store(Request::of(serial, kind).0, Ordering::Release);
+    }
+
+    /// True if the stack of the callback with this serial number has been recorded.
+    fn has_answered(&self, serial: u64) -> bool {
+        self.request.load(Ordering::Acquire) == Request::of(serial, Request::DONE).0
     }
 
     fn describe_overrun(&self, time: Duration) -> String {
         let function = match self.callback.load(Ordering::Relaxed) {
             STARTING => "its start functions",
+            ENDING => "its destructors",
             id => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
         };
         let mut text = format!(
@@ -235,7 +290,7 @@ impl WatchdogEntry {
             self.budget.limit.as_millis()
         );
         if let Some(native) = self.native.get() {
-            if self.request.load(Ordering::Acquire) == request::DONE {
+            if self.has_answered(self.serial.load(Ordering::Relaxed)) {
                 let count = self.frame_count.load(Ordering::Relaxed);
                 let frames: Vec<u64> = self.frames[..count].iter().map(|frame| frame.load(Ordering::Relaxed)).collect();
                 text += &(native.describe)(&frames);
@@ -394,12 +449,12 @@ impl Seen {
         if time < slot.limit() || (self.reported && !slot.fails()) {
             return None;
         }
-        let answered = slot.request.load(Ordering::Acquire) == request::DONE;
+        let answered = slot.has_answered(serial);
         // A thread that cannot be interrupted (in a hostcall or a library) is reported without a
         // stack after this time.
         let patience = slot.limit() + Duration::from_millis(50);
         if slot.native.get().is_some() && !answered {
-            slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);
+            slot.ask(serial, if slot.fails() { Request::STOP } else { Request::STACK });
             slot.interrupt();
             if time < patience {
                 return None;

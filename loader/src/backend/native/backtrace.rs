@@ -1,8 +1,5 @@
 //! Where in its image a plugin was when it crashed, with the names of its functions.
 
-use std::ffi::{c_int, c_void};
-use std::ops::Range;
-
 /// Most frames that are kept.
 const FRAMES: usize = 32;
 
@@ -12,77 +9,20 @@ const FRAMES: usize = 32;
 pub(super) struct Backtrace {
     frames: [u64; FRAMES],
     len: usize,
-    /// Frames outside of the image, between those in it.
-    foreign: bool,
 }
 
 impl Backtrace {
-    /// Walks the stack of this thread, from the caller up to the guarded call whose frame stands at `end`.
-    ///
-    /// Allocates nothing, so that it can run in a signal handler that has interrupted code of the image: such code holds no lock of
-    /// the C library. On a damaged stack the walk itself may fault.
-    #[inline(never)]
-    pub(super) fn capture(span: &Range<usize>, end: usize) -> Backtrace {
-        let mut walk = Walk { backtrace: Backtrace::default(), start: span.start, end_of_span: span.end, end };
-        // SAFETY: the callback gets the walk back, which outlives the call.
-        unsafe { _Unwind_Backtrace(visit, (&raw mut walk).cast()) };
-        walk.backtrace
-    }
-
     pub(super) fn frames(&self) -> &[u64] {
         &self.frames[..self.len]
     }
 
-    /// Whether all frames from the innermost one in the image up to the guarded call are the image's, so that no library is under way
-    /// which may hold a lock. Not known of a stack that is too deep.
-    pub(super) fn is_own(&self) -> bool {
-        !self.foreign && (1..FRAMES).contains(&self.len)
-    }
-
-    /// Adds a frame; false when there is no room for more.
-    pub(super) fn push(&mut self, address: u64) -> bool {
-        if self.len < FRAMES {
-            self.frames[self.len] = address;
+    /// Adds a frame, if there is room.
+    pub(super) fn push(&mut self, address: u64) {
+        if let Some(place) = self.frames.get_mut(self.len) {
+            *place = address;
             self.len += 1;
         }
-        self.len < FRAMES
     }
-}
-
-struct Walk {
-    backtrace: Backtrace,
-    start: usize,
-    end_of_span: usize,
-    end: usize,
-}
-
-extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
-    const NO_REASON: c_int = 0;
-    const END_OF_STACK: c_int = 5;
-    // SAFETY: the unwinder passes its context and what it was given.
-    let (walk, address, frame) = unsafe {
-        let mut interrupted = 0;
-        let address = _Unwind_GetIPInfo(context, &mut interrupted);
-        // A frame that called goes on behind the call, which may be the next function.
-        (&mut *walk.cast::<Walk>(), address.wrapping_sub(usize::from(interrupted == 0)), _Unwind_GetCFA(context))
-    };
-    // What the unwinder calls the frame address is where the frame stood when it called.
-    if frame >= walk.end {
-        return END_OF_STACK;
-    }
-    if !(walk.start..walk.end_of_span).contains(&address) {
-        walk.backtrace.foreign |= walk.backtrace.len > 0;
-    } else if !walk.backtrace.push((address - walk.start) as u64) {
-        return END_OF_STACK;
-    }
-    NO_REASON
-}
-
-// Of libgcc_s, which Rust's standard library links too.
-unsafe extern "C" {
-    fn _Unwind_Backtrace(visit: extern "C" fn(*mut c_void, *mut c_void) -> c_int, data: *mut c_void) -> c_int;
-    fn _Unwind_GetIPInfo(context: *mut c_void, interrupted: *mut c_int) -> usize;
-    fn _Unwind_GetCFA(context: *mut c_void) -> usize;
 }
 
 /// The functions of an image by address, read when the module was made: the file may be another one when it crashes.

@@ -30,6 +30,10 @@ pub(super) enum Cause {
     Assertion,
     /// The stack protector found a buffer overrun.
     StackSmashed,
+    /// It called the loader with hardly any stack left.
+    StackOverflow,
+    /// It called `pthread_exit`.
+    ThreadExit,
     /// It asked for more memory than it may have.
     MemoryLimit,
     /// It ran longer than it may.
@@ -43,8 +47,8 @@ pub(super) enum Cause {
 pub(super) enum Place {
     /// In the image, relative to its base.
     Image(usize),
-    /// In a function like `memcpy`.
-    Leaf,
+    /// In a function of the C library that holds nothing, like `memcpy`.
+    Library,
     /// Where no code is.
     Nowhere,
 }
@@ -59,13 +63,14 @@ impl Cause {
                     libc::SIGBUS => "SIGBUS",
                     libc::SIGFPE => "SIGFPE",
                     libc::SIGILL => "SIGILL",
+                    libc::SIGTRAP => "SIGTRAP",
                     _ => "a signal",
                 };
                 match place {
                     Place::Image(offset) => {
                         format!("{name} at instruction {offset:#x} of the plugin's image, address {address:#x}")
                     }
-                    Place::Leaf => {
+                    Place::Library => {
                         format!("{name} in a function of the C library that the plugin called, address {address:#x}")
                     }
                     Place::Nowhere => format!("{name}: a jump to address {address:#x}, where there is no code"),
@@ -76,6 +81,8 @@ impl Cause {
             Cause::Exception => "the plugin threw a C++ exception that nobody caught".to_owned(),
             Cause::Assertion => "an assertion of the plugin's failed".to_owned(),
             Cause::StackSmashed => "the plugin overran a buffer on its stack (stack smashing detected)".to_owned(),
+            Cause::StackOverflow => "the plugin used up its stack, by endless recursion or large variables".to_owned(),
+            Cause::ThreadExit => "the plugin called pthread_exit on a thread of the host".to_owned(),
             Cause::MemoryLimit => "the plugin wanted more memory than it may have (VmConfig::memory_limit)".to_owned(),
             Cause::Overrun => "the plugin ran longer than its budget (VmConfig::callback_budget)".to_owned(),
             Cause::Hostcall => "the plugin failed inside of a hostcall".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 
-use super::current_instance;
+use super::{address_check, door};
 
 /// The variables of a VM, as C has them.
 pub(super) struct Environment(BTreeMap<CString, CString>);
@@ -22,11 +22,11 @@ impl Environment {
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's promise; an instance lives for as long as it is current on this thread.
+    // SAFETY: the caller's promise.
     unsafe {
-        if let Some(instance) = current_instance::get().as_ref()
+        if let Some(instance) = door::caller()
             && !instance.environment.0.is_empty()
-            && !name.is_null()
+            && address_check::readable(name as u64, 1)
             && let Some(value) = instance.environment.0.get(CStr::from_ptr(name))
         {
             // To be read only, as the C library's.

@@ -17,7 +17,7 @@ mod functions {
     use libmimalloc_sys as mi;
 
     use super::super::crash_cause::Cause;
-    use super::super::{current_instance, process_exit};
+    use super::super::{current_instance, door, process_exit};
     use crate::error::FailureKind;
 
     /// The heap of one VM. Freed whole when dropped: at once on its own thread, which alone may, else when that thread next makes one.
@@ -141,6 +141,7 @@ mod functions {
     ) -> *mut c_void {
         // SAFETY: an instance lives for as long as it is current on this thread.
         let Some(instance) = (unsafe { current_instance::get().as_ref() }) else { return common() };
+        door::check_stack(instance);
         let Some(heap) = &instance.heap else { return common() };
         if heap.has_room(size) { from(heap.heap) } else { refuse() }
     }
@@ -150,7 +151,7 @@ mod functions {
     fn refuse() -> *mut c_void {
         // SAFETY: an instance lives for as long as it is current on this thread.
         if let Some(instance) = unsafe { current_instance::get().as_ref() } {
-            if instance.frame.is_entered() && !instance.in_host.get() {
+            if !instance.in_host.get() {
                 // SAFETY: the plugin called; there is nothing here to drop.
                 unsafe { process_exit::leave(instance, Cause::MemoryLimit) }
             }

@@ -5,7 +5,6 @@
 //! program that embeds the loader needs no linker flags for that.
 
 use std::ffi::c_void;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use dynvm_abi::host::HostTable;
@@ -17,8 +16,7 @@ use super::crash_cause::Cause;
 use super::custom_hostcalls::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{clock, current_instance, destructors, environment, heap, process_exit, random, stdio};
-use crate::error::FailureKind;
+use super::{clock, destructors, door, environment, heap, process_exit, random, stdio};
 use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
 
@@ -113,8 +111,8 @@ macro_rules! entry_points {
             $(Entry($name as *const c_void),)*
             Entry(process_exit::abort as *const c_void),
             Entry(process_exit::exit as *const c_void),
-            Entry(process_exit::exit as *const c_void),
-            Entry(process_exit::exit as *const c_void),
+            Entry(process_exit::exit_now as *const c_void),
+            Entry(process_exit::exit_now as *const c_void),
             Entry(process_exit::assert_fail as *const c_void),
             Entry(process_exit::stack_chk_fail as *const c_void),
             Entry(destructors::at_thread_exit as *const c_void),
@@ -162,42 +160,33 @@ fn hostcall<const COUNT: usize>(
     take: impl FnOnce(&mut [u64; COUNT]) -> bool,
     foreign: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
 ) -> u32 {
-    // SAFETY: an instance lives for as long as it is current on this thread.
-    let Some(instance) = (unsafe { current_instance::get().as_ref() }) else {
+    let Some(instance) = door::caller() else {
         return without_vm(id) as u32;
     };
     let state = instance.state();
-    instance.in_host.set(true);
-    let status = match &instance.foreign {
-        // A panic of the host's must not unwind into the plugin.
-        None => catch_unwind(AssertUnwindSafe(|| own(&mut NativeGuest::new(instance), state, arguments) as u32)),
-        Some(table) => Ok(table.call(state, id, arguments, take, foreign)),
-    };
-    instance.in_host.set(false);
+    let status = door::enter(instance, id.describe().name, || match &instance.foreign {
+        None => own(&mut NativeGuest::new(instance), state, arguments) as u32,
+        Some(table) => table.call(state, id, arguments, take, foreign),
+    });
     match status {
         Ok(OK) => OK,
         Ok(status) if !state.has_failed() => status,
         Ok(status) => leave(instance, status),
-        Err(_) => {
-            state.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
-            leave(instance, Status::InternalFailure as u32)
-        }
+        Err(door::Refused) => Status::InternalFailure as u32,
     }
 }
 
 const OK: u32 = Status::Ok as u32;
 
-/// Leaves the callback of a VM that failed inside a hostcall; where it is not guarded, the plugin is told instead.
+/// Leaves the callback of a VM that failed inside a hostcall; where it cannot be left, the plugin is told instead.
 #[cold]
 fn leave(instance: &Instance, status: u32) -> u32 {
-    if instance.frame.is_entered() {
-        // SAFETY: the plugin called; between here and its guarded call are only its frames and that of its hostcall.
-        unsafe { process_exit::leave(instance, Cause::Hostcall) }
-    }
+    // SAFETY: the plugin called; between here and its guarded call are its frames, and that of its hostcall, which has nothing to drop.
+    unsafe { process_exit::leave(instance, Cause::Hostcall) }
     status
 }
 
-/// What a thread without a VM is answered: one that the plugin started itself, or the process at its end, running destructors.
+/// What a thread without a VM is answered: one that the plugin started itself, a child process, or the process at its end, running destructors.
 /// Logging is dropped without an error, as the Rust SDK panics on one.
 #[cold]
 fn without_vm(id: HostcallId) -> Status {

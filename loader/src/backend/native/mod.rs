@@ -13,6 +13,12 @@
 //!   current_instance  the VM that runs on this thread
 //!   guard             calls that survive a crash of the called function: faults (signals),
 //!                     exceptions (exception), exits of the process (process_exit)
+//!   containment       the rule for which of them are contained
+//!   known_code        library functions that hold nothing, and the text of libraries
+//!   child_process     child processes that a plugin forks
+//!   door              the way into the host's code
+//!   thread_stack      how much of the stack is left
+//!   registers         the registers of an interrupted thread
 //!   crash_cause       describes a crash, with its backtrace (backtrace)
 //!   address_check     tests addresses from a plugin before the host uses them
 //!   heap              the allocator of images: one private heap per VM
@@ -26,13 +32,16 @@
 
 mod address_check;
 mod backtrace;
+mod child_process;
 mod clock;
 mod constructors;
+mod containment;
 mod crash_cause;
 mod current_instance;
 pub(crate) mod custom_hostcalls;
 mod dependencies;
 mod destructors;
+mod door;
 pub(crate) mod elf;
 mod environment;
 mod exception;
@@ -42,12 +51,16 @@ mod guest;
 mod heap;
 mod image;
 mod imports;
+mod known_code;
 mod patch;
 mod process_exit;
 mod random;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod registers;
 mod signals;
 mod stdio;
 mod string_table;
+mod thread_stack;
 mod vm;
 
 use std::path::PathBuf;

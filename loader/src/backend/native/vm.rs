@@ -10,11 +10,15 @@ use super::custom_hostcalls::CustomHostcalls;
 use super::destructors::Destructor;
 use super::elf::Facts;
 use super::environment::Environment;
+use super::exception::Exceptions;
 use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
 use super::patch::Edits;
-use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
+use super::{
+    NativeModule, child_process, constructors, current_instance, dependencies, heap, imports, process_exit, signals,
+    thread_stack,
+};
 use crate::backend::{Code as _, NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
@@ -33,10 +37,14 @@ pub(super) struct Instance {
     pub(super) crash: Cell<Option<Crash>>,
     /// More about the crash: the type of an exception.
     pub(super) detail: RefCell<Option<String>>,
-    /// A fault whose stack is being walked.
-    pub(super) walking: Cell<Option<Cause>>,
+    /// What ended a call whose stack is being walked, and from where.
+    pub(super) walking: Cell<Option<(Cause, usize)>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
+    /// Where the thread's stack ends, and how much of it must be left to enter the host.
+    pub(super) stack: Cell<(usize, usize)>,
+    /// Exceptions that the process's C++ library knows of, if the image uses it.
+    exceptions: Option<Exceptions>,
     pub(super) environment: Environment,
     pub(super) thread_destructors: RefCell<Vec<Destructor>>,
     pub(super) static_destructors: RefCell<Vec<Destructor>>,
@@ -67,9 +75,19 @@ impl Instance {
                 function(a[0], a[1], a[2], a[3], a[4])
             });
         }
+        let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
         let outcome = unsafe { guard::call(&self.frame, function, a[0], a[1], a[2], a[3], a[4]) };
-        if outcome.crashed == 0 { Ok(outcome.value) } else { Err(self.crashed()) }
+        if outcome.crashed == 0 {
+            return Ok(outcome.value);
+        }
+        if self.frame.is_forked() {
+            child_process::has_returned();
+        }
+        if let Some((exceptions, saved)) = exceptions {
+            exceptions.restore(saved);
+        }
+        Err(self.crashed())
     }
 
     /// How the last guarded call ended.
@@ -77,13 +95,14 @@ impl Instance {
     fn crashed(&self) -> Box<Failure> {
         // A hostcall that the call was left from did not come to its end.
         self.in_host.set(false);
+        signals::restore_mask();
         let detail = self.detail.take();
         let Some(Crash { cause, backtrace }) = self.crash.take() else {
             return Failure::new(FailureKind::Host, "the plugin's call was left without a reason");
         };
         let (kind, message) = match (cause, self.state.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
-            (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
+            (Cause::Fault { .. } | Cause::StackOverflow, _) => (FailureKind::Trap, cause.describe()),
             (Cause::Overrun, _) if self.state.slot().is_some_and(|slot| slot.is_terminated()) => {
                 (FailureKind::Limit, TERMINATED.to_owned())
             }
@@ -190,12 +209,13 @@ impl NativeVm {
         let options = &module.options;
         imports::bind(&options.image_dir).map_err(failed)?;
         let guarded = options.contain_crashes && guard::AVAILABLE;
-        if guarded {
-            signals::install();
-            signals::ensure_stack();
-        }
         let elf = &module.elf;
         dependencies::open(&elf.needed);
+        if guarded {
+            child_process::watch();
+            signals::install();
+            signals::prepare_thread();
+        }
         let marker = module.abi_version().marker();
         let marker = (marker, elf.exports[marker]);
         // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those of
@@ -203,8 +223,11 @@ impl NativeVm {
         let image = unsafe { Image::open(&module.bytes, &options.image_dir, options.keep_images, &elf.span, marker) };
         let image = image.map_err(failed)?;
         let address = |name: &str| elf.exports.get(name).map(|offset| image.address(*offset));
-        if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++")) {
+        let mut exceptions = None;
+        if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++") || library.starts_with("libc++"))
+        {
             process_exit::watch_terminate(image.library());
+            exceptions = Exceptions::find(image.library());
         }
         let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
@@ -221,6 +244,8 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
+            stack: Cell::new((thread_stack::lowest(), if guarded { thread_stack::RESERVE } else { 0 })),
+            exceptions,
             environment: Environment::new(&state.config.environment),
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
@@ -334,6 +359,7 @@ impl NativeVm {
     /// has for its end.
     fn run_destructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current_instance::enter(&self.instance);
+        let _running = self.instance.state.slot().map(|slot| slot.enter_end());
         for list in [&self.instance.thread_destructors, &self.instance.static_destructors] {
             // One may register more.
             loop {

@@ -4,6 +4,8 @@
 //! Crashes are contained on x86-64 Linux.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+mod edges;
+
 use dynvm::native::ImageEdits;
 use dynvm::{FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
@@ -69,6 +71,36 @@ fn crashes_of_cpp_plugins() {
     fails(&module, "fpe", Trap, "SIGFPE", "(anonymous namespace)::fail");
     fails(&module, "ill", Trap, "SIGILL", "(anonymous namespace)::fail");
     fails(&module, "overflow", Trap, "SIGSEGV", "overflow");
+    // By the C++ library, whose frames hold nothing that unwinding would release.
+    fails(
+        &module,
+        "length error",
+        Exit,
+        "C++ exception that nobody caught: std::length_error",
+        "(anonymous namespace)::fail",
+    );
+}
+
+/// Recursion through the C++ library and the heap.
+#[needs::cxx]
+#[test]
+fn recursion_with_strings() {
+    let linked_statically = loader().load_file(compile::plugin(Backend::Native, "crash.cc", &["STATIC"])).unwrap();
+    fails(&linked_statically, "overflow with strings", FailureKind::Trap, "stack", "overflow_with_strings");
+}
+
+/// The exceptions that a plugin leaves behind are unknown to the next plugin on the thread, and to the host.
+#[needs::cxx]
+#[test]
+fn exceptions_left_behind() {
+    let module = cpp();
+    for how in ["throw", "segv in catch", "throw_int"] {
+        assert!(crash(&module, how).0.is_some());
+        let (_, log) = crash(&module, "uncaught");
+        assert!(log.iter().any(|line| line == "uncaught exceptions: 0"), "after {how}: {log:?}");
+        let (_, log) = crash(&module, "current exception");
+        assert!(log.iter().any(|line| line == "no exception is handled"), "after {how}: {log:?}");
+    }
 }
 
 /// Exceptions that the plugin handles itself have no effect.
