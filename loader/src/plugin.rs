@@ -11,12 +11,13 @@ use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// Delay between replacements of a VM that fails repeatedly (Envoy: `ReloadConfig.backoff`).
 ///
-/// The first replacement is immediate. A failure within `max` after the previous delay doubles the
-/// delay, up to `max`; a later one starts again at `base`.
+/// A VM is replaced at the earliest `base` after it was started, so one that served longer is
+/// replaced at once. A failure within `max` after the previous delay doubles the delay, up to `max`;
+/// a later one starts again at `base`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReloadBackoff {
-    /// Delay after the second consecutive failure.
+    /// Time between the start of a VM and its replacement, at first.
     pub base: Duration,
     /// Upper limit of the delay.
     pub max: Duration,
@@ -27,13 +28,18 @@ impl ReloadBackoff {
     pub fn new(base: Duration, max: Duration) -> ReloadBackoff {
         ReloadBackoff { base, max }
     }
+
+    /// No delay: every failed VM is replaced at the next stream.
+    pub fn none() -> ReloadBackoff {
+        ReloadBackoff::new(Duration::ZERO, Duration::ZERO)
+    }
 }
 
 impl Default for ReloadBackoff {
-    /// No delay: every failed VM is replaced at the next stream. With a `base`, the delay grows up
-    /// to one second.
+    /// Envoy's: one second, up to ten. Whoever can fail a VM with a request cannot occupy the
+    /// process with starting VMs.
     fn default() -> Self {
-        ReloadBackoff { base: Duration::ZERO, max: Duration::from_secs(1) }
+        ReloadBackoff { base: Duration::from_secs(1), max: Duration::from_secs(10) }
     }
 }
 
@@ -79,7 +85,7 @@ pub struct Plugin {
     root: ContextId,
     backoff: ReloadBackoff,
     wait: Duration,
-    retry_at: Option<Instant>,
+    retry_at: Instant,
     counted: bool,
     stats: PluginStats,
 }
@@ -136,7 +142,7 @@ impl Plugin {
 
     fn reload(&mut self) {
         let now = Instant::now();
-        if self.retry_at.is_some_and(|at| now < at) {
+        if now < self.retry_at {
             self.stats.reload_backoff += 1;
             self.observe(Reload::Backoff);
             return;
@@ -159,12 +165,12 @@ impl Plugin {
                 );
             }
         }
-        self.wait = if self.retry_at.is_some_and(|at| now < at + self.backoff.max) {
+        self.wait = if now < self.retry_at + self.backoff.max {
             (self.wait * 2).clamp(self.backoff.base, self.backoff.max)
         } else {
             self.backoff.base
         };
-        self.retry_at = Some(now + self.wait);
+        self.retry_at = now + self.wait;
     }
 
     fn observe(&self, reload: Reload) {
@@ -229,7 +235,7 @@ impl PluginBuilder<'_> {
             root,
             backoff,
             wait: Duration::ZERO,
-            retry_at: None,
+            retry_at: Instant::now() + backoff.base,
             counted: false,
             stats: PluginStats::default(),
         })

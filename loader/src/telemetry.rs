@@ -85,6 +85,11 @@ pub(crate) fn vm_started(memory: Result<Option<u64>, &StartError>) {
     }
 }
 
+/// Runs inside the span of `vm_starting`.
+pub(crate) fn vm_uncontained(vm_id: &str, reason: &str) {
+    event!(WARN, "crashes not contained", vm_id = vm_id, reason = reason);
+}
+
 pub(crate) fn vm_failed(vm_id: &str, plugin: &str, context: u32, failure: &Failure) {
     let (kind, error) = (failure.kind.name(), failure.message.as_str());
     event!(ERROR, "VM failed", vm_id = vm_id, plugin = plugin, context_id = context, kind = kind, error = error);

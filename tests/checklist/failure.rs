@@ -1,7 +1,7 @@
 //! Checklist 11, 27, 28: VMs that fail.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
-use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig};
+use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, ReloadBackoff};
 
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe, script};
@@ -55,7 +55,9 @@ fn a_failed_connection() {
 fn failure_policies_over_several_streams() {
     let codes = |policy: FailurePolicy| -> Vec<u32> {
         let config = PluginConfig::named("p").failure_policy(policy).configuration(in_headers(&["trap_at 2"]));
-        let mut plugin = Plugin::builder(&probe(backend(), &[]), config).services(parts().services).start().unwrap();
+        let module = probe(backend(), &[]);
+        let plugin = Plugin::builder(&module, config).services(parts().services);
+        let mut plugin = plugin.backoff(ReloadBackoff::none()).start().unwrap();
         let mut serve = || {
             let (vm, root) = plugin.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();

@@ -14,7 +14,7 @@ use dynvm::host::{
     DispatchError, GrpcCall, GrpcCalls, GrpcSendError, HeaderMap, Headers, HttpCall, HttpCallResponse, HttpCalls, Log,
     LogSource, NoLog, QueueId, QueueWaker, Services, Stream, Timers,
 };
-use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, Vm, VmConfig, VmId};
+use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig, VmId};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
 use dynvm_rollout::rollout::{Arm, Rollout, RolloutConfig, RolloutStream, RolloutWorker, Share};
 
@@ -191,7 +191,8 @@ impl Handle {
 }
 
 fn deployment(backend: Backend) -> Deployment {
-    let config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin_config()).log(Arc::new(NoLog));
+    let mut config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin_config()).log(Arc::new(NoLog));
+    config.vm_backoff = ReloadBackoff::none();
     Deployment::new(loader(), compile::plugin(backend, "clients.c", &[]), config).unwrap()
 }
 
@@ -207,6 +208,7 @@ impl Host {
                 let plugin = Plugin::builder(&module, plugin_config())
                     .vm_config(VmConfig::with_id("vm"))
                     .services(services)
+                    .backoff(ReloadBackoff::none())
                     .start();
                 Host::Plugin(Box::new(plugin.unwrap()))
             }

@@ -62,7 +62,7 @@ use dynvm::host::{
 };
 use dynvm::observe::Observer;
 use dynvm::{CallError, Failure, StartError};
-use dynvm::{ContextId, Module, Plugin, PluginConfig, Vm, VmConfig};
+use dynvm::{ContextId, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
 use events::{QueueEvents, StaticProperties, VirtualTimers};
 
 /// A callback that was run, and its result.
@@ -235,6 +235,8 @@ impl SimProxyBuilder {
             .vm_config(self.vm_config)
             .services(services)
             .tracer(tracer)
+            // Time is simulated.
+            .backoff(ReloadBackoff::none())
             .start()?;
         let (on_timed, steps) = (None, RefCell::default());
         Ok(SimProxy { plugin, vm_id, log, shared, random, queues, timers, calls, open: Vec::new(), on_timed, steps })

@@ -77,6 +77,11 @@ macro_rules! instance_trait {
             /// Bytes of memory that the instance holds, if the backend knows.
             fn memory_size(&self) -> Option<u64>;
 
+            /// Why a crash of the plugin ends the process. `None`: it only fails the VM.
+            fn uncontained(&self) -> Option<&'static str> {
+                None
+            }
+
             $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*
         }
     };

@@ -467,3 +467,26 @@ impl Seen {
         Some(Overrun { slot: slot.clone(), plugin, text: slot.describe_overrun(time) })
     }
 }
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::*;
+    use crate::host::NoLog;
+
+    /// A request that the watchdog makes as its callback ends is not for the next one.
+    #[test]
+    fn a_late_request_is_for_nobody() {
+        let entry = WatchdogEntry::unwatched(CallbackBudget::fail(Duration::MAX), Arc::new(NoLog), "");
+        let running = entry.enter(None, 0);
+        let serial = entry.serial.load(Ordering::Relaxed);
+        entry.ask(serial, Request::STOP);
+        assert!(entry.requested().is_some_and(Request::stops));
+        drop(running);
+        assert_eq!(entry.requested(), None);
+        let _running = entry.enter(None, 0);
+        entry.ask(serial, Request::STOP);
+        assert_eq!(entry.requested(), None);
+        entry.answer(&[]);
+        assert!(!entry.has_answered(serial) && entry.has_answered(serial + 2));
+    }
+}

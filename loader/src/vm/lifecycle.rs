@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
+use dynvm_abi::types::LogLevel;
 
 use super::{ContextId, Vm};
 use crate::backend::NotStarted;
@@ -49,6 +50,13 @@ impl Vm {
         let instance = module.code().instantiate(&state)?;
         if let Some(observer) = &state.services.observer {
             state.set_observed(observer.vm_created(module.shared_info()));
+        }
+        if let Some(reason) = instance.uncontained() {
+            telemetry::vm_uncontained(&state.config.vm_id, reason);
+            state.log(LogLevel::Warn, format!("a crash of the plugin ends the process: {reason}").as_bytes());
+            if let Some(observed) = state.observed() {
+                observed.set_uncontained();
+            }
         }
         let mut vm = Vm { instance, state, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;

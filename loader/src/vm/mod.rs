@@ -99,6 +99,13 @@ impl Vm {
         self.instance.memory_size()
     }
 
+    /// The reason why a crash of the plugin ends the process. `None` if it only fails the VM.
+    ///
+    /// Also logged when the VM is created, and counted by [`Observer`](crate::observe::Observer).
+    pub fn uncontained(&self) -> Option<&'static str> {
+        self.instance.uncontained()
+    }
+
     /// Sets or removes the tracer, which receives every callback and hostcall from now on.
     pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
         self.state.set_tracer(tracer);

@@ -43,20 +43,20 @@ impl Guest for NativeGuest<'_> {
 
     fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
         let instance = self.instance;
-        // The allocator is the plugin's code.
-        instance.in_host.set(false);
         let address = match instance.allocator {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
-                instance.state().fail(failure);
-                Status::InternalFailure
-            })?,
-            None => {
+            Some(function) => {
+                // The allocator is the plugin's code.
+                instance.in_host.set(false);
+                // SAFETY: the plugin exports this function, which takes a size.
+                let returned = unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) };
                 instance.in_host.set(true);
-                heap::allocate(instance.heap.is_some(), len) as u64
+                returned.map_err(|failure| {
+                    instance.state().fail(failure);
+                    Status::InternalFailure
+                })?
             }
+            None => heap::allocate(instance.heap.is_some(), len) as u64,
         };
-        instance.in_host.set(true);
         if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
     }
 }

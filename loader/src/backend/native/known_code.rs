@@ -111,6 +111,25 @@ const THROWING: &[&CStr] = &[
     c"__gxx_personality_v0",
     c"_ZSt9terminatev",
     c"_ZSt17rethrow_exceptionNSt15__exception_ptr13exception_ptrE",
+    // They give the exception's memory back, should making it throw.
+    c"_ZSt17__throw_bad_allocv",
+    c"_ZSt16__throw_bad_castv",
+    c"_ZSt18__throw_bad_typeidv",
+    c"_ZSt19__throw_logic_errorPKc",
+    c"_ZSt20__throw_domain_errorPKc",
+    c"_ZSt24__throw_invalid_argumentPKc",
+    c"_ZSt20__throw_length_errorPKc",
+    c"_ZSt20__throw_out_of_rangePKc",
+    c"_ZSt24__throw_out_of_range_fmtPKcz",
+    c"_ZSt21__throw_runtime_errorPKc",
+    c"_ZSt19__throw_range_errorPKc",
+    c"_ZSt22__throw_overflow_errorPKc",
+    c"_ZSt23__throw_underflow_errorPKc",
+    c"_ZSt19__throw_ios_failurePKc",
+    c"_ZSt20__throw_system_errori",
+    c"_ZSt20__throw_future_errori",
+    c"_ZSt25__throw_bad_function_callv",
+    c"_ZSt28__throw_bad_array_new_lengthv",
 ];
 
 /// Addresses, as chosen for this processor; 0 for a function that the process does not have.

@@ -82,9 +82,10 @@ pub(crate) use vm::NativeVm;
 #[non_exhaustive]
 pub struct Options {
     /// Contain crashes: a panic, an `abort`, or a fault of the processor in the plugin's own code fails its VM, not the process. Has an
-    /// effect on x86-64 Linux; elsewhere a crash ends the process.
+    /// effect on x86-64 and aarch64 Linux; elsewhere a crash ends the process.
     ///
-    /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, once; they pass on what does not come from a plugin.
+    /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP; they pass on what does not come from a plugin. Each start of a
+    /// VM puts handlers that were installed since behind them.
     pub contain_crashes: bool,
     /// Give each VM a heap of its own (mimalloc) in place of the C library's: faster, counted, limited by
     /// [`VmConfig::memory_limit`](crate::VmConfig::memory_limit), and freed whole when the VM ends. Has an effect with the feature `heap`.

@@ -19,7 +19,7 @@ mod platform {
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod platform {
-    use std::cell::Cell;
+    use std::cell::{Cell, UnsafeCell};
     use std::mem::MaybeUninit;
     use std::ptr;
     use std::sync::Once;
@@ -37,17 +37,48 @@ mod platform {
 
     /// Handlers of a signal that were there when a VM started, oldest first.
     struct Previous {
-        actions: [MaybeUninit<libc::sigaction>; Previous::MOST],
+        actions: [UnsafeCell<MaybeUninit<libc::sigaction>>; Previous::MOST],
         count: AtomicUsize,
     }
 
+    // SAFETY: an action is written once, before the count says that it is there, and by one thread at a time (`install`).
+    unsafe impl Sync for Previous {}
+
     impl Previous {
         const MOST: usize = 8;
+
+        const fn new() -> Previous {
+            let actions = [const { UnsafeCell::new(MaybeUninit::uninit()) }; Previous::MOST];
+            Previous { actions, count: AtomicUsize::new(0) }
+        }
+
+        /// The newest but so many.
+        fn newest_but(&self, skipped: usize) -> Option<libc::sigaction> {
+            let index = self.count.load(Ordering::Acquire).checked_sub(skipped + 1)?;
+            // SAFETY: it was written, and stays as it is.
+            Some(unsafe { (*self.actions[index].get()).assume_init() })
+        }
+
+        /// Adds one, unless it is there. False if there is no room.
+        ///
+        /// # Safety
+        ///
+        /// No other thread does.
+        unsafe fn add(&self, action: libc::sigaction) -> bool {
+            let is = |known: libc::sigaction| known.sa_sigaction == action.sa_sigaction;
+            let count = self.count.load(Ordering::Relaxed);
+            if (0..count).any(|index| self.newest_but(index).is_some_and(is)) {
+                return true;
+            }
+            let Some(place) = self.actions.get(count) else { return false };
+            // SAFETY: nobody reads beyond the count, or writes.
+            unsafe { (*place.get()).write(action) };
+            self.count.store(count + 1, Ordering::Release);
+            true
+        }
     }
 
-    static mut PREVIOUS: [Previous; SIGNALS.len()] =
-        [const { Previous { actions: [const { MaybeUninit::uninit() }; Previous::MOST], count: AtomicUsize::new(0) } };
-            SIGNALS.len()];
+    static PREVIOUS: [Previous; SIGNALS.len()] = [const { Previous::new() }; SIGNALS.len()];
 
     /// Installs the handlers, in front of those that others installed since the last time. False if one of those stays in front: there
     /// were too many.
@@ -60,10 +91,9 @@ mod platform {
         }
         known_code::refresh();
         let mut first = true;
-        for (index, signal) in SIGNALS.into_iter().enumerate() {
-            // SAFETY: only here, and by one thread at a time, is written to PREVIOUS: behind what handlers read, and before the count says
-            // that it is there.
-            first &= unsafe { install_one(signal, &mut *ptr::addr_of_mut!(PREVIOUS[index])) };
+        for (signal, previous) in SIGNALS.into_iter().zip(&PREVIOUS) {
+            // SAFETY: one thread at a time is here.
+            first &= unsafe { install_one(signal, previous) };
         }
         BUSY_IN.store(0, Ordering::Release);
         first
@@ -71,8 +101,8 @@ mod platform {
 
     /// # Safety
     ///
-    /// Nobody else writes to `previous`.
-    unsafe fn install_one(signal: libc::c_int, previous: &mut Previous) -> bool {
+    /// No other thread is here.
+    unsafe fn install_one(signal: libc::c_int, previous: &Previous) -> bool {
         // SAFETY: an all-zero sigaction is valid. The action that was there is stored before the handler that reads it can run.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -81,14 +111,8 @@ mod platform {
             if action.sa_sigaction == handler {
                 return true;
             }
-            let count = previous.count.load(Ordering::Relaxed);
-            let is_known = previous.actions[..count]
-                .iter()
-                .any(|known| known.assume_init_ref().sa_sigaction == action.sa_sigaction);
-            if !is_known {
-                let Some(place) = previous.actions.get_mut(count) else { return false };
-                place.write(action);
-                previous.count.store(count + 1, Ordering::Release);
+            if !previous.add(action) {
+                return false;
             }
             action.sa_sigaction = handler;
             // Not deferred: walking a damaged stack may fault again.
@@ -214,23 +238,19 @@ mod platform {
         let Some(index) = SIGNALS.iter().position(|known| *known == signal) else { return };
         let outer = PASSING.get();
         let depth = if outer.0 == context as usize { outer.1 + 1 } else { 0 };
-        // SAFETY: what the count says is there was written before it, and is never changed.
-        unsafe {
-            let previous = &*ptr::addr_of!(PREVIOUS[index]);
-            let count = previous.count.load(Ordering::Acquire);
-            let action = count.checked_sub(depth + 1).map(|newest| previous.actions[newest]);
-            match action.as_ref().map(|action| action.assume_init_ref().sa_sigaction) {
-                None | Some(libc::SIG_DFL) => default_action(signal, is_fault),
-                // The kernel ignores that for faults.
-                Some(libc::SIG_IGN) if is_fault => default_action(signal, true),
-                Some(libc::SIG_IGN) => {}
-                Some(_) => {
-                    PASSING.set((context as usize, depth));
-                    forward(action.as_ref().unwrap(), signal, info, context);
-                    PASSING.set(outer);
-                    if !is_fault {
-                        finish(signal);
-                    }
+        let action = PREVIOUS[index].newest_but(depth);
+        match action.map(|action| action.sa_sigaction) {
+            None | Some(libc::SIG_DFL) => default_action(signal, is_fault),
+            // The kernel ignores that for faults.
+            Some(libc::SIG_IGN) if is_fault => default_action(signal, true),
+            Some(libc::SIG_IGN) => {}
+            Some(_) => {
+                PASSING.set((context as usize, depth));
+                // SAFETY: the caller's promise.
+                unsafe { forward(action, signal, info, context) };
+                PASSING.set(outer);
+                if !is_fault {
+                    finish(signal);
                 }
             }
         }
@@ -267,19 +287,18 @@ mod platform {
     const INTERRUPT: libc::c_int = libc::SIGURG;
 
     /// Who handled it before.
-    static mut INTERRUPT_BEFORE: MaybeUninit<libc::sigaction> = MaybeUninit::uninit();
+    static INTERRUPT_BEFORE: Previous = Previous::new();
 
     /// Installs the handler of the watchdog's signal, once in the process.
     pub(in super::super) fn install_interrupt() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
             // SAFETY: an all-zero sigaction is valid. The previous action is stored before the handler that reads it can run: it is
-            // asked for first. Only this closure, which runs once, writes to it.
+            // asked for first. Only this closure, which runs once, stores one.
             unsafe {
-                let mut previous: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(INTERRUPT, ptr::null(), &mut previous);
-                (*ptr::addr_of_mut!(INTERRUPT_BEFORE)).write(previous);
                 let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(INTERRUPT, ptr::null(), &mut action);
+                INTERRUPT_BEFORE.add(action);
                 action.sa_sigaction = interrupted as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
                 libc::sigemptyset(&mut action.sa_mask);
@@ -309,10 +328,10 @@ mod platform {
             let instance = current_instance::get().as_ref();
             let Some((instance, slot)) = instance.and_then(|instance| Some((instance, instance.state().slot()?)))
             else {
-                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
+                return forward(INTERRUPT_BEFORE.newest_but(0), signal, info, context);
             };
             let Some(request) = slot.requested() else {
-                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
+                return forward(INTERRUPT_BEFORE.newest_but(0), signal, info, context);
             };
             // Elsewhere than in the image there may be a lock: the watchdog asks again.
             if instance.in_host.get()
@@ -337,16 +356,16 @@ mod platform {
     ///
     /// # Safety
     ///
-    /// The action is initialised, and the rest are the arguments of a signal handler.
+    /// The rest are the arguments of a signal handler.
     unsafe fn forward(
-        action: &MaybeUninit<libc::sigaction>,
+        action: Option<libc::sigaction>,
         signal: libc::c_int,
         info: *mut libc::siginfo_t,
         context: *mut libc::c_void,
     ) {
+        let Some(action) = action else { return };
         // SAFETY: the caller's promise; a handler's address is a function of the kind that its flags say.
         unsafe {
-            let action = action.assume_init();
             match action.sa_sigaction {
                 libc::SIG_DFL | libc::SIG_IGN => {}
                 handler if action.sa_flags & libc::SA_SIGINFO != 0 => {

@@ -7,23 +7,28 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 /// What a hostcall needs at most. The host's own code runs in it.
-pub(super) const RESERVE: usize = 64 * 1024;
+const RESERVE: usize = 64 * 1024;
 
 thread_local! {
-    // Constant and without a destructor, so that a signal handler may read it.
+    // Constant and without destructors, so that a signal handler may read them.
     static LOWEST: Cell<usize> = const { Cell::new(0) };
+    static KEPT: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Finds the end of this thread's stack, for the functions below.
 pub(super) fn find() {
-    if LOWEST.get() == 0 {
-        LOWEST.set(ask().unwrap_or(0));
+    if LOWEST.get() == 0
+        && let Some((lowest, size)) = ask()
+    {
+        LOWEST.set(lowest);
+        // Of a small stack a part that leaves the plugin most.
+        KEPT.set(RESERVE.min(size / 4));
     }
 }
 
-/// The lowest address of this thread's stack; 0: not known.
-pub(super) fn lowest() -> usize {
-    LOWEST.get()
+/// The lowest address of this thread's stack, and how much of it is kept for the host; 0: not known.
+pub(super) fn end() -> (usize, usize) {
+    (LOWEST.get(), KEPT.get())
 }
 
 /// Whether an address is above the end of this thread's stack, as far as that is known.
@@ -31,7 +36,7 @@ pub(super) fn is_above_guard(address: usize) -> bool {
     address >= LOWEST.get()
 }
 
-fn ask() -> Option<usize> {
+fn ask() -> Option<(usize, usize)> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
     // SAFETY: initialised by the first call, and used only if that succeeded.
@@ -41,7 +46,7 @@ fn ask() -> Option<usize> {
         }
         let found = libc::pthread_attr_getstack(attributes.as_ptr(), &mut lowest, &mut size) == 0;
         libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        found.then_some(lowest as usize)
+        found.then_some((lowest as usize, size))
     }
 }
 

@@ -123,6 +123,8 @@ pub(crate) struct NativeVm {
     callbacks: Callbacks,
     module: Arc<Facts>,
     edits: Edits,
+    /// Why a crash ends the process.
+    uncontained: Option<&'static str>,
     current_thread: std::thread::ThreadId,
 }
 
@@ -176,6 +178,10 @@ macro_rules! native_callbacks {
                 Some(self.instance.heap.as_ref()?.used() as u64)
             }
 
+            fn uncontained(&self) -> Option<&'static str> {
+                self.uncontained
+            }
+
             $(
                 #[inline]
                 fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned {
@@ -209,11 +215,18 @@ impl NativeVm {
         let options = &module.options;
         imports::bind(&options.image_dir).map_err(failed)?;
         let guarded = options.contain_crashes && guard::AVAILABLE;
+        let mut uncontained = match options.contain_crashes {
+            false => Some("by option (native::Options::contain_crashes)"),
+            true if !guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
+            true => None,
+        };
         let elf = &module.elf;
         dependencies::open(&elf.needed);
         if guarded {
             child_process::watch();
-            signals::install();
+            if !signals::install() {
+                uncontained = Some("too many handlers of SIGSEGV and its like were installed after the loader's");
+            }
             signals::prepare_thread();
         }
         let marker = module.abi_version().marker();
@@ -244,7 +257,7 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
-            stack: Cell::new((thread_stack::lowest(), if guarded { thread_stack::RESERVE } else { 0 })),
+            stack: Cell::new(if guarded { thread_stack::end() } else { (0, 0) }),
             exceptions,
             environment: Environment::new(&state.config.environment),
             thread_destructors: RefCell::default(),
@@ -271,6 +284,7 @@ impl NativeVm {
             callbacks,
             module: elf.clone(),
             edits: module.edits,
+            uncontained,
             current_thread: std::thread::current().id(),
         })
     }
