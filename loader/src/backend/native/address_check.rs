@@ -87,20 +87,6 @@ mod platform {
         }
         failed == 0
     }
-
-    unsafe extern "C" {
-        // Made by the linker around the section.
-        static __start_dynvm_probe: [usize; 2];
-        static __stop_dynvm_probe: [usize; 2];
-    }
-
-    /// If the instruction is one of a probe: where to go on instead.
-    pub(in super::super) fn landing(instruction: usize) -> Option<usize> {
-        let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
-        // SAFETY: the linker puts all entries between the two.
-        let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-        entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
-    }
 }
 
 #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
@@ -168,20 +154,6 @@ mod platform {
         }
         failed == 0
     }
-
-    unsafe extern "C" {
-        // Made by the linker around the section.
-        static __start_dynvm_probe: [usize; 2];
-        static __stop_dynvm_probe: [usize; 2];
-    }
-
-    /// If the instruction is one of a probe: where to go on instead.
-    pub(in super::super) fn landing(instruction: usize) -> Option<usize> {
-        let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
-        // SAFETY: the linker puts all entries between the two.
-        let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-        entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
-    }
 }
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
@@ -206,4 +178,17 @@ mod platform {
 }
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-pub(super) use platform::landing;
+unsafe extern "C" {
+    // Made by the linker around the section.
+    static __start_dynvm_probe: [usize; 2];
+    static __stop_dynvm_probe: [usize; 2];
+}
+
+/// If the instruction is one of a probe: where to go on instead.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) fn landing(instruction: usize) -> Option<usize> {
+    let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
+    // SAFETY: the linker puts all entries between the two.
+    let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
+    entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
+}

@@ -102,6 +102,14 @@ unsafe fn is_behind_call(address: usize) -> bool {
     instruction >> 26 == 0b10_0101 || instruction & 0xfeff_f000 == 0xd63f_0000
 }
 
+/// # Safety
+///
+/// None.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn is_behind_call(_: usize) -> bool {
+    true
+}
+
 /// Frames outside of the image between two that are in it.
 #[derive(Default)]
 struct Run {

@@ -52,6 +52,7 @@ fn ask() -> Option<(usize, usize)> {
 
 /// About where this function's caller stands on the stack.
 #[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) fn pointer() -> usize {
     let here: usize;
     // SAFETY: reads a register.
@@ -62,4 +63,12 @@ pub(super) fn pointer() -> usize {
         std::arch::asm!("mov {}, sp", out(reg) here, options(nomem, nostack, preserves_flags));
     }
     here
+}
+
+/// About where this function's caller stands on the stack.
+#[inline(always)]
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) fn pointer() -> usize {
+    let here = 0u8;
+    std::hint::black_box(&raw const here) as usize
 }
