@@ -18,12 +18,22 @@ pub(super) struct Backtrace {
 
 impl Backtrace {
     /// Walks the stack of this thread, from the caller up to the guarded call whose frame stands at `end`.
-    ///
-    /// Allocates nothing, so that it can run in a signal handler that has interrupted code of the image: such code holds no lock of
-    /// the C library. On a damaged stack the walk itself may fault.
-    #[inline(never)]
     pub(super) fn capture(span: &Range<usize>, end: usize) -> Backtrace {
-        let mut walk = Walk { backtrace: Backtrace::default(), start: span.start, end_of_span: span.end, end };
+        Backtrace::walk(span, end, true)
+    }
+
+    /// Walks the stack that a signal has interrupted, up to the guarded call whose frame stands at `end`. Called in the signal's handler.
+    ///
+    /// Allocates nothing, so that it may interrupt code of the image: such code holds no lock of the C library. On a damaged stack the
+    /// walk itself may fault.
+    pub(super) fn capture_interrupted(span: &Range<usize>, end: usize) -> Backtrace {
+        Backtrace::walk(span, end, false)
+    }
+
+    #[inline(never)]
+    fn walk(span: &Range<usize>, end: usize, on_stack: bool) -> Backtrace {
+        let mut walk =
+            Walk { backtrace: Backtrace::default(), start: span.start, end_of_span: span.end, end, on_stack };
         // SAFETY: the callback gets the walk back, which outlives the call.
         unsafe { _Unwind_Backtrace(visit, (&raw mut walk).cast()) };
         walk.backtrace
@@ -54,18 +64,25 @@ struct Walk {
     start: usize,
     end_of_span: usize,
     end: usize,
+    /// The walk is on the stack of the guarded call. The handler's own frames are on another one, which may lie above it.
+    on_stack: bool,
 }
 
 extern "C" fn visit(context: *mut c_void, walk: *mut c_void) -> c_int {
     const NO_REASON: c_int = 0;
     const END_OF_STACK: c_int = 5;
     // SAFETY: the unwinder passes its context and what it was given.
-    let (walk, address, frame) = unsafe {
+    let (walk, address, frame, interrupted) = unsafe {
         let mut interrupted = 0;
         let address = _Unwind_GetIPInfo(context, &mut interrupted);
-        // A frame that called goes on behind the call, which may be the next function.
-        (&mut *walk.cast::<Walk>(), address.wrapping_sub(usize::from(interrupted == 0)), _Unwind_GetCFA(context))
+        (&mut *walk.cast::<Walk>(), address, _Unwind_GetCFA(context), interrupted != 0)
     };
+    // A frame that called goes on behind the call, which may be the next function.
+    let address = address.wrapping_sub(usize::from(!interrupted));
+    walk.on_stack |= interrupted;
+    if !walk.on_stack {
+        return NO_REASON;
+    }
     // What the unwinder calls the frame address is where the frame stood when it called.
     if frame >= walk.end {
         return END_OF_STACK;

@@ -115,7 +115,7 @@ mod platform {
         };
         let cause = Cause::Fault { signal, place, address };
         instance.walking.set(Some(cause));
-        let mut backtrace = Backtrace::capture(&instance.span, instance.frame.address());
+        let mut backtrace = Backtrace::capture_interrupted(&instance.span, instance.frame.address());
         instance.walking.set(None);
         if place == Place::Nowhere && backtrace.frames().is_empty() && address_check::readable(stack_pointer as u64, 8)
         {
@@ -230,7 +230,7 @@ mod platform {
             if instance.in_host.get() || !instance.frame.is_entered() || !instance.span.contains(&instruction) {
                 return;
             }
-            let backtrace = Backtrace::capture(&instance.span, instance.frame.address());
+            let backtrace = Backtrace::capture_interrupted(&instance.span, instance.frame.address());
             if wanted == request::STOP && !backtrace.is_own() {
                 return;
             }
