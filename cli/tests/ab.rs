@@ -51,11 +51,14 @@ fn it_measures_all_that_it_says() {
     );
 
     let measured = &report["measured"];
-    assert!(measured["method"]["passes"].as_u64().unwrap() > 0);
+    let passes = measured["method"]["passes"].as_u64().unwrap();
+    assert!(passes > 0);
     for row in [&measured["traffic"], &measured["stream"], &measured["callbacks"][1]] {
         for side in ["native", "wasm"] {
-            let number = |name: &str| row[side][name]["value"].as_f64().unwrap();
-            assert!(number("p50_ns") > 0.0 && number("p99_ns") >= number("p50_ns"), "{row}");
+            let p50 = row[side]["p50_ns"]["value"].as_f64().unwrap();
+            // A slow machine has too few passes for it in this time.
+            let p99 = row[side]["p99_ns"]["value"].as_f64();
+            assert!(p50 > 0.0 && p99.is_none_or(|p99| p99 >= p50) && (p99.is_some() || passes < 200), "{row}");
         }
         let ratio = &row["ratio"]["p50"];
         let [low, value, high] = ["low", "value", "high"].map(|name| ratio[name].as_f64().unwrap());

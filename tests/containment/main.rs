@@ -272,3 +272,32 @@ fn crashes_of_the_host_end_the_process() {
     use std::os::unix::process::ExitStatusExt as _;
     assert_eq!(output.status.signal(), Some(11), "{output:?}");
 }
+
+/// A host may put the signal stack of a thread anywhere, also above the thread's own stack: crashes are contained, with their backtraces, and
+/// a callback that overruns its budget is stopped.
+#[needs::cxx]
+#[test]
+fn a_signal_stack_above_the_stack() {
+    const SIZE: usize = 256 * 1024;
+    let module = cpp();
+    std::thread::spawn(move || {
+        let local = 0u8;
+        let here = &raw const local as usize & !0xfff;
+        let above = (1..1024).map(|step| here + step * (64 << 20)).find_map(|hint| {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+            // SAFETY: maps new memory where nothing is mapped.
+            let memory = unsafe { libc::mmap(hint as *mut _, SIZE, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0) };
+            (memory != libc::MAP_FAILED).then_some(memory)
+        });
+        let stack = libc::stack_t { ss_sp: above.expect("there is room above the stack"), ss_flags: 0, ss_size: SIZE };
+        // SAFETY: the memory stays mapped.
+        assert_eq!(unsafe { libc::sigaltstack(&stack, std::ptr::null_mut()) }, 0);
+        fails(&module, "ill", FailureKind::Trap, "SIGILL", "(anonymous namespace)::fail");
+        let mut config = VmConfig::default();
+        config.callback_budget = Some(dynvm::CallbackBudget::fail(std::time::Duration::from_millis(100)));
+        let (failure, _) = crash_with(&module, "spin", config);
+        assert_eq!(failure.expect("the VM has failed").kind, FailureKind::Limit);
+    })
+    .join()
+    .unwrap();
+}
