@@ -2,6 +2,7 @@
 //! never leaves it hanging. Each experiment runs in a process of its own.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::PathBuf;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 
@@ -11,9 +12,15 @@ use dynvm::{Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader};
 
 const EXPERIMENT: &str = "DYNVM_TEST_EXPERIMENT";
+const PLUGIN: &str = "DYNVM_TEST_PLUGIN";
+
+/// The plugin's file: a child has it from its parent.
+fn plugin() -> PathBuf {
+    std::env::var_os(PLUGIN).map_or_else(|| compile::plugin(Backend::Native, "edges.c", &[]), PathBuf::from)
+}
 
 fn module() -> Module {
-    loader().load_file(compile::plugin(Backend::Native, "edges.c", &[])).unwrap()
+    loader().load_file(plugin()).unwrap()
 }
 
 /// Sends a request to a plugin that does this, and returns the VM.
@@ -39,7 +46,8 @@ fn experiment() -> Option<String> {
 /// Runs a test of this binary again, as a child with an experiment. `main`: on the process's main thread.
 fn run(test: &str, how: &str, main: bool) -> Output {
     let mut child = std::process::Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", &format!("edges::{test}"), "--nocapture"]).env(EXPERIMENT, how);
+    child.args(["--exact", &format!("edges::{test}"), "--nocapture"]);
+    child.env(EXPERIMENT, how).env(PLUGIN, plugin());
     if main {
         child.arg("--test-threads=1");
     }
@@ -294,7 +302,7 @@ fn the_hosts_clock_and_log() {
         fn realtime_ns(&self) -> u64 {
             let _held = self.0.lock();
             // SAFETY: deliberately unsound; the crash is the subject of the test.
-            unsafe { std::hint::black_box(8 as *const u64).read_volatile() }
+            unsafe { std::hint::black_box(16 as *const u64).read_volatile() }
         }
         fn monotonic_ns(&self) -> u64 {
             0

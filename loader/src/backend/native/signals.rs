@@ -219,12 +219,15 @@ mod platform {
         may_abandon.then_some(Crash { cause, backtrace })
     }
 
+    // SAFETY: an all-zero set is valid, and empty.
+    const NO_SIGNALS: libc::sigset_t = unsafe { std::mem::zeroed() };
+
     thread_local! {
         // Constant and without destructors, so that handlers may read them.
         /// The signal that this thread is passing on: its context, and to how many handlers it went.
         static PASSING: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
         /// Signals that were blocked when a VM last started on this thread.
-        static MASK: Cell<libc::sigset_t> = const { Cell::new(unsafe { std::mem::zeroed() }) };
+        static MASK: Cell<libc::sigset_t> = const { Cell::new(NO_SIGNALS) };
     }
 
     /// Does what would have been done without this handler.
