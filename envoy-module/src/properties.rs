@@ -93,7 +93,9 @@ fn attribute(filter: &HttpFilter, id: AttributeId) -> Option<Cow<'_, [u8]>> {
         | UpstreamPort
         | UpstreamRequestAttemptCount
         | XdsListenerDirection => filter.attribute_int(id).map(|value| Cow::Owned(value.to_le_bytes().to_vec())),
-        ConnectionMtls | HealthCheck => filter.attribute_bool(id).map(|value| Cow::Owned(vec![value.into()])),
+        // Envoy does not tell it of connections without TLS.
+        ConnectionMtls => Some(Cow::Owned(vec![filter.attribute_bool(id).unwrap_or_default().into()])),
+        HealthCheck => filter.attribute_bool(id).map(|value| Cow::Owned(vec![value.into()])),
         _ => filter.attribute_string(id).map(Cow::Borrowed),
     }
 }

@@ -16,7 +16,6 @@ use crate::deployed::RouteConfig;
 /// One of the four header maps of a stream, by Envoy's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum HeaderKind {
     RequestHeaders,
     RequestTrailers,
@@ -28,7 +27,6 @@ pub enum HeaderKind {
 /// back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum BodyPart {
     ReceivedRequest,
     BufferedRequest,
@@ -39,7 +37,6 @@ pub enum BodyPart {
 /// Where a request's metadata are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-#[expect(missing_docs, reason = "the names say it")]
 pub enum MetadataSource {
     Dynamic,
     Route,

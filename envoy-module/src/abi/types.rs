@@ -81,7 +81,6 @@ macro_rules! attributes {
         /// An attribute of a stream, by Envoy's number.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(i32)]
-        #[expect(missing_docs, reason = "the names are those of the attributes")]
         pub enum AttributeId { $($name,)* }
 
         impl AttributeId {

@@ -86,10 +86,7 @@ fn settings(filter: &str, mut object: Object) -> Result<Settings, ConfigError> {
         plugin = plugin.configuration(configuration.configuration()?);
     }
     plugin = plugin.failure_policy(failure_policy(&mut object)?);
-    let backoff = match object.object("reload_config")? {
-        Some(reload) => reload_config(reload)?,
-        None => ReloadBackoff::default(),
-    };
+    let backoff = reload_config(object.object("reload_config")?)?;
     let mut vm = VmConfig::default();
     if let Some(mut restriction) = object.object("capability_restriction_config")? {
         if let Some(allowed) = restriction.take("allowed_capabilities") {
@@ -128,14 +125,16 @@ fn failure_policy(object: &mut Object) -> Result<FailurePolicy, ConfigError> {
 }
 
 /// Envoy's `ReloadConfig`; its defaults are 1 s, and ten times the base.
-fn reload_config(mut object: Object) -> Result<ReloadBackoff, ConfigError> {
+fn reload_config(object: Option<Object>) -> Result<ReloadBackoff, ConfigError> {
     let (mut base, mut max) = (None, None);
-    if let Some(mut backoff) = object.object("backoff")? {
-        base = backoff.duration("base_interval")?;
-        max = backoff.duration("max_interval")?;
-        backoff.finish()?;
+    if let Some(mut object) = object {
+        if let Some(mut backoff) = object.object("backoff")? {
+            base = backoff.duration("base_interval")?;
+            max = backoff.duration("max_interval")?;
+            backoff.finish()?;
+        }
+        object.finish()?;
     }
-    object.finish()?;
     let base = base.unwrap_or(Duration::from_secs(1));
     Ok(ReloadBackoff::new(base, max.unwrap_or(base * 10)))
 }

@@ -13,22 +13,15 @@ use crate::calls::CallEvent;
 use crate::deployed::{Deployed, RouteConfig};
 use crate::local::Local;
 
-/// What Envoy does after a headers hook, by Envoy's number.
-pub type HeadersStatus = i32;
-/// What Envoy does after a body hook, by Envoy's number.
-pub type BodyStatus = i32;
-/// What Envoy does after a trailers hook, by Envoy's number.
-pub type TrailersStatus = i32;
-
-/// Envoy's numbers.
+/// What Envoy does after a hook, by Envoy's numbers.
 pub mod status {
     /// Go on.
     pub const CONTINUE: i32 = 0;
-    /// Headers and trailers: hold them. Bodies: hold and buffer.
+    /// After trailers: hold them.
     pub const STOP: i32 = 1;
-    /// Headers: hold everything, with back pressure.
+    /// After headers: hold everything, with back pressure.
     pub const STOP_ALL: i32 = 4;
-    /// Bodies: drop.
+    /// After a part of a body: drop it.
     pub const STOP_NO_BUFFER: i32 = 3;
 }
 
@@ -55,7 +48,7 @@ impl Filter {
     }
 
     /// Request headers arrived: the plugin's context begins.
-    pub fn request_headers(self: &Rc<Self>, end_of_stream: bool) -> HeadersStatus {
+    pub fn request_headers(self: &Rc<Self>, end_of_stream: bool) -> i32 {
         let route = self.exchange.filter.route_config();
         let deployed = match &route {
             Some(RouteConfig::Disabled) => {
@@ -91,17 +84,17 @@ impl Filter {
     }
 
     /// A part of the request's body arrived.
-    pub fn request_body(&self, end_of_stream: bool) -> BodyStatus {
+    pub fn request_body(&self, end_of_stream: bool) -> i32 {
         self.body(Direction::Request, end_of_stream)
     }
 
     /// The request's trailers arrived.
-    pub fn request_trailers(&self) -> TrailersStatus {
+    pub fn request_trailers(&self) -> i32 {
         self.trailers(Direction::Request)
     }
 
     /// Response headers arrived, from the upstream or from Envoy.
-    pub fn response_headers(&self, end_of_stream: bool) -> HeadersStatus {
+    pub fn response_headers(&self, end_of_stream: bool) -> i32 {
         match self.local.get().cloned() {
             // Without a request the plugin has no context, as with a request that is not HTTP.
             Some(local) if !self.passes.get() => self.headers(&local, Direction::Response, end_of_stream),
@@ -110,16 +103,16 @@ impl Filter {
     }
 
     /// A part of the response's body arrived.
-    pub fn response_body(&self, end_of_stream: bool) -> BodyStatus {
+    pub fn response_body(&self, end_of_stream: bool) -> i32 {
         self.body(Direction::Response, end_of_stream)
     }
 
     /// The response's trailers arrived.
-    pub fn response_trailers(&self) -> TrailersStatus {
+    pub fn response_trailers(&self) -> i32 {
         self.trailers(Direction::Response)
     }
 
-    fn headers(&self, local: &Rc<Local>, direction: Direction, end_of_stream: bool) -> HeadersStatus {
+    fn headers(&self, local: &Rc<Local>, direction: Direction, end_of_stream: bool) -> i32 {
         let kind = match direction {
             Direction::Request => HeaderKind::RequestHeaders,
             Direction::Response => HeaderKind::ResponseHeaders,
@@ -141,7 +134,7 @@ impl Filter {
         if self.exchange.replied.get() || !stop { status::STOP_ALL } else { returned as i32 }
     }
 
-    fn body(&self, direction: Direction, end_of_stream: bool) -> BodyStatus {
+    fn body(&self, direction: Direction, end_of_stream: bool) -> i32 {
         let Some(local) = self.local.get().filter(|_| !self.passes.get()) else { return status::CONTINUE };
         self.exchange.enter(direction, true);
         let returned = self.call(local, |vm, context| {
@@ -159,7 +152,7 @@ impl Filter {
         if self.exchange.replied.get() || !stop { status::STOP_NO_BUFFER } else { returned as i32 }
     }
 
-    fn trailers(&self, direction: Direction) -> TrailersStatus {
+    fn trailers(&self, direction: Direction) -> i32 {
         let Some(local) = self.local.get().filter(|_| !self.passes.get()) else { return status::CONTINUE };
         let kind = match direction {
             Direction::Request => HeaderKind::RequestTrailers,

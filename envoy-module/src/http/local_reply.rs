@@ -15,6 +15,8 @@ use crate::local::Local;
 /// A response on its way through the plugin's callbacks.
 pub struct LocalReply {
     details: Vec<u8>,
+    /// Status and body of an answer to a gRPC request, of which Envoy makes gRPC's own headers.
+    grpc: Option<(u32, Vec<u8>)>,
     /// The headers and the body before the next callback; `None` while the plugin's stream has them.
     own: Option<Own>,
     stage: Stage,
@@ -38,8 +40,14 @@ impl Exchange {
         let unseen = !self.has_arrived(HeaderKind::ResponseHeaders);
         let stage = if unseen { Stage::Headers } else { Stage::Sent };
         let details = response.details.clone();
-        let own = Own { headers: headers_of(&response, self.is_grpc()), body: response.body };
-        *self.reply.borrow_mut() = Some(LocalReply { details, own: Some(own), stage });
+        let (own, grpc) = match self.is_grpc() {
+            true => {
+                let own = Own { headers: grpc_headers_of(&response), body: Vec::new() };
+                (own, Some((response.status_code, response.body)))
+            }
+            false => (Own { headers: headers_of(&response), body: response.body }, None),
+        };
+        *self.reply.borrow_mut() = Some(LocalReply { details, grpc, own: Some(own), stage });
         self.continue_reply(local);
     }
 
@@ -53,7 +61,7 @@ impl Exchange {
             }
             if reply.stage == Stage::Sent {
                 self.ended.set(true);
-                self.send(&own, &reply.details);
+                self.send(&own, &reply);
                 return;
             }
             let (own, goes_on) = self.show(local, own, reply.stage);
@@ -97,16 +105,19 @@ impl Exchange {
         (own, resumed || stop != Some(true))
     }
 
-    fn send(&self, own: &Own, details: &[u8]) {
+    fn send(&self, own: &Own, reply: &LocalReply) {
         let status = own.headers.get(b":status").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
         let mut headers = Headers::new();
         for (name, value) in own.headers.iter() {
-            // Envoy makes these two itself.
-            if name != b":status" && !name.eq_ignore_ascii_case(b"content-length") {
-                headers.add(name, if value.is_empty() { b" " } else { value });
+            if !is_envoys(name, value) {
+                headers.add(name, value);
             }
         }
-        self.filter.send_response(status.unwrap_or(500), &headers, &own.body, details);
+        let (status, body) = match &reply.grpc {
+            Some((status, message)) => (*status, message),
+            None => (status.unwrap_or(500), &own.body),
+        };
+        self.filter.send_response(status, &headers, body, &reply.details);
     }
 
     /// Answers the request of a plugin that has failed.
@@ -128,14 +139,38 @@ impl Exchange {
     }
 }
 
+/// True for headers that Envoy makes itself, of what it is given apart from the headers.
+fn is_envoys(name: &[u8], value: &[u8]) -> bool {
+    let made = [&b":status"[..], b"content-length", b"grpc-message"];
+    made.iter().any(|header| name.eq_ignore_ascii_case(header))
+        || (name.eq_ignore_ascii_case(b"content-type") && matches!(value, b"text/plain" | b"application/grpc"))
+}
+
 /// The response's headers as filters see them in Envoy.
-fn headers_of(response: &LocalResponse, is_grpc: bool) -> Headers {
+fn headers_of(response: &LocalResponse) -> Headers {
     let mut headers = Headers::new();
     headers.add(b":status", response.status_code.to_string().as_bytes());
     for (name, value) in response.headers.iter() {
         headers.add(name, value);
     }
-    if is_grpc && headers.get(b"grpc-status").is_none() {
+    if !response.body.is_empty() {
+        headers.replace(b"content-length", response.body.len().to_string().as_bytes());
+        if headers.get(b"content-type").is_none() {
+            headers.add(b"content-type", b"text/plain");
+        }
+    }
+    headers
+}
+
+/// The same for the answer to a gRPC request, which has trailers only.
+fn grpc_headers_of(response: &LocalResponse) -> Headers {
+    let mut headers = Headers::new();
+    headers.add(b":status", b"200");
+    for (name, value) in response.headers.iter() {
+        headers.add(name, value);
+    }
+    headers.replace(b"content-type", b"application/grpc");
+    if headers.get(b"grpc-status").is_none() {
         // For modules, Envoy would say OK.
         let status = match response.grpc_status {
             -1 => grpc_status_of(response.status_code),
@@ -144,10 +179,7 @@ fn headers_of(response: &LocalResponse, is_grpc: bool) -> Headers {
         headers.add(b"grpc-status", status.to_string().as_bytes());
     }
     if !response.body.is_empty() {
-        headers.replace(b"content-length", response.body.len().to_string().as_bytes());
-        if headers.get(b"content-type").is_none() {
-            headers.add(b"content-type", b"text/plain");
-        }
+        headers.replace(b"grpc-message", &response.body);
     }
     headers
 }

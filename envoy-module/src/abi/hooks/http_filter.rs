@@ -8,11 +8,7 @@ use super::{EnvoyBuffer, EnvoyHeader, EnvoyPtr, ModulePtr, copy_chunks, copy_hea
 use crate::abi::http_filter::HttpFilter;
 use crate::calls::CallEvent;
 use crate::deployed::Deployed;
-use crate::http::Filter;
-
-const HEADERS_STOP_ALL: i32 = 4;
-const BODY_STOP_NO_BUFFER: i32 = 3;
-const TRAILERS_STOP: i32 = 1;
+use crate::http::{Filter, status};
 
 /// The filter behind a pointer. Counted, as Envoy may destroy the filter while a hook runs.
 ///
@@ -71,7 +67,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_headers(
     end_of_stream: bool,
 ) -> i32 {
     // SAFETY: Envoy calls hooks of living filters, on their thread. So below.
-    unsafe { stream(filter, HEADERS_STOP_ALL, |filter| filter.request_headers(end_of_stream)) }
+    unsafe { stream(filter, status::STOP_ALL, |filter| filter.request_headers(end_of_stream)) }
 }
 
 #[unsafe(no_mangle)]
@@ -81,13 +77,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_body(
     end_of_stream: bool,
 ) -> i32 {
     // SAFETY: as above.
-    unsafe { stream(filter, BODY_STOP_NO_BUFFER, |filter| filter.request_body(end_of_stream)) }
+    unsafe { stream(filter, status::STOP_NO_BUFFER, |filter| filter.request_body(end_of_stream)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(_: EnvoyPtr, filter: ModulePtr) -> i32 {
     // SAFETY: as above.
-    unsafe { stream(filter, TRAILERS_STOP, |filter| filter.request_trailers()) }
+    unsafe { stream(filter, status::STOP, |filter| filter.request_trailers()) }
 }
 
 #[unsafe(no_mangle)]
@@ -97,7 +93,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(
     end_of_stream: bool,
 ) -> i32 {
     // SAFETY: as above.
-    unsafe { stream(filter, HEADERS_STOP_ALL, |filter| filter.response_headers(end_of_stream)) }
+    unsafe { stream(filter, status::STOP_ALL, |filter| filter.response_headers(end_of_stream)) }
 }
 
 #[unsafe(no_mangle)]
@@ -107,13 +103,13 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(
     end_of_stream: bool,
 ) -> i32 {
     // SAFETY: as above.
-    unsafe { stream(filter, BODY_STOP_NO_BUFFER, |filter| filter.response_body(end_of_stream)) }
+    unsafe { stream(filter, status::STOP_NO_BUFFER, |filter| filter.response_body(end_of_stream)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_trailers(_: EnvoyPtr, filter: ModulePtr) -> i32 {
     // SAFETY: as above.
-    unsafe { stream(filter, TRAILERS_STOP, |filter| filter.response_trailers()) }
+    unsafe { stream(filter, status::STOP, |filter| filter.response_trailers()) }
 }
 
 #[unsafe(no_mangle)]
