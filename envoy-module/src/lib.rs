@@ -8,6 +8,8 @@
 //!   deployed    the plugin of one configuration, for all threads
 //!   local       the plugin of one configuration on one thread
 //!   http        HTTP streams
+//!   network     TCP connections
+//!   access_log  entries of access logs
 //!   calls       HTTP and gRPC calls
 //!   timers, inbox, metrics, properties, foreign, log: the other services
 //! ```
@@ -16,6 +18,7 @@
 
 #[allow(unsafe_code, reason = "the boundary to Envoy")]
 mod abi;
+mod access_log;
 mod calls;
 mod config;
 mod deployed;
@@ -25,5 +28,7 @@ mod inbox;
 mod local;
 mod log;
 mod metrics;
+mod network;
 mod properties;
+mod protobuf;
 mod timers;

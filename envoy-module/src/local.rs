@@ -19,6 +19,7 @@ use crate::calls::{Calls, GrpcEvent, VersionCalls};
 use crate::deployed::{self, Deployed};
 use crate::http;
 use crate::inbox::{self, Inbox, Message, Waker};
+use crate::network::Connection;
 use crate::timers::Ticks;
 
 /// Something to do when the VM is free.
@@ -31,6 +32,10 @@ pub enum Todo {
     Reply(Rc<http::Exchange>, Box<LocalResponse>),
     /// End a stream whose plugin has failed.
     Fail(Rc<http::Exchange>),
+    /// Resume a direction of a connection.
+    ContinueConnection(Rc<Connection>, StreamType),
+    /// Close a connection, for this reason.
+    CloseConnection(Rc<Connection>, &'static str),
     /// Deliver the answer to an HTTP call.
     HttpAnswer(u64, CallId, HttpCallResponse),
     /// Deliver an event of a gRPC call.
@@ -220,6 +225,8 @@ impl Local {
             Todo::Close(exchange) => exchange.close(),
             Todo::Reply(exchange, response) => exchange.reply(self, *response),
             Todo::Fail(exchange) => exchange.fail(),
+            Todo::ContinueConnection(connection, direction) => connection.continue_direction(direction),
+            Todo::CloseConnection(connection, reason) => connection.close(reason),
             // Errors: the VM has failed or ended since, and nobody waits.
             Todo::HttpAnswer(version, call, response) => {
                 self.of_version(version, |vm| drop(vm.on_http_call_response(call, response)));

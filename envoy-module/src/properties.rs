@@ -73,11 +73,31 @@ fn metadata_source(name: &[u8]) -> Option<MetadataSource> {
 fn metadata<'a>(filter: &'a HttpFilter, source: MetadataSource, space: &[u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
     let string = || filter.metadata_string(source, space, key).map(Cow::Borrowed);
     let number = || filter.metadata_number(source, space, key).map(|value| Cow::Owned(value.to_le_bytes().to_vec()));
-    let bool = || filter.metadata_bool(source, space, key).map(|value| Cow::Owned(vec![value.into()]));
-    string().or_else(number).or_else(bool)
+    string().or_else(number).or_else(|| filter.metadata_bool(source, space, key).map(bool))
 }
 
 fn attribute(filter: &HttpFilter, id: AttributeId) -> Option<Cow<'_, [u8]>> {
+    match kind_of(id) {
+        Kind::Number => filter.attribute_int(id).map(number),
+        // Envoy does not tell it of connections without TLS.
+        Kind::Bool if id == AttributeId::ConnectionMtls => Some(bool(filter.attribute_bool(id).unwrap_or_default())),
+        Kind::Bool => filter.attribute_bool(id).map(bool),
+        Kind::Text => filter.attribute_string(id).map(Cow::Borrowed),
+    }
+}
+
+/// The type of an attribute.
+pub enum Kind {
+    /// 8 bytes.
+    Number,
+    /// One byte.
+    Bool,
+    /// The text itself.
+    Text,
+}
+
+/// The type of an attribute.
+pub fn kind_of(id: AttributeId) -> Kind {
     use AttributeId::*;
     match id {
         RequestSize
@@ -92,10 +112,18 @@ fn attribute(filter: &HttpFilter, id: AttributeId) -> Option<Cow<'_, [u8]>> {
         | ConnectionId
         | UpstreamPort
         | UpstreamRequestAttemptCount
-        | XdsListenerDirection => filter.attribute_int(id).map(|value| Cow::Owned(value.to_le_bytes().to_vec())),
-        // Envoy does not tell it of connections without TLS.
-        ConnectionMtls => Some(Cow::Owned(vec![filter.attribute_bool(id).unwrap_or_default().into()])),
-        HealthCheck => filter.attribute_bool(id).map(|value| Cow::Owned(vec![value.into()])),
-        _ => filter.attribute_string(id).map(Cow::Borrowed),
+        | XdsListenerDirection => Kind::Number,
+        ConnectionMtls | HealthCheck => Kind::Bool,
+        _ => Kind::Text,
     }
+}
+
+/// A number in the ABI's encoding.
+pub fn number(value: u64) -> Cow<'static, [u8]> {
+    Cow::Owned(value.to_le_bytes().to_vec())
+}
+
+/// A boolean in the ABI's encoding.
+pub fn bool(value: bool) -> Cow<'static, [u8]> {
+    Cow::Owned(vec![value.into()])
 }

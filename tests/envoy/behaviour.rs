@@ -223,7 +223,12 @@ fn requests_by_http2_with_trailers() {
     for program in programs() {
         let version = json!({"@type": ty("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
             "explicit_http_config": {"http2_protocol_options": {}}});
-        let mut setup = Setup::new().cluster("upstream", upstream.port);
+        let mut http1 = crate::envoy::cluster("upstream", upstream.port);
+        http1["typed_extension_protocol_options"] = json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": ty("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+            "explicit_http_config": {"http_protocol_options": {"enable_trailers": true}},
+        }});
+        let mut setup = Setup::new().raw_cluster(http1);
         // Fixed ports, as one listener is the upstream of the other: free a moment ago.
         for by in By::ALL {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

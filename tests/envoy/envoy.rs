@@ -253,7 +253,7 @@ impl Envoy {
 
     /// Waits for something; fails the test if it does not come, or if Envoy ends.
     pub fn wait(&mut self, what: &str, mut is_so: impl FnMut(&mut Envoy) -> bool) {
-        let give_up = Instant::now() + Duration::from_secs(120);
+        let give_up = Instant::now() + Duration::from_secs(30);
         while !is_so(self) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "Envoy ended before it {what}, {}:\n{}", ended.unwrap(), self.log());
@@ -286,9 +286,13 @@ impl Envoy {
 
     /// The messages of a plugin, in order.
     pub fn messages(&self, plugin: &str) -> Vec<String> {
-        let lines = self.log();
-        let of_plugin = format!("wasm log {plugin} {plugin}: ");
-        lines.lines().filter_map(|line| Some(line.split_once(&of_plugin)?.1.to_owned())).collect()
+        // Of root contexts, Envoy's wasm filter writes the VM's id only.
+        let (of_plugin, of_root) = (format!("wasm log {plugin} {plugin}: "), format!("wasm log {plugin}: "));
+        let message = |line: &str| {
+            let (_, message) = line.split_once(&of_plugin).or_else(|| line.split_once(&of_root))?;
+            Some(message.to_owned())
+        };
+        self.log().lines().filter_map(message).collect()
     }
 
     pub fn is_running(&mut self) -> bool {

@@ -7,6 +7,7 @@
 mod behaviour;
 mod calls;
 mod config;
+mod connections;
 mod envoy;
 mod examples;
 mod failure;

@@ -19,9 +19,7 @@ unsafe impl Sync for Cluster {}
 
 impl Cluster {
     pub(super) fn new(cluster: *mut c_void) -> Cluster {
-        // SAFETY: Envoy is creating this cluster, on this thread.
-        let scheduler = envoy().cluster_scheduler_new.map_or(ptr::null_mut(), |new| unsafe { new(cluster) });
-        Cluster { cluster, scheduler: Mutex::new(scheduler) }
+        Cluster { cluster, scheduler: Mutex::new(ptr::null_mut()) }
     }
 
     /// True if this Envoy can run an event on all workers.
@@ -29,8 +27,13 @@ impl Cluster {
         envoy().cluster_run_on_all_workers.is_some() && envoy().cluster_scheduler_new.is_some()
     }
 
-    /// Tells Envoy that the cluster is ready; it waits for that before it listens.
+    /// Prepares the way to the main thread, and tells Envoy that the cluster is ready; it waits for that before it listens.
     pub(super) fn complete_init(&self) {
+        if let Some(new) = envoy().cluster_scheduler_new {
+            // SAFETY: called in the cluster's init hook, on the main thread. While Envoy creates the cluster, a scheduler
+            // would be one that never runs.
+            *self.scheduler.lock().unwrap_or_else(PoisonError::into_inner) = unsafe { new(self.cluster) };
+        }
         if let Some(complete) = envoy().cluster_pre_init_complete {
             // SAFETY: called in the cluster's init hook, on the main thread.
             unsafe { complete(self.cluster) }

@@ -99,6 +99,27 @@ functions! {
     http_filter_set_gauge(Ptr, usize, *const ModuleBuffer, usize, u64) -> i32;
     http_filter_record_histogram_value(Ptr, usize, *const ModuleBuffer, usize, u64) -> i32;
 
+    network_filter_get_read_buffer_size(Ptr) -> usize;
+    network_filter_get_read_buffer_chunks_size(Ptr) -> usize;
+    network_filter_get_read_buffer_chunks(Ptr, *mut EnvoyBuffer) -> bool;
+    network_filter_drain_read_buffer(Ptr, usize) -> bool;
+    network_filter_append_read_buffer(Ptr, ModuleBuffer) -> bool;
+    network_filter_get_write_buffer_size(Ptr) -> usize;
+    network_filter_get_write_buffer_chunks_size(Ptr) -> usize;
+    network_filter_get_write_buffer_chunks(Ptr, *mut EnvoyBuffer) -> bool;
+    network_filter_drain_write_buffer(Ptr, usize) -> bool;
+    network_filter_append_write_buffer(Ptr, ModuleBuffer) -> bool;
+    network_filter_continue_reading(Ptr);
+    network_filter_close_with_details(Ptr, i32, ModuleBuffer);
+    network_filter_get_attribute_string(Ptr, i32, *mut EnvoyBuffer) -> bool;
+    network_filter_get_attribute_int(Ptr, i32, *mut u64) -> bool;
+
+    access_logger_get_headers_size(Ptr, i32) -> usize;
+    access_logger_get_headers(Ptr, i32, *mut EnvoyHeader) -> bool;
+    access_logger_get_attribute_string(Ptr, i32, *mut EnvoyBuffer) -> bool;
+    access_logger_get_attribute_int(Ptr, i32, *mut u64) -> bool;
+    access_logger_get_attribute_bool(Ptr, i32, *mut bool) -> bool;
+
     cluster_pre_init_complete(Ptr);
     cluster_scheduler_new(Ptr) -> Ptr;
     cluster_scheduler_commit(Ptr, u64);

@@ -6,6 +6,8 @@
 //!   process        functions of the process: log, mode, threads
 //!   filter_config  one filter configuration: metrics, calls, scheduler
 //!   http_filter    one HTTP stream: headers, bodies, attributes, calls
+//!   connection     one TCP connection: its data, attributes, end
+//!   access_logger  one entry of an access log
 //!   cluster        the cluster that reaches every worker thread
 //!   hooks          the functions that Envoy calls
 //! ```
@@ -13,7 +15,9 @@
 //! Pointers that Envoy hands out are wrapped in types that forget them when Envoy destroys the object; a method of a
 //! forgotten object does nothing.
 
+pub mod access_logger;
 pub mod cluster;
+pub mod connection;
 pub mod filter_config;
 mod functions;
 mod hooks;

@@ -4,6 +4,7 @@ use dynvm::host::{DispatchError, GrpcCall, GrpcSendError, HeaderMap as _, Header
 use dynvm::{CallId, Vm};
 
 use super::{CallEvent, CallStart, milliseconds};
+use crate::protobuf;
 
 /// gRPC's status numbers.
 mod status {
@@ -183,51 +184,12 @@ fn status_of_http(headers: &Headers) -> Option<(u32, Vec<u8>)> {
 /// The cluster and the authority of an upstream: the name of a cluster, or a serialized `GrpcService` of Envoy, whose
 /// field 1 is `envoy_grpc`, with the cluster's name in field 1 and the authority in field 2.
 fn upstream(bytes: &[u8]) -> Result<(Vec<u8>, Option<&[u8]>), DispatchError> {
-    let field = |bytes, number| -> Option<&[u8]> {
-        let fields = fields(bytes)?;
-        fields.into_iter().rev().find(|(of, _)| *of == number).map(|(_, value)| value)
-    };
-    if fields(bytes).is_none() {
+    if protobuf::fields(bytes).is_none() {
         return Ok((bytes.to_vec(), None));
     }
-    let envoy_grpc = field(bytes, 1).ok_or(DispatchError::BadArgument)?;
-    let cluster = field(envoy_grpc, 1).ok_or(DispatchError::BadArgument)?;
-    Ok((cluster.to_vec(), field(envoy_grpc, 2).filter(|authority| !authority.is_empty())))
-}
-
-/// The fields of a serialized protocol buffer; those that are numbers have no bytes. `None`: it is not one.
-fn fields(mut bytes: &[u8]) -> Option<Vec<(u64, &[u8])>> {
-    let mut fields = Vec::new();
-    while !bytes.is_empty() {
-        let tag = varint(&mut bytes)?;
-        let value = match tag & 7 {
-            0 => {
-                varint(&mut bytes)?;
-                &[][..]
-            }
-            1 => bytes.split_off(..8).map(|_| &[][..])?,
-            2 => {
-                let length = usize::try_from(varint(&mut bytes)?).ok()?;
-                bytes.split_off(..length)?
-            }
-            5 => bytes.split_off(..4).map(|_| &[][..])?,
-            _ => return None,
-        };
-        fields.push((tag >> 3, value));
-    }
-    (fields.iter().all(|(number, _)| *number > 0) && !fields.is_empty()).then_some(fields)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let byte = *bytes.split_off_first()?;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+    let envoy_grpc = protobuf::field(bytes, 1).ok_or(DispatchError::BadArgument)?;
+    let cluster = protobuf::field(envoy_grpc, 1).ok_or(DispatchError::BadArgument)?;
+    Ok((cluster.to_vec(), protobuf::field(envoy_grpc, 2).filter(|authority| !authority.is_empty())))
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ unsafe extern "C" fn envoy_dynamic_module_on_cluster_destroy(cluster: ModulePtr)
 unsafe extern "C" fn envoy_dynamic_module_on_cluster_scheduled(_: EnvoyPtr, cluster: ModulePtr, _: u64) {
     // SAFETY: as in `cluster_init`.
     guard(|| (), || unsafe { (*cluster.cast::<Cluster>()).run_on_all_workers() });
+    guard(|| (), local::look_after_all);
 }
 
 #[unsafe(no_mangle)]

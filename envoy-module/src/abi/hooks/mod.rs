@@ -2,9 +2,11 @@
 //!
 //! No panic passes to Envoy: each hook catches it, logs it, and returns what stops the stream.
 
+mod access_logger;
 mod cluster;
 mod http_config;
 mod http_filter;
+mod network;
 
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
