@@ -253,6 +253,13 @@ impl Stream for TcpStream {
         let path: Vec<&[u8]> = path.segments().collect();
         let id = AttributeId::of(&path.join(&b'.')).ok_or(PropertyError::NotFound)?;
         let filter = &self.connection.filter;
+        // Older versions of Envoy have these two as addresses only.
+        if let AttributeId::SourceAddress | AttributeId::DestinationAddress = id {
+            let (address, port) = filter.address(id == AttributeId::SourceAddress).ok_or(PropertyError::NotFound)?;
+            let address = String::from_utf8_lossy(address);
+            let text = if address.contains(':') { format!("[{address}]:{port}") } else { format!("{address}:{port}") };
+            return Ok(Cow::Owned(text.into_bytes()));
+        }
         let value = match properties::kind_of(id) {
             properties::Kind::Number => filter.attribute_int(id).map(properties::number),
             _ => filter.attribute_string(id).map(Cow::Borrowed),

@@ -106,6 +106,19 @@ impl NetworkFilter {
         unsafe { call!(self.network_filter_close_with_details(FLUSH_WRITE, ModuleBuffer::new(details.as_bytes()))) };
     }
 
+    /// Address and port of the client, or those that it connected to.
+    pub fn address(&self, of_client: bool) -> Option<(&[u8], u32)> {
+        let (mut address, mut port) = (EnvoyBuffer::EMPTY, 0);
+        // SAFETY: see above; both results are written if the function returns true.
+        unsafe {
+            let found = match of_client {
+                true => call!(self.network_filter_get_remote_address(&mut address, &mut port)),
+                false => call!(self.network_filter_get_local_address(&mut address, &mut port)),
+            };
+            found?.then(|| (address.bytes(), port))
+        }
+    }
+
     /// A text attribute.
     pub fn attribute_string(&self, id: AttributeId) -> Option<&[u8]> {
         let mut value = EnvoyBuffer::EMPTY;

@@ -111,6 +111,8 @@ functions! {
     network_filter_append_write_buffer(Ptr, ModuleBuffer) -> bool;
     network_filter_continue_reading(Ptr);
     network_filter_close_with_details(Ptr, i32, ModuleBuffer);
+    network_filter_get_remote_address(Ptr, *mut EnvoyBuffer, *mut u32) -> bool;
+    network_filter_get_local_address(Ptr, *mut EnvoyBuffer, *mut u32) -> bool;
     network_filter_get_attribute_string(Ptr, i32, *mut EnvoyBuffer) -> bool;
     network_filter_get_attribute_int(Ptr, i32, *mut u64) -> bool;
 

@@ -68,7 +68,7 @@ needs! {
     cmake: "DYNVM_NEEDS_CMAKE";
     /// Valgrind.
     valgrind: "DYNVM_NEEDS_VALGRIND";
-    /// An Envoy with V8, named by `DYNVM_ENVOY`.
+    /// An Envoy with V8 and dynamic modules, named by `DYNVM_ENVOY`.
     envoy: "DYNVM_NEEDS_ENVOY";
     /// A Chromium, named by `DYNVM_BROWSER`.
     browser: "DYNVM_NEEDS_BROWSER";

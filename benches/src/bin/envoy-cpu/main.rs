@@ -7,7 +7,7 @@
 //! ```text
 //! dynvm build examples/plugins/header-rewrite --out-dir plugins
 //! dynvm build examples/plugins/body-transform --out-dir plugins
-//! cargo run --release -p dynvm-benches --bin envoy -- --envoy ENVOY --module target/release/libdynvm_envoy.so --plugins plugins
+//! cargo run --release -p dynvm-benches --bin envoy-cpu -- --envoy ENVOY --module target/release/libdynvm_envoy.so --plugins plugins
 //! ```
 
 mod client;
