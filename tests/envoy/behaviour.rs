@@ -1,20 +1,24 @@
 //! What the module makes good for the plugin to see what it sees in Envoy's wasm filter.
 
+use std::path::PathBuf;
+
 use serde_json::json;
 
-use crate::envoy::{By, Envoy, Setup, address, filter, http_listener, plugin, programs, ty};
+use crate::envoy::{By, Envoy, Setup, address, backends, filter, http_listener, plugin, programs, ty};
 use crate::plugins::probe;
 use crate::traffic::{Message, Upstream, get, send};
 
-/// One Envoy with the probe, by V8 and both ways in the module, each on a listener of its name. Listeners `h2-NAME` pass
-/// requests on to them by HTTP/2.
+/// Each Envoy with the probe, by V8 and both ways in the module, on listeners of these names.
 fn start(upstream: &Upstream) -> Vec<Envoy> {
-    let mut setup = Setup::new().cluster("upstream", upstream.port).cluster("service", upstream.port);
-    for by in By::ALL {
-        let block = plugin(by.name(), &probe(by), "", &json!({}));
-        setup = setup.listener(by.name(), vec![filter(by, by.name(), &block)]);
-    }
-    programs().iter().map(|program| Envoy::start(program, &setup)).collect()
+    let start = |program: &PathBuf| {
+        let mut setup = Setup::new().cluster("upstream", upstream.port).cluster("service", upstream.port);
+        for by in backends(program) {
+            let block = plugin(by.name(), &probe(by), "", &json!({}));
+            setup = setup.listener(by.name(), vec![filter(by, by.name(), &block)]);
+        }
+        Envoy::start(program, &setup)
+    };
+    programs().iter().map(start).collect()
 }
 
 /// Headers that the probe or the test set, and the rest of the answer.
@@ -35,14 +39,18 @@ fn same(
     body: &[&str],
 ) -> (Message, Vec<Message>) {
     let method = if body.is_empty() { "GET" } else { "POST" };
-    let mut seen = By::ALL.map(|by| {
-        upstream.take();
-        let answer = send(envoy.port(by.name()), method, path, headers, body);
-        (answer, upstream.take())
-    });
-    let v8 = seen[0].clone();
-    for (by, (answer, requests)) in By::ALL.into_iter().zip(&seen) {
-        assert_eq!(own(&v8.0), own(answer), "{path} {headers:?} by {by:?}");
+    let mut seen: Vec<_> = envoy
+        .backends
+        .iter()
+        .map(|by| {
+            upstream.take();
+            let answer = send(envoy.port(by.name()), method, path, headers, body);
+            (answer, upstream.take())
+        })
+        .collect();
+    let first = seen[0].clone();
+    for (by, (answer, requests)) in envoy.backends.iter().zip(&seen) {
+        assert_eq!(own(&first.0), own(answer), "{path} {headers:?} by {by:?}");
         let text = |requests: &[Message]| {
             let request = |request: &Message| {
                 let mut headers = request.headers.clone();
@@ -54,7 +62,7 @@ fn same(
             };
             requests.iter().map(request).collect::<Vec<_>>()
         };
-        assert_eq!(text(&v8.1), text(requests), "{path} {headers:?} by {by:?}");
+        assert_eq!(text(&first.1), text(requests), "{path} {headers:?} by {by:?}");
     }
     std::mem::take(&mut seen[1])
 }
@@ -92,7 +100,7 @@ fn a_response_to_grpc_has_grpcs_status() {
         let headers = [("x-do", "reply"), ("content-type", "application/grpc")];
         let (answer, _) = same(&envoy, &upstream, "/a", &headers, &[]);
         assert_eq!(answer.status(), 200);
-        for by in By::ALL {
+        for by in envoy.backends.clone() {
             let answer = get(envoy.port(by.name()), "/a", &headers);
             assert_eq!(answer.header("grpc-status"), Some("2"), "{by:?}: {answer:?}");
             assert_eq!(answer.header("grpc-message"), Some("own body"), "{by:?}");
@@ -193,7 +201,7 @@ fn properties_are_those_of_envoys_wasm_filter() {
             ("upstream.address", Some("none")),
             ("destination.address", None),
         ] {
-            for by in By::ALL {
+            for by in envoy.backends.clone() {
                 let headers = [("x-do", &*format!("property={path}")), ("x-some", "thing")];
                 let answer = get(envoy.port(by.name()), "/direct?q=1", &headers);
                 let found = answer.header("x-property");
@@ -205,7 +213,7 @@ fn properties_are_those_of_envoys_wasm_filter() {
         }
         for (path, expected) in [("plugin_vm_id", ""), ("plugin_name", "")] {
             let what = format!("property={path}");
-            for by in By::ALL {
+            for by in envoy.backends.clone() {
                 let found = get(envoy.port(by.name()), "/direct", &[("x-do", &what)]);
                 assert_eq!(found.header("x-property"), Some(by.name()), "{path}{expected}");
             }
@@ -230,7 +238,7 @@ fn requests_by_http2_with_trailers() {
         }});
         let mut setup = Setup::new().raw_cluster(http1);
         // Fixed ports, as one listener is the upstream of the other: free a moment ago.
-        for by in By::ALL {
+        for by in backends(&program) {
             let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let block = plugin(by.name(), &probe(by), "", &json!({}));
             let mut listener =
@@ -245,7 +253,7 @@ fn requests_by_http2_with_trailers() {
             setup = setup.raw_listener(listener).raw_cluster(cluster).raw_listener(front);
         }
         let envoy = Envoy::start(&program, &setup);
-        for by in By::ALL {
+        for by in envoy.backends.clone() {
             upstream.take();
             let port = envoy.port(&format!("h2-{}", by.name()));
             let mut client = crate::traffic::Client::connect(port).unwrap();

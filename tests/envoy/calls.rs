@@ -1,14 +1,16 @@
 //! HTTP and gRPC calls.
 
+use std::path::Path;
+
 use serde_json::json;
 
-use crate::envoy::{By, Envoy, Setup, filter, plugin, programs, ty};
+use crate::envoy::{By, Envoy, Setup, backends, filter, plugin, programs, ty};
 use crate::plugins::probe;
 use crate::traffic::{Upstream, get};
 
-fn setup(upstream: &Upstream, configuration: &str) -> Setup {
+fn setup(program: &Path, upstream: &Upstream, configuration: &str) -> Setup {
     let mut setup = Setup::new().cluster("upstream", upstream.port).cluster("service", upstream.port);
-    for by in By::ALL {
+    for by in backends(program) {
         let block = plugin(by.name(), &probe(by), configuration, &json!({}));
         setup = setup.listener(by.name(), vec![filter(by, by.name(), &block)]);
     }
@@ -22,8 +24,8 @@ fn calls_of_a_request() {
     let upstream = Upstream::start();
     upstream.answer("/call", (202, vec![], "twelve bytes".to_owned()));
     for program in programs() {
-        let envoy = Envoy::start(&program, &setup(&upstream, "").cluster("closed", 1));
-        for by in By::ALL {
+        let envoy = Envoy::start(&program, &setup(&program, &upstream, "").cluster("closed", 1));
+        for by in envoy.backends.clone() {
             let port = envoy.port(by.name());
             upstream.take();
             assert_eq!(get(port, "/a", &[("x-do", "call=service")]).header("x-call"), Some("202 12 0"), "{by:?}");
@@ -50,8 +52,8 @@ fn calls_of_a_request() {
 #[test]
 fn calls_at_the_end_of_a_stream() {
     let upstream = Upstream::start();
-    let envoy = Envoy::start(&programs()[0], &setup(&upstream, ""));
-    for by in By::ALL {
+    let envoy = Envoy::start(&programs()[0], &setup(&programs()[0], &upstream, ""));
+    for by in envoy.backends.clone() {
         upstream.take();
         assert_eq!(get(envoy.port(by.name()), "/a", &[("x-do", "log-call=service")]).status(), 200);
         let mut envoy_waits = 0;
@@ -72,9 +74,9 @@ fn calls_at_the_end_of_a_stream() {
 #[test]
 fn calls_of_a_root_context_on_idle_workers() {
     let upstream = Upstream::start();
-    let setup = setup(&upstream, "tick=50 tick-call=service").worker_cluster().workers(2);
+    let setup = setup(&programs()[0], &upstream, "tick=50 tick-call=service").worker_cluster().workers(2);
     let mut envoy = Envoy::start(&programs()[0], &setup);
-    for by in By::ALL {
+    for by in envoy.backends.clone() {
         // One on the main thread, and one on each worker.
         envoy.wait("answers calls of three VMs", |envoy| {
             let answered = |message: &&String| message.starts_with("root call answered: 200");
@@ -108,7 +110,7 @@ fn grpc_calls_and_streams() {
         ("tick-grpc", vec![r#"grpc call answered: 0 "answer to Call""#]),
         ("tick-stream", vec![r#"grpc stream message: "answer to Stream""#, "grpc stream closed: 0"]),
     ] {
-        let setup = setup(&upstream, &format!("tick=50 {what}=grpc")).worker_cluster();
+        let setup = setup(&programs()[0], &upstream, &format!("tick=50 {what}=grpc")).worker_cluster();
         let setup = setup.raw_listener(service.clone()).raw_cluster(cluster.clone());
         let mut envoy = Envoy::start(&programs()[0], &setup);
         for by in By::MODULE {

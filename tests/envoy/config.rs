@@ -63,7 +63,7 @@ fn a_route_may_have_its_own_plugin_or_none() {
             "@type": ty("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilterPerRoute"),
             "dynamic_module_config": {"name": "dynvm_envoy", "do_not_close": true},
             "per_route_config_name": "probe",
-            "filter_config": {"@type": ty("google.protobuf.Struct"), "value": block},
+            "filter_config": {"@type": ty("google.protobuf.StringValue"), "value": block.to_string()},
         }})
     };
     let other = plugin("other", &probe(By::Wasm), "status=201", &json!({}));

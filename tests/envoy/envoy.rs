@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -37,6 +38,20 @@ impl By {
 pub fn programs() -> Vec<PathBuf> {
     let named = std::env::var_os("DYNVM_ENVOY").expect("DYNVM_ENVOY names an Envoy");
     [Some(named), std::env::var_os("DYNVM_ENVOY_OTHER")].into_iter().flatten().map(PathBuf::from).collect()
+}
+
+/// What runs plugins with an Envoy: some builds come without V8.
+pub fn backends(program: &Path) -> Vec<By> {
+    static KNOWN: Mutex<BTreeMap<PathBuf, bool>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    let has_v8 = *known.entry(program.to_owned()).or_insert_with(|| {
+        let code = json!({"local": {"inline_string": "no wasm"}});
+        let block = json!({"name": "v8", "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": code}});
+        let setup = Setup::new().cluster("upstream", 1).listener("v8", vec![filter(By::V8, "v8", &block)]);
+        let output = validate(program, &setup.config());
+        !String::from_utf8_lossy(&output.stderr).contains("compiled without support")
+    });
+    By::ALL.into_iter().filter(|by| has_v8 || *by != By::V8).collect()
 }
 
 pub fn ty(name: &str) -> String {
@@ -192,6 +207,8 @@ pub struct Envoy {
     dir: tempfile::TempDir,
     admin: u16,
     ports: BTreeMap<String, u16>,
+    /// What runs plugins.
+    pub backends: Vec<By>,
 }
 
 /// The directory of the module: cargo puts a library that tests depend on beside their programs.
@@ -230,7 +247,7 @@ impl Envoy {
         command.args(["--concurrency", &concurrency.to_string(), "--admin-address-path"]).arg(&admin);
         command.arg("-c").arg(&path).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().unwrap_or_else(|error| panic!("{} cannot be run: {error}", program.display()));
-        let mut envoy = Envoy { child, dir, admin: 0, ports: BTreeMap::new() };
+        let mut envoy = Envoy { child, dir, admin: 0, ports: BTreeMap::new(), backends: backends(program) };
         let admin_port = || std::fs::read_to_string(&admin).ok()?.rsplit_once(':')?.1.trim().parse().ok();
         envoy.wait("has an admin port", |envoy| {
             envoy.admin = admin_port().unwrap_or(0);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::envoy::{By, Envoy, Setup, filter, plugin, programs};
+use crate::envoy::{Envoy, Setup, backends, filter, plugin, programs};
 use crate::plugins::artifact;
 use crate::traffic::{Message, Upstream, send};
 
@@ -114,7 +114,7 @@ fn each_example_does_the_same_by_v8_natively_and_as_wasm() {
         let upstream = Upstream::start();
         let mut setup = Setup::new().cluster("upstream", upstream.port).cluster("authz", upstream.port);
         for example in EXAMPLES {
-            for by in By::ALL {
+            for by in backends(&program) {
                 let name = format!("{example}-{}", by.name());
                 let scenario = scenario(example);
                 let configuration = match &scenario["plugin"]["configuration"] {
@@ -129,18 +129,21 @@ fn each_example_does_the_same_by_v8_natively_and_as_wasm() {
         let mut envoy = Envoy::start(&program, &setup);
         for example in EXAMPLES {
             let scenario = scenario(example);
-            let [v8, native, wasm] =
-                By::ALL.map(|by| run(&mut envoy, &format!("{example}-{}", by.name()), &scenario, &upstream));
-            for (by, seen) in [(By::Native, native), (By::Wasm, wasm)] {
-                for (what, in_v8, in_module) in [
-                    ("answers", &v8.0, &seen.0),
-                    ("requests to upstreams", &v8.1, &seen.1),
-                    ("messages", &v8.2, &seen.2),
+            let mut seen: Vec<_> = Vec::new();
+            for by in envoy.backends.clone() {
+                seen.push((by, run(&mut envoy, &format!("{example}-{}", by.name()), &scenario, &upstream)));
+            }
+            let (of, first) = &seen[0];
+            for (by, seen) in &seen {
+                for (what, expected, seen) in [
+                    ("answers", &first.0, &seen.0),
+                    ("requests to upstreams", &first.1, &seen.1),
+                    ("messages", &first.2, &seen.2),
                 ] {
-                    assert_eq!(in_v8, in_module, "{what} of {example} by V8 and {by:?} in {}", program.display());
+                    assert_eq!(expected, seen, "{what} of {example} by {of:?} and {by:?} in {}", program.display());
                 }
             }
-            assert!(!v8.0.is_empty(), "{example} has requests");
+            assert!(!first.0.is_empty(), "{example} has requests");
         }
     }
 }

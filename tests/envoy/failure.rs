@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::envoy::{By, Envoy, Setup, filter, plugin, programs};
+use crate::envoy::{By, Envoy, Setup, backends, filter, plugin, programs};
 use crate::plugins::probe;
 use crate::traffic::{Client, Upstream, get};
 
@@ -15,7 +15,7 @@ const FINE: &[(&str, &str)] = &[];
 /// Starts an Envoy with a listener for each backend and policy, named `BY-POLICY`.
 fn start(program: &std::path::Path, upstream: &Upstream, workers: u32) -> Envoy {
     let mut setup = Setup::new().cluster("upstream", upstream.port).workers(workers);
-    for by in By::ALL {
+    for by in backends(program) {
         for policy in ["FAIL_CLOSED", "FAIL_OPEN", "FAIL_RELOAD"] {
             let name = format!("{}-{policy}", by.name());
             let backoff = json!({"backoff": {"base_interval": "0.05s", "max_interval": "0.05s"}});
@@ -39,7 +39,7 @@ fn policies_are_those_of_envoys_wasm_filter() {
             ("FAIL_OPEN", [FINE, CRASH, FINE, FINE, CRASH], [200, 503, 200, 200, 200]),
             ("FAIL_RELOAD", [FINE, CRASH, FINE, CRASH, FINE], [200, 503, 200, 503, 200]),
         ] {
-            for by in By::ALL {
+            for by in envoy.backends.clone() {
                 let port = envoy.port(&format!("{}-{policy}", by.name()));
                 let statuses = requests.map(|headers| {
                     // Longer than the delay before a VM is replaced.
@@ -59,7 +59,7 @@ fn policies_are_those_of_envoys_wasm_filter() {
 fn a_failure_in_a_response_fails_the_stream() {
     let upstream = Upstream::start();
     let envoy = start(&programs()[0], &upstream, 1);
-    for by in By::ALL {
+    for by in envoy.backends.clone() {
         let port = envoy.port(&format!("{}-FAIL_RELOAD", by.name()));
         assert_eq!(get(port, "/a", &[("x-do", "crash-response")]).status(), 503, "{by:?}");
     }
@@ -125,8 +125,9 @@ fn a_crash_beside_v8_in_one_chain() {
     let upstream = Upstream::start();
     let more = json!({"failure_policy": "FAIL_RELOAD", "reload_config": {"backoff": {"base_interval": "0.01s"}}});
     let in_chain = |by: By| filter(by, by.name(), &plugin(by.name(), &probe(by), "", &more));
-    let setup = Setup::new().cluster("upstream", upstream.port).listener("all", By::ALL.map(in_chain).into());
     for program in programs() {
+        let chain = backends(&program).into_iter().map(in_chain).collect();
+        let setup = Setup::new().cluster("upstream", upstream.port).listener("all", chain);
         let mut envoy = Envoy::start(&program, &setup);
         let port = envoy.port("all");
         for _ in 0..3 {

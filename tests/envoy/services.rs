@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::envoy::{By, Envoy, Setup, filter, plugin, programs};
+use crate::envoy::{By, Envoy, Setup, backends, filter, plugin, programs};
 use crate::plugins::{artifact, probe};
 use crate::traffic::{Upstream, get};
 
@@ -69,12 +69,12 @@ fn queues_reach_the_thread_that_registered_them() {
 fn the_example_with_a_queue_and_a_tick() {
     let upstream = Upstream::start();
     let mut setup = Setup::new().cluster("upstream", upstream.port).worker_cluster();
-    for by in By::ALL {
+    for by in backends(&programs()[0]) {
         let block = plugin(by.name(), &artifact("queue-tick", by), "200", &json!({}));
         setup = setup.listener(by.name(), vec![filter(by, by.name(), &block)]);
     }
     let mut envoy = Envoy::start(&programs()[0], &setup);
-    for by in By::ALL {
+    for by in envoy.backends.clone() {
         for _ in 0..3 {
             get(envoy.port(by.name()), "/a", &[]);
         }

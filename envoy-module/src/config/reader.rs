@@ -200,7 +200,9 @@ impl Field {
 
 /// Parses the bytes of a filter's configuration.
 pub(super) fn parse(bytes: &[u8]) -> Result<Object, ConfigError> {
-    let value: Value = serde_json::from_slice(bytes).map_err(|error| {
+    // Envoy 1.38 passes the configuration of a route as it is serialized: here that of a `StringValue`.
+    let text = || serde_json::from_slice(crate::protobuf::field(bytes, 1)?).ok();
+    let value: Value = serde_json::from_slice(bytes).or_else(|error| text().ok_or(error)).map_err(|error| {
         ConfigError::new(
             "",
             format!("the filter's configuration is not JSON (a Struct, or a StringValue of JSON): {error}"),

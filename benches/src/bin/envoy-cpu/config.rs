@@ -108,6 +108,12 @@ pub fn config(module: &Path, plugins: &Path) -> Result<Value> {
             let count = if by == By::None { 0 } else { count };
             let mut filters: Vec<Value> =
                 (0..count).map(|number| filter(by, number, plugin, &configuration, &module, &plugins)).collect();
+            if case == Case::Body {
+                // Envoy would answer before it has read the body.
+                let buffer = json!({"@type": ty("envoy.extensions.filters.http.buffer.v3.Buffer"),
+                    "max_request_bytes": 1 << 20});
+                filters.push(json!({"name": "buffer", "typed_config": buffer}));
+            }
             let router = json!({"@type": ty("envoy.extensions.filters.http.router.v3.Router")});
             filters.push(json!({"name": "router", "typed_config": router}));
             let name = listener_name(case, by);
