@@ -35,7 +35,8 @@ pub struct Deployed {
     pub main_inbox: Arc<Inbox>,
     properties: Vec<(String, Vec<u8>)>,
     retired: AtomicBool,
-    _watch: Option<Watch>,
+    /// Ended with the configuration, as its end may wait for a reload.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Deployed {
@@ -79,7 +80,7 @@ impl Deployed {
             metrics,
             properties,
             retired: AtomicBool::new(false),
-            _watch: watch,
+            watch: Mutex::new(watch),
         });
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|deployed| deployed.strong_count() > 0);
@@ -103,6 +104,7 @@ impl Deployed {
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
         self.config.forget();
+        drop(self.watch.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// True if Envoy has destroyed the configuration.

@@ -21,7 +21,7 @@ pub struct EnvoyMetrics {
     config: Arc<FilterConfig>,
     state: RwLock<State>,
     /// Changes made outside of streams on an Envoy that changes metrics through streams only.
-    waiting: Mutex<Vec<(EnvoyMetric, Option<Vec<u8>>, MetricChange)>>,
+    waiting: Mutex<Vec<(Target, MetricChange)>>,
     has_waiting: AtomicBool,
 }
 
@@ -69,8 +69,8 @@ impl EnvoyMetrics {
         }
         self.has_waiting.store(false, Ordering::Relaxed);
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        for (metric, label, change) in waiting {
-            filter.change_metric(metric, label.as_deref(), change);
+        for (target, change) in waiting {
+            filter.change_metric(target.metric, target.label.as_deref(), change);
         }
     }
 
@@ -78,8 +78,7 @@ impl EnvoyMetrics {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let Some(target) = state.metrics.get(&id) else { return };
         if !self.config.change(target.metric, target.label.as_deref(), change) {
-            let waiting = (target.metric, target.label.clone(), change);
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(waiting);
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((target.clone(), change));
             self.has_waiting.store(true, Ordering::Relaxed);
         }
     }

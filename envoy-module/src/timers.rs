@@ -60,11 +60,11 @@ impl Ticks {
 
 /// Wakes the thread of an inbox at a time.
 fn wake_at(at: Instant, inbox: &Arc<Inbox>) {
-    static CLOCK: Mutex<Option<Sender<(Instant, Weak<Inbox>)>>> = Mutex::new(None);
+    static CLOCK: Mutex<Option<Sender<Wake>>> = Mutex::new(None);
     let mut clock = CLOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let sender = clock.get_or_insert_with(start_clock);
     // Sending fails only if the thread did not start; then ticks come with other events.
-    let _ = sender.send((at, Arc::downgrade(inbox)));
+    let _ = sender.send(Wake { at, inbox: Arc::downgrade(inbox) });
 }
 
 struct Wake {
@@ -93,8 +93,8 @@ impl Ord for Wake {
 }
 
 /// Starts the thread that wakes others. It runs no code of Envoy but the scheduling of events.
-fn start_clock() -> Sender<(Instant, Weak<Inbox>)> {
-    let (sender, wakes) = channel::<(Instant, Weak<Inbox>)>();
+fn start_clock() -> Sender<Wake> {
+    let (sender, wakes) = channel::<Wake>();
     let run = move || {
         let mut waiting: BinaryHeap<Reverse<Wake>> = BinaryHeap::new();
         loop {
@@ -104,7 +104,7 @@ fn start_clock() -> Sender<(Instant, Weak<Inbox>)> {
                 None => wakes.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match received {
-                Ok((at, inbox)) => waiting.push(Reverse(Wake { at, inbox })),
+                Ok(wake) => waiting.push(Reverse(wake)),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

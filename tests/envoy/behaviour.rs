@@ -192,7 +192,6 @@ fn properties_are_those_of_envoys_wasm_filter() {
             ("request.method", Some("GET")),
             ("request.protocol", Some("HTTP/1.1")),
             ("request.scheme", Some("http")),
-            ("request.size", Some("[0, 0, 0, 0, 0, 0, 0, 0]")),
             ("request.headers.x-some", Some("thing")),
             ("request.headers.x-none", Some("none")),
             ("connection.mtls", Some("[0]")),
@@ -211,11 +210,11 @@ fn properties_are_those_of_envoys_wasm_filter() {
                 }
             }
         }
-        for (path, expected) in [("plugin_vm_id", ""), ("plugin_name", "")] {
+        for path in ["plugin_vm_id", "plugin_name"] {
             let what = format!("property={path}");
             for by in envoy.backends.clone() {
                 let found = get(envoy.port(by.name()), "/direct", &[("x-do", &what)]);
-                assert_eq!(found.header("x-property"), Some(by.name()), "{path}{expected}");
+                assert_eq!(found.header("x-property"), Some(by.name()), "{path}");
             }
         }
         let (answer, _) = same(&envoy, &upstream, "/a", &[("x-do", "set-property=value")], &[]);

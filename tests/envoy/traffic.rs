@@ -43,7 +43,10 @@ impl Message {
         if message.header("transfer-encoding") == Some("chunked") {
             loop {
                 let mut size = String::new();
-                stream.read_line(&mut size)?;
+                if stream.read_line(&mut size)? == 0 {
+                    // Given up by the proxy.
+                    return Err(std::io::ErrorKind::UnexpectedEof.into());
+                }
                 let size = usize::from_str_radix(size.trim(), 16).unwrap_or(0);
                 if size == 0 {
                     message.trailers = lines(stream)?;
