@@ -270,7 +270,7 @@ impl Envoy {
 
     /// Waits for something; fails the test if it does not come, or if Envoy ends.
     pub fn wait(&mut self, what: &str, mut is_so: impl FnMut(&mut Envoy) -> bool) {
-        let give_up = Instant::now() + Duration::from_secs(30);
+        let give_up = Instant::now() + Duration::from_secs(120);
         while !is_so(self) {
             let ended = self.child.try_wait().unwrap();
             assert!(ended.is_none(), "Envoy ended before it {what}, {}:\n{}", ended.unwrap(), self.log());
