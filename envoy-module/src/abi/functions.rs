@@ -41,7 +41,6 @@ functions! {
     log(i32, ModuleBuffer);
     log_enabled(i32) -> bool;
     get_log_level() -> i32;
-    get_concurrency() -> u32;
     is_validation_mode() -> bool;
 
     http_get_header(Ptr, i32, ModuleBuffer, *mut EnvoyBuffer, usize, *mut usize) -> bool;
