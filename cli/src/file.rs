@@ -26,7 +26,7 @@ impl Pending {
         }
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        builder.prefix(".dynvm-bundle-");
+        builder.prefix(".dynvm-");
         #[cfg(unix)]
         {
             // The permissions of any new file, subject to the umask.
