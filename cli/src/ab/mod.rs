@@ -16,13 +16,16 @@ use std::time::Duration;
 use dynvm::inspect::{Inspection, inspect_loaded};
 use dynvm::trust::TrustPolicy;
 use dynvm::{Artifact, Module};
+use dynvm_compare::rules::Rules;
 
 use crate::artifact::{self, Backend};
+use crate::envoy::trial::{self, Selected, TrialArgs};
 use crate::exit::{DIFFERS, cannot_load};
 use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::start::start;
+pub use measure::statistics::Estimate;
 use options::MeasureArgs;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
@@ -45,6 +48,7 @@ Examples:
   dynvm ab my-plugin --generate 1000000 --duration 0     compare a million generated streams
   dynvm ab my-plugin --traffic recorded.har              replay traffic of a browser or a proxy
   dynvm ab my-plugin --scenario minimal.json             rerun a minimal reproducer
+  dynvm ab my-plugin --envoy /usr/bin/envoy              also in Envoy: V8, and DynVM's module
 
 A threshold (--fail-if) is NAME OP VALUE[UNIT]. Names: native, wasm and ratio of stream, traffic and
 callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory, size, cpu, instructions, headers.N, body.N.
@@ -62,6 +66,8 @@ pub struct AbArgs {
     measure: MeasureArgs,
     #[command(flatten)]
     differential: differential::DifferentialArgs,
+    #[command(flatten)]
+    envoy: TrialArgs,
     #[command(flatten)]
     policy: PolicyArg,
     #[command(flatten)]
@@ -86,6 +92,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
     let options = args.differential.options(args.traffic.traffic.is_some())?;
+    let envoy = args.envoy.select()?;
     let policy = args.policy.read()?;
     let pair = artifact::pair(&args.plugins, policy.as_ref())?;
 
@@ -94,6 +101,7 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     spinner.finish_and_clear();
 
     let comparison = compare::compare(&sides, &scenario, &options)?;
+    let envoy = envoy.map(|envoy| args.trial(&envoy, &sides, &scenario, options.rules)).transpose()?;
     let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &thresholds, policy)?;
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
@@ -103,10 +111,25 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
         measured: measured.as_ref().ok(),
         not_measured: measured.as_ref().err().cloned(),
         environment,
+        envoy,
     });
     args.measure.decide(&thresholds, &mut report);
     args.measure.write(&report)?;
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+impl AbArgs {
+    /// Sends the traffic through Envoy.
+    fn trial(
+        &self,
+        envoy: &Selected,
+        sides: &[Side; 2],
+        scenario: &Scenario,
+        rules: Rules,
+    ) -> anyhow::Result<trial::EnvoyReport> {
+        let builds = sides.each_ref().map(|side| side.artifact.bytes.as_ref());
+        trial::run(envoy, builds, scenario, rules, self.measure.duration())
+    }
 }
 
 fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {

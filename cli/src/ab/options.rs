@@ -72,6 +72,11 @@ impl MeasureArgs {
         Ok(thresholds)
     }
 
+    /// Duration of a measurement.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.duration)
+    }
+
     /// Measures, or returns the reason for skipping the measurement.
     ///
     /// # Errors
@@ -95,7 +100,7 @@ impl MeasureArgs {
             let facts = facts(sides, scenario)?;
             thresholds.iter().try_for_each(|threshold| threshold.check(&facts))?;
         }
-        let plan = Plan { duration: Duration::from_secs_f64(self.duration), pin: self.pin, policy };
+        let plan = Plan { duration: self.duration(), pin: self.pin, policy };
         measure::measure(sides, scenario, &plan).map(Ok)
     }
 

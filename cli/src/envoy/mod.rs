@@ -1,6 +1,7 @@
 //! `dynvm envoy`: plugins in a stock Envoy.
 
 mod convert;
+pub mod trial;
 
 use std::process::ExitCode;
 
