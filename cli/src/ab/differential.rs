@@ -31,7 +31,7 @@ pub struct DifferentialArgs {
     strict: bool,
     /// Ignore this kind of difference, in addition to the defaults; with --strict, ignore only
     /// these. Repeatable. Ignored by default: size-width, failure-text, panic-text,
-    /// panic-unwinding, standard-output. Not ignored by default: log-text, metric-values.
+    /// panic-unwinding, standard-output, call-forwarded-for. Not ignored by default: log-text, metric-values.
     #[arg(
         long,
         value_name = "NAME",
@@ -42,6 +42,11 @@ pub struct DifferentialArgs {
 }
 
 impl DifferentialArgs {
+    /// Number of generated streams, and their seed.
+    pub fn generated(&self) -> (u64, u64) {
+        (self.generate, self.seed)
+    }
+
     /// Converts the arguments. `recorded`: the traffic comes from a --traffic file.
     pub fn options(&self, recorded: bool) -> anyhow::Result<Options> {
         let mut rules = if self.strict { Rules::strict() } else { Rules::default() };

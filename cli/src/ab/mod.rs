@@ -19,7 +19,7 @@ use dynvm::{Artifact, Module};
 use dynvm_compare::rules::Rules;
 
 use crate::artifact::{self, Backend};
-use crate::envoy::trial::{self, Selected, TrialArgs};
+use crate::envoy::trial::{self, Plan, Selected, TrialArgs};
 use crate::exit::{DIFFERS, cannot_load};
 use crate::policy::PolicyArg;
 use crate::progress;
@@ -128,7 +128,9 @@ impl AbArgs {
         rules: Rules,
     ) -> anyhow::Result<trial::EnvoyReport> {
         let builds = sides.each_ref().map(|side| side.artifact.bytes.as_ref());
-        trial::run(envoy, builds, scenario, rules, self.measure.duration())
+        let (generate, seed) = self.differential.generated();
+        let plan = Plan { rules, duration: self.measure.duration(), generate, seed };
+        trial::run(envoy, builds, scenario, &plan)
     }
 }
 

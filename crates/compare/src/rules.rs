@@ -21,11 +21,13 @@ pub enum Rule {
     LogText,
     /// The values of metrics.
     MetricValues,
+    /// The header `x-forwarded-for` of HTTP calls that plugins make in Envoy.
+    CallForwardedFor,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 7] = [
+    pub const ALL: [Rule; 8] = [
         Rule::SizeWidth,
         Rule::FailureText,
         Rule::PanicText,
@@ -33,6 +35,7 @@ impl Rule {
         Rule::StandardOutput,
         Rule::LogText,
         Rule::MetricValues,
+        Rule::CallForwardedFor,
     ];
 
     /// Name on the command line and in results.
@@ -45,6 +48,7 @@ impl Rule {
             Rule::StandardOutput => "standard-output",
             Rule::LogText => "log-text",
             Rule::MetricValues => "metric-values",
+            Rule::CallForwardedFor => "call-forwarded-for",
         }
     }
 
@@ -63,6 +67,7 @@ impl Rule {
             Rule::StandardOutput => "the split of standard output and error into messages",
             Rule::LogText => "the text of log messages",
             Rule::MetricValues => "the values of metrics",
+            Rule::CallForwardedFor => "the header x-forwarded-for of HTTP calls in Envoy",
         }
     }
 
@@ -75,6 +80,7 @@ impl Rule {
             Rule::StandardOutput => "standard output and error",
             // Durations that a plugin measures end up here.
             Rule::LogText | Rule::MetricValues => "clock",
+            Rule::CallForwardedFor => "HTTP calls in Envoy",
         }
     }
 

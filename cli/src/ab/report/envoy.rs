@@ -21,12 +21,15 @@ pub fn print(report: &EnvoyReport) {
         let text = format!("ignored {} times: {} ({}, declared as \"{}\")", rule.count, rule.what, rule.rule, rule.row);
         anstream::println!("  {}", text.dimmed());
     }
+    if !report.setups.is_empty() {
+        anstream::println!("\n{}\n", table(report));
+    }
     for line in notes(report) {
         anstream::println!("  {}", line.dimmed());
     }
-    if report.setups.is_empty() {
-        return;
-    }
+}
+
+fn table(report: &EnvoyReport) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(HEAD);
@@ -36,7 +39,7 @@ pub fn print(report: &EnvoyReport) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    anstream::println!("\n{table}\n");
+    table
 }
 
 /// The comparison in one sentence.
@@ -44,6 +47,8 @@ pub fn verdict(report: &EnvoyReport) -> String {
     let steps = report.steps;
     if !report.differences.is_empty() {
         "the module differs from V8".to_owned()
+    } else if report.module.is_some() && steps == 0 {
+        "nothing compared, as no step of the scenario can be sent through a proxy".to_owned()
     } else if report.module.is_some() {
         format!("the module behaves as V8 does with both builds, {steps} steps compared")
     } else {
@@ -52,13 +57,30 @@ pub fn verdict(report: &EnvoyReport) -> String {
     }
 }
 
+/// Number of steps that a note lists.
+const MOST_LISTED: usize = 4;
+
+/// Whether the costs of a plugin and the noise are alike.
+fn is_unclear(numbers: &SetupNumbers) -> bool {
+    numbers.cpu_over_none_ns.is_some_and(|over| over.low.unwrap_or(over.value) <= 0.0)
+}
+
 /// What limits the results.
 pub fn notes(report: &EnvoyReport) -> Vec<String> {
-    let skipped = &report.skipped;
-    if skipped.is_empty() {
-        return Vec::new();
+    let mut notes = Vec::new();
+    let mut note = |what: &str, list: &[String]| {
+        if !list.is_empty() {
+            let more = list.len().saturating_sub(MOST_LISTED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            notes.push(format!("{what}: {}{more}", list[..list.len().min(MOST_LISTED)].join(", ")));
+        }
+    };
+    note("not sent through Envoy", &report.skipped);
+    note("not compared, as two runs with V8 differ", &report.unstable);
+    if report.setups.iter().any(is_unclear) {
+        notes.push("an interval includes zero: measure longer (--duration), or on an idle machine".to_owned());
     }
-    vec![format!("not sent through Envoy: {}", skipped.join(", "))]
+    notes
 }
 
 pub const HEAD: [&str; 9] = [
@@ -83,7 +105,8 @@ fn row(numbers: &SetupNumbers, v8: Option<&SetupNumbers>) -> [String; 9] {
     let time = |estimate: Option<Estimate>| estimate.map_or_else(|| "-".to_owned(), |estimate| signed(estimate.value));
     let over = numbers.cpu_over_none_ns;
     let interval = over.and_then(|over| Some(format!("{}–{}", signed(over.low?), signed(over.high?))));
-    let of_v8 = over.zip(v8.and_then(|v8| v8.cpu_over_none_ns)).filter(|(_, v8)| v8.value > 0.0);
+    let of_v8 =
+        over.zip(v8.and_then(|v8| v8.cpu_over_none_ns)).filter(|_| !is_unclear(numbers) && !v8.is_some_and(is_unclear));
     [
         numbers.setup.title().to_owned(),
         time(numbers.cpu_ns),

@@ -119,6 +119,7 @@ fn envoy() -> EnvoyReport {
         module: Some(HOSTILE.into()),
         steps: 5,
         skipped: vec![HOSTILE.to_owned()],
+        unstable: vec![HOSTILE.to_owned()],
         differences: vec![EnvoyDifference {
             setup: Setup::ModuleNative,
             step: HOSTILE.to_owned(),

@@ -36,6 +36,7 @@ const IMPORTS: &[Import] = &[
         says: "a metric defined after the plugin's start becomes a value of the label \"metric\" of late_counter, \
                late_gauge or late_histogram",
     },
+    Import { hostcalls: &["proxy_http_call"], texts: &[], says: "Envoy adds x-forwarded-for to HTTP calls" },
     Import {
         hostcalls: &[
             "proxy_set_shared_data",

@@ -52,6 +52,15 @@ impl Kind {
         }
     }
 
+    /// A function that the module exports if it can carry this kind.
+    pub fn hook(self) -> &'static str {
+        match self {
+            Kind::HttpFilter => "envoy_dynamic_module_on_http_filter_config_new",
+            Kind::NetworkFilter => "envoy_dynamic_module_on_network_filter_config_new",
+            Kind::AccessLog => "envoy_dynamic_module_on_access_logger_config_new",
+        }
+    }
+
     fn of_type(url: &str) -> Option<Kind> {
         let name = url.rsplit('/').next()?;
         Kind::ALL.into_iter().find(|kind| kind.types()[0] == name)

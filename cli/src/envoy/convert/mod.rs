@@ -28,7 +28,7 @@ use anyhow::Context as _;
 use crate::exit::{DIFFERS, usage};
 use crate::file::Pending;
 use artifacts::{Artifacts, PluginArg};
-use find::{Found, Site};
+use find::{Found, Kind, Site};
 use report::{Converted, Discovery, Left, Report};
 use rewrite::{Module, Rewriter};
 use yaml::{Mistake, Node};
@@ -145,12 +145,14 @@ fn read(path: &Path) -> anyhow::Result<String> {
 /// The new text.
 fn convert(text: &str, found: &Found, args: &ConvertArgs, report: &mut Report) -> anyhow::Result<String> {
     let module = args.module.clone().map_or(Module::Name, Module::Path);
+    let carrier = Carrier::find(args.module.as_deref());
     let artifacts = Artifacts { plugins: &args.plugins, install_dir: args.install_dir.as_deref() };
     let mut rewriter = Rewriter::new(text, &module);
     let mut used = Vec::new();
     for site in &found.sites {
         let plugin = Plugin::of(site);
-        let artifact = match plugin.obstacle() {
+        let obstacle = plugin.obstacle().or_else(|| carrier.obstacle(site.kind));
+        let artifact = match obstacle {
             Some(reason) => Err(reason),
             None => artifacts.get(&plugin.names)?.ok_or_else(|| plugin.wanted()),
         };
@@ -183,6 +185,26 @@ fn convert(text: &str, found: &Found, args: &ConvertArgs, report: &mut Report) -
     }
     let unusual = || usage(format!("{}: two plugins share text that cannot be edited for both", report.file));
     rewriter.edits.apply(text).ok_or_else(unusual)
+}
+
+/// The module's file, if it is on this machine.
+struct Carrier(Option<Vec<u8>>);
+
+impl Carrier {
+    fn find(named: Option<&str>) -> Carrier {
+        let path = named.map(PathBuf::from).or_else(super::trial::module_beside);
+        Carrier(path.and_then(|path| std::fs::read(path).ok()))
+    }
+
+    /// Why it cannot carry a kind of plugin.
+    fn obstacle(&self, kind: Kind) -> Option<String> {
+        let exports = |hook: &str| {
+            let bytes = self.0.as_deref().unwrap_or_default();
+            bytes.windows(hook.len()).any(|window| window == hook.as_bytes())
+        };
+        let can = kind == Kind::HttpFilter || exports(kind.hook());
+        (!can).then(|| "the module carries HTTP filters only".to_owned())
+    }
 }
 
 /// The names of the plugins, for a message.

@@ -1,9 +1,10 @@
-//! One pass of the traffic through one Envoy: what the client got, what the upstreams saw, logs and metrics.
+//! One pass of the traffic through one Envoy: what the client got, what the upstreams saw, log and metrics.
 
 use std::path::Path;
 use std::time::Duration;
 
 use dynvm::host::MetricValue;
+use dynvm_compare::rules::{Applied, Rule};
 use dynvm_compare::text::exact;
 use dynvm_compare::trace::{Aspect, StepTrace};
 
@@ -17,12 +18,15 @@ use super::{Trial, upstream::Upstream};
 /// Time after which what follows a response, such as its log, has happened.
 const SETTLE: Duration = Duration::from_millis(300);
 
+/// The beginning of the aspects of a call.
+const CALL: &str = "call to ";
+
 /// A header that differs from run to run.
 const VOLATILE: [&str; 1] = ["date"];
 
 pub type Trace = StepTrace<Vec<Aspect>>;
 
-/// A pass: the traces of its steps, and one of log and metrics at its end.
+/// A pass: the traces of its steps, then one of the log and one of the metrics.
 pub fn pass(trial: &Trial, setup: Setup, dir: &Path) -> anyhow::Result<Vec<Trace>> {
     let levels = ["-l", "warning", "--component-log-level", "wasm:trace,dynamic_modules:trace"];
     let mut envoy = trial.start(setup, dir, &levels)?;
@@ -53,7 +57,7 @@ pub fn pass(trial: &Trial, setup: Setup, dir: &Path) -> anyhow::Result<Vec<Trace
         of_upstream(&mut lines, "upstream", &trial.upstream);
         for (name, upstream) in &trial.calls {
             if let Some(upstream) = upstream {
-                of_upstream(&mut lines, &format!("call to {name}"), upstream);
+                of_upstream(&mut lines, &format!("{CALL}{name}"), upstream);
             }
         }
         traces.push(Trace { result: lines, ..Trace::default() });
@@ -69,8 +73,20 @@ pub fn pass(trial: &Trial, setup: Setup, dir: &Path) -> anyhow::Result<Vec<Trace
         (name, MetricValue::Gauge(value - before))
     };
     let metrics = metrics(&envoy)?.into_iter().map(since).filter(|(_, value)| *value != MetricValue::Gauge(0));
-    traces.push(Trace { events, metrics: Some(metrics.collect()), ..Trace::default() });
+    traces.push(Trace { events, ..Trace::default() });
+    traces.push(Trace { metrics: Some(metrics.collect()), ..Trace::default() });
     Ok(traces)
+}
+
+/// Drops the header that Envoy adds to the calls of modules, if V8's have none.
+pub fn drop_forwarded_for(traces: &mut [Trace], v8: &[Trace], applied: &mut Applied) {
+    let is_header = |aspect: &Aspect| aspect.0.starts_with(CALL) && aspect.0.ends_with(" header x-forwarded-for");
+    for (trace, v8) in traces.iter_mut().zip(v8) {
+        if trace.result.iter().any(is_header) && !v8.result.iter().any(is_header) {
+            applied.count(Rule::CallForwardedFor);
+            trace.result.retain(|aspect| !is_header(aspect));
+        }
+    }
 }
 
 fn failed<T>(envoy: &mut Envoy, error: std::io::Error) -> anyhow::Result<T> {

@@ -52,8 +52,7 @@ struct Running {
 
 /// Measures all setups for about `duration`.
 pub fn measure(trial: &Trial, duration: Duration, dir: &Path) -> anyhow::Result<Vec<SetupNumbers>> {
-    let requests: Vec<(Vec<u8>, _)> = trial
-        .traffic
+    let requests: Vec<(Vec<u8>, _)> = trial.traffic[..trial.measured]
         .iter()
         .filter_map(|step| match step {
             Sent::Request { request, answer, .. } => Some((request.bytes(false), answer.clone())),

@@ -27,8 +27,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynvm_compare::difference::first_difference;
-use dynvm_compare::rules::{Applied, AppliedRule, Rules};
+use dynvm_compare::rules::{Applied, AppliedRule, Rule, Rules};
 use dynvm_compare::text::{common_prefix, excerpt};
+use dynvm_differential::generate::Generator;
 use serde::Serialize;
 
 use crate::exit::{load_failure, usage};
@@ -75,14 +76,17 @@ impl TrialArgs {
         let version = process::version(envoy).map_err(|error| usage(format!("--envoy: {error:#}")))?;
         // A bare name is found as a shell finds it.
         let envoy = if envoy.components().count() > 1 { absolute(envoy)? } else { envoy.clone() };
-        let beside =
-            || Some(std::env::current_exe().ok()?.with_file_name("libdynvm_envoy.so")).filter(|path| path.is_file());
         let module = match &self.module {
             Some(path) => Some(absolute(path)?),
-            None => beside(),
+            None => module_beside(),
         };
         Ok(Some(Selected { envoy, version, module }))
     }
+}
+
+/// The module beside this program.
+pub fn module_beside() -> Option<PathBuf> {
+    Some(std::env::current_exe().ok()?.with_file_name("libdynvm_envoy.so")).filter(|path| path.is_file())
 }
 
 /// The result of a trial.
@@ -92,10 +96,12 @@ pub struct EnvoyReport {
     pub path: PathBuf,
     pub version: String,
     pub module: Option<PathBuf>,
-    /// Compared steps, and one of log and metrics.
+    /// Compared steps.
     pub steps: usize,
     /// Titles of the scenario's steps that cannot be sent through a proxy.
     pub skipped: Vec<String>,
+    /// What was not compared, as two runs with V8 differ in it.
+    pub unstable: Vec<String>,
     /// The first difference of each setup from V8.
     pub differences: Vec<EnvoyDifference>,
     /// Rules that applied, with the number of ignored differences.
@@ -120,13 +126,28 @@ struct Trial<'a> {
     files: Files,
     scenario: &'a Scenario,
     traffic: Vec<Sent>,
+    /// Number of steps, the first ones, that are also measured.
+    measured: usize,
     upstream: Upstream,
     /// Upstreams of the plugin's calls, by cluster. None: calls there fail.
     calls: Vec<(String, Option<Upstream>)>,
     interrupt: Interrupt,
 }
 
-/// Compares and measures. `duration` zero skips measuring.
+/// Options of a trial.
+pub struct Plan {
+    pub rules: Rules,
+    /// Duration of the measurement; zero skips it.
+    pub duration: Duration,
+    /// Number of generated streams that are compared too, up to [`MOST_GENERATED`].
+    pub generate: u64,
+    pub seed: u64,
+}
+
+/// Through a real proxy they take a thousand times as long as through the simulated one.
+const MOST_GENERATED: u64 = 500;
+
+/// Compares and measures.
 ///
 /// # Errors
 ///
@@ -135,8 +156,7 @@ pub fn run(
     selected: &Selected,
     [native, wasm]: [&[u8]; 2],
     scenario: &Scenario,
-    rules: Rules,
-    duration: Duration,
+    plan: &Plan,
 ) -> anyhow::Result<EnvoyReport> {
     let dir = tempfile::Builder::new().prefix("dynvm-envoy-").tempdir()?;
     let file = |name: &str, bytes: &[u8]| {
@@ -149,7 +169,13 @@ pub fn run(
         wasm: file("plugin.wasm", wasm)?,
         module: selected.module.clone(),
     };
-    let (traffic, skipped) = traffic::of_scenario(scenario);
+    let (mut traffic, skipped) = traffic::of_scenario(scenario);
+    let measured = traffic.len();
+    if plan.generate > 0 {
+        let generator = Generator::new(scenario, wasm, plan.seed);
+        // What is no request, or none that HTTP/1.1 can carry, is left to the simulated proxy.
+        traffic.extend(traffic::of_scenario(&generator.scenario(0, plan.generate.min(MOST_GENERATED))).0);
+    }
     let mut calls: Vec<(String, Option<Upstream>)> = Vec::new();
     for call in &scenario.http_calls {
         if !calls.iter().any(|(name, _)| *name == call.upstream) {
@@ -157,22 +183,27 @@ pub fn run(
         }
     }
     let interrupt = Interrupt::hold_back()?;
-    let trial = Trial { files, scenario, traffic, upstream: Upstream::start()?, calls, interrupt };
-    let mut applied = Applied::default();
-    let done = trial.differences(rules, &mut applied, dir.path()).and_then(|differences| {
-        let measured = if duration.is_zero() { Vec::new() } else { measure::measure(&trial, duration, dir.path())? };
-        Ok((differences, measured))
+    let trial = Trial { files, scenario, traffic, measured, upstream: Upstream::start()?, calls, interrupt };
+    let done = trial.compare(plan.rules, dir.path()).and_then(|compared| {
+        let skip = plan.duration.is_zero();
+        let setups = if skip { Vec::new() } else { measure::measure(&trial, plan.duration, dir.path())? };
+        Ok((compared, setups))
     });
-    let steps = trial.traffic.len() + 1;
+    let steps = trial.traffic.len();
     // All Envoys have ended here.
-    trial.interrupt.deliver();
+    if trial.interrupt.check().is_err() {
+        drop(dir);
+        trial.interrupt.deliver();
+        return Err(load_failure("interrupted"));
+    }
     match done {
-        Ok((differences, setups)) => Ok(EnvoyReport {
+        Ok((Compared { differences, applied, unstable }, setups)) => Ok(EnvoyReport {
             path: selected.envoy.clone(),
             version: selected.version.clone(),
             module: selected.module.clone(),
             steps,
             skipped,
+            unstable,
             differences,
             rules: applied.list(),
             setups,
@@ -204,20 +235,44 @@ impl Trial<'_> {
         self.calls.iter().filter_map(|(_, upstream)| upstream.as_ref()).for_each(|upstream| upstream.record(on));
     }
 
-    /// The first difference of each setup from V8.
-    fn differences(&self, rules: Rules, applied: &mut Applied, dir: &Path) -> anyhow::Result<Vec<EnvoyDifference>> {
-        let pass = |setup: Setup| {
+    /// Compares each setup of the module with V8.
+    fn compare(&self, rules: Rules, dir: &Path) -> anyhow::Result<Compared> {
+        let mut compared = Compared { differences: Vec::new(), applied: Applied::default(), unstable: Vec::new() };
+        if self.files.module.is_none() || !self.traffic.iter().any(|step| matches!(step, Sent::Request { .. })) {
+            return Ok(compared);
+        }
+        let pass = |setup: Setup, dir: &Path| {
             let spinner = progress::spinner(&format!("comparing in Envoy: {}", setup.title()));
-            let traces = behavior::pass(self, setup, &dir.join(format!("{setup:?}")));
+            let traces = behavior::pass(self, setup, dir);
             spinner.finish_and_clear();
             traces.map_err(|error| error.context(setup.title()))
         };
-        let v8 = pass(Setup::V8)?;
-        let mut found = Vec::new();
+        let v8 = pass(Setup::V8, &dir.join("v8"))?;
+        let rules = self.stable(&v8, &pass(Setup::V8, &dir.join("v8-again"))?, rules, &mut compared.unstable);
         for setup in self.setups().filter(|setup| setup.is_module()) {
-            found.extend(self.difference(setup, &pass(setup)?, &v8, rules, applied));
+            let mut traces = pass(setup, &dir.join(format!("{setup:?}")))?;
+            if rules.iter().flatten().any(|rules| rules.has(Rule::CallForwardedFor)) {
+                behavior::drop_forwarded_for(&mut traces, &v8, &mut compared.applied);
+            }
+            compared.differences.extend(self.difference(setup, &traces, &v8, &rules, &mut compared.applied));
         }
-        Ok(found)
+        Ok(compared)
+    }
+
+    /// The rules for each trace. What two runs of the same setup differ in says nothing about another: the text of the log
+    /// and the values of metrics are not compared then, or the whole trace (`None`).
+    fn stable(&self, once: &[Trace], again: &[Trace], rules: Rules, unstable: &mut Vec<String>) -> Vec<Option<Rules>> {
+        let mut for_trace = |(index, (once, again)): (usize, (&Trace, &Trace))| {
+            let weaker = [rules, rules.allow(Rule::LogText), rules.allow(Rule::MetricValues)];
+            let differs = |rules: &Rules| first_difference(once, again, rules, &mut Applied::default());
+            let found = differs(&rules)?;
+            let usable = weaker.into_iter().find(|rules| differs(rules).is_none());
+            let aspect = if usable.is_some() { found.aspect.as_str() } else { "everything" };
+            unstable.push(format!("{aspect} in {}", self.title(index)));
+            Some(usable)
+        };
+        let pairs = once.iter().zip(again).enumerate();
+        pairs.map(|pair| for_trace(pair).unwrap_or(Some(rules))).collect()
     }
 
     fn difference(
@@ -225,21 +280,36 @@ impl Trial<'_> {
         setup: Setup,
         traces: &[Trace],
         v8: &[Trace],
-        rules: Rules,
+        rules: &[Option<Rules>],
         applied: &mut Applied,
     ) -> Option<EnvoyDifference> {
-        traces.iter().zip(v8).enumerate().find_map(|(index, (trace, v8))| {
-            let found = first_difference(trace, v8, &rules, applied)?;
-            let step = self.traffic.get(index).map_or("log and metrics", Sent::title).to_owned();
+        traces.iter().zip(v8).zip(rules).enumerate().find_map(|(index, ((trace, v8), rules))| {
+            let found = first_difference(trace, v8, rules.as_ref()?, applied)?;
             let [value, v8] = found.values;
             let at = common_prefix(&value, &v8);
             Some(EnvoyDifference {
                 setup,
-                step,
+                step: self.title(index).to_owned(),
                 aspect: found.aspect,
                 value: excerpt(&value, at),
                 v8: excerpt(&v8, at),
             })
         })
     }
+
+    /// What a trace is of: a step, or one of the two behind them.
+    fn title(&self, index: usize) -> &str {
+        match index.checked_sub(self.traffic.len()) {
+            None => self.traffic[index].title(),
+            Some(0) => "the log",
+            Some(_) => "the metrics",
+        }
+    }
+}
+
+/// The result of a comparison.
+struct Compared {
+    differences: Vec<EnvoyDifference>,
+    applied: Applied,
+    unstable: Vec<String>,
 }

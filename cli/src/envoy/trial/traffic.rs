@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use dynvm::host::{HeaderMap as _, Headers};
+use dynvm_sim::Request;
 
 use super::http1::{self, Message};
 use super::upstream::status_line;
@@ -38,7 +39,7 @@ pub fn of_scenario(scenario: &Scenario) -> (Vec<Sent>, Vec<String>) {
     for step in &scenario.steps {
         let title = step.title();
         match step {
-            Step::Request(step) => {
+            Step::Request(step) if is_http1(&step.request()) => {
                 let request = step.request();
                 let message = request.message;
                 let answer = request.upstream.map(|upstream| {
@@ -50,10 +51,49 @@ pub fn of_scenario(scenario: &Scenario) -> (Vec<Sent>, Vec<String>) {
             Step::Tick(milliseconds) if Duration::from_millis(*milliseconds) <= LONGEST_PAUSE => {
                 sent.push(Sent::Pause { title, time: Duration::from_millis(*milliseconds) });
             }
-            Step::Tick(_) | Step::Connection(_) | Step::Interleaved(_) => skipped.push(title),
+            Step::Request(_) | Step::Tick(_) | Step::Connection(_) | Step::Interleaved(_) => skipped.push(title),
         }
     }
     (sent, skipped)
+}
+
+/// Whether a request and its answer can be carried by HTTP/1.1, and end where they say.
+fn is_http1(request: &Request) -> bool {
+    let answer = request.upstream.as_ref();
+    let status =
+        answer.and_then(|answer| std::str::from_utf8(answer.message.headers.get(b":status")?).ok()?.parse().ok());
+    let has_body = answer.is_some_and(|answer| answer.message.chunks.iter().any(|chunk| !chunk.is_empty()));
+    let is_status = match status.unwrap_or(200) {
+        204 | 304 => !has_body,
+        status => (200..600).contains(&status),
+    };
+    let of = |name: &[u8]| request.message.headers.get(name).unwrap_or_default();
+    is_status
+        && of(b":method").iter().all(u8::is_ascii_uppercase)
+        && of(b":path").starts_with(b"/")
+        && of(b":path").iter().chain(of(b":authority")).all(u8::is_ascii_graphic)
+        && is_message(&request.message)
+        && answer.is_none_or(|answer| is_message(&answer.message))
+}
+
+fn is_message(message: &dynvm_sim::Message) -> bool {
+    // Their meaning is for one connection.
+    const FRAMING: [&[u8]; 8] =
+        [b"host", b"connection", b"transfer-encoding", b"upgrade", b"te", b"expect", b"keep-alive", b"trailer"];
+    let is_name = |name: &[u8]| {
+        let name = name.strip_prefix(b":").unwrap_or(name);
+        !name.is_empty() && name.iter().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(c))
+    };
+    let is_line = |(name, value): (&[u8], &[u8])| {
+        let is_length = name.eq_ignore_ascii_case(b"content-length");
+        let length = message.chunks.iter().map(Vec::len).sum::<usize>().to_string();
+        is_name(name)
+            && !FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))
+            && value.iter().all(|c| *c >= b' ' && *c != 0x7f)
+            && value.trim_ascii() == value
+            && (!is_length || value == length.as_bytes() && message.trailers.iter().next().is_none())
+    };
+    message.headers.iter().all(is_line) && message.trailers.iter().all(is_line)
 }
 
 fn of_request(headers: &Headers, body: Vec<u8>, trailers: &Headers) -> Message {
@@ -132,11 +172,12 @@ mod tests {
             r#"{"steps": [
                 {"request": {"method": "POST", "path": "/a", "headers": [["x", "1"]], "body": ["b", "c"]}},
                 {"request": {"path": "/d", "response": {"status": 404, "body": "no", "trailers": [["t", "2"]]}}},
-                {"tick": 5}, {"tick": 3600000}, {"connection": {}}
+                {"tick": 5}, {"tick": 3600000}, {"connection": {}},
+                {"request": {"headers": [["content-length", "7"]]}}, {"request": {"headers": [["a", "b\r\nc: d"]]}}
             ]}"#,
         );
         let (traffic, skipped) = of_scenario(&scenario.unwrap());
-        assert_eq!((traffic.len(), skipped.len()), (3, 2));
+        assert_eq!((traffic.len(), skipped.len()), (3, 4));
         let upstream = Upstream::start().unwrap();
         upstream.record(true);
         let mut client = Client::new(upstream.port);
