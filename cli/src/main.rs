@@ -61,7 +61,7 @@ enum Verb {
     Verify(verify::VerifyArgs),
     Bundle(bundle::BundleArgs),
     Run(run::RunArgs),
-    Ab(ab::AbArgs),
+    Ab(Box<ab::AbArgs>),
     Test(test::TestArgs),
     Envoy(envoy::EnvoyArgs),
     /// Print shell completions.

@@ -76,7 +76,7 @@ impl Envoy {
             return false;
         }
         let listeners = self.admin("/listeners").unwrap_or_default();
-        let Some(port) = listeners.lines().find_map(|line| port_of_listener(line)) else { return false };
+        let Some(port) = listeners.lines().find_map(port_of_listener) else { return false };
         self.port = port;
         true
     }
