@@ -1,6 +1,6 @@
 //! `dynvm ab --envoy` with a real Envoy, and without one.
 //!
-//! The module takes part where `libdynvm_envoy.so` is beside the tool, as after a build of the workspace.
+//! The module takes part where `libdynvm_envoy.so` is beside the tool or beside this test, as cargo leaves it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,6 +13,10 @@ const PLUGINS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/plugins"
 fn ab(plugin: &[PathBuf], arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dynvm"));
     command.arg("ab").args(plugin).args(arguments);
+    let module = std::env::current_exe().unwrap().with_file_name("libdynvm_envoy.so");
+    if module.is_file() {
+        command.arg("--module").arg(module);
+    }
     command
 }
 

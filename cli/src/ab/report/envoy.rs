@@ -44,13 +44,13 @@ fn table(report: &EnvoyReport) -> Table {
 
 /// The comparison in one sentence.
 pub fn verdict(report: &EnvoyReport) -> String {
-    let steps = report.steps;
+    let steps = if report.steps == 1 { "1 step".to_owned() } else { format!("{} steps", report.steps) };
     if !report.differences.is_empty() {
         "the module differs from V8".to_owned()
-    } else if report.module.is_some() && steps == 0 {
+    } else if report.module.is_some() && report.steps == 0 {
         "nothing compared, as no step of the scenario can be sent through a proxy".to_owned()
     } else if report.module.is_some() {
-        format!("the module behaves as V8 does with both builds, {steps} steps compared")
+        format!("the module behaves as V8 does with both builds, {steps} compared")
     } else {
         "not compared with the module, as there is no libdynvm_envoy.so beside this program; add --module PATH"
             .to_owned()
