@@ -22,13 +22,13 @@ const IMPORTS: &[Import] = &[
     Import {
         hostcalls: &["proxy_get_property"],
         texts: &[],
-        says: "properties not available: request.time, request.duration, response.backend_latency, node.* and \
-               listener_metadata (list fixed ones under dynvm.properties), and nested fields of metadata",
+        says: "properties not available: node.* and listener_metadata (list fixed ones under dynvm.properties), lists and \
+               structures in metadata, response.backend_latency",
     },
     Import {
         hostcalls: &["proxy_call_foreign_function"],
-        texts: &["expr_create", "expr_evaluate", "expr_delete", "declare_property", "compress", "uncompress"],
-        says: "the foreign functions expr_*, declare_property, compress and uncompress return NotFound",
+        texts: &["expr_create", "expr_evaluate", "uncompress", "verify_signature"],
+        says: "the foreign functions expr_*, compress, uncompress, verify_signature and sign are not found",
     },
     Import {
         hostcalls: &["proxy_define_metric"],
@@ -36,7 +36,11 @@ const IMPORTS: &[Import] = &[
         says: "a metric defined after the plugin's start becomes a value of the label \"metric\" of late_counter, \
                late_gauge or late_histogram",
     },
-    Import { hostcalls: &["proxy_http_call"], texts: &[], says: "Envoy adds x-forwarded-for to HTTP calls" },
+    Import {
+        hostcalls: &["proxy_http_call"],
+        texts: &[],
+        says: "HTTP calls made in a callback of a request end with it; Envoy adds x-forwarded-for to them",
+    },
     Import {
         hostcalls: &[
             "proxy_set_shared_data",
@@ -85,8 +89,13 @@ pub fn differences(kind: Kind, config: &Node, artifact: &Artifact) -> Vec<String
     if of_vm(&["environment_variables", "environmentVariables"]).is_some() && artifact.has_native() {
         say("native code reads the variables of Envoy's process too");
     }
+    if of_vm(&["vm_id", "vmId"]).and_then(|id| id.text()).is_some_and(|id| !id.is_empty()) {
+        say(
+            "V8 shares a VM between filters with the same vm_id and code; the module has one for each filter and thread",
+        );
+    }
     if kind != Kind::HttpFilter {
-        say("Envoy calls its module interface for this alpha: it may change between versions of Envoy");
+        say("its HTTP and gRPC calls fail, and only the plugin sees its metrics");
     }
     let imports = |names: &[&str]| artifact.inspection.hostcalls.iter().any(|call| names.contains(&call.name.as_str()));
     let contains = |text: &&str| artifact.bytes.windows(text.len()).any(|window| window == text.as_bytes());

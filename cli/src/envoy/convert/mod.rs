@@ -198,12 +198,9 @@ impl Carrier {
 
     /// Why it cannot carry a kind of plugin.
     fn obstacle(&self, kind: Kind) -> Option<String> {
-        let exports = |hook: &str| {
-            let bytes = self.0.as_deref().unwrap_or_default();
-            bytes.windows(hook.len()).any(|window| window == hook.as_bytes())
-        };
-        let can = kind == Kind::HttpFilter || exports(kind.hook());
-        (!can).then(|| "the module carries HTTP filters only".to_owned())
+        let (module, hook) = (self.0.as_deref()?, kind.hook().as_bytes());
+        let can = module.windows(hook.len()).any(|window| window == hook);
+        (!can).then(|| format!("the module at hand has no {}s", kind.title()))
     }
 }
 
