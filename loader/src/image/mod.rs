@@ -122,6 +122,9 @@ pub struct NativeImage {
     _not_send: PhantomData<*const ()>,
 }
 
+/// In place of a function's address, for the watchdog.
+const ALLOCATOR: usize = 1;
+
 impl NativeImage {
     /// A VM whose image is not open yet: no code of the plugin runs.
     ///
@@ -146,6 +149,7 @@ impl NativeImage {
             None => WatchdogEntry::unwatched(CallbackBudget::fail(Duration::MAX), config.log, &vm_config.vm_id),
         };
         let state = InstanceState::with_slot(vm_config, services, module.info().abi_version, Some(slot.clone()));
+        slot.name_function(ALLOCATOR, "its allocator");
         let foreign = CustomHostcalls::new(config.hostcalls.into_functions(), config.may_call);
         Ok(NativeImage {
             vm: OnceCell::new(),
@@ -191,9 +195,12 @@ impl NativeImage {
         &self.module
     }
 
-    /// A function that the image itself exports; `None` before the image is open.
+    /// A function that the image itself exports; `None` before the image is open. Messages about
+    /// calls of it have this name.
     pub fn function(&self, name: &str) -> Option<Function> {
-        self.vm.get()?.address(name).map(Function)
+        let address = self.vm.get()?.address(name)?;
+        self.slot.name_function(address, name);
+        Some(Function(address))
     }
 
     /// Calls a function with crash containment, from outside any call or inside a hostcall. A
@@ -218,7 +225,7 @@ impl NativeImage {
             && !restricted
             && !self.state.has_failed()
             && !self.slot.is_terminated()
-            && let Some(running) = self.slot.enter_raw()
+            && let Some(running) = self.slot.enter_raw(function.0)
         {
             // SAFETY: the caller upholds the contract of this function.
             let returned = unsafe { vm.call(function.0, arguments) };
@@ -253,7 +260,7 @@ impl NativeImage {
         e: u64,
     ) -> Result<u64, Box<Failure>> {
         // SAFETY: the caller upholds the contract of this function.
-        self.enter(restricted, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
+        self.enter(function.0, restricted, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
     }
 
     /// Allocates memory that the plugin will free: with `proxy_on_memory_allocate` or `malloc` of
@@ -264,7 +271,7 @@ impl NativeImage {
     /// As [`call`](NativeImage::call), or no memory is available.
     #[inline]
     pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Box<Failure>> {
-        let address = self.enter(restricted, |vm| vm.allocate(len))?;
+        let address = self.enter(ALLOCATOR, restricted, |vm| vm.allocate(len))?;
         if address == 0 {
             let message = format!("the plugin's allocator has no {len} bytes");
             return Err(Failure::new(FailureKind::Limit, message));
@@ -274,6 +281,7 @@ impl NativeImage {
 
     fn enter(
         &self,
+        function: usize,
         restricted: bool,
         call: impl FnOnce(&NativeVm) -> Result<u64, Box<Failure>>,
     ) -> Result<u64, Box<Failure>> {
@@ -281,7 +289,7 @@ impl NativeImage {
             Some(vm) if !self.state.has_failed() && !self.slot.is_terminated() => vm,
             _ => return Err(self.cannot_run()),
         };
-        let running = self.slot.enter_raw();
+        let running = self.slot.enter_raw(function);
         let foreign = vm.foreign();
         let before = foreign.map(|foreign| foreign.restrict(restricted));
         let returned = call(vm);
@@ -340,6 +348,13 @@ impl NativeImage {
     /// A handle that ends the plugin from another thread.
     pub fn terminator(&self) -> Terminator {
         Terminator { slot: self.slot.clone() }
+    }
+}
+
+impl Drop for NativeImage {
+    /// Waits for a report of the watchdog about this VM, whose log may be the embedder's no longer.
+    fn drop(&mut self) {
+        self.slot.end_reports();
     }
 }
 

@@ -6,10 +6,12 @@
 //! overrun, and the thread reports it, with the stack where the backend knows it.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use dynvm_abi::table::{CALLBACKS, CallbackId};
@@ -55,6 +57,10 @@ pub(crate) struct WatchdogEntry {
     /// mean the same callback.
     serial: AtomicU64,
     callback: AtomicU8,
+    /// The address of the running function, for a call into an image; otherwise 0.
+    function: AtomicUsize,
+    /// Names of such functions.
+    functions: Mutex<HashMap<usize, String>>,
     context: AtomicU32,
     pub(crate) request: AtomicU8,
     frames: [AtomicU64; 32],
@@ -64,6 +70,8 @@ pub(crate) struct WatchdogEntry {
     thread: AtomicI32,
     terminated: AtomicBool,
     watched: bool,
+    /// The VM is gone: nothing about it is reported any more.
+    ended: AtomicBool,
     /// The fork generation in which the VM runs.
     generation: AtomicU32,
 }
@@ -99,6 +107,8 @@ impl WatchdogEntry {
             plugin: Mutex::default(),
             serial: AtomicU64::new(0),
             callback: AtomicU8::new(STARTING),
+            function: AtomicUsize::new(0),
+            functions: Mutex::default(),
             context: AtomicU32::new(0),
             request: AtomicU8::new(request::NONE),
             frames: [const { AtomicU64::new(0) }; 32],
@@ -107,6 +117,7 @@ impl WatchdogEntry {
             thread: AtomicI32::new(0),
             terminated: AtomicBool::new(false),
             watched,
+            ended: AtomicBool::new(false),
             generation: AtomicU32::new(fork::generation()),
         }
     }
@@ -151,6 +162,21 @@ impl WatchdogEntry {
         *lock(&self.plugin) = name.to_owned();
     }
 
+    /// Names a function of an image for messages.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    pub(crate) fn name_function(&self, address: usize, name: &str) {
+        lock(&self.functions).insert(address, name.to_owned());
+    }
+
+    /// Ends the reports about this VM. Waits for one that is in progress, unless this is called
+    /// inside it.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "the log of other VMs is reference-counted"))]
+    pub(crate) fn end_reports(&self) {
+        if self.watched {
+            WATCHDOG.end_reports(self);
+        }
+    }
+
     /// Gives the watchdog access to this thread, on which a native VM runs from now on.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
     pub(crate) fn set_native(&self, access: NativeAccess) {
@@ -190,6 +216,7 @@ impl WatchdogEntry {
             self.enter_process();
         }
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
+        self.function.store(0, Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
         self.request.store(request::NONE, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
@@ -197,11 +224,11 @@ impl WatchdogEntry {
         Running(self)
     }
 
-    /// Marks the start of a call into an image. `None` for a call within another call, which stays
-    /// the marked one.
+    /// Marks the start of a call of this function of an image. `None` for a call within another
+    /// call, which stays the marked one.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
     #[inline]
-    pub(crate) fn enter_raw(&self) -> Option<Running<'_>> {
+    pub(crate) fn enter_raw(&self, function: usize) -> Option<Running<'_>> {
         let serial = self.serial.load(Ordering::Relaxed);
         if !serial.is_multiple_of(2) {
             return None;
@@ -209,6 +236,7 @@ impl WatchdogEntry {
         if !self.is_of_this_process() {
             self.enter_process();
         }
+        self.function.store(function, Ordering::Relaxed);
         self.request.store(request::NONE, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
@@ -224,11 +252,18 @@ impl WatchdogEntry {
         self.request.store(request::DONE, Ordering::Release);
     }
 
-    fn describe_overrun(&self, time: Duration) -> String {
-        let function = match self.callback.load(Ordering::Relaxed) {
-            STARTING => "its start functions",
-            id => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
+    /// The name of the running function.
+    fn function(&self) -> String {
+        let name = match (self.function.load(Ordering::Relaxed), self.callback.load(Ordering::Relaxed)) {
+            (0, STARTING) => "its start functions",
+            (0, id) => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
+            (function, _) => return lock(&self.functions).get(&function).map_or("a function".to_owned(), Clone::clone),
         };
+        name.to_owned()
+    }
+
+    fn describe_overrun(&self, time: Duration) -> String {
+        let function = self.function();
         let mut text = format!(
             "the plugin has been in {function} for {} ms; its budget is {} ms",
             time.as_millis(),
@@ -270,12 +305,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Watchdog {
     state: Mutex<State>,
     added: Condvar,
+    /// A report has ended.
+    reported: Condvar,
 }
 
 struct State {
     slots: Vec<Seen>,
-    /// The fork generation in which the thread was started.
-    thread: Option<u32>,
+    /// The thread, and the fork generation in which it was started.
+    thread: Option<(u32, ThreadId)>,
+    /// The address of the entry that is being reported, or 0.
+    reporting: usize,
 }
 
 /// The last observation of an entry.
@@ -293,8 +332,11 @@ struct Overrun {
     text: String,
 }
 
-static WATCHDOG: Watchdog =
-    Watchdog { state: Mutex::new(State { slots: Vec::new(), thread: None }), added: Condvar::new() };
+static WATCHDOG: Watchdog = Watchdog {
+    state: Mutex::new(State { slots: Vec::new(), thread: None, reporting: 0 }),
+    added: Condvar::new(),
+    reported: Condvar::new(),
+};
 
 impl Watchdog {
     fn add(&'static self, slot: &Arc<WatchdogEntry>) {
@@ -323,11 +365,32 @@ impl Watchdog {
     fn start(&'static self) -> io::Result<()> {
         let mut state = lock(&self.state);
         let generation = fork::generation();
-        if state.thread != Some(generation) {
-            std::thread::Builder::new().name("dynvm-watchdog".to_owned()).spawn(|| self.watch())?;
-            state.thread = Some(generation);
+        if state.thread.is_none_or(|(started, _)| started != generation) {
+            let thread = std::thread::Builder::new().name("dynvm-watchdog".to_owned()).spawn(|| self.watch())?;
+            // A report that was in progress during a fork never ends in the child.
+            (state.thread, state.reporting) = (Some((generation, thread.thread().id())), 0);
         }
         Ok(())
+    }
+
+    /// False if the VM is gone.
+    fn begin_report(&self, slot: &WatchdogEntry) -> bool {
+        let mut state = lock(&self.state);
+        let lives = !slot.ended.load(Ordering::Relaxed);
+        if lives {
+            state.reporting = std::ptr::from_ref(slot).addr();
+        }
+        lives
+    }
+
+    fn end_reports(&self, slot: &WatchdogEntry) {
+        let (entry, this) = (std::ptr::from_ref(slot).addr(), std::thread::current().id());
+        let mut state = lock(&self.state);
+        slot.ended.store(true, Ordering::Relaxed);
+        let elsewhere = |(started, thread)| started == fork::generation() && thread != this;
+        while state.reporting == entry && state.thread.is_some_and(elsewhere) {
+            state = self.reported.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn watch(&self) {
@@ -354,8 +417,12 @@ impl Watchdog {
             // The log is code of the embedder. It may wait for a thread that forks, which takes the
             // lock: so no lock is held here.
             for Overrun { slot, plugin, text } in overruns.drain(..) {
-                // A log that panics must not stop the watchdog for other VMs.
-                let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
+                if self.begin_report(&slot) {
+                    // A log that panics must not stop the watchdog for other VMs.
+                    let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
+                    lock(&self.state).reporting = 0;
+                    self.reported.notify_all();
+                }
             }
             live.clear();
             std::thread::sleep(pause.max(Duration::from_millis(1)));

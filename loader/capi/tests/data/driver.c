@@ -1,6 +1,8 @@
 // Takes the API through what it promises, from C. Arguments: a plugin, another one that its restriction refuses, a file that is no plugin, a
 // trust policy that refuses them.
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ static int failures;
 
 static const char *const *files;
 static __thread dynvm_vm_t *vm;
+static dynvm_vm_t *vm_of_slow_log;
 static char logged[4096];
 
 static void on_log(void *data, uint32_t level, const char *text, size_t size) {
@@ -288,6 +291,66 @@ static void threads(dynvm_module_t *module) {
   for (int i = 0; i < 8; i++) pthread_join(all[i], NULL);
 }
 
+// A log on the watchdog's thread that is slow, and may free the VM.
+struct slow_log {
+  sem_t entered, resume, left;
+  bool frees;
+  atomic_bool gone;
+  char text[512];
+};
+
+static void on_slow_log(void *data, uint32_t level, const char *text, size_t size) {
+  struct slow_log *slow = data;
+  if (level != 4) return;
+  snprintf(slow->text, sizeof slow->text, "%.*s", (int)size, text);
+  sem_post(&slow->entered);
+  sem_wait(&slow->resume);
+  if (slow->frees) {
+    dynvm_vm_free(vm_of_slow_log);
+  } else {
+    usleep(200 * 1000);
+    CHECK(!slow->gone);
+  }
+  sem_post(&slow->left);
+}
+
+static struct slow_log slow;
+
+// A hostcall that lasts until the overrun is being reported.
+static uint64_t host_slow_time(uint64_t place) {
+  sem_wait(&slow.entered);
+  return host_time(place);
+}
+
+static void watchdog(const dynvm_module_t *module) {
+  for (int frees = 0; frees < 2; frees++) {
+    sem_init(&slow.entered, 0, 0);
+    sem_init(&slow.resume, 0, 0);
+    sem_init(&slow.left, 0, 0);
+    slow.frees = frees;
+    slow.gone = false;
+    dynvm_hostcalls_t *table = hostcalls();
+    ok(dynvm_hostcalls_bind(table, "proxy_get_current_time_nanoseconds", (dynvm_hostcall_t)host_slow_time));
+    dynvm_vm_config_t *config = dynvm_vm_config_new(table);
+    dynvm_vm_config_set_log(config, on_slow_log, &slow);
+    dynvm_vm_config_set_budget(config, 20, DYNVM_BUDGET_REPORT);
+    ok(dynvm_vm_new(module, config, &vm));
+    dynvm_vm_config_free(config);
+    dynvm_hostcalls_free(table);
+    ok(dynvm_vm_open(vm));
+    CHECK(value("time_of_host") == 1);
+    CHECK(strstr(slow.text, "has been in time_of_host for") != NULL);
+    vm_of_slow_log = vm;
+    sem_post(&slow.resume);
+    if (!frees) {
+      dynvm_vm_free(vm);
+      slow.gone = true;
+    }
+    sem_wait(&slow.left);
+    vm = NULL;
+  }
+}
+
 static bool refuse(void *data, const dynvm_module_t *module) {
   CHECK(dynvm_module_defines(module, "counts"));
   ++*(int *)data;
@@ -329,6 +392,7 @@ int main(int argc, char **argv) {
   calls(again);
   crashes(again);
   threads(again);
+  watchdog(again);
   deployments(loader);
   dynvm_module_free(again);
   dynvm_loader_free(loader);

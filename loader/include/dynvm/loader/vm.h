@@ -69,7 +69,7 @@ void dynvm_vm_config_set_budget(dynvm_vm_config_t *config, uint64_t milliseconds
 
 /**
  * Sets the function that receives messages; by default they go to standard error. `data` is passed
- * to it, and must be valid as long as VMs exist. [one-thread]
+ * to it, and must be valid until the last VM of this configuration has been freed. [one-thread]
  */
 void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *data);
 
@@ -95,6 +95,9 @@ dynvm_error_t *dynvm_vm_new(
 dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm);
 
 /**
+ * Waits until the watchdog has left the log of this VM, unless called inside that log; the log must
+ * therefore not wait for a lock that the caller holds.
+ *
  * Runs the destructors of the plugin's variables, unless the plugin failed, and unmaps the image.
  * Their hostcalls do not reach the host; their messages go to the VM's log. On another thread than
  * the VM's, once no thread uses the VM, unmaps the image without running them. Not callable inside
@@ -104,6 +107,7 @@ void dynvm_vm_free(dynvm_vm_t *vm);
 
 /**
  * A function that the image itself exports; 0 if it exports none of this name, or is not open.
+ * Messages about calls of it have this name.
  * [vm-thread] [in-call]
  */
 dynvm_function_t dynvm_vm_function(const dynvm_vm_t *vm, const char *name);
