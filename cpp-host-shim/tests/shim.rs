@@ -133,12 +133,13 @@ fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
 /// The build for embedders: libraries, programs and their tests, with the host if it is given.
 #[needs::cxx]
 #[needs::cmake]
+#[needs::binutils]
 #[test]
 fn built_with_cmake() {
     let build = build::target("cmake");
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(here(".")).arg("-B").arg(&build).arg("-DDYNVM_CPP_HOST_TESTS=ON");
-    configure.arg(format!("-DDYNVM_LOADER_LIBRARY={}", build::LOADER.display()));
+    configure.arg(format!("-DDYNVM_CARGO_TARGET_DIR={}", build::cargo_target().display()));
     if let Some(host) = Host::given() {
         let includes: Vec<_> = host.includes.iter().map(|dir| dir.display().to_string()).collect();
         configure.arg(format!("-DDYNVM_CPP_HOST_INCLUDE={}", includes.join(";")));

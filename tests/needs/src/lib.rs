@@ -66,6 +66,10 @@ needs! {
     wasm_rust: "DYNVM_NEEDS_WASM_RUST";
     /// CMake.
     cmake: "DYNVM_NEEDS_CMAKE";
+    /// GNU's linker and tools for object files.
+    binutils: "DYNVM_NEEDS_BINUTILS";
+    /// pkg-config.
+    pkg_config: "DYNVM_NEEDS_PKG_CONFIG";
     /// Valgrind.
     valgrind: "DYNVM_NEEDS_VALGRIND";
     /// An Envoy with V8, named by `DYNVM_ENVOY`.
