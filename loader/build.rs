@@ -87,7 +87,8 @@ mod import_library {
             // What the C++ SDK's getentropy calls, by its mangled name: uint16_t __wasi_random_get(uint8_t *, unsigned long).
             ("uint16_t", "_Z17__wasi_random_getPhm", vec!["uint8_t *", "unsigned long"]),
         ];
-        let count = HOSTCALLS.len() + shims.len();
+        // 16 slots each for hostcalls of the embedder's own, by whether their arguments fit in registers.
+        let count = HOSTCALLS.len() + shims.len() + 2 * 16;
         writeln!(code, "void *dynvm_import_table[{count}];\n").unwrap();
         let mut index = 0;
         let mut function = |result: &str, names: &[String], types: &[&str]| {
@@ -114,6 +115,11 @@ mod import_library {
         }
         for (result, name, types) in shims {
             function(result, &[name.to_owned()], &types);
+        }
+        for (prefix, parameters) in [("dvo", 6), ("dvn", 12)] {
+            for slot in 'a'..='p' {
+                function("uint64_t", &[format!("{prefix}{slot}")], &vec!["uint64_t"; parameters]);
+            }
         }
         code + DLSYM
     }

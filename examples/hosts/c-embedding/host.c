@@ -60,7 +60,7 @@ static size_t find(const char *name, size_t size) {
 static uint64_t give(const char *bytes, size_t size, uint64_t return_data, uint64_t return_size) {
   uint64_t address = 0;
   if (size > 0) {
-    address = dynvm_vm_allocate(vm, size, false);
+    address = dynvm_vm_allocate(vm, size, 0);
     if (address == 0) return PROXY_STATUS_INTERNAL_FAILURE;
     memcpy((void *)(uintptr_t)address, bytes, size);
   }
@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
   dynvm_module_free(module);
   dynvm_loader_free(loader);
 
-  check(dynvm_vm_open(vm));
+  check(dynvm_vm_open(vm, 0));
   const char *start = dynvm_vm_function(vm, "_initialize") ? "_initialize" : "_start";
   call(start, 0, 0, 0, 0);
   call("proxy_on_context_create", ROOT, 0, 0, 0);

@@ -143,6 +143,11 @@ impl WatchdogEntry {
         }
     }
 
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    pub(crate) fn is_running(&self) -> bool {
+        !self.serial.load(Ordering::Relaxed).is_multiple_of(2)
+    }
+
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
     #[inline]
     pub(crate) fn is_terminated(&self) -> bool {

@@ -42,7 +42,7 @@ static uint64_t host_time(uint64_t place) {
 
 static uint64_t host_header(uint64_t map, uint64_t key, uint64_t key_size, uint64_t value, uint64_t size) {
   if (map != 0 || key_size != 4 || memcmp((const char *)(uintptr_t)key, "name", 4) != 0) return 1;
-  uint64_t address = dynvm_vm_allocate(vm, 5, true);
+  uint64_t address = dynvm_vm_allocate(vm, 5, DYNVM_CALL_RESTRICTED);
   if (address == 0) return 10;
   memcpy((void *)(uintptr_t)address, "value", 5);
   *(uint64_t *)(uintptr_t)value = address;
@@ -52,9 +52,29 @@ static uint64_t host_header(uint64_t map, uint64_t key, uint64_t key_size, uint6
 
 static uint64_t host_tick(uint64_t period) { return period == 7 ? 12 : 0; }
 
-static bool only_log(void *data, size_t index) {
+static void on_trace(
+    void *data, const char *name, size_t size, const uint64_t *arguments, size_t count, const uint64_t *result) {
   (void)data;
-  return strcmp(dynvm_hostcall_name(index), "proxy_log") == 0;
+  (void)arguments;
+  snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%.*s/%zu%s", (int)size, name, count, result == NULL ? " " : "\n");
+}
+
+static bool on_clock(void *data, bool monotonic, uint64_t *nanoseconds) {
+  (void)data;
+  *nanoseconds = (monotonic ? 5 : 7) * UINT64_C(1000000000);
+  return true;
+}
+
+static const char *on_variable(void *data, const char *name) {
+  (void)data;
+  return strcmp(name, "OF_VM") == 0 ? "value" : NULL;
+}
+
+static uint64_t host_double(uint64_t value) { return 2 * value; }
+
+static bool only_log(void *data, const char *name, size_t size) {
+  (void)data;
+  return size == 9 && memcmp(name, "proxy_log", 9) == 0;
 }
 
 // Succeeds, or fails the test with the error.
@@ -85,6 +105,10 @@ static dynvm_hostcalls_t *hostcalls(void) {
   ok(dynvm_hostcalls_bind(table, "proxy_get_header_map_value", (dynvm_hostcall_t)host_header));
   ok(dynvm_hostcalls_bind(table, "proxy_set_tick_period_milliseconds", (dynvm_hostcall_t)host_tick));
   fails(dynvm_hostcalls_bind(table, "proxy_nope", (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "proxy_nope");
+  ok(dynvm_hostcalls_bind_own(table, "host_double", 1, (dynvm_hostcall_t)host_double));
+  fails(dynvm_hostcalls_bind_own(table, "proxy_nope", 1, (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "proxy_nope");
+  fails(dynvm_hostcalls_bind_own(table, "host_many", 13, (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "host_many");
+  CHECK(dynvm_hostcalls_has(table, "host_double"));
   CHECK(dynvm_hostcalls_has(table, "proxy_log") && !dynvm_hostcalls_has(table, "proxy_done"));
   return table;
 }
@@ -95,6 +119,9 @@ static dynvm_vm_t *vm_of(const dynvm_module_t *module, size_t memory_limit) {
   ok(dynvm_vm_config_set_name(config, "test"));
   dynvm_vm_config_set_log(config, on_log, NULL);
   dynvm_vm_config_set_may_call(config, only_log, NULL);
+  dynvm_vm_config_set_trace(config, on_trace, NULL);
+  dynvm_vm_config_set_clock(config, on_clock, NULL);
+  dynvm_vm_config_set_environment(config, on_variable, NULL);
   dynvm_vm_config_set_memory_limit(config, memory_limit);
   dynvm_vm_t *made = NULL;
   ok(dynvm_vm_new(module, config, &made));
@@ -121,14 +148,14 @@ static void failed_with(const char *words) {
   CHECK(dynvm_vm_has_failed(vm));
   fails(dynvm_vm_failure(vm), DYNVM_CODE_FAILED, words);
   CHECK(!call("counts", 0, NULL));
-  CHECK(dynvm_vm_allocate(vm, 5, false) == 0);
+  CHECK(dynvm_vm_allocate(vm, 5, 0) == 0);
   dynvm_vm_free(vm);
   vm = NULL;
 }
 
 static void *fresh(const dynvm_module_t *module, size_t memory_limit) {
   vm = vm_of(module, memory_limit);
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   return vm;
 }
 
@@ -180,7 +207,7 @@ static void policies(void) {
   ok(dynvm_module_load_file(loader, files[1], &module));
   dynvm_loader_free(loader);
   vm = vm_of(module, 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_IMAGE, "/proc");
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_IMAGE, "/proc");
   dynvm_vm_free(vm);
   dynvm_module_free(module);
 }
@@ -189,9 +216,9 @@ static void calls(const dynvm_module_t *module) {
   vm = vm_of(module, 0);
   CHECK(dynvm_vm_function(vm, "counts") == 0 && !dynvm_vm_has_failed(vm));
   logged[0] = 0;
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   CHECK(strcmp(logged, "2 constructed\n") == 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_IMAGE, "opened before");
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_IMAGE, "opened before");
   CHECK(value("counts") == (uint64_t)1 << 32);
   CHECK(call("_initialize", 0, NULL) && call("_initialize", 0, NULL));
   CHECK((uint32_t)value("counts") == 2);
@@ -203,13 +230,20 @@ static void calls(const dynvm_module_t *module) {
       dynvm_vm_call(vm, sum, garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5);
   CHECK(returned.returned && returned.value == 15);
   struct half half = {(double (*)(float))dynvm_vm_function(vm, "half"), 0};
-  CHECK(dynvm_vm_call_through(vm, call_half, &half, false) && half.result == 1.5);
+  CHECK(dynvm_vm_call_through(vm, call_half, &half, 0) && half.result == 1.5);
   CHECK(value("time_of_host") == 1);
+  CHECK(value("doubled") == 42);
+  CHECK(value("seconds") == 7 && value("monotonic") == 5);
+  CHECK(value("variable_size") == 5);
+  logged[0] = 0;
+  CHECK(dynvm_vm_call_in(vm, DYNVM_CALL_TRACED, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).value == 1);
+  CHECK(strcmp(logged, "proxy_get_current_time_nanoseconds/1 proxy_get_current_time_nanoseconds/1\n") == 0);
+  CHECK(!dynvm_vm_is_running(vm));
   CHECK((uint32_t)value("bad_pointer") == 6);
   CHECK(value("value_size") == 5);
   CHECK((uint32_t)value("unknown_status") == 10);
   CHECK(dynvm_vm_memory_size(vm) < 1 << 20);
-  uint64_t address = dynvm_vm_allocate(vm, 1 << 20, false);
+  uint64_t address = dynvm_vm_allocate(vm, 1 << 20, 0);
   CHECK(dynvm_is_readable(address, 1 << 20) && dynvm_is_writable(address, 1 << 20));
   CHECK(!dynvm_is_readable(16, 1) && dynvm_is_readable(0, 0));
   CHECK(dynvm_vm_memory_size(vm) >= 1 << 20);
@@ -229,7 +263,7 @@ static void crashes(const dynvm_module_t *module) {
   CHECK(call("much", 1 << 10, NULL) && !call("much", 4 << 20, NULL));
   failed_with("memory");
   fresh(module, 0);
-  CHECK(!dynvm_vm_call_restricted(vm, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).returned);
+  CHECK(!dynvm_vm_call_in(vm, DYNVM_CALL_RESTRICTED, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).returned);
   failed_with("proxy_get_current_time_nanoseconds");
   fresh(module, 0);
   dynvm_vm_fail(vm, "for a reason");
@@ -239,7 +273,7 @@ static void crashes(const dynvm_module_t *module) {
   ok(dynvm_loader_new(NULL, &loader));
   ok(dynvm_module_load_file(loader, files[2], &restless));
   vm = vm_of(restless, 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_FAILED, "proxy_get_current_time_nanoseconds");
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_FAILED, "proxy_get_current_time_nanoseconds");
   dynvm_vm_free(vm);
   dynvm_module_free(restless);
   dynvm_loader_free(loader);
@@ -337,7 +371,7 @@ static void watchdog(const dynvm_module_t *module) {
     ok(dynvm_vm_new(module, config, &vm));
     dynvm_vm_config_free(config);
     dynvm_hostcalls_free(table);
-    ok(dynvm_vm_open(vm));
+    ok(dynvm_vm_open(vm, 0));
     CHECK(value("time_of_host") == 1);
     CHECK(strstr(slow.text, "has been in time_of_host for") != NULL);
     vm_of_slow_log = vm;
@@ -370,7 +404,7 @@ static void deployments(const dynvm_loader_t *loader) {
   CHECK(tried == 1 && dynvm_deployment_version(deployment) == 1 && dynvm_deployment_retained(deployment) == 1);
   ok(dynvm_deployment_reload(deployment, files[2], NULL, NULL));
   CHECK(dynvm_deployment_version(deployment) == 2 && dynvm_deployment_retained(deployment) == 2);
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   CHECK(value("value_size") == 5);
   dynvm_vm_free(vm);
   CHECK(dynvm_deployment_retained(deployment) == 1);

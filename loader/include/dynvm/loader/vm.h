@@ -38,9 +38,38 @@ typedef void (*dynvm_log_t)(void *data, uint32_t level, const char *text, size_t
 
 /**
  * Decides whether the plugin may make a hostcall now. Called before each hostcall during a
- * restricted call; returning false fails the VM. `index` is that of dynvm_hostcall_name.
+ * restricted call; returning false fails the VM. The name does not end with a NUL.
  */
-typedef bool (*dynvm_may_call_t)(void *data, size_t index);
+typedef bool (*dynvm_may_call_t)(void *data, const char *name, size_t size);
+
+/**
+ * Receives a hostcall of a traced call: its name, which does not end with a NUL, and its arguments.
+ * Called twice, first with a null result, then with the result. Not called for a hostcall that was
+ * refused because of an address.
+ */
+typedef void (*dynvm_trace_t)(
+    void *data, const char *name, size_t size, const uint64_t *arguments, size_t count,
+    const uint64_t *result);
+
+/**
+ * Reads the host's clock for the plugin: the time of day, since 1970, or a monotonic one. If it
+ * returns false, the plugin gets the system's time. Called on the VM's thread.
+ */
+typedef bool (*dynvm_clock_t)(void *data, bool monotonic, uint64_t *nanoseconds);
+
+/**
+ * Looks up an environment variable for the plugin. Null: the plugin gets the process's. Otherwise
+ * the text must be valid for as long as the VM. Called on the VM's thread.
+ */
+typedef const char *(*dynvm_variable_t)(void *data, const char *name);
+
+/** How the plugin's hostcalls are made during a call: 0, or a set of bits. */
+enum {
+  /** The host decides about each first: dynvm_vm_config_set_may_call. */
+  DYNVM_CALL_RESTRICTED = 1 << 0,
+  /** The host receives each: dynvm_vm_config_set_trace. */
+  DYNVM_CALL_TRACED = 1 << 1
+};
 
 /** How a budget is enforced; dynvm_vm_config_set_budget. */
 enum {
@@ -80,6 +109,24 @@ void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *d
 void dynvm_vm_config_set_may_call(dynvm_vm_config_t *config, dynvm_may_call_t may_call, void *data);
 
 /**
+ * Sets the function that receives the hostcalls of traced calls; by default none does. [one-thread]
+ */
+void dynvm_vm_config_set_trace(dynvm_vm_config_t *config, dynvm_trace_t trace, void *data);
+
+/**
+ * Sets the clock that the plugin reads through the C library, with DYNVM_EDIT_CLOCK; by default the
+ * system's. [one-thread]
+ */
+void dynvm_vm_config_set_clock(dynvm_vm_config_t *config, dynvm_clock_t clock, void *data);
+
+/**
+ * Sets the function that looks up environment variables for the plugin, with
+ * DYNVM_EDIT_ENVIRONMENT; by default there are only the process's. [one-thread]
+ */
+void dynvm_vm_config_set_environment(
+    dynvm_vm_config_t *config, dynvm_variable_t variable, void *data);
+
+/**
  * Creates a VM that is not open yet: no code of the plugin runs. Fails with
  * DYNVM_CODE_UNKNOWN_IMPORT if the module imports hostcalls that are not bound; the text names
  * them. [any-thread]
@@ -89,10 +136,10 @@ dynvm_error_t *dynvm_vm_new(
 
 /**
  * Opens the image and runs its constructors, which precede _initialize, main and _start; the host
- * calls those. Hostcalls of constructors are restricted. The VM belongs to this thread from now on.
- * [vm-thread]
+ * calls those. Hostcalls of constructors are restricted, whatever the mode. The VM belongs to this
+ * thread from now on. [vm-thread]
  */
-dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm);
+dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm, uint32_t mode);
 
 /**
  * Waits until the watchdog has left the log of this VM, unless called inside that log; the log must
@@ -132,27 +179,27 @@ dynvm_result_t dynvm_vm_call(
     dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
     uint64_t e);
 
-/**
- * Like dynvm_vm_call, restricted: the host decides about each hostcall first
- * (dynvm_vm_config_set_may_call). [vm-thread] [in-call]
- */
-dynvm_result_t dynvm_vm_call_restricted(
-    dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-    uint64_t e);
+/** Like dynvm_vm_call, in a mode: DYNVM_CALL_*. [vm-thread] [in-call] */
+dynvm_result_t dynvm_vm_call_in(
+    dynvm_vm_t *vm, uint32_t mode, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c,
+    uint64_t d, uint64_t e);
 
 /**
  * Calls a function of the host with crash containment, as if it were the plugin's: for calls with
  * parameters that are not integers. If the plugin fails in it, its frames are abandoned without
  * running destructors. [vm-thread] [in-call]
  */
-bool dynvm_vm_call_through(dynvm_vm_t *vm, void (*function)(void *), void *data, bool restricted);
+bool dynvm_vm_call_through(dynvm_vm_t *vm, void (*function)(void *), void *data, uint32_t mode);
 
 /**
  * Allocates memory that the plugin will free: with its proxy_on_memory_allocate or malloc if the
  * image defines one, otherwise with the allocator of its free. 0 if there is no memory, or the
  * plugin failed. [vm-thread] [in-call]
  */
-uint64_t dynvm_vm_allocate(dynvm_vm_t *vm, size_t size, bool restricted);
+uint64_t dynvm_vm_allocate(dynvm_vm_t *vm, size_t size, uint32_t mode);
+
+/** True while a function of the plugin runs, also inside a hostcall. [vm-thread] [in-call] */
+bool dynvm_vm_is_running(const dynvm_vm_t *vm);
 
 /** True if the plugin has failed. [vm-thread] [in-call] */
 bool dynvm_vm_has_failed(const dynvm_vm_t *vm);

@@ -76,7 +76,7 @@ impl Cause {
             Cause::Exception => "the plugin threw a C++ exception that nobody caught".to_owned(),
             Cause::Assertion => "an assertion of the plugin's failed".to_owned(),
             Cause::StackSmashed => "the plugin overran a buffer on its stack (stack smashing detected)".to_owned(),
-            Cause::MemoryLimit => "the plugin wanted more memory than it may have (VmConfig::memory_limit)".to_owned(),
+            Cause::MemoryLimit => "the plugin needs more memory than the VM's memory limit".to_owned(),
             Cause::Overrun => "the plugin ran longer than its budget (VmConfig::callback_budget)".to_owned(),
             Cause::Hostcall => "the plugin failed inside of a hostcall".to_owned(),
         }

@@ -1,56 +1,110 @@
 //! Hostcalls that the embedder brings ([`raw`](crate::image)): where a plugin's calls go instead of to the loader's own.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 
 use dynvm_abi::table::{HOSTCALLS, HostcallId};
 use dynvm_abi::types::{LogLevel, Status};
 
-use super::address_check;
+use super::{address_check, current_instance, imports};
 use crate::error::FailureKind;
 use crate::instance::InstanceState;
 
-/// Decides whether a hostcall may be made while the plugin is restricted.
-pub(crate) type MayCall = Box<dyn Fn(HostcallId) -> bool>;
+/// Decides by its name whether a hostcall may be made while the plugin is restricted.
+pub type MayCall = Box<dyn Fn(&str) -> bool>;
 
-/// The embedder's functions, one for each hostcall.
-pub(crate) struct CustomHostcalls {
-    functions: [*const c_void; HOSTCALLS.len()],
-    may_call: Option<MayCall>,
-    state: Cell<State>,
+/// Receives a hostcall of a traced call: its name and arguments, first without a result, then with it.
+pub type Trace = Box<dyn Fn(&str, &[u64], Option<u64>)>;
+
+/// Looks up an environment variable. The value lives as long as the VM.
+pub type Variables = Box<dyn Fn(&CStr) -> Option<*const c_char>>;
+
+/// The embedder's functions.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    /// One for each hostcall of the ABI; null for one that the plugin does not call.
+    pub(crate) table: [*const c_void; HOSTCALLS.len()],
+    /// Those that no ABI has.
+    pub(crate) own: Vec<OwnHostcall>,
 }
 
-/// What hostcalls are made now.
+/// A hostcall of the embedder's own, which no ABI has.
+#[derive(Clone)]
+pub(crate) struct OwnHostcall {
+    pub(crate) name: String,
+    pub(crate) parameters: usize,
+    pub(crate) function: *const c_void,
+}
+
+/// The number of hostcalls of the embedder's own.
+pub(crate) const MAX_OWN: usize = imports::SLOTS;
+/// The number of parameters of such a hostcall.
+pub(crate) const MAX_PARAMETERS: usize = 12;
+
+/// Hostcalls that go to the embedder.
+pub(crate) struct CustomHostcalls {
+    functions: Functions,
+    may_call: Option<MayCall>,
+    trace: Option<Trace>,
+    environment: Option<Variables>,
+    mode: Cell<Mode>,
+}
+
+/// How hostcalls are made now: a set of the constants.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// All.
-    Open,
-    /// Those that `may_call` allows.
-    Restricted,
-    /// None: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
-    Ending,
+pub(crate) struct Mode(u8);
+
+impl Mode {
+    /// All are made, and nothing more.
+    const OPEN: Mode = Mode(0);
+    /// Those are made that `may_call` allows.
+    const RESTRICTED: Mode = Mode(1);
+    /// `trace` receives each.
+    const TRACED: Mode = Mode(2);
+    /// None is made: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
+    const ENDING: Mode = Mode(4);
+
+    pub(crate) fn of(restricted: bool, traced: bool) -> Mode {
+        let restricted = if restricted { Mode::RESTRICTED } else { Mode::OPEN };
+        let traced = if traced { Mode::TRACED } else { Mode::OPEN };
+        Mode(restricted.0 | traced.0)
+    }
+
+    fn has(self, other: Mode) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl CustomHostcalls {
-    /// Functions of the type that `Hostcalls::bind` asks for; null for one that the plugin does not call.
-    pub(crate) fn new(functions: [*const c_void; HOSTCALLS.len()], may_call: Option<MayCall>) -> CustomHostcalls {
-        CustomHostcalls { functions, may_call, state: Cell::new(State::Open) }
+    pub(crate) fn new(
+        functions: Functions,
+        may_call: Option<MayCall>,
+        trace: Option<Trace>,
+        environment: Option<Variables>,
+    ) -> CustomHostcalls {
+        CustomHostcalls { functions, may_call, trace, environment, mode: Cell::new(Mode::OPEN) }
     }
 
-    /// Restricts the plugin, or not. Returns what was before.
+    /// Changes how hostcalls are made. Returns how they were before.
     #[inline]
-    pub(crate) fn restrict(&self, restricted: bool) -> bool {
-        let wanted = if restricted { State::Restricted } else { State::Open };
-        let before = self.state.get();
-        if before != wanted {
-            self.state.set(wanted);
-        }
-        before == State::Restricted
+    pub(crate) fn enter(&self, mode: Mode) -> Mode {
+        self.mode.replace(mode)
     }
 
     /// The VM ends: no function of the embedder's is called any more.
     pub(super) fn end(&self) {
-        self.state.set(State::Ending);
+        self.mode.set(Mode::ENDING);
+    }
+
+    /// The embedder's environment variable of this name.
+    pub(super) fn variable(&self, name: &CStr) -> Option<*const c_char> {
+        if self.mode.get() == Mode::ENDING { None } else { self.environment.as_ref()?(name) }
+    }
+
+    /// The symbols of a plugin that bind to functions of the embedder's own, with the loader's symbol for each.
+    pub(super) fn renames(&self) -> Vec<(&str, &'static str)> {
+        let own = self.functions.own.iter().enumerate();
+        own.map(|(slot, own)| (own.name.as_str(), imports::slot_symbol(slot, own.parameters))).collect()
     }
 
     /// Makes a hostcall, if the plugin may and what it points to is memory.
@@ -63,7 +117,7 @@ impl CustomHostcalls {
         take: impl FnOnce(&mut [u64; COUNT]) -> bool,
         call: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
     ) -> u32 {
-        let function = self.functions[id as usize];
+        let function = self.functions.table[id as usize];
         if function.is_null() {
             // The plugin got it from the host's table: what it imports by name was bound when the VM was made.
             return Status::Unimplemented as u32;
@@ -71,19 +125,32 @@ impl CustomHostcalls {
         if !take(&mut arguments) {
             return Status::InvalidMemoryAccess as u32;
         }
-        if self.state.get() != State::Open
-            && let Some(status) = self.answer(state, id, &arguments)
-        {
-            return status;
+        if self.mode.get() != Mode::OPEN {
+            let name = id.describe().name;
+            let made = || u64::from(known(call(function, arguments) as u32));
+            return self.call_watched(state, name, &arguments, made) as u32;
         }
         known(call(function, arguments) as u32)
     }
 
-    /// The status of a hostcall that is not made.
+    /// Makes a hostcall that is restricted, traced, or too late.
     #[cold]
-    fn answer(&self, state: &InstanceState, id: HostcallId, arguments: &[u64]) -> Option<u32> {
-        match (self.state.get(), arguments) {
-            (State::Ending, &[level, message, size]) if id == HostcallId::proxy_log => {
+    fn call_watched(&self, state: &InstanceState, name: &str, arguments: &[u64], call: impl FnOnce() -> u64) -> u64 {
+        let trace = self.trace.as_ref().filter(|_| self.mode.get().has(Mode::TRACED));
+        if let Some(trace) = trace {
+            trace(name, arguments, None);
+        }
+        let result = self.answer(state, name, arguments).map_or_else(call, u64::from);
+        if let Some(trace) = trace {
+            trace(name, arguments, Some(result));
+        }
+        result
+    }
+
+    /// The status of a hostcall that is not made.
+    fn answer(&self, state: &InstanceState, name: &str, arguments: &[u64]) -> Option<u32> {
+        match (self.mode.get(), arguments) {
+            (Mode::ENDING, &[level, message, size]) if name == HostcallId::proxy_log.describe().name => {
                 let bytes: &[u8] = match size {
                     0 => &[],
                     // SAFETY: it was looked at: these bytes can be read.
@@ -92,16 +159,42 @@ impl CustomHostcalls {
                 state.log(LogLevel::from_u32(level as u32).unwrap_or(LogLevel::Critical), bytes);
                 Some(Status::Ok as u32)
             }
-            (State::Ending, _) => Some(Status::InternalFailure as u32),
-            _ if self.may_call.as_ref().is_none_or(|may_call| may_call(id)) => None,
+            (Mode::ENDING, _) => Some(Status::InternalFailure as u32),
+            (mode, _) if !mode.has(Mode::RESTRICTED) => None,
+            _ if self.may_call.as_ref().is_none_or(|may_call| may_call(name)) => None,
             _ => {
-                let name = id.describe().name;
                 state
                     .fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
                 Some(Status::InternalFailure as u32)
             }
         }
     }
+}
+
+/// Calls the embedder's own hostcall in a slot, for the running instance.
+pub(super) fn call_own(slot: usize, arguments: &[u64; MAX_PARAMETERS]) -> u64 {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    let instance = unsafe { current_instance::get().as_ref() };
+    let Some((instance, table)) = instance.and_then(|instance| Some((instance, instance.foreign.as_ref()?))) else {
+        return Status::InternalFailure as u64;
+    };
+    let Some(own) = table.functions.own.get(slot) else { return Status::Unimplemented as u64 };
+    let call = || {
+        type Function = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *arguments;
+        // SAFETY: the embedder's promise (`Hostcalls::bind_own`): a function of integers. Those that it does not take are in registers
+        // and stack slots that a C function ignores.
+        unsafe { std::mem::transmute::<*const c_void, Function>(own.function)(a, b, c, d, e, f, g, h, i, j, k, l) }
+    };
+    let arguments = &arguments[..own.parameters];
+    let state = instance.state();
+    instance.in_host.set(true);
+    let result = match table.mode.get() {
+        Mode::OPEN => call(),
+        _ => table.call_watched(state, &own.name, arguments, call),
+    };
+    instance.in_host.set(false);
+    imports::returned(instance, result)
 }
 
 /// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of

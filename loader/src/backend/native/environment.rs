@@ -25,6 +25,17 @@ pub(super) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
     // SAFETY: the caller's promise; an instance lives for as long as it is current on this thread.
     unsafe {
         if let Some(instance) = current_instance::get().as_ref()
+            && let Some(foreign) = &instance.foreign
+            && !name.is_null()
+        {
+            let in_host = instance.in_host.replace(true);
+            let value = foreign.variable(CStr::from_ptr(name));
+            instance.in_host.set(in_host);
+            if let Some(value) = value {
+                return value.cast_mut();
+            }
+        }
+        if let Some(instance) = current_instance::get().as_ref()
             && !instance.environment.0.is_empty()
             && !name.is_null()
             && let Some(value) = instance.environment.0.get(CStr::from_ptr(name))

@@ -14,7 +14,7 @@ use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
 use super::crash_cause::Cause;
-use super::custom_hostcalls::take;
+use super::custom_hostcalls::{call_own, take};
 use super::guest::NativeGuest;
 use super::vm::Instance;
 use super::{clock, current_instance, destructors, environment, heap, process_exit, random, stdio};
@@ -109,7 +109,7 @@ macro_rules! entry_points {
         pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 35] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + 35 + 2 * SLOTS] = [
             $(Entry($name as *const c_void),)*
             Entry(process_exit::abort as *const c_void),
             Entry(process_exit::exit as *const c_void),
@@ -146,11 +146,96 @@ macro_rules! entry_points {
             Entry(heap::realpath as *const c_void),
             Entry(heap::getcwd as *const c_void),
             Entry(random::random_get as *const c_void),
+            // The slots for hostcalls of the embedder's own: with few parameters, then with many.
+            Entry(few::<0> as *const c_void),
+            Entry(few::<1> as *const c_void),
+            Entry(few::<2> as *const c_void),
+            Entry(few::<3> as *const c_void),
+            Entry(few::<4> as *const c_void),
+            Entry(few::<5> as *const c_void),
+            Entry(few::<6> as *const c_void),
+            Entry(few::<7> as *const c_void),
+            Entry(few::<8> as *const c_void),
+            Entry(few::<9> as *const c_void),
+            Entry(few::<10> as *const c_void),
+            Entry(few::<11> as *const c_void),
+            Entry(few::<12> as *const c_void),
+            Entry(few::<13> as *const c_void),
+            Entry(few::<14> as *const c_void),
+            Entry(few::<15> as *const c_void),
+            Entry(many::<0> as *const c_void),
+            Entry(many::<1> as *const c_void),
+            Entry(many::<2> as *const c_void),
+            Entry(many::<3> as *const c_void),
+            Entry(many::<4> as *const c_void),
+            Entry(many::<5> as *const c_void),
+            Entry(many::<6> as *const c_void),
+            Entry(many::<7> as *const c_void),
+            Entry(many::<8> as *const c_void),
+            Entry(many::<9> as *const c_void),
+            Entry(many::<10> as *const c_void),
+            Entry(many::<11> as *const c_void),
+            Entry(many::<12> as *const c_void),
+            Entry(many::<13> as *const c_void),
+            Entry(many::<14> as *const c_void),
+            Entry(many::<15> as *const c_void),
         ];
     };
 }
 
 dynvm_abi::hostcalls!(entry_points);
+
+/// The number of hostcalls of the embedder's own.
+pub(super) const SLOTS: usize = 16;
+/// The number of arguments in registers.
+const FEW: usize = 6;
+
+/// The symbol of a slot, as in build.rs.
+pub(super) fn slot_symbol(slot: usize, parameters: usize) -> &'static str {
+    const SYMBOLS: [[&str; SLOTS]; 2] = [
+        [
+            "dvoa", "dvob", "dvoc", "dvod", "dvoe", "dvof", "dvog", "dvoh", "dvoi", "dvoj", "dvok", "dvol", "dvom",
+            "dvon", "dvoo", "dvop",
+        ],
+        [
+            "dvna", "dvnb", "dvnc", "dvnd", "dvne", "dvnf", "dvng", "dvnh", "dvni", "dvnj", "dvnk", "dvnl", "dvnm",
+            "dvnn", "dvno", "dvnp",
+        ],
+    ];
+    SYMBOLS[usize::from(parameters > FEW)][slot]
+}
+
+/// The slot of a hostcall with few parameters: arguments that it does not have are registers of any value.
+extern "C" fn few<const SLOT: usize>(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64) -> u64 {
+    call_own(SLOT, &[a, b, c, d, e, f, 0, 0, 0, 0, 0, 0])
+}
+
+/// The slot of a hostcall with many parameters: those on the stack that it does not have are words of the caller's frame.
+#[expect(clippy::too_many_arguments, reason = "as many as a hostcall may have")]
+extern "C" fn many<const SLOT: usize>(
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+    f: u64,
+    g: u64,
+    h: u64,
+    i: u64,
+    j: u64,
+    k: u64,
+    l: u64,
+) -> u64 {
+    call_own(SLOT, &[a, b, c, d, e, f, g, h, i, j, k, l])
+}
+
+/// What the plugin gets from a hostcall. If the VM failed in it, does not return to the plugin.
+pub(super) fn returned(instance: &Instance, result: u64) -> u64 {
+    if instance.state().has_failed() {
+        leave(instance, Status::InternalFailure as u32);
+    }
+    result
+}
 
 /// Makes a hostcall for the running instance: of the loader's own, or of the embedder's. If the VM fails in it, does not return to the
 /// plugin.

@@ -3,6 +3,8 @@
 //! Most of them rename undefined symbols, in place, to ones of the import library: so the plugin's own references, and nobody else's,
 //! bind to the loader. A name that cannot be changed safely stays, and with it the plain behaviour.
 
+use std::borrow::Cow;
+
 use super::elf::Facts;
 use super::string_table::Names;
 use super::{Options, constructors};
@@ -175,6 +177,24 @@ fn make(bytes: &mut [u8], elf: &Facts, options: &Options) -> Edits {
         environment,
         heap: heap && names.rename_all(&[HEAP, if frees_only_its_own(elf) { FREE } else { FREE_ANY }].concat()),
     }
+}
+
+/// Renames undefined symbols of an edited file, for one VM.
+///
+/// # Errors
+///
+/// A symbol cannot be renamed.
+pub(crate) fn rename<'a>(bytes: &'a [u8], elf: &Facts, renames: &[(&str, &str)]) -> Result<Cow<'a, [u8]>, String> {
+    let mut renamed = Cow::Borrowed(bytes);
+    for rename in renames.iter().filter(|(name, _)| elf.imports.contains(*name)) {
+        if !Names::new(renamed.to_mut(), elf).rename_all(&[*rename]) {
+            return Err(format!(
+                "the symbol {} shares its name with another, so the host's function cannot be bound",
+                rename.0
+            ));
+        }
+    }
+    Ok(renamed)
 }
 
 fn imports_any(elf: &Facts, functions: &[&str]) -> bool {

@@ -1,5 +1,6 @@
 //! A running instance of a native module.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use super::environment::Environment;
 use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
-use super::patch::Edits;
+use super::patch::{self, Edits};
 use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
 use crate::backend::{Code as _, NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
@@ -198,9 +199,13 @@ impl NativeVm {
         dependencies::open(&elf.needed);
         let marker = module.abi_version().marker();
         let marker = (marker, elf.exports[marker]);
+        let bytes = match &foreign {
+            Some(foreign) => patch::rename(&module.bytes, elf, &foreign.renames()).map_err(failed)?,
+            None => Cow::Borrowed(&*module.bytes),
+        };
         // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those of
         // these bytes.
-        let image = unsafe { Image::open(&module.bytes, &options.image_dir, options.keep_images, &elf.span, marker) };
+        let image = unsafe { Image::open(&bytes, &options.image_dir, options.keep_images, &elf.span, marker) };
         let image = image.map_err(failed)?;
         let address = |name: &str| elf.exports.get(name).map(|offset| image.address(*offset));
         if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++")) {
