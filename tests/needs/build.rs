@@ -41,7 +41,11 @@ fn main() {
         "Rust for wasm: rustup target add wasm32-wasip1, or apt-get install rustc-web cargo-web rust-web-src lld-19 wasi-libc",
     );
     missing("CMAKE", runs("cmake"), "cmake: apt-get install cmake make");
-    missing("BINUTILS", runs("ld") && runs("objcopy") && runs("nm"), "GNU's ld, objcopy and nm: apt-get install binutils");
+    missing(
+        "BINUTILS",
+        runs("ld") && runs("objcopy") && runs("nm"),
+        "GNU's ld, objcopy and nm: apt-get install binutils",
+    );
     missing("PKG_CONFIG", runs("pkg-config"), "pkg-config: apt-get install pkg-config");
     missing("VALGRIND", runs("valgrind"), "valgrind: apt-get install valgrind");
     missing("ENVOY", is_set("DYNVM_ENVOY"), "an Envoy: ./dev setup, or set DYNVM_ENVOY to a program");
