@@ -18,7 +18,7 @@ mod import_library {
     use std::path::PathBuf;
     use std::{env, fs};
 
-    use dynvm_abi::table::HOSTCALLS;
+    use dynvm_abi::table::{HOSTCALLS, NATIVE_HOSTCALLS, Return};
 
     use crate::command_line::command_line;
 
@@ -88,7 +88,7 @@ mod import_library {
             ("uint16_t", "_Z17__wasi_random_getPhm", vec!["uint8_t *", "unsigned long"]),
         ];
         // 16 slots each for hostcalls of the embedder's own, by whether their arguments fit in registers.
-        let count = HOSTCALLS.len() + shims.len() + 2 * 16;
+        let count = HOSTCALLS.len() + NATIVE_HOSTCALLS.len() + shims.len() + 2 * 16;
         writeln!(code, "void *dynvm_import_table[{count}];\n").unwrap();
         let mut index = 0;
         let mut function = |result: &str, names: &[String], types: &[&str]| {
@@ -112,6 +112,12 @@ mod import_library {
             let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
             let types: Vec<&str> = hostcall.params.iter().map(|param| param.ty.c()).collect();
             function("uint32_t", &[hostcall.name.to_owned(), renamed], &types);
+        }
+        for hostcall in NATIVE_HOSTCALLS {
+            let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
+            let types: Vec<&str> = hostcall.params.iter().map(|param| param.ty.c()).collect();
+            let result = if hostcall.returns == Return::None { "void" } else { "const void *" };
+            function(result, &[hostcall.name.to_owned(), renamed], &types);
         }
         for (result, name, types) in shims {
             function(result, &[name.to_owned()], &types);

@@ -47,6 +47,7 @@ fn main() {
         "GNU's ld, objcopy and nm: apt-get install binutils",
     );
     missing("PKG_CONFIG", runs("pkg-config"), "pkg-config: apt-get install pkg-config");
+    missing("PROTOC", runs("protoc"), "protoc: apt-get install protobuf-compiler libprotobuf-dev");
     missing("VALGRIND", runs("valgrind"), "valgrind: apt-get install valgrind");
     missing("ENVOY", is_set("DYNVM_ENVOY"), "an Envoy: ./dev setup, or set DYNVM_ENVOY to a program");
     missing("BROWSER", is_set("DYNVM_BROWSER"), "a Chromium: set DYNVM_BROWSER to a program");

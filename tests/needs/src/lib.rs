@@ -70,6 +70,8 @@ needs! {
     binutils: "DYNVM_NEEDS_BINUTILS";
     /// pkg-config.
     pkg_config: "DYNVM_NEEDS_PKG_CONFIG";
+    /// The compiler of protocol buffers.
+    protoc: "DYNVM_NEEDS_PROTOC";
     /// Valgrind.
     valgrind: "DYNVM_NEEDS_VALGRIND";
     /// An Envoy with V8, named by `DYNVM_ENVOY`.

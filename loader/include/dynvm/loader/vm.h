@@ -32,7 +32,8 @@ typedef uintptr_t dynvm_function_t;
 /**
  * Receives a message: standard output (level 2, info) or standard error (level 4, error) of the
  * plugin, or a message of the loader about it. The text does not end with a NUL and need not be
- * UTF-8. Called on the VM's thread, or on the watchdog's if there is a budget.
+ * UTF-8. Called on the VM's thread; on the watchdog's, if there is a budget; and on threads of the
+ * plugin's own that have a context (proxy_dyn_set_limited_thread_context).
  */
 typedef void (*dynvm_log_t)(void *data, uint32_t level, const char *text, size_t size);
 

@@ -8,12 +8,23 @@ use crate::instance::{Addr, Guest};
 
 /// The memory of a native plugin: the process's.
 pub(super) struct NativeGuest<'a> {
-    instance: &'a Instance,
+    allocator: Allocator<'a>,
+}
+
+/// Where memory for the plugin comes from.
+enum Allocator<'a> {
+    Instance(&'a Instance),
+    /// On a thread of the plugin's own: its allocator, or the C library's.
+    Thread(Option<usize>),
 }
 
 impl<'a> NativeGuest<'a> {
     pub(super) fn new(instance: &'a Instance) -> NativeGuest<'a> {
-        NativeGuest { instance }
+        NativeGuest { allocator: Allocator::Instance(instance) }
+    }
+
+    pub(super) fn of_thread(allocator: Option<usize>) -> NativeGuest<'a> {
+        NativeGuest { allocator: Allocator::Thread(allocator) }
     }
 }
 
@@ -42,7 +53,10 @@ impl Guest for NativeGuest<'_> {
     }
 
     fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
-        let instance = self.instance;
+        let instance = match self.allocator {
+            Allocator::Instance(instance) => instance,
+            Allocator::Thread(allocator) => return allocate_on_thread(allocator, len),
+        };
         // The allocator is the plugin's code.
         instance.in_host.set(false);
         let address = match instance.allocator {
@@ -59,4 +73,18 @@ impl Guest for NativeGuest<'_> {
         instance.in_host.set(true);
         if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
     }
+}
+
+/// Memory from the plugin's allocator on a thread of its own, where nothing is guarded.
+fn allocate_on_thread(allocator: Option<usize>, len: usize) -> Result<Addr, Status> {
+    let address = match allocator {
+        Some(function) => {
+            // SAFETY: the plugin exports this function, which takes a size. Its image stays mapped, as it starts threads.
+            let function: unsafe extern "C" fn(usize) -> u64 = unsafe { std::mem::transmute(function) };
+            // SAFETY: as above.
+            unsafe { function(len) }
+        }
+        None => heap::allocate(false, len) as u64,
+    };
+    if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
 }

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use dynvm_abi::host::HostTable;
-use dynvm_abi::table::{HOSTCALLS, HostcallId};
+use dynvm_abi::table::{HOSTCALLS, HostcallId, NATIVE_HOSTCALLS};
 use dynvm_abi::types::Status;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
@@ -17,7 +17,7 @@ use super::crash_cause::Cause;
 use super::custom_hostcalls::{call_own, take};
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{clock, current_instance, destructors, environment, heap, process_exit, random, stdio};
+use super::{clock, current_instance, destructors, environment, heap, process_exit, random, stdio, thread_context};
 use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
@@ -109,8 +109,10 @@ macro_rules! entry_points {
         pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of build.rs: the hostcalls, then what takes the place of the C library's functions.
-        static FUNCTIONS: [Entry; HOSTCALLS.len() + 35 + 2 * SLOTS] = [
+        static FUNCTIONS: [Entry; HOSTCALLS.len() + NATIVE_HOSTCALLS.len() + 35 + 2 * SLOTS] = [
             $(Entry($name as *const c_void),)*
+            Entry(thread_context::get as *const c_void),
+            Entry(thread_context::set_limited as *const c_void),
             Entry(process_exit::abort as *const c_void),
             Entry(process_exit::exit as *const c_void),
             Entry(process_exit::exit as *const c_void),
@@ -249,7 +251,7 @@ fn hostcall<const COUNT: usize>(
 ) -> u32 {
     // SAFETY: an instance lives for as long as it is current on this thread.
     let Some(instance) = (unsafe { current_instance::get().as_ref() }) else {
-        return without_vm(id) as u32;
+        return thread_context::hostcall(id, |guest, state| own(guest, state, arguments)) as u32;
     };
     let state = instance.state();
     instance.in_host.set(true);
@@ -280,11 +282,4 @@ fn leave(instance: &Instance, status: u32) -> u32 {
         unsafe { process_exit::leave(instance, Cause::Hostcall) }
     }
     status
-}
-
-/// What a thread without a VM is answered: one that the plugin started itself, or the process at its end, running destructors.
-/// Logging is dropped without an error, as the Rust SDK panics on one.
-#[cold]
-fn without_vm(id: HostcallId) -> Status {
-    if id == HostcallId::proxy_log { Status::Ok } else { Status::InternalFailure }
 }

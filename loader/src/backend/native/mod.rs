@@ -21,6 +21,7 @@
 //!   stdio             sends standard output and error to the log
 //!   clock, random, environment
 //!                     interposed functions of libc for time, randomness and environment
+//!   thread_context    hostcalls on threads that a plugin starts
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
 
@@ -48,6 +49,7 @@ mod random;
 mod signals;
 mod stdio;
 mod string_table;
+mod thread_context;
 mod vm;
 
 use std::path::PathBuf;
@@ -225,6 +227,7 @@ impl NativeModule {
             .imports
             .iter()
             .filter(|import| import.starts_with("proxy_"))
+            .filter(|import| !dynvm_abi::table::is_native_hostcall(import))
             .filter(|import| !dynvm_abi::table::hostcall(import).is_some_and(|hostcall| hostcall.in_version(version)))
             .map(|import| dynvm_abi::table::describe_unknown_import(import))
             .collect();
@@ -248,9 +251,10 @@ impl NativeModule {
         NativeVm::new(self, state.clone(), Some(foreign))
     }
 
-    /// The hostcalls that it imports by name.
+    /// The hostcalls that it imports by name, except those that only native plugins have.
     pub(crate) fn imports(&self) -> impl Iterator<Item = &str> {
-        self.elf.imports.iter().map(String::as_str).filter(|import| import.starts_with("proxy_"))
+        let hostcalls = self.elf.imports.iter().map(String::as_str).filter(|import| import.starts_with("proxy_"));
+        hostcalls.filter(|import| !dynvm_abi::table::is_native_hostcall(import))
     }
 
     /// Whether it exports a function or object.

@@ -203,9 +203,10 @@ fn imports_any(elf: &Facts, functions: &[&str]) -> bool {
 
 /// So that the loader's hostcalls are bound even where the process exports others of the same name.
 fn rename_hostcalls(names: &mut Names<'_>) {
-    for hostcall in dynvm_abi::table::HOSTCALLS {
-        let renamed = hostcall.name.replacen("proxy_", "dynvm_", 1);
-        names.rename_all(&[(hostcall.name, &renamed)]);
+    let native = dynvm_abi::table::NATIVE_HOSTCALLS.iter().map(|hostcall| hostcall.name);
+    for name in dynvm_abi::table::HOSTCALLS.iter().map(|hostcall| hostcall.name).chain(native) {
+        let renamed = name.replacen("proxy_", "dynvm_", 1);
+        names.rename_all(&[(name, &renamed)]);
     }
 }
 

@@ -15,6 +15,7 @@ use super::guard::{self, Frame};
 use super::heap::Heap;
 use super::image::Image;
 use super::patch::{self, Edits};
+use super::thread_context::ThreadContext;
 use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
 use crate::backend::{Code as _, NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
@@ -39,6 +40,7 @@ pub(super) struct Instance {
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
     pub(super) environment: Environment,
+    pub(super) thread_context: ThreadContext,
     pub(super) thread_destructors: RefCell<Vec<Destructor>>,
     pub(super) static_destructors: RefCell<Vec<Destructor>>,
     /// `None`: the image allocates from the C library.
@@ -227,6 +229,7 @@ impl NativeVm {
             walking: Cell::new(None),
             in_host: Cell::new(false),
             environment: Environment::new(&state.config.environment),
+            thread_context: ThreadContext::default(),
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
             heap: module.edits.heap.then(|| Heap::new(state.config.memory_limit)).flatten(),
@@ -381,6 +384,7 @@ impl Drop for NativeVm {
         // Only a raw VM can be dropped on another thread than its own, by an embedder in C or C++: thread-local variables are out of
         // reach there, so nothing of the plugin runs.
         let is_own = self.current_thread == std::thread::current().id();
+        self.instance.thread_context.end();
         if let Some(foreign) = &self.instance.foreign {
             foreign.end();
         }
