@@ -113,6 +113,9 @@ bool DynVm::link(std::string_view debug_name) {
   dynvm_vm_config_set_budget(config.get(), options.budget_ms, DYNVM_BUDGET_FAIL);
   dynvm_vm_config_set_log(config.get(), log, this);
   dynvm_vm_config_set_may_call(config.get(), mayCall, this);
+  // The host follows no address of a plugin but through getMemory and its like, which check it. As
+  // in wasm, it then sees hostcalls with a bad address of a result.
+  dynvm_vm_config_set_check_addresses(config.get(), false);
   dynvm_vm_config_set_trace(config.get(), traceHostcall, this);
   dynvm_vm_config_set_clock(config.get(), clock, this);
   dynvm_vm_config_set_environment(config.get(), variable, this);
@@ -240,8 +243,21 @@ bool DynVm::mayCall(void *vm, const char *name, size_t size) {
 // the plugin then gets the system's time.
 bool DynVm::clock(void *vm, bool monotonic, uint64_t *nanoseconds) {
   auto *self = static_cast<DynVm *>(vm);
-  return proxy_wasm::current_context_ != nullptr && self->clock_ != nullptr && dynvm_vm_is_running(self->vm_.get()) &&
-         self->clock_(monotonic ? 1 : 0, 0, reinterpret_cast<uint64_t>(nanoseconds)) == 0;
+  if (proxy_wasm::current_context_ == nullptr || self->clock_ == nullptr || !dynvm_vm_is_running(self->vm_.get())) {
+    return false;
+  }
+  // As the C library for WASI does: the clock, a precision of 1 ns, the place.
+  constexpr std::string_view NAME = "wasi_snapshot_preview1.clock_time_get";
+  const std::array<uint64_t, 3> arguments = {monotonic, 1, reinterpret_cast<uint64_t>(nanoseconds)};
+  const bool traced = self->isTraced();
+  if (traced) {
+    self->trace("[vm->host] ", NAME, arguments.data(), arguments.size());
+  }
+  const uint64_t result = self->clock_(arguments[0], arguments[1], arguments[2]);
+  if (traced) {
+    self->traceReturn("[vm<-host] ", NAME, &result);
+  }
+  return result == 0;
 }
 
 const char *DynVm::variable(void *vm, const char *name) {

@@ -47,8 +47,8 @@ public:
   std::string_view getPrecompiledSectionName() override { return "dynvm.native"; }
   bool link(std::string_view debug_name) override;
 
-  // Memory is the process's. These check addresses, because the host also follows some that the
-  // loader has not checked: those in hostcalls of its own, and those that it reads from memory.
+  // Memory is the process's. The host follows addresses of the plugin through these only, so they
+  // check them.
   uint64_t getMemorySize() override { return vm_ ? dynvm_vm_memory_size(vm_.get()) : 0; }
   std::optional<std::string_view> getMemory(uint64_t pointer, uint64_t size) override;
   bool setMemory(uint64_t pointer, uint64_t size, const void *data) override;

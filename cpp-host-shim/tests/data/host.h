@@ -93,7 +93,11 @@ template <class... Args> Word note(const char *name, Word status, Args... args) 
 }
 
 inline Word log(Word level, Word text, Word size) {
-  told.add("log " + std::to_string(level) + " " + std::string(running->getMemory(text, size).value()));
+  const auto message = running->getMemory(text, size);
+  if (!message) {
+    return 6; // InvalidMemoryAccess
+  }
+  told.add("log " + std::to_string(level) + " " + std::string(*message));
   return WasmResult::Ok;
 }
 inline Word done() { return note("done", WasmResult::NotFound); }

@@ -322,6 +322,13 @@ void hostcalls_of_the_host() {
 void environments() {
   Plugin plugin = begun(at("plugin.so"));
   CHECK(plugin.call("environment") == 1 && plugin.call("seconds") == 77 && plugin.call("monotonic") == 88);
+  told.take();
+  traces = true;
+  plugin.call("monotonic");
+  traces = false;
+  const std::string text = told.take();
+  CHECK(has(text, "trace: [vm->host] wasi_snapshot_preview1.clock_time_get(1, 1, ") &&
+        has(text, "trace: [vm<-host] wasi_snapshot_preview1.clock_time_get return: 0\n"));
 }
 
 void output_of_another() {

@@ -38,6 +38,7 @@ pub struct Config {
     trace: Option<(Trace, *mut c_void)>,
     clock: Option<(ClockFunction, *mut c_void)>,
     environment: Option<(Variable, *mut c_void)>,
+    check_addresses: bool,
 }
 
 /// The type behind `dynvm_vm_t`.
@@ -115,6 +116,7 @@ pub unsafe extern "C" fn dynvm_vm_config_new(hostcalls: *const Hostcalls) -> *mu
         trace: None,
         clock: None,
         environment: None,
+        check_addresses: true,
     })
 }
 
@@ -171,6 +173,12 @@ pub unsafe extern "C" fn dynvm_vm_config_set_trace(config: *mut Config, trace: O
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_check_addresses(config: *mut Config, check: bool) {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object_mut(config) }.check_addresses = check;
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_set_environment(
     config: *mut Config,
     variable: Option<Variable>,
@@ -199,6 +207,7 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
         raw.name.clone_from(&config.name);
         raw.memory_limit = config.memory_limit;
         raw.budget = config.budget;
+        raw.check_addresses = config.check_addresses;
         if let Some((function, data)) = config.log {
             raw.log = Arc::new(CLog { function, data });
         }

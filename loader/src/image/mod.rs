@@ -74,6 +74,9 @@ pub struct ImageConfig {
     pub trace: Option<Trace>,
     /// Source of time for the C library's functions in the plugin.
     pub clock: Arc<dyn Clock>,
+    /// Checks addresses in hostcalls before the embedder's functions get them. Without this check
+    /// they have to ([`is_readable`], [`is_writable`]). Default true.
+    pub check_addresses: bool,
     /// Environment variables, which the plugin sees before those of the process.
     pub environment: Option<Variables>,
 }
@@ -90,6 +93,7 @@ impl ImageConfig {
             may_call: None,
             trace: None,
             clock: Arc::new(SystemClock),
+            check_addresses: true,
             environment: None,
         }
     }
@@ -166,6 +170,7 @@ impl NativeImage {
                 format!("it imports hostcalls that this host does not have: {}", unbound.join(", ")),
             ));
         }
+        native.install_handlers();
         let mut vm_config = VmConfig::with_id(config.name);
         vm_config.memory_limit = config.memory_limit;
         let services = Services { log: config.log.clone(), clock: config.clock, ..Services::default() };
@@ -175,7 +180,13 @@ impl NativeImage {
         };
         let state = InstanceState::with_slot(vm_config, services, module.info().abi_version, Some(slot.clone()));
         slot.name_function(ALLOCATOR, "its allocator");
-        let foreign = CustomHostcalls::new(config.hostcalls.0, config.may_call, config.trace, config.environment);
+        let foreign = CustomHostcalls::new(
+            config.hostcalls.0,
+            config.may_call,
+            config.trace,
+            config.environment,
+            config.check_addresses,
+        );
         Ok(NativeImage {
             vm: OnceCell::new(),
             foreign: std::cell::Cell::new(Some(foreign)),
@@ -391,8 +402,8 @@ impl Drop for NativeImage {
     }
 }
 
-/// True if the process can read these bytes. Needs an open VM with crash containment in the
-/// process; without one, only null is refused.
+/// True if the process can read these bytes. Needs a [`NativeImage`] with crash containment in the
+/// process, open or not; without one, only null is refused.
 #[inline]
 pub fn is_readable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::readable(address, len)

@@ -110,6 +110,13 @@ void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *d
 void dynvm_vm_config_set_may_call(dynvm_vm_config_t *config, dynvm_may_call_t may_call, void *data);
 
 /**
+ * Sets whether the loader checks addresses in hostcalls; default true. Without it the host's
+ * functions get them as the plugin passed them, and check them with dynvm_is_readable and
+ * dynvm_is_writable. [one-thread]
+ */
+void dynvm_vm_config_set_check_addresses(dynvm_vm_config_t *config, bool check);
+
+/**
  * Sets the function that receives the hostcalls of traced calls; by default none does. [one-thread]
  */
 void dynvm_vm_config_set_trace(dynvm_vm_config_t *config, dynvm_trace_t trace, void *data);
@@ -221,7 +228,7 @@ void dynvm_vm_fail(dynvm_vm_t *vm, const char *text);
 uint64_t dynvm_vm_memory_size(const dynvm_vm_t *vm);
 
 /**
- * True if these bytes can be read. Needs an open VM with crash containment in the process.
+ * True if these bytes can be read. Needs a VM with crash containment in the process, open or not.
  * [any-thread]
  */
 bool dynvm_is_readable(uint64_t address, uint64_t size);

@@ -47,6 +47,7 @@ pub(crate) struct CustomHostcalls {
     may_call: Option<MayCall>,
     trace: Option<Trace>,
     environment: Option<Variables>,
+    checks_addresses: bool,
     mode: Cell<Mode>,
 }
 
@@ -81,8 +82,9 @@ impl CustomHostcalls {
         may_call: Option<MayCall>,
         trace: Option<Trace>,
         environment: Option<Variables>,
+        checks_addresses: bool,
     ) -> CustomHostcalls {
-        CustomHostcalls { functions, may_call, trace, environment, mode: Cell::new(Mode::OPEN) }
+        CustomHostcalls { functions, may_call, trace, environment, checks_addresses, mode: Cell::new(Mode::OPEN) }
     }
 
     /// Changes how hostcalls are made. Returns how they were before.
@@ -114,7 +116,7 @@ impl CustomHostcalls {
         state: &InstanceState,
         id: HostcallId,
         mut arguments: [u64; COUNT],
-        take: impl FnOnce(&mut [u64; COUNT]) -> bool,
+        take: impl FnOnce(&mut [u64; COUNT], bool) -> bool,
         call: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
     ) -> u32 {
         let function = self.functions.table[id as usize];
@@ -122,7 +124,7 @@ impl CustomHostcalls {
             // The plugin got it from the host's table: what it imports by name was bound when the VM was made.
             return Status::Unimplemented as u32;
         }
-        if !take(&mut arguments) {
+        if !take(&mut arguments, self.checks_addresses) {
             return Status::InvalidMemoryAccess as u32;
         }
         if self.mode.get() != Mode::OPEN {
@@ -153,6 +155,7 @@ impl CustomHostcalls {
             (Mode::ENDING, &[level, message, size]) if name == HostcallId::proxy_log.describe().name => {
                 let bytes: &[u8] = match size {
                     0 => &[],
+                    _ if !address_check::readable(message, size) => return Some(Status::InvalidMemoryAccess as u32),
                     // SAFETY: it was looked at: these bytes can be read.
                     _ => unsafe { std::slice::from_raw_parts(message as *const u8, size as usize) },
                 };
@@ -197,8 +200,8 @@ pub(super) fn call_own(slot: usize, arguments: &[u64; MAX_PARAMETERS]) -> u64 {
     imports::returned(instance, result)
 }
 
-/// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of
-/// what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
+/// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if addresses are
+/// checked and it is one of what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
 pub(super) mod take {
     use super::address_check;
 
@@ -206,7 +209,7 @@ pub(super) mod take {
         ($($name:ident)*) => {
             $(
                 #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize, _: bool) -> bool {
                     arguments[index] = arguments[index] as u32 as u64;
                     true
                 }
@@ -218,7 +221,7 @@ pub(super) mod take {
         ($($name:ident)*) => {
             $(
                 #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(_: &mut [u64; COUNT], _: usize) -> bool {
+                pub(in super::super) fn $name<const COUNT: usize>(_: &mut [u64; COUNT], _: usize, _: bool) -> bool {
                     true
                 }
             )*
@@ -229,8 +232,8 @@ pub(super) mod take {
         ($($name:ident $bytes:literal)*) => {
             $(
                 #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    address_check::writable(arguments[index], $bytes)
+                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize, check: bool) -> bool {
+                    !check || address_check::writable(arguments[index], $bytes)
                 }
             )*
         };
@@ -241,16 +244,16 @@ pub(super) mod take {
     place!(out_u32 4 out_u64 8 out_ptr 8 out_size 8);
 
     #[inline(always)]
-    pub(in super::super) fn bool<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+    pub(in super::super) fn bool<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize, _: bool) -> bool {
         arguments[index] = u64::from(arguments[index] as u8 != 0);
         true
     }
 
     /// An address stands before its size.
     #[inline(always)]
-    pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
+    pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize, check: bool) -> bool {
         let size = arguments[index + 1];
-        size == 0 || address_check::readable(arguments[index], size)
+        !check || size == 0 || address_check::readable(arguments[index], size)
     }
 }
 
@@ -285,17 +288,21 @@ mod tests {
     fn undefined_bits_are_cut_off() {
         let garbage = 0xdead_beef_0000_0000_u64;
         let mut arguments = [garbage | 3, garbage | 4, garbage | 0x100, garbage | 5];
-        assert!(take::u32(&mut arguments, 0) && take::size32(&mut arguments, 1) && take::bool(&mut arguments, 2));
-        assert!(take::u64(&mut arguments, 3));
+        assert!(
+            take::u32(&mut arguments, 0, true)
+                && take::size32(&mut arguments, 1, true)
+                && take::bool(&mut arguments, 2, true)
+        );
+        assert!(take::u64(&mut arguments, 3, true));
         assert_eq!(arguments, [3, 4, 0, garbage | 5], "of a bool the low byte counts");
     }
 
     #[test]
     fn addresses() {
-        assert!(take::ptr(&mut [0, 0], 0), "null, no byte");
-        assert!(!take::ptr(&mut [0, 1], 0));
+        assert!(take::ptr(&mut [0, 0], 0, true), "null, no byte");
+        assert!(!take::ptr(&mut [0, 1], 0, true) && take::ptr(&mut [0, 1], 0, false));
         let mut place = 0u64;
-        assert!(take::out_u64(&mut [&raw mut place as u64], 0));
-        assert!(!take::out_u64(&mut [0], 0));
+        assert!(take::out_u64(&mut [&raw mut place as u64], 0, true));
+        assert!(!take::out_u64(&mut [0], 0, true) && take::out_u64(&mut [0], 0, false));
     }
 }

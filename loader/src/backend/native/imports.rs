@@ -89,11 +89,11 @@ macro_rules! entry_points {
                     HostcallId::$name,
                     [$($param as u64),*],
                     |guest, state, [$($param),*]| dispatch::$name(guest, state, $($param),*),
-                    |_arguments| {
+                    |_arguments, _check| {
                         let mut _index = 0;
                         true $(&& {
                             _index += 1;
-                            take::$ty(_arguments, _index - 1)
+                            take::$ty(_arguments, _index - 1, _check)
                         })*
                     },
                     |function, [$($param),*]| {
@@ -246,7 +246,7 @@ fn hostcall<const COUNT: usize>(
     id: HostcallId,
     arguments: [u64; COUNT],
     own: impl FnOnce(&mut NativeGuest<'_>, &InstanceState, [u64; COUNT]) -> Status,
-    take: impl FnOnce(&mut [u64; COUNT]) -> bool,
+    take: impl FnOnce(&mut [u64; COUNT], bool) -> bool,
     foreign: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
 ) -> u32 {
     // SAFETY: an instance lives for as long as it is current on this thread.

@@ -257,6 +257,13 @@ impl NativeModule {
         hostcalls.filter(|import| !dynvm_abi::table::is_native_hostcall(import))
     }
 
+    /// Installs the handlers that checks of addresses need, if crashes are contained.
+    pub(crate) fn install_handlers(&self) {
+        if self.options.contain_crashes && guard::AVAILABLE {
+            signals::install();
+        }
+    }
+
     /// Whether it exports a function or object.
     pub(crate) fn defines(&self, name: &str) -> bool {
         self.elf.exports.contains_key(name)
