@@ -88,6 +88,16 @@ fn wasm_has_no_threads() {
     assert!(error.to_string().contains("proxy_dyn_get_thread_context (only native plugins"), "{error}");
 }
 
+/// For native plugins these are hostcalls as others.
+#[needs::cc]
+#[test]
+fn inspection_knows_them() {
+    let plugin = compile::plugin(Backend::Native, "threads.c", &["_GNU_SOURCE"]);
+    let inspection = dynvm::inspect::inspect_file(&loader(), &plugin).unwrap();
+    assert!(inspection.hostcalls.iter().any(|hostcall| hostcall.name == "proxy_dyn_get_thread_context"));
+    assert!(inspection.hostcalls.iter().all(|hostcall| hostcall.problem.is_none()), "{:?}", inspection.hostcalls);
+}
+
 /// The plugin on `proxy-sdk`, unchanged.
 #[needs::protoc]
 #[test]
