@@ -213,7 +213,6 @@ extern "C" fn few<const SLOT: usize>(a: u64, b: u64, c: u64, d: u64, e: u64, f: 
 }
 
 /// The slot of a hostcall with many parameters: those on the stack that it does not have are words of the caller's frame.
-#[expect(clippy::too_many_arguments, reason = "as many as a hostcall may have")]
 extern "C" fn many<const SLOT: usize>(
     a: u64,
     b: u64,
