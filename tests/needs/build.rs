@@ -40,6 +40,15 @@ fn main() {
         builds_rust_for_wasm(),
         "Rust for wasm: rustup target add wasm32-wasip1, or apt-get install rustc-web cargo-web rust-web-src lld-19 wasi-libc",
     );
+    let lld = runs("ld.lld") || rust_target(&env::var("HOST").unwrap_or_default()).is_some_and(|dir| dir.join("bin/rust-lld").exists());
+    missing("LLD", lld, "an LLD: a rustc from https://rustup.rs, or apt-get install lld-19");
+    for (name, target) in [
+        ("MUSL_RUST", format!("{}-unknown-linux-musl", env::consts::ARCH)),
+        ("AARCH64_RUST", "aarch64-unknown-linux-gnu".to_owned()),
+    ] {
+        let installed = rust_target(&target).is_some_and(|dir| dir.join("lib").exists());
+        missing(name, installed, &format!("Rust for {target}: rustup target add {target}"));
+    }
     missing("CMAKE", runs("cmake"), "cmake: apt-get install cmake make");
     missing("VALGRIND", runs("valgrind"), "valgrind: apt-get install valgrind");
     missing("ENVOY", is_set("DYNVM_ENVOY"), "an Envoy: ./dev setup, or set DYNVM_ENVOY to a program");
@@ -58,6 +67,11 @@ fn main() {
 /// Sets the reason for an attribute: empty if the tool exists.
 fn missing(name: &str, found: bool, reason: &str) {
     println!("cargo::rustc-env=DYNVM_NEEDS_{name}={}", if found { "" } else { reason });
+}
+
+/// The directory of rustc's files for a target.
+fn rust_target(triple: &str) -> Option<PathBuf> {
+    Some(sysroot("rustc")?.join("lib/rustlib").join(triple))
 }
 
 /// Runs this script again after an installation: by Debian's packages, by rustup, or into a directory of programs.

@@ -64,6 +64,12 @@ needs! {
     libclang: "DYNVM_NEEDS_LIBCLANG";
     /// Rust for wasm, as `dynvm build` uses.
     wasm_rust: "DYNVM_NEEDS_WASM_RUST";
+    /// An LLD to join plugins with: rustc's own, or an installed one.
+    lld: "DYNVM_NEEDS_LLD";
+    /// Rust for musl on this machine's processor.
+    musl_rust: "DYNVM_NEEDS_MUSL_RUST";
+    /// Rust for aarch64.
+    aarch64_rust: "DYNVM_NEEDS_AARCH64_RUST";
     /// CMake.
     cmake: "DYNVM_NEEDS_CMAKE";
     /// Valgrind.
