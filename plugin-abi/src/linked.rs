@@ -20,7 +20,8 @@ pub const HOSTCALL_PREFIX: &str = "dynvm_hc_";
 /// What the names of [`LIBC`] begin with in an object.
 pub const LIBC_PREFIX: &str = "dynvm_libc_";
 
-/// Functions of the C library that act on behalf of a VM or on the whole program. A plugin that defines one itself keeps its own.
+/// Functions of the C library that act on behalf of a VM or on the whole program, and the one of WASI that the C++ SDK calls also
+/// natively. A plugin that defines one itself keeps its own.
 pub const LIBC: &[&str] = &[
     "malloc",
     "calloc",
@@ -40,6 +41,7 @@ pub const LIBC: &[&str] = &[
     "_Exit",
     "quick_exit",
     "abort",
+    "_Z17__wasi_random_getPhm",
 ];
 
 /// A plugin that is part of this program.

@@ -28,8 +28,12 @@ pub fn defined(target: &Target, cxx: bool, others: &[String]) -> Result<Option<H
     for name in others {
         let kinds = if target.is_musl() { ["a", "a"] } else { ["so", "a"] };
         let found = kinds.iter().find_map(|kind| ask_compiler(target, &format!("lib{name}.{kind}")));
-        let Some(found) = found else { return Ok(None) };
-        files.push(found);
+        files.push(found.with_context(|| {
+            format!(
+                "the C compiler does not find the library {name}: install it for {}, with its headers",
+                target.triple
+            )
+        })?);
     }
     for file in files {
         names.extend(of_file(&file).with_context(|| format!("{} cannot be read", file.display()))?);

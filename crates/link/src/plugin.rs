@@ -213,7 +213,9 @@ impl Plugin {
         let descriptor = Descriptor { name: &name, digest, abi_version, state_model, slots: &slots };
         let source = target.out_dir.join(format!("{name}.rs"));
         fs::write(&source, descriptor.source()).with_context(|| format!("{} cannot be written", source.display()))?;
-        Ok(Output { name, library, source, needed, inputs: objects.sources, notes })
+        // The headers of the ABI are written for each build.
+        let inputs = objects.sources.into_iter().filter(|input| !input.starts_with(&target.out_dir)).collect();
+        Ok(Output { name, library, source, needed, inputs, notes })
     }
 
     fn source(&self) -> Result<Source> {

@@ -59,7 +59,6 @@ pub const DESTRUCTORS: &str = "destructors";
 /// `exports`: the names that stay visible. `statics`: the statics are joined and get symbols.
 pub fn rewrite(joined: &[u8], prefix: &str, exports: &[String], statics: bool) -> Result<Rewritten> {
     let mut object = Builder::read(joined).context("the joined object cannot be read")?;
-    remove_bitcode(&mut object);
     let exported = rename(&mut object, prefix, exports)?;
     separate_lists(&mut object, prefix);
 
@@ -92,13 +91,6 @@ pub fn rewrite(joined: &[u8], prefix: &str, exports: &[String], statics: bool) -
         constructors,
         destructors,
     })
-}
-
-/// Rust's standard library brings its code as bitcode too. Tools that recognize it take the object for one of another compiler.
-fn remove_bitcode(object: &mut Builder<'_>) {
-    for section in &mut object.sections {
-        section.delete |= [".llvmbc", ".llvmcmd"].contains(&text(&section.name).as_str());
-    }
 }
 
 /// Renames exports and what the loader defines, and makes all other names local. Returns the exports.
@@ -165,7 +157,7 @@ fn separate_lists(object: &mut Builder<'_>, prefix: &str) {
 
 /// A section by name, and its size if that is not 0.
 fn find(object: &Builder<'_>, name: &str) -> Option<(SectionId, u64)> {
-    let section = object.sections.iter().find(|section| *section.name == *name.as_bytes() && !section.delete)?;
+    let section = object.sections.iter().find(|section| *section.name == *name.as_bytes())?;
     let size = size(section);
     (size > 0).then(|| (section.id(), size))
 }
@@ -180,7 +172,7 @@ fn size(section: &Section<'_>) -> u64 {
 
 /// Copies variables and their relocations to a constant: what they hold at the start.
 fn copy_as_constant(object: &mut Builder<'_>, id: SectionId, name: &str) -> Result<SectionId> {
-    let is_of_section = |section: &&Section<'_>| section.sh_info_section == Some(id) && !section.delete;
+    let is_of_section = |section: &&Section<'_>| section.sh_info_section == Some(id);
     let relocations = object.sections.iter().find(is_of_section).map(Section::id);
     if let Some(relocations) = relocations
         && let SectionData::Relocation(list) = &object.sections.get(relocations).data

@@ -41,12 +41,12 @@ fn aarch64() {
     let object = fixture::out_dir(AARCH64).join("aarch64.o");
     fixture::succeed(fixture::compile(AARCH64, "aarch64", &[RUST]).args(["--emit=obj", "-o"]).arg(&object));
     let lld = fixture::lld();
-    let shared = fixture::out_dir(AARCH64).join("aarch64.so");
+    let program = fixture::out_dir(AARCH64).join("aarch64.program");
     let mut link = Command::new(lld);
     // What is missing are the standard library and the C library.
-    link.args(["-flavor", "gnu", "-shared", "--unresolved-symbols=ignore-all", "-o"]).arg(&shared).arg(&object);
+    link.args(["-flavor", "gnu", "-pie", "--unresolved-symbols=ignore-all", "-o"]).arg(&program).arg(&object);
     fixture::succeed(link.arg(&output.library));
-    assert!(std::fs::metadata(shared).unwrap().len() > 100_000, "the plugin is in it");
+    assert!(std::fs::metadata(program).unwrap().len() > 100_000, "the plugin is in it");
 }
 
 #[needs::musl_rust]

@@ -34,17 +34,34 @@ mod implemented {
             ("proxy_get_header_map_value", &[_, _, _, data, size]) => {
                 let state = vm::current();
                 let path = state.path.borrow().clone();
+                unsafe extern "C" {
+                    fn malloc(size: usize) -> *mut u8;
+                }
                 // SAFETY: the plugin's allocator, and where it wants to have the result.
                 unsafe {
-                    let allocate: extern "C" fn(usize) -> *mut u8 = std::mem::transmute(state.allocator);
-                    let copy = allocate(path.len());
+                    // Without an allocator, the plugin frees with `free`.
+                    let copy = match state.allocator {
+                        Some(allocator) => {
+                            std::mem::transmute::<usize, extern "C" fn(usize) -> *mut u8>(allocator)(path.len())
+                        }
+                        None => malloc(path.len()),
+                    };
                     std::ptr::copy_nonoverlapping(path.as_ptr(), copy, path.len());
                     *(data as *mut *mut u8) = copy;
                     *(size as *mut usize) = path.len();
                 }
                 OK
             }
-            ("proxy_get_property" | "proxy_get_buffer_bytes", _) => 1,
+            // The C++ SDK asks for its root id, which is empty.
+            ("proxy_get_property", &[.., data, size]) => {
+                // SAFETY: where the plugin wants to have the result.
+                unsafe {
+                    *(data as *mut *mut u8) = std::ptr::null_mut();
+                    *(size as *mut usize) = 0;
+                }
+                OK
+            }
+            ("proxy_get_buffer_bytes", _) => 1,
             ("proxy_set_effective_context" | "proxy_get_log_level" | "proxy_done", _) => OK,
             _ => 12,
         }

@@ -64,6 +64,11 @@ extern "C" fn dynvm_libc___cxa_thread_atexit_impl(function: Function, object: us
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn dynvm_libc__Z17__wasi_random_getPhm(_: *mut u8, _: usize) -> u16 {
+    0
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn dynvm_libc_abort() -> ! {
     println!("a plugin aborts");
     std::process::exit(42)

@@ -27,7 +27,7 @@ thread_local! {
 pub struct State {
     pub path: RefCell<String>,
     pub log: RefCell<Vec<String>>,
-    pub allocator: usize,
+    pub allocator: Option<usize>,
     /// Destructors, with what to call them for.
     pub at_exit: RefCell<Vec<(Function, usize)>>,
     pub at_thread_exit: RefCell<Vec<(Function, usize)>>,
@@ -75,8 +75,8 @@ impl Vm {
             // SAFETY: the descriptor's block.
             unsafe { std::slice::from_raw_parts(locals.initial, locals.size) }.to_vec()
         });
-        let allocator = slot.export("proxy_on_memory_allocate").or(slot.export("malloc")).expect("an allocator");
-        let state = State { allocator: allocator as usize, ..State::default() };
+        let allocator = slot.export("proxy_on_memory_allocate").or(slot.export("malloc"));
+        let state = State { allocator: allocator.map(|address| address as usize), ..State::default() };
         let vm = Vm {
             slot,
             state_model: plugin.state_model,
