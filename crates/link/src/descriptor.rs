@@ -23,7 +23,9 @@ impl Descriptor<'_> {
         let mut symbols = String::new();
         for slot in self.slots {
             slots += &describe(slot);
-            for name in slot.globals() {
+            // The block is found by its name as text: the language has no names for thread-local variables of others.
+            let block = format!("{}{TLS}", slot.prefix);
+            for name in slot.globals().into_iter().filter(|name| *name != block) {
                 let _ = writeln!(symbols, "        safe static {name}: u8;");
             }
         }

@@ -10,7 +10,8 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, S
 
 use crate::layout;
 
-/// Crates whose statics hold nothing of a VM: caches of what the processor can do, the logger that every instance sets to the same.
+/// Crates whose statics hold nothing of a VM: caches of what the processor can do, seeds of hashes, the logger that every instance
+/// sets to the same.
 const HARMLESS: &[&str] = &[
     "std",
     "core",
@@ -22,6 +23,7 @@ const HARMLESS: &[&str] = &[
     "addr2line",
     "miniz_oxide",
     "compiler_builtins",
+    "foldhash",
     "hashbrown",
     "memchr",
     "log",
@@ -68,11 +70,11 @@ pub fn statics(joined: &[u8]) -> Result<BTreeSet<String>> {
         let of_section = object
             .symbols()
             .filter(|symbol| symbol.section_index() == Some(section.index()) && symbol.kind() == SymbolKind::Data);
-        let names: Vec<String> = of_section.filter_map(|symbol| demangled(symbol.name().ok()?)).collect();
+        let names: Vec<String> = of_section.filter_map(|symbol| Some(demangled(symbol.name().ok()?))).collect();
         if names.is_empty() {
             found.insert(name.to_owned());
         }
-        found.extend(names.into_iter().filter(|name| !HARMLESS.contains(&crate_of(name))));
+        found.extend(names.into_iter().filter(|name| !is_harmless(name)));
     }
     Ok(found)
 }
@@ -81,9 +83,14 @@ fn parse(joined: &[u8]) -> Result<ElfFile64<'_>> {
     ElfFile64::parse(joined).context("the joined object cannot be read")
 }
 
-fn demangled(name: &str) -> Option<String> {
-    // A reference for unwind tables, not a variable.
-    (!name.starts_with("DW.ref.")).then(|| format!("{:#}", rustc_demangle::demangle(name)))
+fn demangled(name: &str) -> String {
+    format!("{:#}", rustc_demangle::demangle(name))
+}
+
+fn is_harmless(name: &str) -> bool {
+    // The compiler's: addresses of the unwinder's function, and of functions that the C library may lack.
+    let is_address = ["DW.ref.", "_rust_extern_with_linkage_"].iter().any(|begin| name.starts_with(begin));
+    is_address || HARMLESS.contains(&crate_of(name))
 }
 
 /// The crate of a path such as `<a::B as c::D>::e::F`.
