@@ -30,8 +30,8 @@
 //! # fn main() {}
 //! ```
 
-#[cfg(not(any(feature = "native", feature = "wasm")))]
-compile_error!("dynvm needs at least one backend: enable the feature `native` or `wasm`");
+#[cfg(not(any(feature = "native", feature = "wasm", feature = "null")))]
+compile_error!("dynvm needs at least one backend: enable the feature `native`, `wasm` or `null`");
 
 pub use dynvm_abi as abi;
 
@@ -44,6 +44,10 @@ pub mod image;
 pub mod inspect;
 pub mod observe;
 pub mod trust;
+
+/// Descriptions of plugins that are part of the program, for [`Module::linked`].
+#[cfg(feature = "null")]
+pub use dynvm_abi::{__thread_local_block, linked};
 
 /// Options of the native backend.
 #[cfg(feature = "native")]

@@ -54,6 +54,8 @@ pub struct Linked {
     pub name: &'static str,
     /// The SHA-256 of the object before its symbols were renamed.
     pub digest: [u8; 32],
+    /// The size of that object.
+    pub size: usize,
     /// The version of the ABI that it was built for.
     pub abi_version: AbiVersion,
     /// Where it keeps its state.

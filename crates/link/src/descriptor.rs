@@ -11,6 +11,7 @@ use crate::rewrite::{BSS, CONSTRUCTORS, DATA, DATA_INITIAL, DESTRUCTORS, Rewritt
 pub struct Descriptor<'a> {
     pub name: &'a str,
     pub digest: [u8; 32],
+    pub size: usize,
     pub abi_version: AbiVersion,
     pub state_model: StateModel,
     pub slots: &'a [Rewritten],
@@ -38,12 +39,14 @@ impl Descriptor<'_> {
              ::dynvm::linked::Linked {{\n        \
              name: {name:?},\n        \
              digest: {digest:?},\n        \
+             size: {size},\n        \
              abi_version: ::dynvm::linked::AbiVersion::{abi_version:?},\n        \
              state_model: ::dynvm::linked::StateModel::{state_model:?},\n        \
              slots: &[\n{slots}        ],\n    \
              }}\n}};\n",
             name = self.name,
             digest = self.digest,
+            size = self.size,
             abi_version = self.abi_version,
             state_model = self.state_model,
         )

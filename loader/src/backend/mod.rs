@@ -9,6 +9,8 @@
 
 #[cfg(feature = "native")]
 pub(crate) mod native;
+#[cfg(feature = "null")]
+pub(crate) mod null;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 

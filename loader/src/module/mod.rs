@@ -1,6 +1,8 @@
 //! Modules: artifacts that passed the trust policy and were compiled by a backend.
 
 pub(crate) mod fat;
+#[cfg(feature = "null")]
+mod linked;
 mod options;
 mod trusted;
 

@@ -125,7 +125,7 @@ impl TrustPolicy {
     /// The rules for a kind of artifact.
     pub fn rules(&self, kind: ArtifactKind) -> &Rules {
         match kind {
-            ArtifactKind::Native => &self.native,
+            ArtifactKind::Native | ArtifactKind::Linked => &self.native,
             ArtifactKind::Wasm | ArtifactKind::WasmText => &self.wasm,
         }
     }

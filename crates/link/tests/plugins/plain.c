@@ -14,6 +14,13 @@ __attribute__((constructor(201))) static void second(void) { strcat(order, "b");
 __attribute__((constructor)) static void last(void) { strcat(order, "c"); }
 __attribute__((constructor(101))) static void first(void) { strcat(order, "a"); }
 
+/* A list that the linker collects, which has the same name in another plugin. */
+#define ITEM(name) static const int name __attribute__((section("items"), used, retain)) = 1
+ITEM(one);
+ITEM(two);
+extern const int __start_items[] __attribute__((visibility("hidden")));
+extern const int __stop_items[] __attribute__((visibility("hidden")));
+
 static void say(const char *text) { proxy_log(2, (const uint8_t *)text, strlen(text)); }
 
 __attribute__((destructor)) static void end(void) { say("destructor"); }
@@ -37,7 +44,8 @@ uint32_t proxy_on_request_headers(uint32_t context_id, size_t headers, uint32_t 
   zeroed[63]++;
   local++;
   (*address)++;
-  snprintf(text, sizeof text, "%s local %d total %d zeroed %d", order, local, total, zeroed[63]);
+  snprintf(text, sizeof text, "%s local %d total %d zeroed %d items %d", order, local, total, zeroed[63],
+           (int)(__stop_items - __start_items));
   say(text);
   return 0;
 }

@@ -23,6 +23,9 @@ thread_local Loud local_loud("the thread-local variable");
 std::map<std::string, int> counts;
 thread_local std::string letters = "x";
 
+// In a list with the same name as another plugin's.
+const int item __attribute__((section("items"), used, retain)) = 1;
+
 __attribute__((noinline)) int deep(int depth) {
   std::string frame(20, 'f');
   if (depth == 0) throw std::runtime_error("thrown");

@@ -86,7 +86,7 @@ pub fn c(plugin: &'static Linked) {
         let vms = [(); 2].map(|()| Vm::start(plugin));
         for round in 1..=3 {
             for vm in &vms {
-                let expected = format!("abc local {} total {} zeroed {round}", 100 + round, 10 + round);
+                let expected = format!("abc local {} total {} zeroed {round} items 2", 100 + round, 10 + round);
                 assert_eq!(vm.stream("/"), expected);
             }
         }
