@@ -210,7 +210,8 @@ impl Plugin {
         let library = target.out_dir.join(format!("lib{}.a", library_name(&name)));
         write_library(&library, &slots).with_context(|| format!("{} cannot be written", library.display()))?;
         let digest = Sha256::digest(&joined).into();
-        let descriptor = Descriptor { name: &name, digest, size: joined.len(), abi_version, state_model, slots: &slots };
+        let descriptor =
+            Descriptor { name: &name, digest, size: joined.len(), abi_version, state_model, slots: &slots };
         let source = target.out_dir.join(format!("{name}.rs"));
         fs::write(&source, descriptor.source()).with_context(|| format!("{} cannot be written", source.display()))?;
         // The headers of the ABI are written for each build.

@@ -147,6 +147,7 @@ fn read(inspection: &mut Inspection, bytes: &[u8]) {
 
 impl Inspection {
     /// Adds an export to its category.
+    #[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "only files are inspected"))]
     fn export(&mut self, name: &str) {
         if let Some(version) = AbiVersion::from_marker(name) {
             self.abi_versions.push(version);
@@ -158,6 +159,7 @@ impl Inspection {
     }
 
     /// Adds imports to their categories. Needs the ABI version.
+    #[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "only files are inspected"))]
     fn imports<'a>(&mut self, names: impl Iterator<Item = (bool, &'a str)>) {
         let version = self.abi_versions.iter().max().copied();
         for (may_be_hostcall, name) in names {
@@ -189,6 +191,7 @@ fn version_after(bytes: &[u8], word: &[u8], end: &[u8]) -> Option<String> {
 }
 
 /// The SDK that left traces in an artifact.
+#[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "only files are inspected"))]
 fn find_sdk(bytes: &[u8]) -> Option<String> {
     let rust = version_after(bytes, b"/proxy-wasm-", b"/src/");
     rust.map(|version| format!("proxy-wasm {version} (Rust)"))

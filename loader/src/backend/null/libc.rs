@@ -144,10 +144,12 @@ unsafe extern "C" fn random_get(into: *mut u8, len: usize) -> u16 {
     let into = unsafe { std::slice::from_raw_parts_mut(into, len) };
     let filled = current::with(|running| match running {
         // A panic of the host's must not unwind into the plugin.
-        Some(running) => catch_unwind(AssertUnwindSafe(|| running.state.services.random.fill(into))).unwrap_or_else(|_| {
-            running.state.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
-            false
-        }),
+        Some(running) => {
+            catch_unwind(AssertUnwindSafe(|| running.state.services.random.fill(into))).unwrap_or_else(|_| {
+                running.state.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
+                false
+            })
+        }
         None => getrandom::fill(into).is_ok(),
     });
     if filled { 0 } else { IO }

@@ -38,7 +38,8 @@ impl PrivateThreadLocals {
         PrivateThreadLocals(slot.thread_locals.map(|ThreadLocals { block, initial, size }| {
             // SAFETY: the descriptor's initial values, a constant of this size.
             let initial = unsafe { std::slice::from_raw_parts(initial, size) };
-            let seats = |seats: &mut HashMap<_, Rc<Seat>>| seats.entry(ptr::from_ref(slot) as usize).or_default().clone();
+            let seats =
+                |seats: &mut HashMap<_, Rc<Seat>>| seats.entry(ptr::from_ref(slot) as usize).or_default().clone();
             Private {
                 block: block(),
                 seat: SEATS.with_borrow_mut(seats),

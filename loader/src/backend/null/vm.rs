@@ -118,8 +118,8 @@ pub(super) struct NullVm {
 
 impl NullVm {
     pub(super) fn new(plugin: &'static Linked, state: Rc<InstanceState>) -> Result<NullVm, StartError> {
-        let lease = Lease::take(plugin)
-            .map_err(|message| StartError::Image { module: plugin.name.to_owned(), message })?;
+        let lease =
+            Lease::take(plugin).map_err(|message| StartError::Image { module: plugin.name.to_owned(), message })?;
         let slot = lease.slot();
         if lease.is_exclusive {
             // SAFETY: the slot is free, and slots of plugins with threads are not given back.

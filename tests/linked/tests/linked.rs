@@ -1,0 +1,267 @@
+//! The loader runs plugins that are part of the program.
+
+use std::cell::RefCell;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use dynvm::abi::types::{LogLevel, MapType};
+use dynvm::abi::version::AbiVersion;
+use dynvm::host::{HeaderMap, Headers, MemoryLog, Services, Stream};
+use dynvm::{ArtifactKind, BackendKind, ContextId, Module, PluginConfig, StartError, Vm};
+
+/// A VM with a started plugin.
+struct Running {
+    vm: Vm,
+    root: ContextId,
+    log: Arc<MemoryLog>,
+}
+
+impl Running {
+    fn start(module: &Module) -> Running {
+        Running::try_start(module).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(module: &Module) -> Result<Running, StartError> {
+        let log = Arc::new(MemoryLog::default());
+        let mut services = Services::default();
+        services.log = log.clone();
+        let mut vm = Vm::builder(module).services(services).build()?;
+        let root = vm.start_plugin(PluginConfig::named("linked"))?;
+        Ok(Running { vm, root, log })
+    }
+
+    /// Runs a stream with this path and returns what the plugin logged.
+    fn stream(&mut self, path: &str) -> String {
+        self.run(Box::new(Request(Headers::from([(":path", path)]))))
+    }
+
+    fn run(&mut self, stream: Box<dyn Stream>) -> String {
+        let id = self.vm.create_stream(self.root, stream).unwrap();
+        self.vm.on_request_headers(id, 1, true);
+        self.vm.delete_stream(id);
+        texts(&self.log).concat()
+    }
+
+    /// Ends the VM and returns what the plugin logged.
+    fn end(self) -> Vec<String> {
+        let log = self.log.clone();
+        drop(self);
+        texts(&log)
+    }
+}
+
+fn texts(log: &MemoryLog) -> Vec<String> {
+    log.take().into_iter().map(|(_, text)| text).collect()
+}
+
+/// A stream that has request headers.
+struct Request(Headers);
+
+impl Stream for Request {
+    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.0 as &dyn HeaderMap)
+    }
+}
+
+/// Slots belong to the whole program, and tests run at the same time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[needs::lld]
+#[test]
+fn a_module_describes_the_plugin() {
+    let module = linked::shared();
+    let info = module.info();
+    assert_eq!((module.name(), module.backend(), info.kind), ("shared", BackendKind::Null, ArtifactKind::Linked));
+    assert_eq!((info.abi_version, info.sha256.len()), (AbiVersion::V0_2_1, 64));
+    assert!(info.size > 10_000, "{}", info.size);
+    assert!(module.exports(dynvm::abi::table::CallbackId::proxy_on_request_headers));
+    assert_eq!(linked::slots().info().abi_version, AbiVersion::V0_1_0);
+}
+
+#[needs::lld]
+#[test]
+fn many_vms_have_thread_locals_of_their_own() {
+    let _alone = alone();
+    let module = linked::shared();
+    let count = |log: String| log.split(" total ").next().unwrap_or_default().to_owned();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut vms = [(); 4].map(|()| Running::start(&module));
+                for round in 1..=200 {
+                    for vm in &mut vms {
+                        assert_eq!(count(vm.stream("/count")), format!("local {round} {round}"));
+                    }
+                }
+                // Another VM takes the place of one that has ended.
+                let [first, mut second, ..] = vms;
+                drop(first);
+                assert_eq!(count(Running::start(&module).stream("/count")), "local 1 1");
+                assert_eq!(count(second.stream("/count")), "local 201 201");
+            });
+        }
+    });
+}
+
+#[needs::lld]
+#[test]
+fn a_vm_may_run_inside_of_a_hostcall_of_another() {
+    /// A stream whose headers another VM of the same plugin looks at first.
+    struct Nested(RefCell<Running>, Rc<RefCell<String>>, Request);
+
+    impl Stream for Nested {
+        fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+            *self.1.borrow_mut() = self.0.borrow_mut().stream("/count");
+            self.2.header_map(map)
+        }
+    }
+
+    let _alone = alone();
+    let module = linked::shared();
+    let mut outer = Running::start(&module);
+    for _ in 0..2 {
+        outer.stream("/count");
+    }
+    let inner = Rc::new(RefCell::new(String::new()));
+    let request = Request(Headers::from([(":path", "/count")]));
+    let logged = outer.run(Box::new(Nested(RefCell::new(Running::start(&module)), inner.clone(), request)));
+    assert!(inner.borrow().starts_with("local 1 1 "), "{}", inner.borrow());
+    assert!(logged.starts_with("local 3 3 "), "{logged}");
+}
+
+#[needs::lld]
+#[test]
+fn a_slot_has_one_vm_and_begins_anew() {
+    let _alone = alone();
+    let module = linked::slots();
+    for _ in 0..3 {
+        let (mut first, mut second) = (Running::start(&module), Running::start(&module));
+        for round in 1..=3 {
+            for vm in [&mut first, &mut second] {
+                assert_eq!(vm.stream("/count"), format!("local {round} {round} total {round}"));
+            }
+        }
+        let Err(StartError::Image { module: name, message }) = Running::try_start(&module).map(drop) else { panic!() };
+        assert_eq!(name, "slots");
+        for words in ["its slots, 2, are all in use", "`.slots(3)`", "PerThread"] {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_slot_with_threads_is_not_used_again() {
+    let _alone = alone();
+    let module = linked::threads();
+    assert_eq!(Running::start(&module).stream("/count"), "local 1 1 total 1");
+    assert_eq!(Running::start(&module).stream("/thread"), "local 0 in a thread");
+    assert!(Running::try_start(&module).is_err());
+}
+
+#[needs::lld]
+#[needs::cc]
+#[test]
+fn c_constructors_and_destructors_run_for_each_vm() {
+    let _alone = alone();
+    let module = linked::c();
+    for _ in 0..3 {
+        let mut vms = [(); 2].map(|()| Running::start(&module));
+        for round in 1..=3 {
+            for vm in &mut vms {
+                let expected = format!("abc local {} total {} zeroed {round} items 2", 100 + round, 10 + round);
+                assert_eq!(vm.stream("/"), expected);
+            }
+        }
+        for vm in vms {
+            assert_eq!(vm.end(), ["atexit", "destructor"]);
+        }
+    }
+}
+
+#[needs::lld]
+#[needs::cxx]
+#[test]
+fn cxx_exceptions_are_caught_and_variables_destroyed() {
+    let _alone = alone();
+    let module = linked::cxx();
+    for _ in 0..2 {
+        let mut vms = [(); 2].map(|()| Running::start(&module));
+        for round in 1..=3 {
+            for vm in &mut vms {
+                assert_eq!(vm.stream("/"), format!("thrown twice x{} {round} 25", "y".repeat(round)));
+            }
+        }
+        for vm in vms {
+            assert_eq!(vm.end(), ["end of the thread-local variable", "end of the static variable"]);
+        }
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_caught_panic_changes_nothing() {
+    let _alone = alone();
+    let mut vm = Running::start(&linked::shared());
+    let logged = vm.stream("/panic");
+    assert!(logged.ends_with("caught at depth 0"), "{logged}");
+    assert!(!vm.vm.has_failed() && vm.stream("/count").starts_with("local 1 "));
+}
+
+#[needs::lld]
+#[test]
+fn a_panic_of_the_host_fails_the_vm() {
+    struct Panics;
+
+    impl Stream for Panics {
+        fn header_map(&self, _: MapType) -> Option<&dyn HeaderMap> {
+            panic!("the host's")
+        }
+    }
+
+    let _alone = alone();
+    let mut vm = Running::start(&linked::c());
+    // The plugin in C asks for no header; the SDK would panic about the status.
+    assert!(vm.run(Box::new(Panics)).starts_with("abc"));
+    assert!(!vm.vm.has_failed());
+}
+
+/// Started by the test below in a program of its own.
+#[needs::lld]
+#[test]
+fn aborts_if_asked_to() {
+    if std::env::var_os("DYNVM_LINKED_ABORTS").is_some() {
+        let mut services = Services::default();
+        services.log = Arc::new(Stderr);
+        let module = linked::shared();
+        let mut vm = Vm::builder(&module).services(services).build().unwrap();
+        let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+        let stream = vm.create_stream(root, Box::new(Request(Headers::from([(":path", "/abort")])))).unwrap();
+        vm.on_request_headers(stream, 1, true);
+        unreachable!();
+    }
+}
+
+struct Stderr;
+
+impl dynvm::host::Log for Stderr {
+    fn log(&self, _: dynvm::host::LogSource<'_>, level: LogLevel, message: &[u8]) {
+        eprintln!("{level:?}: {}", String::from_utf8_lossy(message));
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "--nocapture", "aborts_if_asked_to"]).env("DYNVM_LINKED_ABORTS", "1");
+    let output = program.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6), "{stderr}");
+    assert!(stderr.contains("Critical: the plugin calls abort; it is part of the program, which ends"), "{stderr}");
+}
