@@ -1,15 +1,17 @@
 //! The loader runs plugins that are part of the program.
 
 use std::cell::RefCell;
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use dynvm::abi::types::{LogLevel, MapType};
 use dynvm::abi::version::AbiVersion;
-use dynvm::host::{HeaderMap, Headers, MemoryLog, Services, Stream};
-use dynvm::{ArtifactKind, BackendKind, ContextId, Module, PluginConfig, StartError, Vm};
+use dynvm::host::{HeaderMap, Headers, Log, LogSource, MemoryLog, Services, Stream};
+use dynvm::{ArtifactKind, BackendKind, ContextId, FailureKind, Module, PluginConfig, StartError, Vm};
 
 /// A VM with a started plugin.
 struct Running {
@@ -213,44 +215,34 @@ fn a_caught_panic_changes_nothing() {
     assert!(!vm.vm.has_failed() && vm.stream("/count").starts_with("local 1 "));
 }
 
-#[needs::lld]
-#[test]
-fn a_panic_of_the_host_fails_the_vm() {
-    struct Panics;
+/// A log that panics once, when it is told to.
+#[derive(Default)]
+struct Panics(AtomicBool);
 
-    impl Stream for Panics {
-        fn header_map(&self, _: MapType) -> Option<&dyn HeaderMap> {
-            panic!("the host's")
-        }
+impl Log for Panics {
+    fn log(&self, _: LogSource<'_>, _: LogLevel, _: &[u8]) {
+        assert!(!self.0.swap(false, Ordering::Relaxed), "the host's");
     }
-
-    let _alone = alone();
-    let mut vm = Running::start(&linked::c());
-    // The plugin in C asks for no header; the SDK would panic about the status.
-    assert!(vm.run(Box::new(Panics)).starts_with("abc"));
-    assert!(!vm.vm.has_failed());
 }
 
-/// Started by the test below in a program of its own.
 #[needs::lld]
+#[needs::cc]
 #[test]
-fn aborts_if_asked_to() {
-    if std::env::var_os("DYNVM_LINKED_ABORTS").is_some() {
-        let mut services = Services::default();
-        services.log = Arc::new(Stderr);
-        let module = linked::shared();
-        let mut vm = Vm::builder(&module).services(services).build().unwrap();
-        let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
-        let stream = vm.create_stream(root, Box::new(Request(Headers::from([(":path", "/abort")])))).unwrap();
-        vm.on_request_headers(stream, 1, true);
-        unreachable!();
-    }
+fn a_panic_of_the_host_fails_the_vm() {
+    let _alone = alone();
+    let log = Arc::new(Panics::default());
+    let (mut vm, root) = with_log(&linked::c(), log.clone());
+    let stream = vm.create_stream(root, Box::new(Request(Headers::default()))).unwrap();
+    log.0.store(true, Ordering::Relaxed);
+    vm.on_request_headers(stream, 1, true);
+    let failure = vm.failure().expect("it has failed");
+    assert_eq!((failure.kind, &*failure.message), (FailureKind::Host, "the host panicked in proxy_log"));
 }
 
 struct Stderr;
 
-impl dynvm::host::Log for Stderr {
-    fn log(&self, _: dynvm::host::LogSource<'_>, level: LogLevel, message: &[u8]) {
+impl Log for Stderr {
+    fn log(&self, _: LogSource<'_>, level: LogLevel, message: &[u8]) {
         eprintln!("{level:?}: {}", String::from_utf8_lossy(message));
     }
 }
@@ -258,10 +250,26 @@ impl dynvm::host::Log for Stderr {
 #[needs::lld]
 #[test]
 fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
+    const ABORT: &str = "DYNVM_LINKED_ABORT";
+    if std::env::var_os(ABORT).is_some() {
+        let (mut vm, root) = with_log(&linked::shared(), Arc::new(Stderr));
+        let stream = vm.create_stream(root, Box::new(Request(Headers::from([(":path", "/abort")])))).unwrap();
+        vm.on_request_headers(stream, 1, true);
+        unreachable!();
+    }
     let mut program = Command::new(std::env::current_exe().unwrap());
-    program.args(["--exact", "--nocapture", "aborts_if_asked_to"]).env("DYNVM_LINKED_ABORTS", "1");
-    let output = program.output().unwrap();
+    program.args(["--exact", "--nocapture", "a_panic_out_of_a_callback_ends_the_program_with_a_message"]);
+    let output = program.env(ABORT, "").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&output.status), Some(6), "{stderr}");
+    assert_eq!(output.status.signal(), Some(6), "{stderr}");
     assert!(stderr.contains("Critical: the plugin calls abort; it is part of the program, which ends"), "{stderr}");
+}
+
+/// A VM with a started plugin and this log.
+fn with_log(module: &Module, log: Arc<dyn Log>) -> (Vm, ContextId) {
+    let mut services = Services::default();
+    services.log = log;
+    let mut vm = Vm::builder(module).services(services).build().unwrap();
+    let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+    (vm, root)
 }
