@@ -33,6 +33,7 @@ impl Descriptor<'_> {
         format!(
             "// Written by dynvm-link.\n\n\
              /// The plugin {name}.\n\
+             #[allow(unsafe_code, reason = \"the names are those of the linked plugin\")]\n\
              pub static PLUGIN: ::dynvm::linked::Linked = {{\n    \
              #[allow(non_upper_case_globals, reason = \"the names are symbols\")]\n    \
              unsafe extern \"C\" {{\n{symbols}    }}\n    \

@@ -191,6 +191,9 @@ fn copy_as_constant(object: &mut Builder<'_>, id: SectionId, name: &str) -> Resu
     let copy = object.sections.copy(id);
     copy.name = format!(".data.rel.ro.{name}").into_bytes().into();
     copy.sh_type = elf::SHT_PROGBITS;
+    if let SectionData::UninitializedData(size) = copy.data {
+        copy.data = SectionData::Data(vec![0; usize::try_from(size)?].into());
+    }
     copy.sh_flags = u64::from(elf::SHF_ALLOC | elf::SHF_WRITE);
     let copy = copy.id();
     if let Some(relocations) = relocations {

@@ -76,8 +76,9 @@ extern "C" fn at_thread_exit_of_cxx(function: usize, object: usize, library: usi
 #[cfg(target_env = "gnu")]
 fn at_exit_of_plugin_thread(function: usize, object: usize, library: usize) -> c_int {
     unsafe extern "C" {
-        fn __cxa_thread_atexit_impl(function: usize, object: usize, library: usize) -> c_int;
+        fn __cxa_thread_atexit_impl(function: *mut c_void, object: *mut c_void, library: *mut c_void) -> i32;
     }
+    let [function, object, library] = [function, object, library].map(|address| address as *mut c_void);
     // SAFETY: the plugin's call.
     unsafe { __cxa_thread_atexit_impl(function, object, library) }
 }
