@@ -1,7 +1,7 @@
 //! Checklist 11, 27, 28: VMs that fail.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
-use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig};
+use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, StartError, Vm};
 
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe, script};
@@ -103,4 +103,13 @@ fn tracing() {
     assert_eq!(*status, dynvm::abi::types::Status::Ok);
     assert_eq!(*results, [("value", Value::Bytes(b"v".to_vec()))]);
     assert!(matches!(events.last(), Some(Event::CallbackLeave { returned: Some(1), exported: true, failure: None, .. })));
+}
+
+/// A trap in a start function is an error of the start.
+#[super::compiler]
+#[test]
+fn a_trap_in_a_start_function() {
+    let module = probe(backend(), &["START_TRAPS"]);
+    let error = Vm::builder(&module).services(parts().services).build().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StartError::Failed { .. }), "{error}");
 }

@@ -11,10 +11,6 @@ macro_rules! on_backend {
             $name, $backend, $compiler,
             #[path = "failure.rs"]
             mod failure;
-            #[path = "profile.rs"]
-            mod profile;
-            #[path = "restriction.rs"]
-            mod restriction;
             #[path = "start.rs"]
             mod start;
         }
@@ -43,6 +39,10 @@ macro_rules! on_backend {
             mod headers;
             #[path = "lifecycle.rs"]
             mod lifecycle;
+            #[path = "profile.rs"]
+            mod profile;
+            #[path = "restriction.rs"]
+            mod restriction;
             #[path = "services.rs"]
             mod services;
             #[path = "versions.rs"]

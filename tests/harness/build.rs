@@ -7,7 +7,13 @@ use std::path::Path;
 use dynvm_link::StateModel;
 
 /// Names of modules, and the macros.
-const PROBES: &[(&str, &[&str])] = &[("plain", &[]), ("version_0_1_0", &["ABI=010"]), ("version_0_2_0", &["ABI=020"])];
+const PROBES: &[(&str, &[&str])] = &[
+    ("plain", &[]),
+    ("version_0_1_0", &["ABI=010"]),
+    ("version_0_2_0", &["ABI=020"]),
+    ("allocator_calls", &["ALLOCATOR_CALLS"]),
+    ("start_calls", &["START_CALLS"]),
+];
 
 fn main() {
     println!("cargo::rustc-check-cfg=cfg(linked)");

@@ -10,6 +10,7 @@ const PROBES: &[(&[&str], &dynvm::linked::Linked)] = &[];
 
 /// The probe with these macros, of the sets in `build.rs`.
 pub(crate) fn probe(defines: &[&str]) -> Module {
-    let (_, plugin) = PROBES.iter().find(|(known, _)| known == &defines).expect("build.rs links the probe with these macros");
+    let (_, plugin) =
+        PROBES.iter().find(|(known, _)| known == &defines).expect("build.rs links the probe with these macros");
     Module::linked(plugin)
 }
