@@ -17,7 +17,7 @@ use crate::descriptor::Descriptor;
 use crate::linker::Linker;
 use crate::rewrite::{self, Rewritten};
 use crate::target::Target;
-use crate::{LinkError, check, layout, libraries, state};
+use crate::{LinkError, check, layout, libraries, linker, state};
 
 /// A plugin in a directory: a Cargo package, or C and C++.
 pub fn plugin(path: impl Into<PathBuf>) -> Plugin {
@@ -157,7 +157,7 @@ impl Plugin {
             "plugins can be linked for Linux on x86_64 and aarch64, not for {}: load it as wasm there",
             target.triple
         );
-        let linker = Linker::find()?;
+        let lld = Linker::find()?;
         let source = self.source()?;
         let name = self.name.clone().unwrap_or(source.name().to_owned());
         ensure!(
@@ -166,6 +166,13 @@ impl Plugin {
         );
         let is_cxx = matches!(&source, Source::Files(files) if files.has_cxx());
         let is_rust = matches!(&source, Source::Cargo(_));
+
+        let has_compiler = |variable| std::env::var_os(variable).is_some_and(|value| !value.is_empty());
+        ensure!(
+            is_rust || has_compiler("CC") || has_compiler("CXX") || linker::host().as_ref() == Some(&target.triple),
+            "this machine's C and C++ compilers do not build for {}: set CC and CXX to compilers that do",
+            target.triple
+        );
 
         // Apart from the program's own: cargo holds a lock on that.
         let dir = target.out_dir.join("dynvm-link");
@@ -182,7 +189,7 @@ impl Plugin {
             let joined = dir.join(format!("{name}.o"));
             fs::write(&script, layout::script(statics))
                 .with_context(|| format!("{} cannot be written", script.display()))?;
-            linker.join(&objects.files, &script, &roots, target.debug_info, &joined)?;
+            lld.join(&objects.files, &script, &roots, target.debug_info, &joined)?;
             fs::read(&joined).with_context(|| format!("{} cannot be read", joined.display()))
         };
         let mut joined = join(false)?;

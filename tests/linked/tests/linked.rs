@@ -4,14 +4,13 @@ use std::cell::RefCell;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use dynvm::abi::types::{LogLevel, MapType};
 use dynvm::abi::version::AbiVersion;
 use dynvm::host::{HeaderMap, Headers, Log, LogSource, MemoryLog, Services, Stream};
-use dynvm::{ArtifactKind, BackendKind, ContextId, FailureKind, Module, PluginConfig, StartError, Vm};
+use dynvm::{ArtifactKind, BackendKind, ContextId, Module, PluginConfig, StartError, Vm};
 
 /// A VM with a started plugin.
 struct Running {
@@ -46,6 +45,7 @@ impl Running {
         texts(&self.log).concat()
     }
 
+    #[cfg(target_env = "gnu")]
     /// Ends the VM and returns what the plugin logged.
     fn end(self) -> Vec<String> {
         let log = self.log.clone();
@@ -166,6 +166,7 @@ fn a_slot_with_threads_is_not_used_again() {
     assert!(Running::try_start(&module).is_err());
 }
 
+#[cfg(target_env = "gnu")]
 #[needs::lld]
 #[needs::cc]
 #[test]
@@ -186,6 +187,7 @@ fn c_constructors_and_destructors_run_for_each_vm() {
     }
 }
 
+#[cfg(target_env = "gnu")]
 #[needs::lld]
 #[needs::cxx]
 #[test]
@@ -216,15 +218,18 @@ fn a_caught_panic_changes_nothing() {
 }
 
 /// A log that panics once, when it is told to.
+#[cfg(target_env = "gnu")]
 #[derive(Default)]
-struct Panics(AtomicBool);
+struct Panics(std::sync::atomic::AtomicBool);
 
+#[cfg(target_env = "gnu")]
 impl Log for Panics {
     fn log(&self, _: LogSource<'_>, _: LogLevel, _: &[u8]) {
-        assert!(!self.0.swap(false, Ordering::Relaxed), "the host's");
+        assert!(!self.0.swap(false, std::sync::atomic::Ordering::Relaxed), "the host's");
     }
 }
 
+#[cfg(target_env = "gnu")]
 #[needs::lld]
 #[needs::cc]
 #[test]
@@ -233,10 +238,10 @@ fn a_panic_of_the_host_fails_the_vm() {
     let log = Arc::new(Panics::default());
     let (mut vm, root) = with_log(&linked::c(), log.clone());
     let stream = vm.create_stream(root, Box::new(Request(Headers::default()))).unwrap();
-    log.0.store(true, Ordering::Relaxed);
+    log.0.store(true, std::sync::atomic::Ordering::Relaxed);
     vm.on_request_headers(stream, 1, true);
     let failure = vm.failure().expect("it has failed");
-    assert_eq!((failure.kind, &*failure.message), (FailureKind::Host, "the host panicked in proxy_log"));
+    assert_eq!((failure.kind, &*failure.message), (dynvm::FailureKind::Host, "the host panicked in proxy_log"));
 }
 
 struct Stderr;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dynvm_link::{Plugin, StateModel, Target, plugin};
 
-use crate::fixture::{GNU, tests};
+use crate::fixture::{GNU, MUSL, tests};
 
 const MARKER: &str = "void proxy_abi_version_0_2_1(void) {}\nunsigned proxy_on_vm_start(unsigned a, unsigned long b)";
 
@@ -103,6 +103,10 @@ fn options_that_make_no_sense() {
     for triple in ["x86_64-pc-windows-msvc", "riscv64gc-unknown-linux-gnu", "aarch64-apple-darwin"] {
         let message = refusal(plain(), triple, dir.path());
         assert!(message.contains(triple) && message.contains("wasm"), "{message}");
+    }
+    if std::env::var_os("CC").is_none() && std::env::var_os("CXX").is_none() {
+        let message = refusal(plain(), MUSL, dir.path());
+        assert!(message.contains(MUSL) && message.contains("set CC and CXX"), "{message}");
     }
 }
 
