@@ -40,7 +40,9 @@ fn main() {
         builds_rust_for_wasm(),
         "Rust for wasm: rustup target add wasm32-wasip1, or apt-get install rustc-web cargo-web rust-web-src lld-19 wasi-libc",
     );
-    let lld = runs("ld.lld") || rust_target(&env::var("HOST").unwrap_or_default()).is_some_and(|dir| dir.join("bin/rust-lld").exists());
+    let lld = ["ld.lld".to_owned()].into_iter().chain((19..40).map(|version| format!("ld.lld-{version}")));
+    let lld = lld.into_iter().any(|name| runs(&name))
+        || rust_target(&env::var("HOST").unwrap_or_default()).is_some_and(|dir| dir.join("bin/rust-lld").exists());
     missing("LLD", lld, "an LLD: a rustc from https://rustup.rs, or apt-get install lld-19");
     for (name, target) in [
         ("MUSL_RUST", format!("{}-unknown-linux-musl", env::consts::ARCH)),

@@ -6,11 +6,12 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use dynvm::abi::types::{LogLevel, MapType};
 use dynvm::abi::version::AbiVersion;
 use dynvm::host::{HeaderMap, Headers, Log, LogSource, MemoryLog, Services, Stream};
-use dynvm::{ArtifactKind, BackendKind, ContextId, Module, PluginConfig, StartError, Vm};
+use dynvm::{ArtifactKind, BackendKind, CallbackBudget, ContextId, Module, PluginConfig, StartError, Vm, VmConfig};
 
 /// A VM with a started plugin.
 struct Running {
@@ -242,6 +243,38 @@ fn a_panic_of_the_host_fails_the_vm() {
     vm.on_request_headers(stream, 1, true);
     let failure = vm.failure().expect("it has failed");
     assert_eq!((failure.kind, &*failure.message), (dynvm::FailureKind::Host, "the host panicked in proxy_log"));
+}
+
+#[needs::lld]
+#[test]
+fn an_overrun_is_reported_and_stops_nothing() {
+    /// A stream whose headers take until the log tells of an overrun.
+    struct Slow(Arc<MemoryLog>, Arc<Mutex<Vec<String>>>, Request);
+
+    impl Stream for Slow {
+        fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+            let mut seen = self.1.lock().unwrap();
+            while !seen.iter().any(|text| text.contains("its budget is 5 ms")) {
+                thread::sleep(Duration::from_millis(1));
+                seen.extend(texts(&self.0));
+            }
+            self.2.header_map(map)
+        }
+    }
+
+    let _alone = alone();
+    let log = Arc::new(MemoryLog::default());
+    let mut services = Services::default();
+    services.log = log.clone();
+    let config = VmConfig::default().callback_budget(CallbackBudget::fail(Duration::from_millis(5)));
+    let mut vm = Vm::builder(&linked::shared()).config(config).services(services).build().unwrap();
+    let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let slow = Slow(log.clone(), seen.clone(), Request(Headers::from([(":path", "/count")])));
+    let stream = vm.create_stream(root, Box::new(slow)).unwrap();
+    vm.on_request_headers(stream, 1, true);
+    assert!(seen.lock().unwrap().concat().contains("the plugin has been in proxy_on_request_headers for"));
+    assert!(!vm.has_failed() && texts(&log).concat().contains("local 1 1 "));
 }
 
 struct Stderr;
