@@ -69,15 +69,51 @@ fn native_code_is_stopped() {
     assert!(!request(&module, VmConfig::default(), "").vm.has_failed());
 }
 
-/// A callback inside a library, which may hold a lock, is not stopped.
+/// A callback inside a library, which may hold a lock, is stopped once the library has returned.
 #[needs::cxx]
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_library_is_not_interrupted() {
+    let started = Instant::now();
     let harness = request(&native(), with_budget(CallbackBudget::fail(BUDGET)), "sleep");
-    assert!(!harness.vm.has_failed());
+    assert!(started.elapsed() >= Duration::from_millis(950), "it slept to the end");
+    assert_eq!(harness.vm.failure().map(|failure| failure.kind), Some(FailureKind::Limit));
     let log = harness.log();
     assert!(is_reported(&log, "in a hostcall or in a library"), "{log:?}");
+}
+
+/// Loops that the watchdog meets mostly outside the image: in hostcalls, and in functions of the C library that hold nothing.
+#[needs::cxx]
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn loops_of_calls_are_stopped() {
+    let module = native();
+    for how in ["loop of hostcalls", "loop of memcpy"] {
+        let harness = request(&module, with_budget(CallbackBudget::fail(BUDGET)), how);
+        let failure = harness.vm.failure().unwrap_or_else(|| panic!("{how}: it ran to its end"));
+        assert_eq!(failure.kind, FailureKind::Limit, "{how}: {failure}");
+        assert!(failure.message.contains("callback_budget"), "{how}: {failure}");
+    }
+}
+
+/// Constructors, and destructors of thread-local variables and statics, have the budget of a callback.
+#[needs::cxx]
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn starting_and_ending_have_a_budget() {
+    let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
+    let vm = dynvm::Vm::builder(&load("SPIN_IN_CONSTRUCTOR")).config(with_budget(CallbackBudget::fail(BUDGET))).build();
+    let error = dynvm::with_causes(&vm.map(|_| ()).unwrap_err());
+    assert!(error.contains("callback_budget"), "{error}");
+    let harness = request(&load("SPIN_IN_DESTRUCTOR"), with_budget(CallbackBudget::fail(BUDGET)), "");
+    let log = harness.log.clone();
+    assert!(!harness.vm.has_failed());
+    drop(harness);
+    let log = harness::lines(&log);
+    assert!(
+        log.iter().any(|line| line.contains("failed in a destructor") && line.contains("callback_budget")),
+        "{log:?}"
+    );
 }
 
 #[needs::wasm_clang]

@@ -83,7 +83,7 @@ fn a_directory_that_others_can_write_is_refused() {
     for mode in [0o777, 0o1777, 0o770, 0o702] {
         let dir = planted(&base, &format!("d{mode:o}"));
         set_mode(&dir, mode);
-        refused(&dir, &dir, "others than the owner can write");
+        refused(&dir, &dir, "users other than the owner can write");
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, mode, "and left as it is");
     }
 }
@@ -95,11 +95,11 @@ fn a_directory_that_others_can_exchange_is_refused() {
     let above = private(base.path().join("above"));
     let dir = private(above.join("cache"));
     set_mode(&above, 0o770);
-    refused(&dir, &above, "others than the owner can write");
+    refused(&dir, &above, "users other than the owner can write");
     // The same through a link, which may be anywhere.
     let link = base.path().join("link");
     symlink(&dir, &link).unwrap();
-    refused(&link, &above, "others than the owner can write");
+    refused(&link, &above, "users other than the owner can write");
     // In a sticky folder such as /tmp only owners rename, so nobody can replace it.
     set_mode(&above, 0o1777);
     assert_eq!(says(&load(&dir, "good").unwrap()), ["good"]);
@@ -114,7 +114,7 @@ fn a_directory_that_is_opened_to_others_is_refused() {
     set_mode(&dir, 0o777);
     let loaded = loader.load_bytes("good", &plugin("good"));
     let error = loaded.map(|module| says(&module)).expect_err("it is refused").to_string();
-    assert!(error.contains("others than the owner can write"), "{error}");
+    assert!(error.contains("users other than the owner can write"), "{error}");
 }
 
 /// Entries of a directory that replaced the checked one are ignored.

@@ -1,4 +1,4 @@
-//! The pages of `docs/` name tests that exist.
+//! The pages of `docs/` name tests that exist, and show code that is compiled.
 
 use std::path::Path;
 
@@ -20,4 +20,17 @@ fn the_checklist_names_tests() {
         }
     }
     assert_eq!(lines, 76);
+}
+
+/// The guide's plugin, traffic and test are files of a crate in the workspace, whose test runs with all others.
+#[test]
+fn the_first_plugin_is_a_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = std::fs::read_to_string(root.join("../docs/first-plugin.md")).unwrap();
+    for file in ["src/lib.rs", "scenario.json", "tests/key.rs"] {
+        let source = std::fs::read_to_string(root.join("plugins/hello-filter").join(file)).unwrap();
+        // The guide's reader has the tools that the attribute asks for.
+        let shown: String = source.split_inclusive('\n').filter(|line| !line.starts_with("#[needs::")).collect();
+        assert!(page.contains(&format!("\n{shown}```\n")), "docs/first-plugin.md does not show {file} as it is");
+    }
 }

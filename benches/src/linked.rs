@@ -99,7 +99,7 @@ fn current() -> Option<&'static mut BenchStream> {
 }
 
 fn map(kind: u32) -> Option<&'static mut dyn HeaderMap> {
-    current()?.header_map_mut(MapType::from_u32(kind)?)
+    current()?.header_map_mut(MapType::from_u32(kind)?).ok()
 }
 
 /// The bytes that the plugin passes.

@@ -1,7 +1,7 @@
 //! The host's side of a stream.
 
 use dynvm::abi::types::{BufferType, MapType};
-use dynvm::host::{Buffer, HeaderMap, Headers, Stream};
+use dynvm::host::{AbsentMap, Buffer, HeaderMap, Headers, Stream};
 
 use crate::traffic::Traffic;
 
@@ -33,19 +33,19 @@ impl BenchStream {
 }
 
 impl Stream for BenchStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
         match map {
-            MapType::HttpRequestHeaders => Some(&self.request),
-            MapType::HttpResponseHeaders => Some(&self.response),
-            _ => None,
+            MapType::HttpRequestHeaders => Ok(&self.request),
+            MapType::HttpResponseHeaders => Ok(&self.response),
+            _ => Err(AbsentMap::Empty),
         }
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
         match map {
-            MapType::HttpRequestHeaders => Some(&mut self.request),
-            MapType::HttpResponseHeaders => Some(&mut self.response),
-            _ => None,
+            MapType::HttpRequestHeaders => Ok(&mut self.request),
+            MapType::HttpResponseHeaders => Ok(&mut self.response),
+            _ => Err(AbsentMap::Empty),
         }
     }
 

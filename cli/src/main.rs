@@ -6,11 +6,14 @@ mod ab;
 mod artifact;
 mod build;
 mod bundle;
+mod envoy;
 mod exit;
+mod file;
 mod inspect;
 mod policy;
 mod print;
 mod progress;
+mod rules;
 mod run;
 mod scenario;
 mod start;
@@ -34,6 +37,7 @@ Examples:
   dynvm run my-plugin --request 'GET /'     send one request through it
   dynvm ab my-plugin                        send the same traffic through both builds and compare
   dynvm test --proto tests.textpb --plugin my-plugin   run a suite of Google's wasm-tester
+  dynvm envoy convert envoy.yaml --plugin auth=auth.so  wasm filters become DynVM's module
 
 Exit codes: 0 success, 1 the two builds differ or a run failed, 2 wrong usage, 3 an artifact cannot be built or loaded.")]
 struct Cli {
@@ -58,8 +62,9 @@ enum Verb {
     Verify(verify::VerifyArgs),
     Bundle(bundle::BundleArgs),
     Run(run::RunArgs),
-    Ab(ab::AbArgs),
+    Ab(Box<ab::AbArgs>),
     Test(test::TestArgs),
+    Envoy(envoy::EnvoyArgs),
     /// Print shell completions.
     Completions {
         /// Shell to generate completions for.
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::execute(args),
         Verb::Ab(args) => ab::execute(args),
         Verb::Test(args) => test::execute(args),
+        Verb::Envoy(args) => envoy::execute(args),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "dynvm", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

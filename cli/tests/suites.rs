@@ -113,3 +113,46 @@ fn a_fat_plugin() {
     assert_eq!(code, Some(2));
     assert!(err.contains("are both native; name at most one native and one wasm build"), "{err}");
 }
+
+/// Builds whose log messages differ: a note, unless a rule declares that difference.
+#[needs::wasm_clang]
+#[test]
+fn declared_differences_are_selected() {
+    let dir = tempfile::tempdir().unwrap();
+    let plugin = r#"
+        #include <dynvm/hostcalls.h>
+        DYNVM_CALLBACK(proxy_abi_version_0_2_1) void proxy_abi_version_0_2_1(void) {}
+        DYNVM_CALLBACK(proxy_on_request_headers) uint32_t proxy_on_request_headers(uint32_t stream, size_t headers, uint32_t end) {
+          (void)stream, (void)headers, (void)end;
+        #ifdef __wasm__
+          proxy_log(PROXY_LOG_LEVEL_INFO, DYNVM_LITERAL("took 5 us"));
+        #else
+          proxy_log(PROXY_LOG_LEVEL_INFO, DYNVM_LITERAL("took 3 us"));
+        #endif
+          return 0;
+        }"#;
+    let suite = r#"test { name: "one" request_headers { input { content: "GET / HTTP/1.1" } result { has_header { key: ":path" value: "/" } } } }"#;
+    std::fs::write(dir.path().join("logs.c"), plugin).unwrap();
+    std::fs::write(dir.path().join("tests.textpb"), suite).unwrap();
+    let (code, out, err) = dynvm(dir.path(), &["build", "logs.c", "--out-dir", ".", "--target-dir", "build"]);
+    assert_eq!(code, Some(0), "{out}\n{err}");
+    let run = |more: &[&str]| {
+        let fixed = ["test", "--proto", "tests.textpb", "--plugin", "logs.so", "--plugin", "logs.wasm", "--nobench"];
+        dynvm(dir.path(), &[&fixed[..], more].concat())
+    };
+    let report = |more: &[&str]| {
+        let (code, out, err) = run(&[&["--format", "json"], more].concat());
+        assert_eq!(code, Some(0), "{out}\n{err}");
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        (report["differences"].as_array().unwrap().len(), report["rules"].clone())
+    };
+    assert_eq!(report(&[]), (1, serde_json::json!([])));
+    for allow in [&["--allow", "log-text"][..], &["--strict", "--allow", "log-text"]] {
+        let (differences, rules) = report(allow);
+        assert_eq!((differences, &rules[0]["rule"], &rules[0]["count"]), (0, &"log-text".into(), &1.into()), "{rules}");
+    }
+    let (_, out, _) = run(&["--allow", "log-text"]);
+    assert!(out.contains("ignored 1 times: the text of log messages (log-text, declared as \"clock\")"), "{out}");
+    let (code, _, err) = run(&["--allow", "log"]);
+    assert!(code == Some(2) && err.contains("invalid value 'log' for '--allow <NAME>'"), "{err}");
+}

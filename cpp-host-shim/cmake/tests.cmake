@@ -19,11 +19,12 @@ function(add_program name)
 endfunction()
 
 set(plugins "${CMAKE_CURRENT_BINARY_DIR}/plugins")
-foreach(variant PLUGIN NO_ALLOCATOR RESTLESS FAULTY OLD COMMAND)
+foreach(variant PLUGIN NO_ALLOCATOR RESTLESS FAULTY OLD COMMAND OWN)
   string(TOLOWER ${variant} name)
   add_plugin(${name} tests/data/plugin.c ${variant})
 endforeach()
 file(WRITE "${plugins}/refuses.toml" "[native]\nallow = false\n")
+file(WRITE "${plugins}/allows.toml" "[native]\nallow = true\n")
 
 add_program(shim)
 add_test(NAME contract COMMAND shim "${plugins}")

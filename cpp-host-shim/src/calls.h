@@ -63,11 +63,6 @@ void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> 
   constexpr bool of_words = (isWord<Args> && ...) && (isWord<R> || returns_nothing) && sizeof...(Args) <= 5;
   if constexpr (!of_words) {
     *function = [found](ContextBase *context, Args... args) -> R { return callThrough<R>(*found, context, args...); };
-  } else if (integration() && cmpLogLevel(proxy_wasm::LogLevel::trace)) {
-    *function = [found](ContextBase *context, Args... args) -> R {
-      trace(*found, {args.u64_...});
-      return call<R>(*found, context, args.u64_...);
-    };
   } else {
     *function = [found](ContextBase *context, Args... args) -> R { return call<R>(*found, context, args.u64_...); };
   }
@@ -99,16 +94,35 @@ template <class R, class... Numbers> [[gnu::always_inline]] inline R DynVm::call
     return R();
   }
   const Current current(context);
+  if (vm.isTraced()) [[unlikely]] {
+    return callTraced<R>(function, {numbers...}, sizeof...(numbers));
+  }
   const auto make = [&](uint64_t a = 0, uint64_t b = 0, uint64_t c = 0, uint64_t d = 0, uint64_t e = 0) {
-    return vm.isRestricted() ? dynvm_vm_call_restricted(vm.vm_.get(), function.address, a, b, c, d, e)
+    return vm.isRestricted() ? dynvm_vm_call_in(vm.vm_.get(), DYNVM_CALL_RESTRICTED, function.address, a, b, c, d, e)
                              : dynvm_vm_call(vm.vm_.get(), function.address, a, b, c, d, e);
   };
   const dynvm_result_t result = make(numbers...);
-  if (!result.returned) [[unlikely]] {
+  if (result.code != 0) [[unlikely]] {
     vm.failedIn(function.name);
   }
   if constexpr (isWord<R>) {
     return result.value & function.mask;
+  }
+}
+
+template <class R> R DynVm::callTraced(Export &function, std::array<uint64_t, 5> numbers, size_t count) {
+  DynVm &vm = *function.vm;
+  vm.trace("[host->vm] ", function.name, numbers.data(), count);
+  const auto [a, b, c, d, e] = numbers;
+  const dynvm_result_t result = dynvm_vm_call_in(vm.vm_.get(), vm.mode(true), function.address, a, b, c, d, e);
+  if (result.code != 0) {
+    vm.failedIn(function.name);
+    return R();
+  }
+  const uint64_t value = result.value & function.mask;
+  vm.traceReturn("[host<-vm] ", function.name, isWord<R> ? &value : nullptr);
+  if constexpr (isWord<R>) {
+    return value;
   }
 }
 
@@ -130,7 +144,7 @@ template <class R, class... Args> R DynVm::callThrough(Export &function, Context
     }
   };
   Call call{function.address, {args...}, R()};
-  if (!dynvm_vm_call_through(vm.vm_.get(), Call::make, &call, vm.isRestricted())) {
+  if (!dynvm_vm_call_through(vm.vm_.get(), Call::make, &call, vm.mode(vm.isTraced()))) {
     vm.failedIn(function.name);
     return R();
   }
@@ -139,15 +153,31 @@ template <class R, class... Args> R DynVm::callThrough(Export &function, Context
 
 template <class R, class... Args>
 void DynVm::bind(std::string_view module, std::string_view name, R (*function)(Args...)) {
-  // Native code gets the functions of WASI from the C library.
-  if (module != "env" || name.substr(0, 6) != "proxy_") {
+  using Function = R (*)(Args...);
+  if (module != "env") {
+    // Native code gets the functions of WASI from the C library, and the host's time and environment
+    // there.
+    if constexpr (std::is_same_v<Function, Word (*)(Word, uint64_t, Word)>) {
+      clock_ = name == "clock_time_get" ? function : clock_;
+    }
+    if constexpr (std::is_same_v<Function, Word (*)(Word, Word)>) {
+      environment_sizes_ = name == "environ_sizes_get" ? function : environment_sizes_;
+      environment_ = name == "environ_get" ? function : environment_;
+    }
     return;
   }
-  if constexpr (isWord<R> && ((isWord<Args> || std::is_integral_v<Args>) && ...)) {
-    // A function outside every ABI cannot be imported: the loader refuses plugins that do.
-    textOf(dynvm_hostcalls_bind(hostcalls_.get(), std::string(name).c_str(),
-                                reinterpret_cast<dynvm_hostcall_t>(function)));
-    if constexpr (std::is_same_v<R (*)(Args...), Word (*)(Word, Word, Word)>) {
+  if constexpr ((isWord<R> || std::is_void_v<R>) && ((isWord<Args> || std::is_integral_v<Args>) && ...)) {
+    const std::string owned(name);
+    const auto native = reinterpret_cast<dynvm_hostcall_t>(function);
+    if (name.substr(0, 6) == "proxy_") {
+      // A function outside every ABI cannot be imported: the loader refuses plugins that do.
+      textOf(dynvm_hostcalls_bind(hostcalls_.get(), owned.c_str(), native));
+    } else if (name != "pthread_equal" && name != "emscripten_notify_memory_growth") {
+      // Those two are Emscripten's; native code has the former from the C library. A function that
+      // cannot be bound is missing when the image is opened.
+      textOf(dynvm_hostcalls_bind_own(hostcalls_.get(), owned.c_str(), sizeof...(Args), native));
+    }
+    if constexpr (std::is_same_v<Function, Word (*)(Word, Word, Word)>) {
       if (name == "proxy_log") {
         log_ = function;
       }

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "calls.h"
+#include "include/proxy-wasm/signature_util.h"
 
 namespace dynvm {
 
@@ -20,12 +21,12 @@ std::unique_ptr<proxy_wasm::WasmVm> createDynVm(const DynVmOptions &options) {
   return std::make_unique<DynVm>(std::make_shared<Loading>(options));
 }
 
-NativeLoad loadNative(proxy_wasm::WasmVm *vm, std::string_view code, AbiVersion *abi_version) {
+NativeLoad loadNative(proxy_wasm::WasmVm *vm, std::string_view name, std::string_view code, AbiVersion *abi_version) {
   auto *dyn_vm = dynamic_cast<DynVm *>(vm);
   if (dyn_vm == nullptr || isWasm(code)) {
     return NativeLoad::NotNative;
   }
-  if (!dyn_vm->loadNative(code)) {
+  if (!dyn_vm->checkSignature(code) || !dyn_vm->loadNative(name, code)) {
     return NativeLoad::Failed;
   }
   *abi_version = dyn_vm->abiVersion();
@@ -38,6 +39,13 @@ std::unique_ptr<proxy_wasm::WasmVm> DynVm::clone() {
     clone->integration().reset(integration()->clone());
   }
   clone->module_ = module_;
+  clone->path_ = path_;
+  clone->stamp_ = stamp_;
+  if (!path_.empty() && stampOf(path_) != stamp_ && integration()) {
+    integration()->error("Native plugins: " + path_ +
+                         " was replaced after its base VM had loaded it; this VM runs what was loaded. A VM key made with "
+                         "dynvm::codeForKey changes with the file");
+  }
   return clone;
 }
 
@@ -49,12 +57,30 @@ bool DynVm::load(std::string_view bytecode, std::string_view precompiled,
            "`dynvm bundle` puts an image into a module");
     return false;
   }
-  return loadNative(bytecode);
+  // The host has checked the signature, unless it takes this for a NullVM.
+  return (!loading_->options().as_null || checkSignature(bytecode)) && loadNative({}, bytecode);
 }
 
-bool DynVm::loadNative(std::string_view code) {
+// What the host does before it loads a WebAssembly module. Only a fat plugin can carry a signature,
+// so with a key nothing else is loaded, unless a trust policy decides.
+bool DynVm::checkSignature(std::string_view code) {
+  std::string message;
+  if (!loading_->options().trust_policy_file.empty() || proxy_wasm::SignatureUtil::verifySignature(code, message)) {
+    return true;
+  }
+  refuse(FailState::UnableToInitializeCode,
+         "Native plugins: this host loads only what its key signed (" + message +
+             "): pass the bytes of a signed fat plugin, or set DynVmOptions::trust_policy_file");
+  return false;
+}
+
+bool DynVm::loadNative(std::string_view name, std::string_view code) {
   std::string error;
-  module_ = loading_->load(code, &error);
+  if (isPath(code)) {
+    path_ = code;
+    stamp_ = stampOf(path_);
+  }
+  module_ = loading_->load(name, code, &error);
   if (!module_) {
     refuse(FailState::UnableToInitializeCode, "Native plugins: " + error);
   }
@@ -87,6 +113,12 @@ bool DynVm::link(std::string_view debug_name) {
   dynvm_vm_config_set_budget(config.get(), options.budget_ms, DYNVM_BUDGET_FAIL);
   dynvm_vm_config_set_log(config.get(), log, this);
   dynvm_vm_config_set_may_call(config.get(), mayCall, this);
+  // The host follows no address of a plugin but through getMemory and its like, which check it. As
+  // in wasm, it then sees hostcalls with a bad address of a result.
+  dynvm_vm_config_set_check_addresses(config.get(), false);
+  dynvm_vm_config_set_trace(config.get(), traceHostcall, this);
+  dynvm_vm_config_set_clock(config.get(), clock, this);
+  dynvm_vm_config_set_environment(config.get(), variable, this);
   dynvm_vm_t *vm = nullptr;
   const std::string error = textOf(dynvm_vm_new(module_.get(), config.get(), &vm));
   if (!error.empty()) {
@@ -94,11 +126,16 @@ bool DynVm::link(std::string_view debug_name) {
     return false;
   }
   vm_.reset(vm);
+  std::lock_guard lock(terminator_mutex_);
+  terminator_.reset(dynvm_vm_terminator(vm));
+  if (terminated_) {
+    dynvm_terminator_terminate(terminator_.get(), 0);
+  }
   return true;
 }
 
 std::optional<std::string_view> DynVm::getMemory(uint64_t pointer, uint64_t size) {
-  if (pointer == 0 && size != 0) {
+  if (!dynvm_is_readable(pointer, size)) {
     return std::nullopt;
   }
   return std::string_view(reinterpret_cast<const char *>(pointer), size);
@@ -108,7 +145,7 @@ bool DynVm::setMemory(uint64_t pointer, uint64_t size, const void *data) {
   if (size == 0) {
     return true;
   }
-  if (pointer == 0 || data == nullptr) {
+  if (data == nullptr || !dynvm_is_writable(pointer, size)) {
     return false;
   }
   std::memcpy(reinterpret_cast<void *>(pointer), data, size);
@@ -116,7 +153,7 @@ bool DynVm::setMemory(uint64_t pointer, uint64_t size, const void *data) {
 }
 
 bool DynVm::getWord(uint64_t pointer, Word *word) {
-  if (pointer == 0) {
+  if (!dynvm_is_readable(pointer, sizeof(word->u64_))) {
     return false;
   }
   std::memcpy(&word->u64_, reinterpret_cast<const void *>(pointer), sizeof(word->u64_));
@@ -129,8 +166,9 @@ bool DynVm::setWord(uint64_t pointer, Word word) { return setMemory(pointer, siz
 void DynVm::terminate() {
   constexpr uint64_t PATIENCE_MS = 1000;
   std::lock_guard lock(terminator_mutex_);
-  if (terminator_) {
-    dynvm_terminator_terminate(terminator_.get(), PATIENCE_MS);
+  terminated_ = true;
+  if (terminator_ && !dynvm_terminator_terminate(terminator_.get(), PATIENCE_MS) && integration()) {
+    integration()->error("Native plugins: the terminated plugin is in a hostcall or in a library; it ends when that returns");
   }
 }
 
@@ -170,14 +208,10 @@ bool DynVm::open() {
     refuse(FailState::UnableToInitializeCode, "Native plugins: the VM was not linked");
     return false;
   }
-  const std::string error = textOf(dynvm_vm_open(vm_.get()));
+  const std::string error = textOf(dynvm_vm_open(vm_.get(), mode(isTraced())));
   if (!error.empty()) {
     refuse(FailState::UnableToInitializeCode, "Native plugins: " + error);
     return false;
-  }
-  {
-    std::lock_guard lock(terminator_mutex_);
-    terminator_.reset(dynvm_vm_terminator(vm_.get()));
   }
   for (auto &function : exports_) {
     function.address = dynvm_vm_function(vm_.get(), function.name.c_str());
@@ -190,7 +224,7 @@ Word DynVm::allocate(ContextBase *context, Word size) {
     return 0;
   }
   SaveRestoreContext saved(context);
-  const uint64_t address = dynvm_vm_allocate(vm_.get(), size, isRestricted());
+  const uint64_t address = dynvm_vm_allocate(vm_.get(), size, mode(isTraced()));
   if (address == 0) {
     failedIn("malloc");
     return 0;
@@ -201,22 +235,68 @@ Word DynVm::allocate(ContextBase *context, Word size) {
 
 const std::string DynVm::NEVER_ALLOWED;
 
-bool DynVm::mayCall(void *vm, size_t hostcall) {
-  static const std::vector<std::string> NAMES = [] {
-    std::vector<std::string> names;
-    for (size_t index = 0; index < dynvm_hostcall_count(); index++) {
-      names.push_back(std::string("env.") + dynvm_hostcall_name(index));
-    }
-    return names;
-  }();
-  return static_cast<DynVm *>(vm)->isHostFunctionAllowed(NAMES[hostcall]);
+bool DynVm::mayCall(void *vm, const char *name, size_t size) {
+  return static_cast<DynVm *>(vm)->isHostFunctionAllowed("env." + std::string(name, size));
+}
+
+// Through the host's function for WASI, which asks the current context. False where there is none:
+// the plugin then gets the system's time.
+bool DynVm::clock(void *vm, bool monotonic, uint64_t *nanoseconds) {
+  auto *self = static_cast<DynVm *>(vm);
+  if (proxy_wasm::current_context_ == nullptr || self->clock_ == nullptr || !dynvm_vm_is_running(self->vm_.get())) {
+    return false;
+  }
+  // As the C library for WASI does: the clock, a precision of 1 ns, the place.
+  constexpr std::string_view NAME = "wasi_snapshot_preview1.clock_time_get";
+  const std::array<uint64_t, 3> arguments = {monotonic, 1, reinterpret_cast<uint64_t>(nanoseconds)};
+  const bool traced = self->isTraced();
+  if (traced) {
+    self->trace("[vm->host] ", NAME, arguments.data(), arguments.size());
+  }
+  const uint64_t result = self->clock_(arguments[0], arguments[1], arguments[2]);
+  if (traced) {
+    self->traceReturn("[vm<-host] ", NAME, &result);
+  }
+  return result == 0;
+}
+
+const char *DynVm::variable(void *vm, const char *name) {
+  auto *self = static_cast<DynVm *>(vm);
+  if (!self->environment_variables_ && proxy_wasm::current_context_ != nullptr) {
+    self->readEnvironment();
+  }
+  if (!self->environment_variables_) {
+    return nullptr;
+  }
+  const auto found = self->environment_variables_->find(std::string_view(name));
+  return found == self->environment_variables_->end() ? nullptr : found->second.c_str();
+}
+
+// From the host's functions for WASI, as a module would read them.
+void DynVm::readEnvironment() {
+  environment_variables_.emplace();
+  Word count, size;
+  if (environment_sizes_ == nullptr || environment_ == nullptr ||
+      environment_sizes_(reinterpret_cast<uint64_t>(&count.u64_), reinterpret_cast<uint64_t>(&size.u64_)) != 0) {
+    return;
+  }
+  std::vector<const char *> variables(count.u64_);
+  std::vector<char> text(size.u64_);
+  if (environment_(reinterpret_cast<uint64_t>(variables.data()), reinterpret_cast<uint64_t>(text.data())) != 0) {
+    return;
+  }
+  for (const std::string_view variable : variables) {
+    const size_t name = std::min(variable.find('='), variable.size());
+    environment_variables_->emplace(variable.substr(0, name), variable.substr(std::min(name + 1, variable.size())));
+  }
 }
 
 // Standard output and error of the plugin, and the loader's messages about it, become messages of
-// the plugin while one of its contexts runs.
+// the plugin while one of its functions runs: at other times the current context, if there is one,
+// is another VM's.
 void DynVm::log(void *vm, uint32_t level, const char *text, size_t size) {
   auto *self = static_cast<DynVm *>(vm);
-  if (proxy_wasm::current_context_ != nullptr && self->log_ != nullptr) {
+  if (proxy_wasm::current_context_ != nullptr && self->log_ != nullptr && self->vm_ && dynvm_vm_is_running(self->vm_.get())) {
     self->log_(level, reinterpret_cast<uint64_t>(text), size);
   } else if (self->integration()) {
     const std::string_view message(text, size);
@@ -228,12 +308,28 @@ void DynVm::log(void *vm, uint32_t level, const char *text, size_t size) {
   }
 }
 
-void DynVm::trace(const Export &function, std::initializer_list<uint64_t> arguments) {
-  std::string text = "[host->vm] " + function.name + "(";
-  for (const uint64_t argument : arguments) {
-    text += (text.back() == '(' ? "" : ", ") + std::to_string(argument);
+// The format of the host's other engines.
+void DynVm::trace(const char *direction, std::string_view function, const uint64_t *arguments, size_t count) {
+  std::string text = direction + std::string(function) + "(";
+  for (size_t index = 0; index < count; index++) {
+    text += (index == 0 ? "" : ", ") + std::to_string(arguments[index]);
   }
-  function.vm->integration()->trace(text + ")");
+  integration()->trace(text + ")");
+}
+
+void DynVm::traceReturn(const char *direction, std::string_view function, const uint64_t *result) {
+  integration()->trace(direction + std::string(function) + " return: " + (result == nullptr ? "void" : std::to_string(*result)));
+}
+
+void DynVm::traceHostcall(void *vm, const char *name, size_t size, const uint64_t *arguments, size_t count,
+                          const uint64_t *result) {
+  auto *self = static_cast<DynVm *>(vm);
+  const std::string function = "env." + std::string(name, size);
+  if (result == nullptr) {
+    self->trace("[vm->host] ", function, arguments, count);
+  } else {
+    self->traceReturn("[vm<-host] ", function, result);
+  }
 }
 
 void DynVm::refuse(FailState state, const std::string &text) {

@@ -7,7 +7,9 @@
 #include <array>
 #include <deque>
 #include <functional>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -38,14 +40,15 @@ public:
 
   bool load(std::string_view bytecode, std::string_view precompiled,
             const std::unordered_map<uint32_t, std::string> &function_names) override;
-  bool loadNative(std::string_view code);
+  bool loadNative(std::string_view name, std::string_view code);
+  bool checkSignature(std::string_view code);
   proxy_wasm::AbiVersion abiVersion() const;
   std::optional<std::string> serialize(std::string_view) override { return std::nullopt; }
   std::string_view getPrecompiledSectionName() override { return "dynvm.native"; }
   bool link(std::string_view debug_name) override;
 
-  // Memory is the process's. The loader has checked the addresses that the plugin passes in
-  // hostcalls.
+  // Memory is the process's. The host follows addresses of the plugin through these only, so they
+  // check them.
   uint64_t getMemorySize() override { return vm_ ? dynvm_vm_memory_size(vm_.get()) : 0; }
   std::optional<std::string_view> getMemory(uint64_t pointer, uint64_t size) override;
   bool setMemory(uint64_t pointer, uint64_t size, const void *data) override;
@@ -86,6 +89,7 @@ private:
 
   Export *exported(std::string_view name);
   template <class R, class... Numbers> static R call(Export &function, ContextBase *context, Numbers... numbers);
+  template <class R> static R callTraced(Export &function, std::array<uint64_t, 5> numbers, size_t count);
   template <class R, class... Args> static R callThrough(Export &function, ContextBase *context, Args... args);
   Word allocate(ContextBase *context, Word size);
   void start(ContextBase *context);
@@ -94,20 +98,43 @@ private:
   /// Whether the host currently restricts hostcalls.
   bool isRestricted() { return !isHostFunctionAllowed(NEVER_ALLOWED); }
   static const std::string NEVER_ALLOWED;
-  static bool mayCall(void *vm, size_t hostcall);
+  /// Whether calls are traced now; the host may change the level at any time.
+  bool isTraced() { return integration() && cmpLogLevel(proxy_wasm::LogLevel::trace); }
+  uint32_t mode(bool traced) {
+    return (isRestricted() ? uint32_t{DYNVM_CALL_RESTRICTED} : 0) | (traced ? uint32_t{DYNVM_CALL_TRACED} : 0);
+  }
+  static bool mayCall(void *vm, const char *name, size_t size);
   static void log(void *vm, uint32_t level, const char *text, size_t size);
-  static void trace(const Export &function, std::initializer_list<uint64_t> arguments);
+  static void traceHostcall(void *vm, const char *name, size_t size, const uint64_t *arguments, size_t count,
+                            const uint64_t *result);
+  static bool clock(void *vm, bool monotonic, uint64_t *nanoseconds);
+  static const char *variable(void *vm, const char *name);
+  void readEnvironment();
+  void trace(const char *direction, std::string_view function, const uint64_t *arguments, size_t count);
+  void traceReturn(const char *direction, std::string_view function, const uint64_t *result);
   void refuse(proxy_wasm::FailState state, const std::string &text);
   void failedIn(std::string_view function);
 
   const std::shared_ptr<const Loading> loading_;
   Hostcalls hostcalls_{dynvm_hostcalls_new()};
   Word (*log_)(Word, Word, Word) = nullptr;
+  // The host's functions of WASI, through which a context's time and the VM's environment variables
+  // can be read.
+  Word (*clock_)(Word, uint64_t, Word) = nullptr;
+  Word (*environment_sizes_)(Word, Word) = nullptr;
+  Word (*environment_)(Word, Word) = nullptr;
+  // Read when the plugin asks for the first variable, as WASI's C library does.
+  std::optional<std::map<std::string, std::string, std::less<>>> environment_variables_;
   std::shared_ptr<const dynvm_module_t> module_;
+  // Of a module that was loaded from a file: its path, and what tells its versions apart.
+  std::string path_;
+  std::string stamp_;
   // Must not move: the host's functions point into it.
   std::deque<Export> exports_;
   std::mutex terminator_mutex_;
   Terminator terminator_;
+  // terminate() came before there was something to terminate.
+  bool terminated_ = false;
   // Last member, since its destruction may run destructors of the plugin, which log.
   Vm vm_;
 };

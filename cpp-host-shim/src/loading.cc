@@ -2,6 +2,11 @@
 
 #include "loading.h"
 
+#include <sys/stat.h>
+
+#include <fstream>
+#include <iterator>
+
 namespace dynvm {
 
 namespace {
@@ -13,22 +18,48 @@ constexpr std::string_view WASM("\0asm", 4);
 std::string configure(dynvm_options_t *to, const DynVmOptions &from) {
   dynvm_options_set_contain_crashes(to, from.contain_crashes);
   dynvm_options_set_heap(to, from.heap);
-  dynvm_options_set_keep_images(to, from.keep_images);
-  std::string error;
-  if (!from.image_dir.empty()) {
-    error = textOf(dynvm_options_set_image_dir(to, from.image_dir.c_str()));
+  dynvm_options_set_debugger(to, from.debugger);
+  if (from.trust_policy_file.empty()) {
+    return {};
   }
-  if (error.empty() && !from.trust_policy_file.empty()) {
-    error = textOf(dynvm_options_set_trust_policy_file(to, from.trust_policy_file.c_str()));
-  }
-  return error;
+  return textOf(dynvm_options_set_trust_policy_file(to, from.trust_policy_file.c_str()));
 }
 
 } // namespace
 
 bool isWasm(std::string_view code) { return code.substr(0, WASM.size()) == WASM; }
 
+bool isPath(std::string_view code) { return code.substr(0, 1) == "/"; }
+
+std::string stampOf(const std::string &path) {
+  struct stat facts {};
+  if (stat(path.c_str(), &facts) != 0) {
+    return {};
+  }
+  std::string stamp;
+  for (const auto fact : {uint64_t(facts.st_dev), uint64_t(facts.st_ino), uint64_t(facts.st_size), uint64_t(facts.st_mtim.tv_sec),
+                          uint64_t(facts.st_mtim.tv_nsec)}) {
+    stamp += std::to_string(fact) + " ";
+  }
+  return stamp;
+}
+
+std::string codeForKey(std::string_view code) {
+  std::string key(code);
+  if (isPath(code)) {
+    std::ifstream file(key, std::ios::binary);
+    key.push_back('\0');
+    key.append(std::istreambuf_iterator<char>(file), {});
+  }
+  return key;
+}
+
 Loading::Loading(const DynVmOptions &options) : options_(options) {
+  if (std::string_view(dynvm_loader_version()) != DYNVM_LOADER_VERSION) {
+    error_ = std::string("the loader's library has version ") + dynvm_loader_version() +
+             ", but the shim was compiled for " DYNVM_LOADER_VERSION ": link it with the library of its headers";
+    return;
+  }
   Options wanted(dynvm_options_new());
   error_ = configure(wanted.get(), options);
   if (!error_.empty()) {
@@ -39,13 +70,15 @@ Loading::Loading(const DynVmOptions &options) : options_(options) {
   loader_.reset(loader);
 }
 
-Module Loading::load(std::string_view code, std::string *error) const {
+Module Loading::load(std::string_view name, std::string_view code, std::string *error) const {
   dynvm_module_t *module = nullptr;
   if (!loader_) {
     *error = error_;
   } else if (code.substr(0, ELF.size()) == ELF || isWasm(code)) {
-    *error = textOf(dynvm_module_load_bytes(loader_.get(), "the plugin", code.data(), code.size(), &module));
-  } else if (code.substr(0, 1) == "/") {
+    const std::string &given = options_.name.empty() ? std::string(name) : options_.name;
+    *error = textOf(dynvm_module_load_bytes(loader_.get(), given.empty() ? "the plugin" : given.c_str(), code.data(),
+                                            code.size(), &module));
+  } else if (isPath(code)) {
     *error = textOf(dynvm_module_load_file(loader_.get(), std::string(code).c_str(), &module));
   } else {
     *error = "the code is neither a shared object, nor a fat plugin, nor the absolute path of one";

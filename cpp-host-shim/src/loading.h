@@ -21,7 +21,7 @@ public:
 
   /// Loads the bytes of a shared object or of a fat plugin, or the file at an absolute path. On
   /// failure returns null and sets the text.
-  Module load(std::string_view code, std::string *error) const;
+  Module load(std::string_view name, std::string_view code, std::string *error) const;
 
 private:
   DynVmOptions options_;
@@ -31,5 +31,9 @@ private:
 };
 
 bool isWasm(std::string_view code);
+bool isPath(std::string_view code);
+
+/// Differs for another file at this path.
+std::string stampOf(const std::string &path);
 
 } // namespace dynvm

@@ -15,7 +15,7 @@ mod build;
 static PLUGINS: LazyLock<PathBuf> = LazyLock::new(|| {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("shim-plugins");
     std::fs::create_dir_all(&dir).unwrap();
-    for variant in ["PLUGIN", "NO_ALLOCATOR", "RESTLESS", "FAULTY", "OLD", "COMMAND"] {
+    for variant in ["PLUGIN", "NO_ALLOCATOR", "RESTLESS", "FAULTY", "OLD", "COMMAND", "OWN"] {
         let mut command = compiler("CC", "cc");
         command.args(["-shared", "-fPIC", "-O1", "-g", "-I"]).arg(here("../plugin-abi/include"));
         command.arg(format!("-D{variant}")).arg(here("tests/data/plugin.c")).arg("-o");
@@ -23,6 +23,7 @@ static PLUGINS: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     std::fs::write(dir.join("fat.wasm"), fat(&dir.join("plugin.so"))).unwrap();
     std::fs::write(dir.join("refuses.toml"), "[native]\nallow = false\n").unwrap();
+    std::fs::write(dir.join("allows.toml"), "[native]\nallow = true\n").unwrap();
     dir
 });
 
@@ -133,12 +134,13 @@ fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
 /// The build for embedders: libraries, programs and their tests, with the host if it is given.
 #[needs::cxx]
 #[needs::cmake]
+#[needs::binutils]
 #[test]
 fn built_with_cmake() {
     let build = build::target("cmake");
     let mut configure = Command::new("cmake");
     configure.arg("-S").arg(here(".")).arg("-B").arg(&build).arg("-DDYNVM_CPP_HOST_TESTS=ON");
-    configure.arg(format!("-DDYNVM_LOADER_LIBRARY={}", build::LOADER.display()));
+    configure.arg(format!("-DDYNVM_CARGO_TARGET_DIR={}", build::cargo_target().display()));
     if let Some(host) = Host::given() {
         let includes: Vec<_> = host.includes.iter().map(|dir| dir.display().to_string()).collect();
         configure.arg(format!("-DDYNVM_CPP_HOST_INCLUDE={}", includes.join(";")));
@@ -163,6 +165,30 @@ fn the_snippet_of_the_documentation() {
         "docs/cpp-host.md does not have the lines of tests/data/embedder.cc:\n{snippet}"
     );
 }
+
+/// The host verifies signatures if it is compiled with a key.
+#[needs::cpp_host]
+#[test]
+fn a_host_with_a_key() {
+    let host = Host::required();
+    let verifier = host.includes.iter().map(|dir| dir.join("src/signature_util.cc")).find(|source| source.exists());
+    let verifier = verifier.expect("src/signature_util.cc is in an include directory: the root of the host");
+    let program = Program {
+        name: "signatures",
+        sources: vec![here("tests/data/signatures.cc"), verifier],
+        includes: host.includes,
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN", KEY]].concat(),
+        libraries: host.libraries,
+    };
+    let files = ["plugin.so", "fat.wasm", "allows.toml"].map(|name| PLUGINS.join(name));
+    passes(&program.build(), &files.each_ref().map(PathBuf::as_path), "nothing without a signature");
+}
+
+/// Any key: nothing is signed.
+const KEY: &str = concat!(
+    "-DPROXY_WASM_VERIFY_WITH_ED25519_PUBKEY=\"",
+    "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\""
+);
 
 #[needs::cpp_host]
 #[test]

@@ -1,4 +1,4 @@
-//! The ELF reader, the patcher of private copies, and `inspect` do not panic on any bytes.
+//! The ELF reader, the linker and `inspect` do not panic on any bytes.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ static LOADER: LazyLock<Loader> =
     LazyLock::new(|| Loader::with_options(LoaderOptions::default().allow_native()).expect("takes any options"));
 
 fuzz_target!(|data: &[u8]| {
-    // Reads and patches; no code runs before a VM is created.
+    // Reads and links; no code runs before a VM is created.
     let _ = LOADER.load_bytes("fuzz", data);
     dynvm::inspect::inspect(&LOADER, "fuzz", data);
 });

@@ -15,6 +15,8 @@ pub enum ArtifactKind {
     Wasm,
     /// A WebAssembly module in text form.
     WasmText,
+    /// A part of this program.
+    Linked,
 }
 
 impl fmt::Display for ArtifactKind {
@@ -23,6 +25,7 @@ impl fmt::Display for ArtifactKind {
             ArtifactKind::Native => "native",
             ArtifactKind::Wasm => "wasm",
             ArtifactKind::WasmText => "wasm text",
+            ArtifactKind::Linked => "linked",
         })
     }
 }
@@ -35,14 +38,17 @@ pub enum BackendKind {
     Native,
     /// WebAssembly, run by wasmtime.
     Wasm,
+    /// Native code that is part of this program.
+    Null,
 }
 
 impl BackendKind {
-    /// The name used in metrics and logs: `native` or `wasm`.
+    /// The name used in metrics and logs: `native`, `wasm` or `null`.
     pub const fn name(self) -> &'static str {
         match self {
             BackendKind::Native => "native",
             BackendKind::Wasm => "wasm",
+            BackendKind::Null => "null",
         }
     }
 }
@@ -59,6 +65,7 @@ impl ArtifactKind {
         match self {
             ArtifactKind::Native => BackendKind::Native,
             ArtifactKind::Wasm | ArtifactKind::WasmText => BackendKind::Wasm,
+            ArtifactKind::Linked => BackendKind::Null,
         }
     }
 

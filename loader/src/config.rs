@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::HostProfile;
-
 /// Configuration of one VM (Envoy: `VmConfig`).
 ///
 /// ```
@@ -18,21 +16,21 @@ use crate::HostProfile;
 ///     .capabilities(CapabilityRestriction::except(["proxy_http_call"]));
 /// assert!(!config.capabilities.allows("proxy_http_call"));
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct VmConfig {
     /// Scope of shared data and queues: VMs with the same id share them (Envoy: `vm_id`). Several
     /// VMs may have one id; [`VmId`](crate::VmId) identifies a single VM.
     pub vm_id: String,
     /// The VM configuration that the plugin reads in `proxy_on_vm_start` (Envoy: `configuration`).
-    pub configuration: Vec<u8>,
+    /// Empty by default. `None`: the host has no VM configurations, and reading it returns
+    /// `NotFound`.
+    pub configuration: Option<Vec<u8>>,
     /// Environment variables. A wasm plugin sees only these. A native plugin sees these first, then
     /// those of the process (`docs/differences.md`).
     pub environment: BTreeMap<String, String>,
     /// Functions that the plugin may call or export (Envoy: `capability_restriction_config`).
     pub capabilities: CapabilityRestriction,
-    /// Deviations of the embedding host from Envoy's behaviour.
-    pub host: HostProfile,
     /// Limit in bytes: of linear memory on wasm (the lower of this and
     /// `wasm::Options::memory_limit`), of the VM's private heap natively. A plugin that needs more
     /// fails its VM. `None`: no limit.
@@ -45,6 +43,21 @@ pub struct VmConfig {
     pub allow_on_headers_stop_iteration: bool,
 }
 
+impl Default for VmConfig {
+    /// No id, an empty configuration, no environment, no restriction and no limit.
+    fn default() -> VmConfig {
+        VmConfig {
+            vm_id: String::new(),
+            configuration: Some(Vec::new()),
+            environment: BTreeMap::new(),
+            capabilities: CapabilityRestriction::default(),
+            memory_limit: None,
+            callback_budget: None,
+            allow_on_headers_stop_iteration: false,
+        }
+    }
+}
+
 impl VmConfig {
     /// The default configuration with a `vm_id`.
     pub fn with_id(vm_id: impl Into<String>) -> VmConfig {
@@ -53,7 +66,7 @@ impl VmConfig {
 
     /// Sets the VM configuration that the plugin reads.
     pub fn configuration(mut self, configuration: impl Into<Vec<u8>>) -> VmConfig {
-        self.configuration = configuration.into();
+        self.configuration = Some(configuration.into());
         self
     }
 

@@ -30,8 +30,8 @@
 //! # fn main() {}
 //! ```
 
-#[cfg(not(any(feature = "native", feature = "wasm")))]
-compile_error!("dynvm needs at least one backend: enable the feature `native` or `wasm`");
+#[cfg(not(any(feature = "native", feature = "wasm", feature = "null")))]
+compile_error!("dynvm needs at least one backend: enable the feature `native`, `wasm` or `null`");
 
 pub use dynvm_abi as abi;
 
@@ -45,10 +45,14 @@ pub mod inspect;
 pub mod observe;
 pub mod trust;
 
+/// Descriptions of plugins that are part of the program, for [`Module::linked`].
+#[cfg(feature = "null")]
+pub use dynvm_abi::{__thread_local_block, linked};
+
 /// Options of the native backend.
 #[cfg(feature = "native")]
 pub mod native {
-    pub use crate::backend::native::{ImageEdits, Options};
+    pub use crate::backend::native::{Interpose, Loading, Options};
 }
 
 /// Options of the wasm backend.
@@ -68,7 +72,6 @@ mod id;
 mod instance;
 mod module;
 mod plugin;
-mod profile;
 mod telemetry;
 mod vm;
 
@@ -80,6 +83,5 @@ pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_cau
 pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
 pub use plugin::{Plugin, PluginBuilder, PluginStats, ReloadBackoff};
-pub use profile::HostProfile;
 pub use trust::Artifact;
 pub use vm::{RootDone, Vm, VmBuilder};

@@ -11,12 +11,13 @@ use crate::{ContextId, FailurePolicy, Module, PluginConfig, Vm, VmConfig};
 
 /// Delay between replacements of a VM that fails repeatedly (Envoy: `ReloadConfig.backoff`).
 ///
-/// The first replacement is immediate. A failure within `max` after the previous delay doubles the
-/// delay, up to `max`; a later one starts again at `base`.
+/// A VM is replaced at the earliest `base` after it was started, so one that served longer is
+/// replaced at once. A failure within `max` after the previous delay doubles the delay, up to `max`;
+/// a later one starts again at `base`.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ReloadBackoff {
-    /// Delay after the second consecutive failure.
+    /// Time between the start of a VM and its replacement, at first.
     pub base: Duration,
     /// Upper limit of the delay.
     pub max: Duration,
@@ -27,13 +28,18 @@ impl ReloadBackoff {
     pub fn new(base: Duration, max: Duration) -> ReloadBackoff {
         ReloadBackoff { base, max }
     }
+
+    /// No delay: every failed VM is replaced at the next stream.
+    pub fn none() -> ReloadBackoff {
+        ReloadBackoff::new(Duration::ZERO, Duration::ZERO)
+    }
 }
 
 impl Default for ReloadBackoff {
-    /// No delay: every failed VM is replaced at the next stream. With a `base`, the delay grows up
-    /// to one second.
+    /// Envoy's: one second, up to ten. Whoever can fail a VM with a request cannot occupy the
+    /// process with starting VMs.
     fn default() -> Self {
-        ReloadBackoff { base: Duration::ZERO, max: Duration::from_secs(1) }
+        ReloadBackoff { base: Duration::from_secs(1), max: Duration::from_secs(10) }
     }
 }
 
@@ -79,7 +85,7 @@ pub struct Plugin {
     root: ContextId,
     backoff: ReloadBackoff,
     wait: Duration,
-    retry_at: Option<Instant>,
+    retry_at: Instant,
     counted: bool,
     stats: PluginStats,
 }
@@ -136,13 +142,13 @@ impl Plugin {
 
     fn reload(&mut self) {
         let now = Instant::now();
-        if self.retry_at.is_some_and(|at| now < at) {
+        if now < self.retry_at {
             self.stats.reload_backoff += 1;
             self.observe(Reload::Backoff);
             return;
         }
-        let tracer = self.vm.take_tracer();
-        match start(&self.module, &self.vm_config, &self.config, &self.services, tracer) {
+        let mut tracer = self.vm.take_tracer();
+        match start(&self.module, &self.vm_config, &self.config, &self.services, &mut tracer) {
             Ok((vm, root)) => {
                 self.vm = vm;
                 self.root = root;
@@ -151,6 +157,7 @@ impl Plugin {
                 self.observe(Reload::Success);
             }
             Err(error) => {
+                self.vm.set_tracer(tracer);
                 self.stats.reload_failure += 1;
                 self.observe(Reload::Failure);
                 self.vm.log(
@@ -159,12 +166,12 @@ impl Plugin {
                 );
             }
         }
-        self.wait = if self.retry_at.is_some_and(|at| now < at + self.backoff.max) {
+        self.wait = if now < self.retry_at + self.backoff.max {
             (self.wait * 2).clamp(self.backoff.base, self.backoff.max)
         } else {
             self.backoff.base
         };
-        self.retry_at = Some(now + self.wait);
+        self.retry_at = now + self.wait;
     }
 
     fn observe(&self, reload: Reload) {
@@ -205,8 +212,7 @@ impl PluginBuilder<'_> {
         self
     }
 
-    /// Sets a tracer, which also sees the start. A VM that replaces this one inherits the tracer; a
-    /// replacement that fails to start loses it.
+    /// Sets a tracer, which also sees the start. A VM that replaces this one inherits the tracer.
     pub fn tracer(mut self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> Self {
         self.tracer = tracer.into();
         self
@@ -218,8 +224,8 @@ impl PluginBuilder<'_> {
     ///
     /// The VM does not start, or the plugin refuses its configuration.
     pub fn start(self) -> Result<Plugin, StartError> {
-        let PluginBuilder { module, config, vm_config, services, backoff, tracer } = self;
-        let (vm, root) = start(module, &vm_config, &config, &services, tracer)?;
+        let PluginBuilder { module, config, vm_config, services, backoff, mut tracer } = self;
+        let (vm, root) = start(module, &vm_config, &config, &services, &mut tracer)?;
         Ok(Plugin {
             module: module.clone(),
             vm_config,
@@ -229,21 +235,27 @@ impl PluginBuilder<'_> {
             root,
             backoff,
             wait: Duration::ZERO,
-            retry_at: None,
+            retry_at: Instant::now() + backoff.base,
             counted: false,
             stats: PluginStats::default(),
         })
     }
 }
 
+/// Starts a plugin in a new VM. If that fails, the tracer is the caller's again.
 fn start(
     module: &Module,
     vm_config: &VmConfig,
     config: &PluginConfig,
     services: &Services,
-    tracer: Option<Box<dyn Tracer>>,
+    tracer: &mut Option<Box<dyn Tracer>>,
 ) -> Result<(Vm, ContextId), StartError> {
-    let mut vm = Vm::builder(module).config(vm_config.clone()).services(services.clone()).tracer(tracer).build()?;
-    let root = vm.start_plugin(config.clone())?;
-    Ok((vm, root))
+    let mut vm = Vm::start(module, vm_config.clone(), services.clone(), tracer)?;
+    match vm.start_plugin(config.clone()) {
+        Ok(root) => Ok((vm, root)),
+        Err(error) => {
+            *tracer = vm.into_tracer();
+            Err(error)
+        }
+    }
 }

@@ -15,7 +15,7 @@ const TARGET: &str = "dynvm";
 #[cfg(feature = "tracing")]
 pub(crate) type Entered = tracing::span::EnteredSpan;
 
-/// Stands for a span; without the feature there is none.
+/// Takes the place of a span in builds without the feature.
 #[cfg(not(feature = "tracing"))]
 pub(crate) struct Entered;
 
@@ -83,6 +83,11 @@ pub(crate) fn vm_started(memory: Result<Option<u64>, &StartError>) {
             event!(ERROR, "VM not started", error = error);
         }
     }
+}
+
+/// Runs inside the span of `vm_starting`.
+pub(crate) fn vm_uncontained(vm_id: &str, reason: &str) {
+    event!(WARN, "crashes not contained", vm_id = vm_id, reason = reason);
 }
 
 pub(crate) fn vm_failed(vm_id: &str, plugin: &str, context: u32, failure: &Failure) {

@@ -142,7 +142,7 @@ impl Description {
     /// # Safety
     ///
     /// `descriptor` is the address of the symbol [`DESCRIPTOR_SYMBOL`](crate::descriptor::DESCRIPTOR_SYMBOL) of an image that stays
-    /// mapped during the call, and the image is trusted as far as running it: its pointers are followed as they are.
+    /// mapped during the call, and the image is trusted as code that will run: its pointers are followed without a check.
     pub unsafe fn of_loaded(descriptor: *const c_void) -> Result<Description, DescriptionError> {
         Description::read(&Loaded, descriptor as usize as u64)
     }

@@ -13,9 +13,10 @@
 //! | [`host`] | `dynvm/host.h`, `dynvm/ext/` | the host's function table, the way to extensions |
 //! | [`descriptor`] | `dynvm/descriptor.h` | the metadata of a plugin |
 //! | [`description`] | | the same, read and checked by a host |
+//! | [`linked`] | | plugins that are part of the program |
 //!
 //! A plugin in Rust describes itself with [`declare_plugin_descriptor!`]. With the feature `abi-stable` the module `layout` checks the
-//! descriptor's layout when a plugin is loaded. The policy of compatibility stands at the top of `dynvm/dynvm.h`.
+//! descriptor's layout when a plugin is loaded. The compatibility policy is at the top of `dynvm/dynvm.h`.
 
 mod declare;
 pub mod description;
@@ -23,6 +24,7 @@ pub mod descriptor;
 pub mod host;
 #[cfg(feature = "abi-stable")]
 pub mod layout;
+pub mod linked;
 pub mod table;
 mod tokens;
 pub mod types;

@@ -34,6 +34,8 @@ pub enum Type {
     OutU32,
     /// Address where the host writes 64 bits: `uint64_t *` in C.
     OutU64,
+    /// A handle that only the host understands: `const void *` in C; not in wasm.
+    Handle,
 }
 
 impl Type {
@@ -50,6 +52,18 @@ impl Type {
             Type::OutSize => "size_t *",
             Type::OutU32 => "uint32_t *",
             Type::OutU64 => "uint64_t *",
+            Type::Handle => "const void *",
+        }
+    }
+
+    /// An argument of this type in 64 bits, without the bits that a calling convention leaves undefined: 32-bit numbers
+    /// are extended with zeros, a boolean is 0 or 1.
+    #[inline(always)]
+    pub const fn defined_bits(self, raw: u64) -> u64 {
+        match self {
+            Type::U32 | Type::I32 | Type::Size32 => raw as u32 as u64,
+            Type::Bool => (raw as u8 != 0) as u64,
+            _ => raw,
         }
     }
 
@@ -73,6 +87,8 @@ pub enum Return {
     Ptr,
     /// `i32` in wasm, `int` in C; ignored.
     Int,
+    /// A handle that only the host understands: `const void *` in C; not in wasm.
+    Handle,
 }
 
 /// One parameter of a function.
@@ -117,6 +133,32 @@ impl Hostcall {
     }
 }
 
+/// A function that a native plugin imports from the host, and a wasm module cannot. It returns no status.
+#[derive(Clone, Copy, Debug)]
+pub struct NativeHostcall {
+    /// The symbol.
+    pub name: &'static str,
+    /// The parameters in order.
+    pub params: &'static [Param],
+    /// The return type.
+    pub returns: Return,
+}
+
+/// The hostcalls of native plugins alone, for threads that a plugin starts. They are not in [`HOSTCALLS`], whose rows wasm has too.
+pub const NATIVE_HOSTCALLS: &[NativeHostcall] = &[
+    NativeHostcall { name: "proxy_dyn_get_thread_context", params: &[], returns: Return::Handle },
+    NativeHostcall {
+        name: "proxy_dyn_set_limited_thread_context",
+        params: &[Param { name: "thread_context", ty: Type::Handle }],
+        returns: Return::None,
+    },
+];
+
+/// Whether native plugins, and only they, import a function of this name.
+pub fn is_native_hostcall(name: &str) -> bool {
+    NATIVE_HOSTCALLS.iter().any(|hostcall| hostcall.name == name)
+}
+
 /// Finds a hostcall by name.
 pub fn hostcall(name: &str) -> Option<&'static Hostcall> {
     HOSTCALLS.iter().find(|h| h.name == name)
@@ -126,6 +168,7 @@ pub fn hostcall(name: &str) -> Option<&'static Hostcall> {
 pub fn describe_unknown_import(name: &str) -> String {
     match hostcall(name) {
         Some(hostcall) => format!("{name} (only in {})", hostcall.versions),
+        None if is_native_hostcall(name) => format!("{name} (only native plugins have threads of their own)"),
         None => name.to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! The type tokens of the tables (`u32 i32 u64 i64 bool ptr size size32 out_ptr out_size out_u32 out_u64`), each
-//! resolved by one macro: for the rows as data, for native code, for wasm, and for callers of callbacks. A new token is
-//! added to each of them.
+//! resolved by one macro: for the rows as data, for native code, for wasm, for the host's side of hostcalls, and for
+//! callers of callbacks. No other code matches on tokens. A new token is added to each of these macros.
 
 /// The [`Type`] that a token of the tables stands for.
 #[macro_export]
@@ -101,6 +101,48 @@ macro_rules! __wasm_type {
     };
     (out_u64) => {
         u32
+    };
+}
+
+/// The Rust type of a hostcall's parameter on the host's side; addresses have the type that follows the token.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __host_type {
+    (u32, $address:ty) => {
+        u32
+    };
+    (i32, $address:ty) => {
+        i32
+    };
+    (u64, $address:ty) => {
+        u64
+    };
+    (i64, $address:ty) => {
+        i64
+    };
+    (bool, $address:ty) => {
+        bool
+    };
+    (size, $address:ty) => {
+        u64
+    };
+    (size32, $address:ty) => {
+        u32
+    };
+    (ptr, $address:ty) => {
+        $address
+    };
+    (out_ptr, $address:ty) => {
+        $address
+    };
+    (out_size, $address:ty) => {
+        $address
+    };
+    (out_u32, $address:ty) => {
+        $address
+    };
+    (out_u64, $address:ty) => {
+        $address
     };
 }
 

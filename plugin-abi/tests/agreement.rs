@@ -8,7 +8,7 @@ mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use dynvm_abi::table::{CALLBACKS, ENTRY_POINTS, HOSTCALLS, Param, Return, Type};
+use dynvm_abi::table::{CALLBACKS, ENTRY_POINTS, HOSTCALLS, NATIVE_HOSTCALLS, Param, Return, Type};
 use dynvm_abi::types;
 use dynvm_abi::version::{AbiVersion, Versions};
 use quote::ToTokens;
@@ -195,6 +195,7 @@ fn spelling(ty: Type) -> &'static str {
         Type::OutSize => "*mut usize",
         Type::OutU32 => "*mut u32",
         Type::OutU64 => "*mut u64",
+        Type::Handle => "*const c_void",
         other => panic!("a type that this test does not know: {other:?}"),
     }
 }
@@ -205,6 +206,7 @@ fn returned(returns: Return) -> &'static str {
         Return::Bool | Return::Action => "u32",
         Return::Ptr => "*mut c_void",
         Return::Int => "c_int",
+        Return::Handle => "*const c_void",
         other => panic!("a return that this test does not know: {other:?}"),
     }
 }
@@ -234,8 +236,11 @@ fn expected() -> BTreeMap<&'static str, (Signature, Option<Versions>)> {
     all
 }
 
-fn compare_functions(bindings: &Bindings) {
-    let expected = expected();
+fn compare_functions(bindings: &Bindings, is_native: bool) {
+    let mut expected = expected();
+    for hostcall in NATIVE_HOSTCALLS.iter().filter(|_| is_native) {
+        expected.insert(hostcall.name, (signature(hostcall.params, returned(hostcall.returns)), None));
+    }
     let declared: BTreeSet<&str> =
         bindings.functions.keys().map(String::as_str).filter(|name| !ADDED.contains(name)).collect();
     assert_eq!(declared, expected.keys().copied().collect::<BTreeSet<_>>());
@@ -250,13 +255,13 @@ fn compare_functions(bindings: &Bindings) {
 #[needs::libclang]
 #[test]
 fn functions_natively() {
-    compare_functions(&Bindings::read(None));
+    compare_functions(&Bindings::read(None), true);
 }
 
 #[needs::libclang]
 #[test]
 fn functions_in_wasm() {
-    compare_functions(&Bindings::read(Some("wasm32-unknown-unknown")));
+    compare_functions(&Bindings::read(Some("wasm32-unknown-unknown")), false);
 }
 
 #[needs::libclang]

@@ -71,7 +71,7 @@ fn configurations() {
     let parts = parts();
     let log = parts.log.clone();
     let mut config = VmConfig::default();
-    config.configuration = b"of the VM".to_vec();
+    config.configuration = Some(b"of the VM".to_vec());
     let mut vm = Vm::builder(&probe(backend(), &[])).config(config).services(parts.services).build().unwrap();
     vm.start_plugin(PluginConfig::named("p").configuration(calls.clone())).unwrap();
     let log: Vec<String> = log.take().into_iter().map(|(_, text)| text).collect();

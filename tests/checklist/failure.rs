@@ -1,7 +1,7 @@
 //! Checklist 11, 27, 28: VMs that fail.
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus};
-use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig};
+use dynvm::{CallError, FailurePolicy, Plugin, PluginConfig, ReloadBackoff, StartError, Vm};
 
 use super::backend;
 use harness::{Harness, TestStream, in_headers, parts, probe, script};
@@ -55,7 +55,9 @@ fn a_failed_connection() {
 fn failure_policies_over_several_streams() {
     let codes = |policy: FailurePolicy| -> Vec<u32> {
         let config = PluginConfig::named("p").failure_policy(policy).configuration(in_headers(&["trap_at 2"]));
-        let mut plugin = Plugin::builder(&probe(backend(), &[]), config).services(parts().services).start().unwrap();
+        let module = probe(backend(), &[]);
+        let plugin = Plugin::builder(&module, config).services(parts().services);
+        let mut plugin = plugin.backoff(ReloadBackoff::none()).start().unwrap();
         let mut serve = || {
             let (vm, root) = plugin.vm_for_new_stream();
             let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
@@ -103,4 +105,54 @@ fn tracing() {
     assert_eq!(*status, dynvm::abi::types::Status::Ok);
     assert_eq!(*results, [("value", Value::Bytes(b"v".to_vec()))]);
     assert!(matches!(events.last(), Some(Event::CallbackLeave { returned: Some(1), exported: true, failure: None, .. })));
+}
+
+/// A replacement that does not start leaves the tracer with the plugin, for the next replacement.
+#[super::compiler]
+#[test]
+fn the_tracer_outlives_a_replacement_that_does_not_start() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use dynvm::call_trace::Event;
+    use dynvm::host::{Properties, PropertyError, PropertyPath};
+
+    /// A host that has a property for a while.
+    struct Sometimes(Rc<Cell<bool>>);
+    impl Properties for Sometimes {
+        fn property(&self, _: PropertyPath<'_>) -> Result<std::borrow::Cow<'_, [u8]>, PropertyError> {
+            if self.0.get() { Ok(b"here".into()) } else { Err(PropertyError::NotFound) }
+        }
+    }
+    let (here, starts) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+    let (mut parts, seen) = (parts(), starts.clone());
+    parts.services.properties = Rc::new(Sometimes(here.clone()));
+    let text = script("on_configure", &["trap_if fault"]) + &in_headers(&["trap"]);
+    let config = PluginConfig::named("p").failure_policy(FailurePolicy::Reload).configuration(text);
+    let tracer: Box<dyn dynvm::call_trace::Tracer> = Box::new(move |event| {
+        if matches!(event, Event::CallbackEnter { name: "proxy_on_configure", .. }) {
+            seen.set(seen.get() + 1);
+        }
+    });
+    let probe = probe(backend(), &[]);
+    let builder = Plugin::builder(&probe, config).services(parts.services).tracer(tracer);
+    let started = builder.backoff(dynvm::ReloadBackoff::none()).start();
+    let mut plugin = started.unwrap();
+    let (vm, root) = plugin.vm_for_new_stream();
+    let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
+    vm.on_request_headers(id, 0, true);
+    here.set(true);
+    assert!(plugin.vm_for_new_stream().0.has_failed(), "the replacement does not start");
+    here.set(false);
+    assert!(!plugin.vm_for_new_stream().0.has_failed());
+    assert_eq!((starts.get(), plugin.stats().reload_failure), (3, 1), "each start was traced");
+}
+
+/// A trap in a start function is an error of the start.
+#[super::compiler]
+#[test]
+fn a_trap_in_a_start_function() {
+    let module = probe(backend(), &["START_TRAPS"]);
+    let error = Vm::builder(&module).services(parts().services).build().map(|_| ()).unwrap_err();
+    assert!(matches!(error, StartError::Failed { .. }), "{error}");
 }

@@ -7,6 +7,19 @@
 
 macro_rules! on_backend {
     ($name:ident, $backend:ident, $compiler:ident) => {
+        on_backend! {
+            $name, $backend, $compiler,
+            #[path = "failure.rs"]
+            mod failure;
+            #[path = "start.rs"]
+            mod start;
+        }
+    };
+    // A crash of a plugin that is linked ends the program.
+    ($name:ident, $backend:ident, $compiler:ident without crashes) => {
+        on_backend! { $name, $backend, $compiler, }
+    };
+    ($name:ident, $backend:ident, $compiler:ident, $($more:item)*) => {
         #[path = "."]
         mod $name {
             // The tool that a test of this backend needs to compile its plugin.
@@ -22,28 +35,26 @@ macro_rules! on_backend {
             mod buffers;
             #[path = "calls.rs"]
             mod calls;
-            #[path = "failure.rs"]
-            mod failure;
             #[path = "headers.rs"]
             mod headers;
             #[path = "lifecycle.rs"]
             mod lifecycle;
-            #[path = "profile.rs"]
-            mod profile;
+            #[path = "other_hosts.rs"]
+            mod other_hosts;
             #[path = "restriction.rs"]
             mod restriction;
             #[path = "services.rs"]
             mod services;
-            #[path = "start.rs"]
-            mod start;
             #[path = "versions.rs"]
             mod versions;
+            $($more)*
         }
     };
 }
 
 on_backend!(native, Native, cc);
 on_backend!(wasm, Wasm, wasm_clang);
+on_backend!(null, Null, lld without crashes);
 
 mod native_only;
 mod wasm_only;

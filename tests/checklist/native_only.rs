@@ -22,12 +22,28 @@ fn plain_loading() {
         let mut native = dynvm::native::Options::default();
         native.contain_crashes = false;
         native.heap = false;
-        native.keep_images = true;
         options.native = Some(native);
     });
     let module = loader.load_file(compile::plugin(Backend::Native, "probe.c", &[])).unwrap();
     let mut harness = Harness::of(&module, VmConfig::default(), &in_headers(&["proxy_get_header_map_value 0 k"]));
     assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
+}
+
+/// The system's loader opens the file itself: one image for the process, and so one VM at a time.
+#[test]
+fn the_systems_loader() {
+    let loader = loader_with(|options| {
+        options.native = Some(dynvm::native::Options::default().loading(dynvm::native::Loading::System));
+    });
+    let path = compile::plugin(Backend::Native, "probe.c", &["PLAIN"]);
+    let module = loader.load_file(path).unwrap();
+    let plugin = in_headers(&["proxy_get_header_map_value 0 k"]);
+    for _ in 0..2 {
+        let mut harness = Harness::of(&module, VmConfig::default(), &plugin);
+        assert_eq!(harness.did(TestStream::with_headers([("k", "v")])), ["proxy_get_header_map_value = 0 v"]);
+        let second = dynvm::Vm::builder(&module).build().map(|_| ()).unwrap_err().to_string();
+        assert!(second.contains("one image of a plugin for the process"), "{second}");
+    }
 }
 
 /// The plugin can free returned memory from the C library or from any of its allocators; a plugin without an exported

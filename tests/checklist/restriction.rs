@@ -3,7 +3,7 @@
 use dynvm::{CapabilityRestriction, FailureKind, StartError, Vm, VmConfig};
 
 use super::backend;
-use harness::{Harness, TestStream, in_headers, parts, probe};
+use harness::{Harness, TestStream, in_headers, probe};
 
 /// Checklist 59: imports that are not listed are refused with INTERNAL_FAILURE and a log line.
 #[super::compiler]
@@ -58,13 +58,4 @@ fn calls_from_the_allocator() {
     let failure = harness.vm.failure().expect("the VM fails");
     assert_eq!(failure.kind, FailureKind::Restricted);
     assert!(failure.message.contains("proxy_set_tick_period_milliseconds from its allocator"), "{failure}");
-}
-
-/// A trap in a start function is an error of the start.
-#[super::compiler]
-#[test]
-fn a_trap_in_a_start_function() {
-    let module = probe(backend(), &["START_TRAPS"]);
-    let error = Vm::builder(&module).services(parts().services).build().map(|_| ()).unwrap_err();
-    assert!(matches!(error, StartError::Failed { .. }), "{error}");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dynvm::host::{HttpCallResponse, NoLog};
-use dynvm::{CallError, FailurePolicy, PluginConfig, VmConfig};
+use dynvm::{CallError, FailurePolicy, PluginConfig, ReloadBackoff, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, Worker};
 use dynvm_rollout::rollout::{Arm, Rollout, RolloutConfig, Share};
 
@@ -14,7 +14,8 @@ use crate::{BACKENDS, WAITS};
 
 fn deployment(backend: Backend) -> Deployment {
     let plugin = PluginConfig::named("probe").configuration(WAITS).failure_policy(FailurePolicy::Reload);
-    let config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin).log(Arc::new(NoLog));
+    let mut config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin).log(Arc::new(NoLog));
+    config.vm_backoff = ReloadBackoff::none();
     Deployment::new(loader(), compile::plugin(backend, "probe.c", &[]), config).unwrap()
 }
 

@@ -10,7 +10,7 @@ mod replaced;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig};
+use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, ReloadBackoff};
 use harness::{Backend, Parts, TestStream, parts, probe};
 
 const BACKENDS: [Backend; 2] = [Backend::Native, Backend::Wasm];
@@ -33,7 +33,11 @@ impl World {
         let parts = parts();
         let config = PluginConfig::named("probe").failure_policy(policy).configuration(script);
         let services = parts.services.clone();
-        let plugin = Plugin::builder(&probe(backend, &[]), config).services(services).start().unwrap();
+        let plugin = Plugin::builder(&probe(backend, &[]), config)
+            .services(services)
+            .backoff(ReloadBackoff::none())
+            .start()
+            .unwrap();
         let world = World { plugin, parts };
         world.log();
         world

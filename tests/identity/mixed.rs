@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus, LogLevel, MapType, StreamType};
 use dynvm::host::{
-    DispatchError, GrpcCall, GrpcCalls, GrpcSendError, HeaderMap, Headers, HttpCall, HttpCallResponse, HttpCalls, Log,
-    LogSource, NoLog, QueueId, QueueWaker, Services, Stream, Timers,
+    AbsentMap, DispatchError, GrpcCall, GrpcCalls, GrpcSendError, HeaderMap, Headers, HttpCall, HttpCallResponse,
+    HttpCalls, Log, LogSource, NoLog, QueueId, QueueWaker, Services, Stream, Timers,
 };
-use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, Vm, VmConfig, VmId};
+use dynvm::{CallId, ContextId, FailurePolicy, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig, VmId};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
 use dynvm_rollout::rollout::{Arm, Rollout, RolloutConfig, RolloutStream, RolloutWorker, Share};
 
@@ -62,12 +62,12 @@ impl UserStream {
 }
 
 impl Stream for UserStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.maps.get(map as usize / 2).map(|map| map as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        self.maps.get(map as usize / 2).map(|map| map as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.maps.get_mut(map as usize / 2).map(|map| map as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        self.maps.get_mut(map as usize / 2).map(|map| map as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
     fn fail(&mut self, _: StreamType) {
@@ -191,7 +191,8 @@ impl Handle {
 }
 
 fn deployment(backend: Backend) -> Deployment {
-    let config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin_config()).log(Arc::new(NoLog));
+    let mut config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin_config()).log(Arc::new(NoLog));
+    config.vm_backoff = ReloadBackoff::none();
     Deployment::new(loader(), compile::plugin(backend, "clients.c", &[]), config).unwrap()
 }
 
@@ -207,6 +208,7 @@ impl Host {
                 let plugin = Plugin::builder(&module, plugin_config())
                     .vm_config(VmConfig::with_id("vm"))
                     .services(services)
+                    .backoff(ReloadBackoff::none())
                     .start();
                 Host::Plugin(Box::new(plugin.unwrap()))
             }

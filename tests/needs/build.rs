@@ -24,6 +24,9 @@ fn main() {
 
     missing("CC", compiles(&[named("CC", "cc")], &["-x", "c"]), "a C compiler: apt-get install gcc libc6-dev");
     missing("CXX", compiles(&[named("CXX", "c++")], &["-x", "c++"]), "a C++ compiler: apt-get install g++");
+    let names: Vec<OsString> = (14..=23).rev().map(|version| format!("clang++-{version}").into()).collect();
+    let cpp = compiles(&[names, vec!["clang++".into()]].concat(), &["-x", "c++", "-include", "string"]);
+    missing("CLANG_CXX", cpp, "a clang for C++: apt-get install clang-19 libstdc++-12-dev");
     let wasm = ["-x", "c", "--target=wasm32", "-nostdlib", "-Wl,--no-entry"];
     missing("WASM_CLANG", compiles(&clangs(), &wasm), "a clang for wasm32: apt-get install clang-19 lld-19");
     let wasi = ["-x", "c", "--target=wasm32-wasi", "-mexec-model=reactor", "-include", "stdlib.h"];
@@ -40,7 +43,25 @@ fn main() {
         builds_rust_for_wasm(),
         "Rust for wasm: rustup target add wasm32-wasip1, or apt-get install rustc-web cargo-web rust-web-src lld-19 wasi-libc",
     );
+    let lld = ["ld.lld".to_owned()].into_iter().chain((19..40).map(|version| format!("ld.lld-{version}")));
+    let lld = lld.into_iter().any(|name| runs(&name))
+        || rust_target(&env::var("HOST").unwrap_or_default()).is_some_and(|dir| dir.join("bin/rust-lld").exists());
+    missing("LLD", lld, "an LLD: a rustc from https://rustup.rs, or apt-get install lld-19");
+    for (name, target) in [
+        ("MUSL_RUST", format!("{}-unknown-linux-musl", env::consts::ARCH)),
+        ("AARCH64_RUST", "aarch64-unknown-linux-gnu".to_owned()),
+    ] {
+        let installed = rust_target(&target).is_some_and(|dir| dir.join("lib").exists());
+        missing(name, installed, &format!("Rust for {target}: rustup target add {target}"));
+    }
     missing("CMAKE", runs("cmake"), "cmake: apt-get install cmake make");
+    missing(
+        "BINUTILS",
+        runs("ld") && runs("objcopy") && runs("nm"),
+        "GNU's ld, objcopy and nm: apt-get install binutils",
+    );
+    missing("PKG_CONFIG", runs("pkg-config"), "pkg-config: apt-get install pkg-config");
+    missing("PROTOC", runs("protoc"), "protoc: apt-get install protobuf-compiler libprotobuf-dev");
     missing("VALGRIND", runs("valgrind"), "valgrind: apt-get install valgrind");
     missing("ENVOY", is_set("DYNVM_ENVOY"), "an Envoy: ./dev setup, or set DYNVM_ENVOY to a program");
     missing("BROWSER", is_set("DYNVM_BROWSER"), "a Chromium: set DYNVM_BROWSER to a program");
@@ -58,6 +79,11 @@ fn main() {
 /// Sets the reason for an attribute: empty if the tool exists.
 fn missing(name: &str, found: bool, reason: &str) {
     println!("cargo::rustc-env=DYNVM_NEEDS_{name}={}", if found { "" } else { reason });
+}
+
+/// The directory of rustc's files for a target.
+fn rust_target(triple: &str) -> Option<PathBuf> {
+    Some(sysroot("rustc")?.join("lib/rustlib").join(triple))
 }
 
 /// Runs this script again after an installation: by Debian's packages, by rustup, or into a directory of programs.

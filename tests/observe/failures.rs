@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use dynvm::observe::{Observer, PluginStarts, Reloads};
 use dynvm::wasm::CpuLimit;
-use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm};
+use dynvm::{FailureKind, FailurePolicy, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
 
 use crate::{BACKENDS, observed, plugin, services};
-use harness::{Backend, TestStream, compile, in_headers, loader_with, probe, script};
+use harness::{Backend, Harness, TestStream, compile, in_headers, loader_with, probe, script};
 
 /// Fails a VM with a script, and returns the counts.
 fn failing(backend: Backend, module: &Module, calls: &[&str]) -> Vec<(FailureKind, u64)> {
@@ -100,6 +100,24 @@ fn starts_that_fail() {
     }
 }
 
+/// A VM whose crash ends the process says so: in the log, in its metrics, and when asked.
+#[test]
+fn containment_that_is_off_is_reported() {
+    for contained in [true, false] {
+        let observer = Observer::new();
+        let loader = loader_with(|options| options.native.as_mut().unwrap().contain_crashes = contained);
+        let module = loader.load_file(compile::plugin(Backend::Native, "heap.c", &[])).unwrap();
+        let mut parts = harness::parts();
+        parts.services.observer = Some(observer.clone());
+        let harness = Harness::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();
+        assert_eq!(harness.vm.uncontained().is_none(), contained);
+        let warned =
+            harness.log().iter().any(|line| line.contains("a crash of the plugin ends the process: by option"));
+        assert_ne!(warned, contained);
+        assert_eq!(observer.snapshot().modules[0].vms_uncontained, u64::from(!contained));
+    }
+}
+
 #[needs::wasm_clang]
 #[test]
 fn replacements_are_counted() {
@@ -117,13 +135,13 @@ fn replacements_are_counted() {
             vm.on_request_headers(id, 0, true);
             vm.delete_stream(id);
         }
-        // Streams 1, 2 (fails), 3 (replaced), 4 (fails), and four that find the backoff running.
+        // Streams 1, 2 (fails), and six that find the backoff running.
         let mut expected = Reloads::default();
-        (expected.success, expected.backoff) = (1, 4);
+        expected.backoff = 6;
         let seen = plugin(&observer, "p", backend);
-        assert_eq!((seen.reloads, &seen.failures), (expected, &vec![(FailureKind::Trap, 2)]));
+        assert_eq!((seen.reloads, &seen.failures), (expected, &vec![(FailureKind::Trap, 1)]));
         let stats = running.stats();
-        assert_eq!((stats.reload_success, stats.reload_failure, stats.reload_backoff, stats.failures), (1, 0, 4, 2));
-        assert_eq!(observer.snapshot().modules[0].vms_created, 2);
+        assert_eq!((stats.reload_success, stats.reload_failure, stats.reload_backoff, stats.failures), (0, 0, 6, 1));
+        assert_eq!(observer.snapshot().modules[0].vms_created, 1);
     }
 }

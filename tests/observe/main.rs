@@ -19,6 +19,7 @@ fn kind(backend: Backend) -> BackendKind {
     match backend {
         Backend::Native => BackendKind::Native,
         Backend::Wasm => BackendKind::Wasm,
+        Backend::Null => BackendKind::Null,
     }
 }
 

@@ -33,15 +33,19 @@ fn nothing_is_lost_and_nothing_goes_backwards() {
                 .collect();
             let scraper = scope.spawn(|| {
                 let (mut last, mut scrapes) = (BTreeMap::new(), 0);
-                while !done.load(Ordering::Acquire) {
+                loop {
+                    // Once more after the others, so that there is a last look however late this thread starts.
+                    let is_last = done.load(Ordering::Acquire);
                     for seen in observer.snapshot().plugins.iter().flat_map(|plugin| &plugin.callbacks) {
                         let before = last.insert(seen.callback as u8, (seen.time.count(), seen.time.sum()));
                         let (count, sum) = before.unwrap_or_default();
                         assert!(seen.time.count() >= count && seen.time.sum() >= sum, "went backwards: {seen:?}");
                     }
                     scrapes += 1;
+                    if is_last {
+                        break scrapes;
+                    }
                 }
-                scrapes
             });
             // The reader ends even if a worker has panicked.
             let ended: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();

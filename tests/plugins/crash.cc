@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -32,11 +33,19 @@ inline int &count_of_streams() {
   return count;
 }
 
+[[gnu::noinline]] void spin() {
+  for (volatile unsigned i = 0;; i++) {
+  }
+}
+
 struct Static {
   std::string text = "a static that was constructed";
   Static() {
 #ifdef CRASH_IN_CONSTRUCTOR
     *hidden(reinterpret_cast<volatile int *>(8)) = 1;
+#endif
+#ifdef SPIN_IN_CONSTRUCTOR
+    spin();
 #endif
     log(text.c_str());
   }
@@ -50,16 +59,25 @@ struct ThreadLocal {
 #ifdef CRASH_IN_DESTRUCTOR
     abort();
 #endif
+#ifdef SPIN_IN_DESTRUCTOR
+    spin();
+#endif
   }
 };
 thread_local ThreadLocal a_thread_local;
 
 std::string configuration;
+uint64_t a_time;
 
 [[gnu::noinline]] int overflow(int depth) {
   volatile char frame[8192];
   frame[0] = static_cast<char>(depth);
   return overflow(depth + 1) + frame[0];
+}
+
+[[gnu::noinline]] size_t overflow_with_strings(const std::string &text) {
+  std::map<std::string, std::string> children{{text + text.substr(0, 20), "a value that is not small"}};
+  return overflow_with_strings(children.begin()->first) + children.size();
 }
 
 [[gnu::noinline]] void must_not_throw() noexcept {
@@ -83,11 +101,6 @@ long now_in_milliseconds() {
   while (now_in_milliseconds() < end) {
     for (volatile int i = 0; i < 100000; i++) {
     }
-  }
-}
-
-[[gnu::noinline]] void spin() {
-  for (volatile unsigned i = 0;; i++) {
   }
 }
 
@@ -134,12 +147,34 @@ void bad_pointers() {
   if (how == "fpe") configuration.resize(static_cast<size_t>(100 / *hidden(&count_of_streams())));
   if (how == "ill") __builtin_trap();
   if (how == "overflow") overflow(0);
+  if (how == "overflow with strings") overflow_with_strings(how);
+  if (how == "uncaught") log(("uncaught exceptions: " + std::to_string(std::uncaught_exceptions())).c_str());
+  if (how == "segv in catch") {
+    try {
+      throw std::runtime_error("this is caught");
+    } catch (const std::exception &error) {
+      *hidden(reinterpret_cast<volatile int *>(8)) = 1;
+    }
+  }
+  if (how == "current exception") log(std::current_exception() ? "an exception is handled" : "no exception is handled");
+  if (how == "length error") configuration.resize(static_cast<size_t>(-1));
   if (how == "smash") smash();
   if (how == "busy") {
     busy(1000);
     log("done at last");
   }
   if (how == "spin") spin();
+  if (how == "loop of hostcalls") {
+    for (const long end = now_in_milliseconds() + 3000; now_in_milliseconds() < end;) {
+      for (int i = 0; i < 1000; i++) proxy_get_current_time_nanoseconds(hidden(&a_time));
+    }
+  }
+  if (how == "loop of memcpy") {
+    std::vector<char> from(1 << 20), to(1 << 20);
+    for (const long end = now_in_milliseconds() + 3000; now_in_milliseconds() < end;) {
+      for (int i = 0; i < 100; i++) memcpy(hidden(to.data()), hidden(from.data()), to.size());
+    }
+  }
   if (how == "sleep") std::this_thread::sleep_for(std::chrono::milliseconds(1000));
   if (how == "bad pointers") bad_pointers();
   if (how == "hoard") {

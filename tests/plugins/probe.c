@@ -3,10 +3,15 @@
 //   on_request_headers|proxy_get_header_map_value 0 :path
 //   on_request_headers|return 1
 //
-// Before the bar is the callback (without "proxy_"), after it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `crash`,
+// Before the bar is the callback (without "proxy_"), after it a hostcall with its arguments, or one of `return`, `trap`, `trap_at N`, `trap_if PROPERTY`, `crash`,
 // `overflow`, `spin`, `grow`. Arguments are numbers and strings; in strings %XX is a byte, `null` is a null pointer of length 0, `empty` is
 // a pointer of length 0, and `bad` is an address outside the plugin. Each action and its result are logged.
 #include <dynvm/hostcalls.h>
+
+// Where variables are: in statics, or in thread-local variables.
+#ifndef STATE
+#define STATE
+#endif
 
 #ifndef ABI
 #define ABI 021
@@ -21,10 +26,13 @@ DYNVM_CALLBACK(proxy_abi_version_0_2_1) void proxy_abi_version_0_2_1(void) {}
 #endif
 
 // Memory: a bump allocator, so that the probe needs no library.
-static uint8_t heap[1 << 20];
-static size_t used;
+#ifndef HEAP_SIZE
+#define HEAP_SIZE (1 << 20)
+#endif
+static STATE uint8_t heap[HEAP_SIZE];
+static STATE size_t used;
 #ifdef ALLOCATOR_CALLS
-static int allocations;
+static STATE int allocations;
 #endif
 DYNVM_CALLBACK(proxy_on_memory_allocate) void *proxy_on_memory_allocate(size_t size) {
 #ifdef ALLOCATOR_CALLS
@@ -38,8 +46,8 @@ DYNVM_CALLBACK(proxy_on_memory_allocate) void *proxy_on_memory_allocate(size_t s
 }
 
 // Text.
-static char line[1 << 16];
-static size_t length;
+static STATE char line[1 << 16];
+static STATE size_t length;
 static void put(const char *text, size_t size) {
   for (size_t i = 0; i < size && length < sizeof line; i++) line[length++] = text[i];
 }
@@ -72,16 +80,16 @@ static void flush(void) {
 }
 
 // The script.
-static const uint8_t *script;
-static size_t script_size;
+static STATE const uint8_t *script;
+static STATE size_t script_size;
 
 struct argument {
   uint8_t *text;
   size_t size;
   uint64_t number;
 };
-static struct argument a[16];
-static uint8_t texts[1 << 15];
+static STATE struct argument a[16];
+static STATE uint8_t texts[1 << 15];
 
 static int is(const uint8_t *text, size_t size, const char *word) {
   size_t i = 0;
@@ -122,8 +130,8 @@ static int recurse(int depth) {
   return recurse(depth + 1) + frame[0];
 }
 
-static uint32_t result;
-static uint32_t many[1 << 10];
+static STATE uint32_t result;
+static STATE uint32_t many[1 << 10];
 
 static void perform(const uint8_t *name, size_t name_size) {
   proxy_status_t status;
@@ -140,6 +148,10 @@ static void perform(const uint8_t *name, size_t name_size) {
   if (is(name, name_size, "trap_at")) {
     static uint32_t times;
     if (++times == N(0)) __builtin_trap();
+    return;
+  }
+  if (is(name, name_size, "trap_if")) {
+    if (proxy_get_property(S(0), &data, &size) == PROXY_STATUS_OK) __builtin_trap();
     return;
   }
   if (is(name, name_size, "crash")) { *(volatile int *)(uintptr_t)0xfffffff0u = 1; return; }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dynvm::abi::types::MapType;
 use dynvm::host::{HeaderMap as _, Headers, MemoryLog, Services};
-use dynvm::{PluginConfig, VmConfig};
+use dynvm::{PluginConfig, ReloadBackoff, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, DeploymentStatus, StreamRef, Worker};
 
 use harness::{Backend, TestStream, compile, loader, parts};
@@ -30,9 +30,11 @@ pub fn rename_over(path: &Path, with: &Path) {
 }
 
 pub fn config(log: &Arc<MemoryLog>) -> DeploymentConfig {
-    DeploymentConfig::new(VmConfig::default(), PluginConfig::named("version"))
+    let mut config = DeploymentConfig::new(VmConfig::default(), PluginConfig::named("version"))
         .canary_services(|| parts().services)
-        .log(log.clone())
+        .log(log.clone());
+    config.vm_backoff = ReloadBackoff::none();
+    config
 }
 
 pub struct Stage {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::{BufferType, MapType};
 use dynvm::host::{Headers, NoLog};
-use dynvm::{PluginConfig, VmConfig};
+use dynvm::{PluginConfig, ReloadBackoff, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
 use dynvm_rollout::rollout::{Aspect, Rollout, RolloutConfig, RolloutSnapshot, RolloutStream, RolloutWorker, Share};
 use harness::{Backend, Parts, TestStream, compile, loader, parts};
@@ -24,7 +24,9 @@ const BOTH: [[Backend; 2]; 2] = [[Backend::Native, Backend::Wasm], [Backend::Was
 
 fn config(script: &str) -> DeploymentConfig {
     let plugin = PluginConfig::named("probe").configuration(script);
-    DeploymentConfig::new(VmConfig::with_id("vm"), plugin).log(Arc::new(NoLog))
+    let mut config = DeploymentConfig::new(VmConfig::with_id("vm"), plugin).log(Arc::new(NoLog));
+    config.vm_backoff = ReloadBackoff::none();
+    config
 }
 
 fn deployment(backend: Backend, script: &str) -> Deployment {

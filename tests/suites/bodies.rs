@@ -92,7 +92,7 @@ fn buffers() {
 #[test]
 fn expectations() {
     let expect = |expect: &str| format!("request_body {{ input {{ content: 'x' }} result {{ {expect} }} }}");
-    fails(backend(), &[], &expect("body { exact: 'y' }"), "expected a body \"y\", there is\n  \"x\"");
+    fails(backend(), &[], &expect("body { exact: 'y' }"), "expected a body \"y\"; found:\n  \"x\"");
     fails(backend(), &[], &expect("has_header { key: 'a' }"), "header \"a\" is missing");
     let sends = ["on_request_body|proxy_send_local_response 403 null null null -1"];
     let failures = result(backend(), &sends, &expect("immediate {}")).failures;

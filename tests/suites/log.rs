@@ -52,7 +52,7 @@ fn the_effective_context() {
 #[test]
 fn expectations() {
     let request = |log: &str| format!("request_headers {{ result {{ log {{ {log} }} }} }}");
-    fails(backend(), &[], &request("exact: 'x'"), "expected a log message \"x\", there is\n  \"on_request_headers(2 0 0)\"");
+    fails(backend(), &[], &request("exact: 'x'"), "expected a log message \"x\"; found:\n  \"on_request_headers(2 0 0)\"");
     fails(backend(), &[], &request("regex: '.*headers.*' invert: true"), "expected no log message matching");
     fails(backend(), &[], "plugin_init { log { exact: 'x' } }", "[plugin_init]");
     fails(backend(), &[], "stream_init { log { exact: 'x' } }", "[stream_init]");

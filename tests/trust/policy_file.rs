@@ -135,7 +135,15 @@ fn others_may_not_write_what_allows_native_code() {
         let message = from_file(native, 0o644, mode).unwrap_err();
         contains(&message, &["trust.toml:3: in `keys`", key.to_str().unwrap(), "chmod go-w"]);
     }
+    // In a folder that others can write, they can put another file in its place.
+    chmod(&folder.path, 0o777);
+    let message = from_file(native, 0o644, 0o644).unwrap_err();
+    contains(&message, &[&format!("can write {} (mode 0777)", folder.path.display()), "chmod go-w"]);
+    // The sticky bit prevents that.
+    chmod(&folder.path, 0o1777);
+    assert_eq!(from_file(native, 0o644, 0o644), Ok(()));
     // Others may write a policy that only allows wasm, since that stays in the sandbox.
+    chmod(&folder.path, 0o777);
     assert_eq!(from_file("[wasm]\nkeys = [\"release.pub\"]", 0o664, 0o664), Ok(()));
 }
 

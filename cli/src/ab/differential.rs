@@ -2,10 +2,8 @@
 
 use std::path::PathBuf;
 
-use dynvm_compare::rules::{Rule, Rules};
-
 use super::compare::Options;
-use crate::exit::usage;
+use crate::rules::RuleArgs;
 
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Differential run")]
@@ -26,37 +24,26 @@ pub struct DifferentialArgs {
     /// File for the minimal reproducer of a difference [default: minimal.json with --generate or --traffic].
     #[arg(long, value_name = "FILE")]
     minimal: Option<PathBuf>,
-    /// Report declared differences (docs/differences.md) too.
-    #[arg(long)]
-    strict: bool,
-    /// Ignore this kind of difference, in addition to the defaults; with --strict, ignore only
-    /// these. Repeatable. Ignored by default: size-width, failure-text, panic-text,
-    /// panic-unwinding, standard-output. Not ignored by default: log-text, metric-values.
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_parser = clap::builder::PossibleValuesParser::new(Rule::ALL.map(Rule::name)),
-        hide_possible_values = true
-    )]
-    allow: Vec<String>,
+    #[command(flatten)]
+    rules: RuleArgs,
 }
 
 impl DifferentialArgs {
+    /// Number of generated streams, and their seed.
+    pub fn generated(&self) -> (u64, u64) {
+        (self.generate, self.seed)
+    }
+
     /// Converts the arguments. `recorded`: the traffic comes from a --traffic file.
-    pub fn options(&self, recorded: bool) -> anyhow::Result<Options> {
-        let mut rules = if self.strict { Rules::strict() } else { Rules::default() };
-        for name in &self.allow {
-            let rule = Rule::named(name).ok_or_else(|| usage(format!("--allow {name}: unknown rule")))?;
-            rules = rules.allow(rule);
-        }
+    pub fn options(&self, recorded: bool) -> Options {
         let default = (self.generate > 0 || recorded).then(|| PathBuf::from("minimal.json"));
-        Ok(Options {
-            rules,
+        Options {
+            rules: self.rules.rules(),
             generate: self.generate,
             seed: self.seed,
             streams_per_vm: self.streams_per_vm,
             threads: self.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from),
             minimal: self.minimal.clone().or(default),
-        })
+        }
     }
 }

@@ -16,8 +16,7 @@ pub fn print(report: &Report) {
         print_generated(generated);
     }
     for rule in &report.rules {
-        let text = format!("ignored {} times: {} ({}, declared as \"{}\")", rule.count, rule.what, rule.rule, rule.row);
-        anstream::println!("  {}", text.dimmed());
+        anstream::println!("  {}", rule.to_string().dimmed());
     }
     if let Some(difference) = &report.difference {
         print_difference(difference);

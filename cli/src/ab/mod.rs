@@ -16,14 +16,20 @@ use std::time::Duration;
 use dynvm::inspect::{Inspection, inspect_loaded};
 use dynvm::trust::TrustPolicy;
 use dynvm::{Artifact, Module};
+use dynvm_compare::rules::Rules;
 
 use crate::artifact::{self, Backend};
+use crate::envoy::trial::{self, Plan, Selected, TrialArgs};
 use crate::exit::{DIFFERS, cannot_load};
 use crate::policy::PolicyArg;
 use crate::progress;
 use crate::scenario::{Scenario, TrafficArgs};
 use crate::start::start;
-use options::MeasureArgs;
+use compare::Comparison;
+use measure::Measured;
+pub use measure::statistics::Estimate;
+use options::{MeasureArgs, MeasureOptions};
+use thresholds::Facts;
 
 /// Compare the native and the wasm build of a plugin: results, time, memory.
 ///
@@ -45,6 +51,7 @@ Examples:
   dynvm ab my-plugin --generate 1000000 --duration 0     compare a million generated streams
   dynvm ab my-plugin --traffic recorded.har              replay traffic of a browser or a proxy
   dynvm ab my-plugin --scenario minimal.json             rerun a minimal reproducer
+  dynvm ab my-plugin --envoy /usr/bin/envoy              also in Envoy: V8, and DynVM's module
 
 A threshold (--fail-if) is NAME OP VALUE[UNIT]. Names: native, wasm and ratio of stream, traffic and
 callbacks as .p50 .p90 .p99 .mean; load, start, first_stream, memory, size, cpu, instructions, headers.N, body.N.
@@ -63,6 +70,8 @@ pub struct AbArgs {
     #[command(flatten)]
     differential: differential::DifferentialArgs,
     #[command(flatten)]
+    envoy: TrialArgs,
+    #[command(flatten)]
     policy: PolicyArg,
     #[command(flatten)]
     traffic: TrafficArgs,
@@ -80,21 +89,23 @@ struct Side {
 
 pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
     // Before the build, so that a mistake in an option or in the scenario is reported at once.
-    let thresholds = args.measure.check()?;
+    let policy = args.policy.read()?;
+    let measuring = args.measure.options(policy.clone())?;
     // Before a thread is bound to a CPU, which would change the number of usable CPUs.
     let environment = environment::Environment::read();
     let dir = args.plugins.first().filter(|path| path.is_dir());
     let scenario = args.traffic.scenario(dir.map(PathBuf::as_path))?;
-    let options = args.differential.options(args.traffic.traffic.is_some())?;
-    let policy = args.policy.read()?;
+    let comparing = args.differential.options(args.traffic.traffic.is_some());
+    let envoy = args.envoy.select()?;
     let pair = artifact::pair(&args.plugins, policy.as_ref())?;
 
     let spinner = progress::spinner("loading and compiling");
-    let sides = [load(pair.native, Backend::Native, policy.clone())?, load(pair.wasm, Backend::Wasm, policy.clone())?];
+    let sides = [load(pair.native, Backend::Native, policy.clone())?, load(pair.wasm, Backend::Wasm, policy)?];
     spinner.finish_and_clear();
 
-    let comparison = compare::compare(&sides, &scenario, &options)?;
-    let measured = args.measure.measure(&sides, &scenario, comparison.is_measurable(), &thresholds, policy)?;
+    let comparison = compare::compare(&sides, &scenario, &comparing)?;
+    let envoy = envoy.map(|envoy| args.trial(&envoy, &sides, &scenario, comparing.rules)).transpose()?;
+    let measured = measure(&sides, &scenario, &comparison, &measuring)?;
     let mut report = report::Report::new(report::Parts {
         dir: pair.dir.as_deref(),
         sides: &sides,
@@ -103,10 +114,49 @@ pub fn execute(args: &AbArgs) -> anyhow::Result<ExitCode> {
         measured: measured.as_ref().ok(),
         not_measured: measured.as_ref().err().cloned(),
         environment,
+        envoy,
     });
-    args.measure.decide(&thresholds, &mut report);
-    args.measure.write(&report)?;
+    report.decide(&measuring.thresholds);
+    measuring.output.write(&report)?;
     Ok(if report.passed { ExitCode::SUCCESS } else { ExitCode::from(DIFFERS) })
+}
+
+/// Measures, or returns the reason for skipping the measurement.
+///
+/// # Errors
+///
+/// A threshold refers to a value that cannot be measured, or a VM does not start.
+fn measure(
+    sides: &[Side; 2],
+    scenario: &Scenario,
+    comparison: &Comparison,
+    options: &MeasureOptions,
+) -> anyhow::Result<Result<Measured, String>> {
+    let Some(plan) = &options.plan else { return Ok(Err("--duration is 0".to_owned())) };
+    if !comparison.is_measurable() {
+        return Ok(Err("a VM failed".to_owned()));
+    }
+    if !options.thresholds.is_empty() {
+        let facts = Facts::of(sides, scenario)?;
+        options.thresholds.iter().try_for_each(|threshold| threshold.check(&facts))?;
+    }
+    measure::measure(sides, scenario, plan).map(Ok)
+}
+
+impl AbArgs {
+    /// Sends the traffic through Envoy.
+    fn trial(
+        &self,
+        envoy: &Selected,
+        sides: &[Side; 2],
+        scenario: &Scenario,
+        rules: Rules,
+    ) -> anyhow::Result<trial::EnvoyReport> {
+        let builds = sides.each_ref().map(|side| side.artifact.bytes.as_ref());
+        let (generate, seed) = self.differential.generated();
+        let plan = Plan { rules, duration: self.measure.duration(), generate, seed };
+        trial::run(envoy, builds, scenario, &plan)
+    }
 }
 
 fn load(artifact: Artifact, backend: Backend, policy: Option<TrustPolicy>) -> anyhow::Result<Side> {

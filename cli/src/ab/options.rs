@@ -1,18 +1,14 @@
 //! Options of measurement, thresholds and report.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dynvm::trust::TrustPolicy;
 
-use super::Side;
-use super::measure::instructions::Instructions;
-use super::measure::{self, Measured, Plan, pin};
-use super::report::{self, Report};
-use super::thresholds::{self, Facts, Threshold};
+use super::measure::{Plan, pin};
+use super::report::output::{Format, Output};
+use super::thresholds::{self, Threshold};
 use crate::exit::usage;
-use crate::scenario::{Scenario, Step, drive_step};
 
 #[derive(clap::Args)]
 #[command(next_help_heading = "Measuring and reporting")]
@@ -37,21 +33,26 @@ pub struct MeasureArgs {
     html: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Human-readable.
-    Text,
-    /// One JSON object.
-    Json,
+/// The checked options.
+pub struct MeasureOptions {
+    /// `None` skips the measurement.
+    pub plan: Option<Plan>,
+    pub thresholds: Vec<Threshold>,
+    pub output: Output,
 }
 
 impl MeasureArgs {
-    /// Checks everything that can be checked before a plugin is built, and parses the thresholds.
+    /// Duration of a measurement.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs_f64(self.duration)
+    }
+
+    /// Checks everything that can be checked before a plugin is built.
     ///
     /// # Errors
     ///
     /// An option is invalid.
-    pub fn check(&self) -> anyhow::Result<Vec<Threshold>> {
+    pub fn options(&self, policy: Option<TrustPolicy>) -> anyhow::Result<MeasureOptions> {
         if !(0.0..=86_400.0).contains(&self.duration) {
             return Err(usage("--duration must be between 0 and 86400 seconds"));
         }
@@ -69,85 +70,11 @@ impl MeasureArgs {
                 return Err(usage(format!("{option}: {} is not a directory; create it first", folder.display())));
             }
         }
-        Ok(thresholds)
+        let duration = self.duration();
+        Ok(MeasureOptions {
+            plan: (!duration.is_zero()).then_some(Plan { duration, pin: self.pin, policy }),
+            thresholds,
+            output: Output { format: self.format, json: self.json.clone(), html: self.html.clone() },
+        })
     }
-
-    /// Measures, or returns the reason for skipping the measurement.
-    ///
-    /// # Errors
-    ///
-    /// A threshold refers to a value that cannot be measured, or a VM does not start.
-    pub fn measure(
-        &self,
-        sides: &[Side; 2],
-        scenario: &Scenario,
-        serves: bool,
-        thresholds: &[Threshold],
-        policy: Option<TrustPolicy>,
-    ) -> anyhow::Result<Result<Measured, String>> {
-        if self.duration == 0.0 {
-            return Ok(Err("--duration is 0".to_owned()));
-        }
-        if !serves {
-            return Ok(Err("a VM failed".to_owned()));
-        }
-        if !thresholds.is_empty() {
-            let facts = facts(sides, scenario)?;
-            thresholds.iter().try_for_each(|threshold| threshold.check(&facts))?;
-        }
-        let plan = Plan { duration: Duration::from_secs_f64(self.duration), pin: self.pin, policy };
-        measure::measure(sides, scenario, &plan).map(Ok)
-    }
-
-    /// Evaluates the thresholds and adds the decisions to the report.
-    pub fn decide(&self, thresholds: &[Threshold], report: &mut Report) {
-        let numbers = match (&report.measured, &report.not_measured) {
-            (Some(numbers), _) => Ok(numbers),
-            (None, reason) => Err(reason.as_deref().unwrap_or_default()),
-        };
-        let decisions = thresholds.iter().map(|threshold| threshold.decide(numbers)).collect();
-        report.decide(decisions);
-    }
-
-    /// Prints the report and writes the requested files.
-    ///
-    /// # Errors
-    ///
-    /// A file cannot be written.
-    pub fn write(&self, report: &Report) -> anyhow::Result<()> {
-        // Files first: a reader of the output may close the pipe, which ends this process.
-        if let Some(path) = &self.json {
-            save(path, &report::json(report)?)?;
-        }
-        if let Some(path) = &self.html {
-            save(path, &report::html(report)?)?;
-        }
-        match self.format {
-            Format::Json => println!("{}", report::json(report)?),
-            Format::Text => report::terminal::print(report),
-        }
-        Ok(())
-    }
-}
-
-fn save(path: &Path, text: &str) -> anyhow::Result<()> {
-    std::fs::write(path, text).map_err(|error| usage(format!("{} cannot be written: {error}", path.display())))
-}
-
-/// Facts about the metrics of thresholds that are known before measuring.
-fn facts(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Facts> {
-    let mut made: [BTreeSet<&'static str>; 2] = Default::default();
-    for (side, made) in sides.iter().zip(&mut made) {
-        let mut host = side.host(scenario)?;
-        host.take_steps();
-        for step in &scenario.steps {
-            drive_step(&mut host, step)?;
-        }
-        made.extend(host.take_steps().iter().map(|step| step.callback));
-    }
-    Ok(Facts {
-        callbacks: made[0].intersection(&made[1]).copied().collect(),
-        has_request: scenario.steps.iter().any(|step| matches!(step, Step::Request(_))),
-        no_instructions: Instructions::open().err(),
-    })
 }

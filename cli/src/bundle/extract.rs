@@ -6,9 +6,9 @@ use anyhow::Result;
 use dynvm::bundle::Bundle;
 use serde_json::json;
 
-use super::file::{Pending, is_same};
 use super::{Format, fault_of, read};
 use crate::exit::usage;
+use crate::file::{Pending, is_same};
 
 pub fn extract(module: &Path, out_dir: &Path, format: Format) -> Result<()> {
     let bytes = read(module)?;

@@ -6,10 +6,8 @@
 //! | [`matching`] | checks that the parts are builds of one plugin |
 //! | [`sign`] | reads a minisign secret key and its password |
 //! | [`extract`] | splits a fat plugin into its parts |
-//! | [`mod@file`] | writes files atomically |
 
 mod extract;
-mod file;
 mod matching;
 mod pack;
 mod sign;

@@ -8,9 +8,9 @@ use dynvm::inspect::{Inspection, inspect};
 use owo_colors::OwoColorize as _;
 use serde_json::json;
 
-use super::file::{Pending, is_same};
 use super::{Format, fault_of, matching, read, sign};
 use crate::exit::usage;
+use crate::file::{Pending, is_same};
 use crate::{artifact, progress};
 
 /// An image argument.

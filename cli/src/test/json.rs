@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use dynvm::BackendKind;
+use dynvm_compare::rules::AppliedRule;
 use dynvm_suite::bench::{Bench, Figures};
 use dynvm_suite::{Failure, TestResult};
 use serde::Serialize;
@@ -15,6 +16,8 @@ pub struct Report {
     verdict: Verdict,
     tests: Vec<Test>,
     differences: Vec<Difference>,
+    /// Rules that applied, with the number of ignored differences.
+    rules: Vec<AppliedRule>,
     benchmarks: Vec<Benchmark>,
 }
 
@@ -90,6 +93,7 @@ pub fn report(suite: &Path, outcome: &Outcome) -> Report {
             .iter()
             .map(|(name, difference)| Difference { name: name.clone(), difference: difference.clone() })
             .collect(),
+        rules: outcome.applied.list(),
         benchmarks: outcome.benches.iter().map(Benchmark::of).collect(),
     }
 }

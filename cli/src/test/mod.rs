@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::call_trace::{Event, Tracer};
-use dynvm_compare::rules::{Applied, Rules};
+use dynvm_compare::rules::Applied;
 use dynvm_suite::bench::{self, Bench};
 use dynvm_suite::{Filter, Format as SuiteFormat, Runner, Suite, TestResult, junit};
 
 use crate::exit::{DIFFERS, usage};
 use crate::policy::PolicyArg;
 use crate::print;
+use crate::rules::RuleArgs;
 
 /// Run an unmodified suite of Google's wasm-tester on the native build of a plugin, on the wasm build, or on both.
 ///
@@ -91,6 +92,8 @@ pub struct TestArgs {
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     #[command(flatten)]
+    rules: RuleArgs,
+    #[command(flatten)]
     policy: PolicyArg,
 }
 
@@ -109,6 +112,8 @@ struct Outcome {
     tests: Vec<TestResult>,
     /// Test names with the difference between the builds.
     differences: Vec<(String, String)>,
+    /// Applications of the rules that declare differences.
+    applied: Applied,
     benches: Vec<Bench>,
 }
 
@@ -205,7 +210,7 @@ impl TestArgs {
         }
         if let [native, wasm] = &outcome.tests[first..]
             && let Some(difference) =
-                dynvm_suite::difference(&native.observed, &wasm.observed, &Rules::default(), &mut Applied::default())
+                dynvm_suite::difference(&native.observed, &wasm.observed, &self.rules.rules(), &mut outcome.applied)
         {
             let difference = difference.to_string();
             if self.format == Format::Text {

@@ -44,6 +44,9 @@ pub fn summary(outcome: &Outcome) {
         parts.push(if passed == tests.len() { text.green().to_string() } else { text.red().to_string() });
     }
     anstream::println!("{}", parts.join(", "));
+    for rule in outcome.applied.list() {
+        anstream::println!("{}", rule.to_string().dimmed());
+    }
 }
 
 /// Prints the benchmarks, one row per build.

@@ -25,7 +25,10 @@ namespace dynvm {
 
 /// Options of native plugins. Each has the loader's default; see dynvm/loader/options.h.
 struct DynVmOptions {
-  /// A trust policy file; if empty, everything that the host passes is loaded.
+  /// The plugin's name in messages; if empty, its path, or the VM's id.
+  std::string name;
+  /// A trust policy file. If empty, everything that the host passes is loaded, unless the host was
+  /// compiled with a key (PROXY_WASM_VERIFY_WITH_ED25519_PUBKEY): then only what that key signed.
   std::string trust_policy_file;
   /// Contain crashes of plugins.
   bool contain_crashes = true;
@@ -35,10 +38,8 @@ struct DynVmOptions {
   std::size_t memory_limit = 0;
   /// Time limit of a call in milliseconds, after which its VM fails; 0: no limit.
   std::uint64_t budget_ms = 0;
-  /// Where private copies of images are written; empty: the directory for temporary files.
-  std::string image_dir;
-  /// Keep them while they are in use, for debuggers.
-  bool keep_images = false;
+  /// Tell debuggers about images, so that gdb finds their symbols.
+  bool debugger = false;
   /// Report "null" as the engine's name, so that WasmBase::load passes the code on unchanged (way
   /// B).
   bool as_null = false;
@@ -58,8 +59,14 @@ enum class NativeLoad {
   NotNative,
 };
 
-/// Loads a shared object into a VM of createDynVm: `code` is its bytes, or an absolute path.
-NativeLoad loadNative(proxy_wasm::WasmVm *vm, std::string_view code, proxy_wasm::AbiVersion *abi_version);
+/// Loads a shared object into a VM of createDynVm: `code` is its bytes, or an absolute path. Messages
+/// about bytes have the name.
+NativeLoad loadNative(proxy_wasm::WasmVm *vm, std::string_view name, std::string_view code,
+                      proxy_wasm::AbiVersion *abi_version);
+
+/// What stands for the code in proxy_wasm::makeVmKey: for an absolute path, the path and what is in
+/// the file now, so that a replaced file gets a new base VM; otherwise the code itself.
+std::string codeForKey(std::string_view code);
 
 /// A WasmBase, or a class derived from it, that loads shared objects as well (way A).
 template <class Base> class NativeWasm : public Base {
@@ -67,7 +74,7 @@ public:
   using Base::Base;
 
   bool load(const std::string &code, bool allow_precompiled = false) override {
-    switch (loadNative(this->wasm_vm(), code, &this->abi_version_)) {
+    switch (loadNative(this->wasm_vm(), this->vm_id(), code, &this->abi_version_)) {
     case NativeLoad::Loaded:
       return true;
     case NativeLoad::Failed:

@@ -52,6 +52,12 @@ pub fn built_by_cargo(package: &str, library: &str) -> PathBuf {
 /// The loader's library, built.
 pub static LOADER: LazyLock<PathBuf> = LazyLock::new(|| built_by_cargo("dynvm-capi", "/libdynvm_loader.a"));
 
+/// The directory in which cargo builds.
+#[allow(dead_code, reason = "the bench does not use it")]
+pub fn cargo_target() -> &'static Path {
+    LOADER.ancestors().nth(2).expect("target/release/libdynvm_loader.a")
+}
+
 /// The host that the environment names.
 #[derive(Clone)]
 pub struct Host {

@@ -1,9 +1,11 @@
 // A plugin with a function of every type that the host may request. Built plain, and with
 // NO_ALLOCATOR, RESTLESS (a hostcall from a constructor that the host restricts), FAULTY (a crash
-// in a constructor), OLD (ABI 0.1.0), COMMAND (begins with _start).
+// in a constructor), OLD (ABI 0.1.0), COMMAND (begins with _start), OWN (hostcalls of one host).
+#include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dynvm/dynvm.h"
@@ -112,6 +114,29 @@ uint32_t bad_pointer(void) { return proxy_log(PROXY_LOG_LEVEL_INFO, (const uint8
 void output(void) {
   if (write(1, "standard output\n", 16) < 0) abort();
 }
+
+// The C library's functions for the environment and the time, which the host answers.
+uint32_t environment(void) {
+  const char *value = getenv("DYNVM_OF_VM");
+  return value != NULL && strcmp(value, "a=b") == 0 && getenv("PATH") != NULL;
+}
+static uint32_t seconds_of(clockid_t clock) {
+  struct timespec now;
+  return clock_gettime(clock, &now) == 0 ? (uint32_t)now.tv_sec : 0;
+}
+uint32_t seconds(void) { return seconds_of(CLOCK_REALTIME); }
+uint32_t monotonic(void) { return seconds_of(CLOCK_MONOTONIC); }
+
+#ifdef OWN
+// Hostcalls that only this host has.
+void host_ping(void);
+uint64_t host_sum(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+uint32_t pthread_equal_of_libc(void) { return pthread_equal(pthread_self(), pthread_self()) != 0; }
+uint32_t own(void) {
+  host_ping();
+  return (uint32_t)host_sum(1, 2, 3, 4, 5, 6, 7);
+}
+#endif
 
 void crash(void) { *(volatile int *)16 = 1; }
 void end(void) { abort(); }

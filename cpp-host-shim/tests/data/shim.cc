@@ -1,11 +1,20 @@
 // Takes the shim through what a host may ask of it. The argument is a directory with the plugins: plugin.so and its variants, refuses.toml, and, for way C, fat.wasm.
 
+#include <cstdlib>
+
 #include "host.h"
+#include "include/proxy-wasm/signature_util.h"
 
 #ifndef DYNVM_CPP_HOST_GIVEN
 namespace proxy_wasm {
 thread_local ContextBase *current_context_ = nullptr;
 thread_local uint32_t effective_context_id_ = 0;
+/// The host was compiled with a key.
+bool has_key = false;
+bool SignatureUtil::verifySignature(std::string_view, std::string &message) {
+  message = has_key ? "no signature" : "";
+  return !has_key;
+}
 } // namespace proxy_wasm
 #endif
 
@@ -39,6 +48,11 @@ void memory() {
   CHECK(vm->setWord(address, 77) && place == 77 && !vm->setWord(0, 1));
   Word word;
   CHECK(vm->getWord(address, &word) && word == 77 && !vm->getWord(0, &word));
+  // Numbers that are no addresses.
+  Plugin plugin = begun(at("plugin.so"));
+  CHECK(!plugin.vm->getMemory(0x2000, 1).has_value() && !plugin.vm->getMemory(address, ~uint64_t(0)).has_value());
+  CHECK(!plugin.vm->setMemory(0x2000, 1, "a") && !plugin.vm->setMemory(reinterpret_cast<uint64_t>("constant"), 1, "a"));
+  CHECK(!plugin.vm->setWord(0x2000, 100) && !plugin.vm->getWord(0x2000, &word));
 }
 
 void refused(const std::string &code, std::string_view precompiled, std::string_view words, const dynvm::DynVmOptions &options = {}) {
@@ -253,13 +267,102 @@ void terminating() {
   plugin.run("forever");
   other.join();
   CHECK(plugin.vm->isFailed() && has(told.take(), "terminated"));
+  // Before the VM is linked, and before it is started.
+  Plugin early = load(at("plugin.so")), linked = load(at("plugin.so"));
+  early.vm->terminate();
+  CHECK(early.link() && linked.link());
+  linked.vm->terminate();
+  for (Plugin *plugin : {&early, &linked}) {
+    told.take();
+    CHECK(!plugin->begin() && has(told.take(), "the host terminated the plugin"));
+  }
 }
 
 void tracing() {
-  Plugin plugin = begun(at("plugin.so"), {}, LogLevel::trace);
+  Plugin plugin = begun(at("plugin.so"));
+  auto void2 = plugin.get<WasmCallVoid<2>>("void2");
+  auto call = plugin.get<WasmCallWord<1>>("hostcalls");
   told.take();
-  plugin.get<WasmCallVoid<2>>("void2")(context(2), 3, 4);
-  CHECK(told.take() == "trace: [host->vm] void2(3, 4)\n");
+  void2(context(2), 3, 4);
+  CHECK(told.take().empty());
+  // The level of a running VM changes.
+  traces = true;
+  void2(context(2), 3, 4);
+  CHECK(told.take() == "trace: [host->vm] void2(3, 4)\ntrace: [host<-vm] void2 return: void\n");
+  call(context(2), 1);
+  CHECK(told.take() == "trace: [host->vm] hostcalls(1)\n"
+                       "trace: [vm->host] env.proxy_set_tick_period_milliseconds(11)\n"
+                       "tick 11 in 2\n"
+                       "trace: [vm<-host] env.proxy_set_tick_period_milliseconds return: 0\n"
+                       "trace: [host<-vm] hostcalls return: 0\n");
+  Plugin traced{plugin.vm->clone(), {}, {}, {}, {}};
+  CHECK(traced.link() && traced.begin() && has(told.take(), "trace: [vm->host] env.proxy_log(2, "));
+  traces = false;
+  call(context(2), 1);
+  CHECK(told.take() == "tick 11 in 2\n");
+}
+
+void hostcalls_of_the_host() {
+  Plugin plugin = begun(at("own.so"));
+  told.take();
+  CHECK(plugin.call("own") == 28 && told.take() == "ping in 2\n");
+  CHECK(plugin.call("pthread_equal_of_libc") == 1);
+  traces = true;
+  CHECK(plugin.call("own") == 28 && has(told.take(), "trace: [vm->host] env.host_sum(1, 2, 3, 4, 5, 6, 7)\n"));
+  traces = false;
+  plugin.vm->setRestrictedCallback(true, {"env.host_ping"});
+  CHECK(plugin.call("own") == 0 && plugin.vm->isFailed() && has(told.take(), "called host_sum"));
+  plugin.vm->setRestrictedCallback(false);
+  // Another host does not have them.
+  Plugin elsewhere = load(at("own.so"));
+  told.take();
+  CHECK(elsewhere.link(true, false) && !elsewhere.begin() && has(told.take(), "its symbol host_"));
+}
+
+void environments() {
+  Plugin plugin = begun(at("plugin.so"));
+  CHECK(plugin.call("environment") == 1 && plugin.call("seconds") == 77 && plugin.call("monotonic") == 88);
+  told.take();
+  traces = true;
+  plugin.call("monotonic");
+  traces = false;
+  const std::string text = told.take();
+  CHECK(has(text, "trace: [vm->host] wasi_snapshot_preview1.clock_time_get(1, 1, ") &&
+        has(text, "trace: [vm<-host] wasi_snapshot_preview1.clock_time_get return: 0\n"));
+}
+
+void output_of_another() {
+  // A VM that ends inside another's hostcall has no part in that one's context.
+  Plugin plugin = begun(at("plugin.so"));
+  told.take();
+  current_context_ = context(5);
+  plugin.vm.reset();
+  current_context_ = nullptr;
+  CHECK(told.take() == "trace: destructed\n");
+}
+
+void names() {
+  std::string broken = bytesOf(at("plugin.so")).substr(0, 5000);
+  dynvm::DynVmOptions options;
+  options.name = "jwt";
+  refused(broken, {}, "jwt: ", options);
+  AbiVersion version;
+  auto vm = vmOf();
+  told.take();
+  CHECK(dynvm::loadNative(vm.get(), "edge", broken, &version) == dynvm::NativeLoad::Failed && has(told.take(), "edge: "));
+}
+
+void replaced_files() {
+  const std::string path = at("replaced.so");
+  std::ofstream(path, std::ios::binary) << bytesOf(at("plugin.so"));
+  Plugin base = begun(path);
+  const std::string key = dynvm::codeForKey(path);
+  CHECK(key == dynvm::codeForKey(path) && has(key, path) && dynvm::codeForKey("other") == "other");
+  told.take();
+  CHECK(base.vm->clone() != nullptr && told.take().empty());
+  std::ofstream(at("copy.so"), std::ios::binary) << bytesOf(at("own.so"));
+  CHECK(std::rename(at("copy.so").c_str(), path.c_str()) == 0 && key != dynvm::codeForKey(path));
+  CHECK(base.vm->clone() != nullptr && has(told.take(), "was replaced"));
 }
 
 // The members of WasmBase that the mixin needs.
@@ -270,6 +373,7 @@ struct Base {
     return true;
   }
   WasmVm *wasm_vm() const { return vm_.get(); }
+  std::string_view vm_id() const { return "vm"; }
   void fail(FailState, std::string_view message) { told.add(std::string(message)); }
   std::unique_ptr<WasmVm> vm_ = vmOf();
   AbiVersion abi_version_ = AbiVersion::Unknown;
@@ -283,8 +387,27 @@ void ways() {
   CHECK(bytes.load(bytesOf(at("plugin.so"))) && told.take().empty());
   CHECK(!wrong.load(at("missing.so")) && wrong.abi_version_ == AbiVersion::Unknown);
   CHECK(has(told.take(), "Failed to load native plugin"));
-  CHECK(dynvm::loadNative(nullptr, "", nullptr) == dynvm::NativeLoad::NotNative);
+  CHECK(dynvm::loadNative(nullptr, "", "", nullptr) == dynvm::NativeLoad::NotNative);
 }
+
+#ifndef DYNVM_CPP_HOST_GIVEN
+// With a key in the host, nothing is loaded without its signature; signatures.cc is the same on the host itself.
+void signatures() {
+  proxy_wasm::has_key = true;
+  dynvm::DynVmOptions options, null;
+  null.as_null = true;
+  dynvm::NativeWasm<Base> path, bytes;
+  told.take();
+  CHECK(!path.load(at("plugin.so")) && has(told.take(), "only what its key signed (no signature)"));
+  CHECK(!bytes.load(bytesOf(at("plugin.so"))) && has(told.take(), "only what its key signed"));
+  refused(at("plugin.so"), {}, "only what its key signed", null);
+  options.trust_policy_file = null.trust_policy_file = at("allows.toml");
+  dynvm::NativeWasm<Base> trusted;
+  trusted.vm_ = vmOf(options);
+  CHECK(trusted.load(at("plugin.so")) && vmOf(null)->load(at("plugin.so"), {}, {}));
+  proxy_wasm::has_key = false;
+}
+#endif
 
 void fat_plugins() {
   const std::string fat = bytesOf(at("fat.wasm"));
@@ -312,9 +435,13 @@ int main(int argc, char **argv) {
   test::dir = argv[1];
   for (auto *run : {test::facts, test::memory, test::refusals, test::starts, test::starts_that_fail, test::functions, test::hostcalls,
                     test::contexts, test::output, test::failing, test::allocating, test::clones, test::threads, test::terminating,
-                    test::tracing, test::ways, test::fat_plugins}) {
+                    test::tracing, test::hostcalls_of_the_host, test::environments, test::output_of_another, test::names,
+                    test::replaced_files, test::ways, test::fat_plugins}) {
     run();
   }
+#ifndef DYNVM_CPP_HOST_GIVEN
+  test::signatures();
+#endif
   if (test::failures == 0) {
     std::puts("all as a host wants it");
   }

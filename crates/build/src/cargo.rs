@@ -12,7 +12,7 @@ use crate::process;
 use crate::progress::Progress;
 use crate::source::Package;
 use crate::toolchain::{self, Library, Route};
-use crate::{Artifact, BuildOptions, hints, sysroot};
+use crate::{Artifact, BuildOptions, Objects, dependencies, hints, sysroot};
 
 /// Builds the shared object for this machine.
 pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
@@ -23,12 +23,30 @@ pub fn native(package: &Package, options: &BuildOptions, progress: &dyn Progress
     if let Some(host) = host_to_name(&package.dir) {
         command.args(["--config", &format!("build.target={}", toml(OsStr::new(&host)))]);
     }
-    build(&mut command, package, options);
+    build("build", &mut command, package, options);
     let output = process::run(&mut command, progress)?
         .success()
         .with_context(|| format!("the native library of {} was not built", package.name))?;
-    let path = find(&output.stdout, package, std::env::consts::DLL_EXTENSION)?;
+    let path = find(&output.stdout, package, "cdylib", std::env::consts::DLL_EXTENSION)?;
     Ok(Artifact { path, by: "cargo".to_owned() })
+}
+
+/// Builds a static library for linking the plugin into a program. The package stays a cdylib.
+pub fn objects(package: &Package, triple: &str, options: &BuildOptions, progress: &dyn Progress) -> Result<Objects> {
+    let mut command = Command::new("cargo");
+    command.current_dir(&package.dir);
+    process::clean(&mut command);
+    // Set for build scripts: the options and the wrapper of the program, not of the plugin.
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("RUSTC_WORKSPACE_WRAPPER");
+    build("rustc", &mut command, package, options);
+    command.args(["--crate-type", "staticlib", "--target", triple]);
+    let output = process::run(&mut command, progress)?
+        .success()
+        .with_context(|| format!("the static library of {} was not built", package.name))?;
+    let library = find(&output.stdout, package, "staticlib", "a")?;
+    let mut sources = dependencies::read(&library.with_extension("d"));
+    sources.push(package.manifest.clone());
+    Ok(Objects { files: vec![library], sources })
 }
 
 /// Builds the wasm module by the best available route.
@@ -45,13 +63,13 @@ pub fn wasm(package: &Package, options: &BuildOptions, progress: &dyn Progress) 
     flags.extend(sysroot::wasi_flags(&route));
     flags.extend(undefined_flag(&route.toolchain.version));
     configure(&mut command, &route, &flags);
-    build(&mut command, package, options);
+    build("build", &mut command, package, options);
     command.args(["--target", route.target.triple()]);
     let output = process::run(&mut command, progress)?
         .success()
         .map_err(|error| anyhow!("{error}{}", hints::after_failure(&route, &error.to_string())))
         .with_context(|| format!("the wasm module of {} was not built", package.name))?;
-    let path = find(&output.stdout, package, "wasm")?;
+    let path = find(&output.stdout, package, "cdylib", "wasm")?;
     Ok(Artifact { path, by: format!("cargo, {}", route.describe()) })
 }
 
@@ -143,9 +161,9 @@ fn toml(text: &OsStr) -> String {
     serde_json::Value::from(text.to_string_lossy()).to_string()
 }
 
-/// The arguments of `cargo build` that both artifacts share.
-fn build(command: &mut Command, package: &Package, options: &BuildOptions) {
-    command.args(["build", "--lib", "--message-format=json-render-diagnostics"]);
+/// The arguments that all artifacts share, of `cargo build` or `cargo rustc`.
+fn build(subcommand: &str, command: &mut Command, package: &Package, options: &BuildOptions) {
+    command.args([subcommand, "--lib", "--message-format=json-render-diagnostics"]);
     command.arg("--manifest-path").arg(&package.manifest).args(["--package", &package.id]);
     command.args(["--profile", if options.debug { "dev" } else { "release" }]);
     command.args(["--color", if options.colour { "always" } else { "never" }]);
@@ -196,9 +214,9 @@ pub fn artifacts(messages: &[u8]) -> impl Iterator<Item = CompiledTarget> {
 }
 
 /// The file of the plugin.
-fn find(messages: &[u8], package: &Package, extension: &str) -> Result<PathBuf> {
+fn find(messages: &[u8], package: &Package, kind: &str, extension: &str) -> Result<PathBuf> {
     let is_ours = |artifact: &CompiledTarget| {
-        artifact.manifest_path == package.manifest && artifact.target.kind.iter().any(|kind| kind == "cdylib")
+        artifact.manifest_path == package.manifest && artifact.target.kind.iter().any(|found| found == kind)
     };
     let path = artifacts(messages)
         .filter(is_ours)
@@ -252,8 +270,8 @@ mod tests {
             r#"{"reason":"build-finished","success":true}"#.to_owned(),
         ];
         let messages = messages.join("\n");
-        assert_eq!(find(messages.as_bytes(), &package, "so").unwrap(), so);
-        let error = find(messages.as_bytes(), &package, "wasm").unwrap_err().to_string();
+        assert_eq!(find(messages.as_bytes(), &package, "cdylib", "so").unwrap(), so);
+        let error = find(messages.as_bytes(), &package, "cdylib", "wasm").unwrap_err().to_string();
         assert!(error.contains(".wasm"), "{error}");
     }
 

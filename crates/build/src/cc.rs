@@ -15,44 +15,70 @@ use crate::process;
 use crate::progress::Progress;
 use crate::source::{Files, Language, language};
 use crate::toolchain::WasmTarget;
-use crate::{Artifact, BuildOptions};
+use crate::{Artifact, BuildOptions, Objects, dependencies};
 
 /// Builds the shared object for this machine.
 pub fn native(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {
-    let c = program_from("CC", "cc");
-    let cxx = program_from("CXX", "c++");
-    // Only GNU's compiler generates unique symbols and has the option to avoid them. They would
-    // keep the library loaded forever and be shared between images.
-    let is_gnu = |compiler: &[OsString]| {
-        let mut command = to_command(compiler);
-        process::ask(command.arg("--version")).is_some_and(|text| text.contains("Free Software Foundation"))
+    let compilers = Compilers::of_the_system();
+    let linker = if files.has_cxx() { &compilers.cxx } else { &compilers.c };
+    let mut link = to_command(linker);
+    link.arg("-shared").args(words("LDFLAGS"));
+
+    let name = format!("{}.{}", files.name, env::consts::DLL_EXTENSION);
+    let path = build(files, options, "native", |language| compilers.compile(language), link, &name, progress)
+        .with_context(|| not_built(files, "native library"))?;
+    Ok(Artifact { path, by: linker[0].to_string_lossy().into_owned() })
+}
+
+/// Builds objects for linking the plugin into a program.
+pub fn objects(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> Result<Objects> {
+    let compilers = Compilers::of_the_system();
+    let compile_one = |language| {
+        let mut command = compilers.compile(language);
+        // Separate sections, so that the program's linker removes what is not used. A common symbol cannot become local.
+        command.args(["-ffunction-sections", "-fdata-sections", "-fno-common", "-MMD"]);
+        command
     };
-    let no_unique = is_gnu(&cxx).then(|| OsString::from("-fno-gnu-unique"));
-    let compile = |language| {
+    let objects =
+        compile(files, options, "static", compile_one, progress).with_context(|| not_built(files, "objects"))?;
+    let sources = objects.iter().flat_map(|object| dependencies::read(&object.with_extension("d"))).collect();
+    Ok(Objects { files: objects, sources })
+}
+
+fn not_built(files: &Files, what: &str) -> String {
+    format!("the {what} of {} was not built (compilers: CC and CXX in the environment, else cc and c++)", files.name)
+}
+
+/// The compilers for this machine, with the options that the environment gives.
+struct Compilers {
+    c: Vec<OsString>,
+    cxx: Vec<OsString>,
+    no_unique: Option<OsString>,
+}
+
+impl Compilers {
+    fn of_the_system() -> Self {
+        let cxx = program_from("CXX", "c++");
+        // Only GNU's compiler generates unique symbols and has the option to avoid them. They would
+        // keep the library loaded forever and be shared between images.
+        let version = process::ask(to_command(&cxx).arg("--version"));
+        let is_gnu = version.is_some_and(|text| text.contains("Free Software Foundation"));
+        Self { c: program_from("CC", "cc"), cxx, no_unique: is_gnu.then(|| "-fno-gnu-unique".into()) }
+    }
+
+    fn compile(&self, language: Language) -> Command {
         let (compiler, variable) = match language {
-            Language::C => (&c, "CFLAGS"),
-            Language::Cxx => (&cxx, "CXXFLAGS"),
+            Language::C => (&self.c, "CFLAGS"),
+            Language::Cxx => (&self.cxx, "CXXFLAGS"),
         };
         let mut command = to_command(compiler);
         command.args(["-fPIC", "-fvisibility=default"]);
         if language == Language::Cxx {
-            command.args(&no_unique);
+            command.args(&self.no_unique);
         }
         command.args(words(variable));
         command
-    };
-    let compiler = if has_cxx(files) { &cxx } else { &c };
-    let mut link = to_command(compiler);
-    link.arg("-shared").args(words("LDFLAGS"));
-
-    let name = format!("{}.{}", files.name, env::consts::DLL_EXTENSION);
-    let path = build(files, options, "native", compile, link, &name, progress).with_context(|| {
-        format!(
-            "the native library of {} was not built (compilers: CC and CXX in the environment, else cc and c++)",
-            files.name
-        )
-    })?;
-    Ok(Artifact { path, by: compiler[0].to_string_lossy().into_owned() })
+    }
 }
 
 /// Builds the wasm module.
@@ -64,7 +90,7 @@ pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> R
         );
     }
     let candidates: Vec<Clang> = candidates().into_iter().filter_map(Clang::probe).collect();
-    let clang = choose(&candidates, has_cxx(files)).map_err(|missing| anyhow!(missing))?;
+    let clang = choose(&candidates, files.has_cxx()).map_err(|missing| anyhow!(missing))?;
     let driver = |language| {
         let mut command = Command::new(match language {
             Language::C => &clang.c,
@@ -81,7 +107,7 @@ pub fn wasm(files: &Files, options: &BuildOptions, progress: &dyn Progress) -> R
         }
         command
     };
-    let mut link = driver(if has_cxx(files) { Language::Cxx } else { Language::C });
+    let mut link = driver(if files.has_cxx() { Language::Cxx } else { Language::C });
     link.arg("-mexec-model=reactor");
     if !options.debug {
         link.arg("-Wl,--strip-debug");
@@ -120,27 +146,13 @@ fn build(
     files: &Files,
     options: &BuildOptions,
     kind: &str,
-    compile: impl Fn(Language) -> Command,
+    compile_one: impl Fn(Language) -> Command,
     mut link: Command,
     name: &str,
     progress: &dyn Progress,
 ) -> Result<PathBuf> {
+    link.args(compile(files, options, kind, compile_one, progress)?);
     let dir = build_dir(files, options, kind)?;
-    let headers = write_headers(&dir)?;
-    for (index, file) in files.files.iter().enumerate() {
-        let Some(language) = language(file) else { continue };
-        // Other plugins may be in the same directory and be built at the same time.
-        let object = dir.join(format!("{}-{index}.o", files.name));
-        let mut command = compile(language);
-        command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
-        command.arg("-I").arg(&headers);
-        for include in &options.include {
-            command.arg("-I").arg(std::path::absolute(include).unwrap_or(include.clone()));
-        }
-        command.arg("-c").arg(file).arg("-o").arg(&object);
-        run(&mut command, progress)?;
-        link.arg(object);
-    }
     let path = dir.join(name);
     // Write beside and rename: a process that has mapped the old file keeps it unchanged.
     let new = dir.join(format!(".{name}.{}", std::process::id()));
@@ -148,6 +160,34 @@ fn build(
     run(&mut link, progress)?;
     fs::rename(&new, &path).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(path)
+}
+
+/// Compiles each file to an object.
+fn compile(
+    files: &Files,
+    options: &BuildOptions,
+    kind: &str,
+    compile_one: impl Fn(Language) -> Command,
+    progress: &dyn Progress,
+) -> Result<Vec<PathBuf>> {
+    let dir = build_dir(files, options, kind)?;
+    let headers = write_headers(&dir)?;
+    let mut objects = Vec::new();
+    for (index, file) in files.files.iter().enumerate() {
+        let Some(language) = language(file) else { continue };
+        // Other plugins may be in the same directory and be built at the same time.
+        let object = dir.join(format!("{}-{index}.o", files.name));
+        let mut command = compile_one(language);
+        command.args(if options.debug { ["-O0", "-g"] } else { ["-O2", "-DNDEBUG"] });
+        command.arg("-I").arg(&headers);
+        for include in &options.include {
+            command.arg("-I").arg(std::path::absolute(include).unwrap_or(include.clone()));
+        }
+        command.arg("-c").arg(file).arg("-o").arg(&object);
+        run(&mut command, progress)?;
+        objects.push(object);
+    }
+    Ok(objects)
 }
 
 /// Writes the headers of the ABI, which are embedded, because the sources may not be installed.
@@ -179,10 +219,6 @@ fn build_dir(files: &Files, options: &BuildOptions, kind: &str) -> Result<PathBu
         .and_then(|()| fs::write(target.join(".gitignore"), "*\n"))
         .with_context(|| format!("{} cannot be written; name another place with --target-dir", dir.display()))?;
     Ok(dir)
-}
-
-fn has_cxx(files: &Files) -> bool {
-    files.files.iter().any(|file| language(file) == Some(Language::Cxx))
 }
 
 /// The compiler from an environment variable, which may include options, or the default name.

@@ -17,12 +17,14 @@
 //! | `sysroot` | compiles the standard library for wasm once if no target is installed |
 //! | `cargo` | runs cargo and finds its output |
 //! | `cc` | builds C and C++ |
+//! | `dependencies` | reads which files an object was built from |
 //! | `process` | runs a tool, with progress |
 
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod cc;
+mod dependencies;
 mod error;
 mod facts;
 mod hints;
@@ -78,6 +80,35 @@ pub fn build(source: &Source, options: &BuildOptions, progress: &dyn Progress) -
     let native = options.native.then(|| native(source, options, progress).map_err(BuildError::from));
     let wasm = options.wasm.then(|| wasm(source, options, progress).map_err(BuildError::from));
     Built { name: source.name().to_owned(), dir: source.dir().to_owned(), native, wasm }
+}
+
+/// What a plugin was compiled to, before any link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// One static library, or object files.
+    pub files: Vec<PathBuf>,
+    /// The files that they were built from, as far as the compilers say.
+    pub sources: Vec<PathBuf>,
+}
+
+/// Builds what is needed to link a plugin into a program, for one target triple of rustc. C and C++ are compiled with `CC` and
+/// `CXX`, which have to be compilers for that target.
+///
+/// # Errors
+///
+/// As for the other artifacts: the step, the tool's output and a remedy.
+pub fn objects(
+    source: &Source,
+    triple: &str,
+    options: &BuildOptions,
+    progress: &dyn Progress,
+) -> Result<Objects, BuildError> {
+    progress.step(&format!("{}: objects", source.name()));
+    let objects = match source {
+        Source::Cargo(package) => cargo::objects(package, triple, options, progress),
+        Source::Files(files) => cc::objects(files, options, progress),
+    };
+    Ok(objects?)
 }
 
 fn native(source: &Source, options: &BuildOptions, progress: &dyn Progress) -> Result<Artifact> {

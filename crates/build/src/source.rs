@@ -97,6 +97,13 @@ impl Source {
     }
 }
 
+impl Files {
+    /// Whether one of the files is C++, so that the plugin needs the C++ library.
+    pub fn has_cxx(&self) -> bool {
+        self.files.iter().any(|file| language(file) == Some(Language::Cxx))
+    }
+}
+
 /// Source languages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {

@@ -4,6 +4,8 @@
 //! traces need no rule: calls of the plugin's allocator, and WASI functions that replace functions
 //! of the C library. See `docs/differential.md`.
 
+use std::fmt;
+
 /// A declared difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rule {
@@ -21,11 +23,13 @@ pub enum Rule {
     LogText,
     /// The values of metrics.
     MetricValues,
+    /// The header `x-forwarded-for` of HTTP calls that plugins make in Envoy.
+    CallForwardedFor,
 }
 
 impl Rule {
     /// All rules.
-    pub const ALL: [Rule; 7] = [
+    pub const ALL: [Rule; 8] = [
         Rule::SizeWidth,
         Rule::FailureText,
         Rule::PanicText,
@@ -33,6 +37,7 @@ impl Rule {
         Rule::StandardOutput,
         Rule::LogText,
         Rule::MetricValues,
+        Rule::CallForwardedFor,
     ];
 
     /// Name on the command line and in results.
@@ -45,12 +50,8 @@ impl Rule {
             Rule::StandardOutput => "standard-output",
             Rule::LogText => "log-text",
             Rule::MetricValues => "metric-values",
+            Rule::CallForwardedFor => "call-forwarded-for",
         }
-    }
-
-    /// Looks up a rule by name.
-    pub fn named(name: &str) -> Option<Rule> {
-        Rule::ALL.into_iter().find(|rule| rule.name() == name)
     }
 
     /// Description of the ignored difference.
@@ -63,6 +64,7 @@ impl Rule {
             Rule::StandardOutput => "the split of standard output and error into messages",
             Rule::LogText => "the text of log messages",
             Rule::MetricValues => "the values of metrics",
+            Rule::CallForwardedFor => "the header x-forwarded-for of HTTP calls in Envoy",
         }
     }
 
@@ -75,6 +77,7 @@ impl Rule {
             Rule::StandardOutput => "standard output and error",
             // Durations that a plugin measures end up here.
             Rule::LogText | Rule::MetricValues => "clock",
+            Rule::CallForwardedFor => "HTTP calls in Envoy",
         }
     }
 
@@ -86,6 +89,19 @@ impl Rule {
 
     const fn index(self) -> usize {
         self as usize
+    }
+}
+
+/// No rule has this name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown rule {0:?}: use one of {names}", names = Rule::ALL.map(Rule::name).join(", "))]
+pub struct UnknownRule(pub String);
+
+impl std::str::FromStr for Rule {
+    type Err = UnknownRule;
+
+    fn from_str(name: &str) -> Result<Rule, UnknownRule> {
+        Rule::ALL.into_iter().find(|rule| rule.name() == name).ok_or_else(|| UnknownRule(name.to_owned()))
     }
 }
 
@@ -103,6 +119,12 @@ impl Rules {
     /// The empty set: every difference counts.
     pub fn strict() -> Rules {
         Rules([false; Rule::ALL.len()])
+    }
+
+    /// The default rules, or with `strict` none, and the allowed ones.
+    pub fn select(strict: bool, allowed: impl IntoIterator<Item = Rule>) -> Rules {
+        let rules = if strict { Rules::strict() } else { Rules::default() };
+        allowed.into_iter().fold(rules, Rules::allow)
     }
 
     /// Adds a rule.
@@ -133,6 +155,12 @@ pub struct AppliedRule {
     pub row: &'static str,
     /// Number of applications.
     pub count: u64,
+}
+
+impl fmt::Display for AppliedRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ignored {} times: {} ({}, declared as \"{}\")", self.count, self.what, self.rule, self.row)
+    }
 }
 
 impl Applied {
@@ -174,7 +202,18 @@ mod tests {
         for rule in Rule::ALL {
             assert!(page.contains(&format!("\n| {} |", rule.row())), "{} has no row {:?}", rule.name(), rule.row());
             assert!(guide.contains(&format!("\n| `{}` |", rule.name())), "{} is not described", rule.name());
-            assert_eq!(Rule::named(rule.name()), Some(rule));
+            assert_eq!(rule.name().parse(), Ok(rule));
         }
+        let error = "log".parse::<Rule>().unwrap_err().to_string();
+        assert!(error.starts_with("unknown rule \"log\": use one of size-width, "), "{error}");
+    }
+
+    #[test]
+    fn strict_is_without_the_default_rules() {
+        let has = |strict: bool| {
+            let rules = Rules::select(strict, [Rule::LogText]);
+            [Rule::LogText, Rule::PanicText, Rule::MetricValues].map(|rule| rules.has(rule))
+        };
+        assert_eq!((has(false), has(true)), ([true, true, false], [true, false, false]));
     }
 }

@@ -52,7 +52,7 @@ pub fn start(
     tracer: Option<Box<dyn Tracer>>,
 ) -> Result<SimProxy, NotStarted> {
     let log = Arc::new(MemoryLog::with_level(LogLevel::Trace));
-    let started = builder.log_to(log.clone()).start_traced(module, tracer);
+    let started = builder.log_to(log.clone()).tracer(tracer).start(module);
     started.map_err(|error| NotStarted { error, log: log.take() })
 }
 

@@ -62,7 +62,7 @@ use dynvm::host::{
 };
 use dynvm::observe::Observer;
 use dynvm::{CallError, Failure, StartError};
-use dynvm::{ContextId, Module, Plugin, PluginConfig, Vm, VmConfig};
+use dynvm::{ContextId, Module, Plugin, PluginConfig, ReloadBackoff, Vm, VmConfig};
 use events::{QueueEvents, StaticProperties, VirtualTimers};
 
 /// A callback that was run, and its result.
@@ -190,21 +190,22 @@ impl SimProxyBuilder {
         self
     }
 
+    /// Sets a tracer, which also sees the start. The last setting of a builder: see
+    /// [`TracedBuilder`].
+    pub fn tracer(self, tracer: impl Into<Option<Box<dyn Tracer>>>) -> TracedBuilder {
+        TracedBuilder { builder: self, tracer: tracer.into() }
+    }
+
     /// Creates a VM and starts the plugin.
     ///
     /// # Errors
     ///
     /// As [`PluginBuilder::start`](dynvm::PluginBuilder::start).
     pub fn start(self, module: &Module) -> Result<SimProxy, StartError> {
-        self.start_traced(module, None)
+        self.start_with(module, None)
     }
 
-    /// The same, with a tracer that also sees the start.
-    ///
-    /// # Errors
-    ///
-    /// As [`PluginBuilder::start`](dynvm::PluginBuilder::start).
-    pub fn start_traced(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<SimProxy, StartError> {
+    fn start_with(self, module: &Module, tracer: Option<Box<dyn Tracer>>) -> Result<SimProxy, StartError> {
         let level = self.log_level.unwrap_or(LogLevel::Trace);
         let log = self.log.unwrap_or_else(|| Arc::new(MemoryLog::with_level(level)));
         let shared = self.shared.unwrap_or_else(|| Shared {
@@ -235,9 +236,30 @@ impl SimProxyBuilder {
             .vm_config(self.vm_config)
             .services(services)
             .tracer(tracer)
+            // Time is simulated.
+            .backoff(ReloadBackoff::none())
             .start()?;
         let (on_timed, steps) = (None, RefCell::default());
         Ok(SimProxy { plugin, vm_id, log, shared, random, queues, timers, calls, open: Vec::new(), on_timed, steps })
+    }
+}
+
+/// A [`SimProxyBuilder`] with a tracer. The tracer belongs to one VM, so this builder, unlike the
+/// other, can be neither cloned nor sent to another thread.
+#[must_use = "a builder does nothing until `start` is called"]
+pub struct TracedBuilder {
+    builder: SimProxyBuilder,
+    tracer: Option<Box<dyn Tracer>>,
+}
+
+impl TracedBuilder {
+    /// Creates a VM and starts the plugin.
+    ///
+    /// # Errors
+    ///
+    /// As [`PluginBuilder::start`](dynvm::PluginBuilder::start).
+    pub fn start(self, module: &Module) -> Result<SimProxy, StartError> {
+        self.builder.start_with(module, self.tracer)
     }
 }
 

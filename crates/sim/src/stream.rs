@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use dynvm::abi::types::{BufferType, MapType, StreamType};
-use dynvm::host::{Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
+use dynvm::host::{AbsentMap, Buffer, HeaderMap, Headers, LocalResponse, PropertyError, PropertyPath, Stream};
 
 use super::http::{Direction, Flow, LocalReply};
 
@@ -63,18 +63,18 @@ impl SimStream {
 }
 
 impl Stream for SimStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        let (half, trailers) = half_of_map(map)?;
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        let (half, trailers) = half_of_map(map).ok_or(AbsentMap::Empty)?;
         let half = &self.halves[half];
         let map = if trailers { &half.trailers } else { &half.headers };
-        map.as_ref().map(|map| map as &dyn HeaderMap)
+        map.as_ref().map(|map| map as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        let (half, trailers) = half_of_map(map)?;
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        let (half, trailers) = half_of_map(map).ok_or(AbsentMap::Empty)?;
         let half = &mut self.halves[half];
         let map = if trailers { &mut half.trailers } else { &mut half.headers };
-        map.as_mut().map(|map| map as &mut dyn HeaderMap)
+        map.as_mut().map(|map| map as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {

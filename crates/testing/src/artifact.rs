@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 
-use dynvm::native::ImageEdits;
+use dynvm::native::Loading;
 use dynvm::{BackendKind, LoadError, Loader, LoaderOptions, Module, with_causes};
 use dynvm_build::{BuildOptions, Quiet, Source, build};
 
@@ -66,10 +66,9 @@ fn load(path: &Path, backend: BackendKind, plain: bool) -> Result<Module, Artifa
 
 fn loader(path: &Path, plain: bool) -> Result<Loader, ArtifactError> {
     let mut native = dynvm::native::Options::default();
-    // Debuggers and profilers look for symbols in the mapped file.
-    native.keep_images = true;
+    native.debugger = true;
     if plain {
-        (native.contain_crashes, native.heap, native.edits) = (false, false, ImageEdits::none());
+        native.loading = Loading::System;
     }
     let mut options = LoaderOptions::default();
     options.native = Some(native);

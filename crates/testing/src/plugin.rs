@@ -243,7 +243,7 @@ impl Plugin {
         let (log, transcript) = (Arc::new(MemoryLog::default()), Transcript::default());
         let builder = self.host.clone().vm_config(self.vm.clone()).plugin_config(self.config.clone());
         let builder = builder.foreign(Arc::new(self.foreign.clone())).log_to(log.clone());
-        match builder.start_traced(&module, Some(transcript.tracer())) {
+        match builder.tracer(transcript.tracer()).start(&module) {
             Ok(host) => Ok(TestHost::new(host, &self.name, backend, transcript, self.may_fail)),
             Err(error) => {
                 let transcript = transcript.to_string();

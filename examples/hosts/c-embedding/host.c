@@ -60,7 +60,7 @@ static size_t find(const char *name, size_t size) {
 static uint64_t give(const char *bytes, size_t size, uint64_t return_data, uint64_t return_size) {
   uint64_t address = 0;
   if (size > 0) {
-    address = dynvm_vm_allocate(vm, size, false);
+    address = dynvm_vm_allocate(vm, size, 0);
     if (address == 0) return PROXY_STATUS_INTERNAL_FAILURE;
     memcpy((void *)(uintptr_t)address, bytes, size);
   }
@@ -150,7 +150,7 @@ static uint64_t call(const char *name, uint64_t a, uint64_t b, uint64_t c, uint6
   dynvm_function_t function = dynvm_vm_function(vm, name);
   if (function == 0) return missing;
   dynvm_result_t result = dynvm_vm_call(vm, function, a, b, c, 0, 0);
-  if (!result.returned) check(dynvm_vm_failure(vm));
+  if (result.code != 0) check(dynvm_vm_failure(vm));
   return result.value;
 }
 
@@ -182,7 +182,7 @@ int main(int argc, char **argv) {
   dynvm_module_free(module);
   dynvm_loader_free(loader);
 
-  check(dynvm_vm_open(vm));
+  check(dynvm_vm_open(vm, 0));
   const char *start = dynvm_vm_function(vm, "_initialize") ? "_initialize" : "_start";
   call(start, 0, 0, 0, 0);
   call("proxy_on_context_create", ROOT, 0, 0, 0);

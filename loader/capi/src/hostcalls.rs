@@ -57,6 +57,22 @@ pub unsafe extern "C" fn dynvm_hostcalls_bind(
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_hostcalls_bind_own(
+    hostcalls: *mut Hostcalls,
+    name: *const c_char,
+    parameters: usize,
+    function: *const c_void,
+) -> *mut Error {
+    attempt(|| {
+        // SAFETY: guaranteed by the caller, as `loader/hostcalls.h` requires.
+        let (hostcalls, name) = unsafe { (object_mut(hostcalls), text(name, "the hostcall's name")?) };
+        // SAFETY: the caller's promise: the function is of the type that the header asks for.
+        let bound = unsafe { hostcalls.0.bind_own(name, parameters, function) };
+        bound.map_err(|error| Error::new(Code::Argument, error.to_string()))
+    })
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_hostcalls_has(hostcalls: *const Hostcalls, name: *const c_char) -> bool {
     // SAFETY: guaranteed by the caller, as `loader/hostcalls.h` requires.
     let (hostcalls, name) = unsafe { (object(hostcalls), text(name, "the hostcall's name")) };

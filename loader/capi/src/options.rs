@@ -4,17 +4,21 @@ use std::ffi::c_char;
 use std::path::Path;
 
 use dynvm::LoaderOptions;
-use dynvm::native::ImageEdits;
+use dynvm::native::{Interpose, Loading};
 use dynvm::trust::TrustPolicy;
 
 use crate::error::{Code, Error, attempt};
 use crate::text::{free, give, object, object_mut, text};
 
 /// The type behind `dynvm_options_t`.
-#[derive(Default)]
 pub struct Options {
     native: dynvm::native::Options,
     trust: Option<TrustPolicy>,
+}
+
+/// Hosts in C may bring hostcalls of their own.
+fn native_defaults() -> dynvm::native::Options {
+    dynvm::native::Options::default().own_hostcalls(true)
 }
 
 /// The type behind `dynvm_loader_t`.
@@ -22,7 +26,7 @@ pub struct Loader(pub(crate) dynvm::Loader);
 
 #[unsafe(no_mangle)]
 pub extern "C" fn dynvm_options_new() -> *mut Options {
-    give(Options::default())
+    give(Options { native: native_defaults(), trust: None })
 }
 
 #[unsafe(no_mangle)]
@@ -44,40 +48,33 @@ pub unsafe extern "C" fn dynvm_options_set_heap(options: *mut Options, heap: boo
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_options_set_edits(options: *mut Options, edits: u32) {
-    let mut wanted = ImageEdits::none();
-    let fields = [
-        &mut wanted.exits,
-        &mut wanted.thread_destructors,
-        &mut wanted.static_destructors,
-        &mut wanted.constructors,
-        &mut wanted.output,
-        &mut wanted.unique_symbols,
-        &mut wanted.clock,
-        &mut wanted.random,
-        &mut wanted.environment,
-    ];
+pub unsafe extern "C" fn dynvm_options_set_interposed(options: *mut Options, functions: u32) {
+    let mut wanted = Interpose::none();
+    let fields = [&mut wanted.output, &mut wanted.clock, &mut wanted.random, &mut wanted.environment];
     for (bit, field) in fields.into_iter().enumerate() {
-        *field = edits >> bit & 1 != 0;
+        *field = functions >> bit & 1 != 0;
     }
     // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
-    unsafe { object_mut(options) }.native.edits = wanted;
+    unsafe { object_mut(options) }.native.interpose = wanted;
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_options_set_image_dir(options: *mut Options, directory: *const c_char) -> *mut Error {
-    attempt(|| {
-        // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
-        let (options, directory) = unsafe { (object_mut(options), text(directory, "the directory")?) };
-        options.native.image_dir = directory.into();
-        Ok(())
-    })
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_options_set_keep_images(options: *mut Options, keep: bool) {
+pub unsafe extern "C" fn dynvm_options_set_debugger(options: *mut Options, debugger: bool) {
     // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
-    unsafe { object_mut(options) }.native.keep_images = keep;
+    unsafe { object_mut(options) }.native.debugger = debugger;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_map_file(options: *mut Options, map_file: bool) {
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
+    unsafe { object_mut(options) }.native.map_file = map_file;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_options_set_system_loader(options: *mut Options, system_loader: bool) {
+    let loading = if system_loader { Loading::System } else { Loading::Image };
+    // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
+    unsafe { object_mut(options) }.native.loading = loading;
 }
 
 #[unsafe(no_mangle)]
@@ -114,7 +111,7 @@ pub unsafe extern "C" fn dynvm_loader_new(options: *const Options, out: *mut *mu
         // SAFETY: guaranteed by the caller, as `loader/options.h` requires.
         let given = unsafe { options.as_ref() };
         let mut wanted = LoaderOptions::default();
-        wanted.native = Some(given.map(|options| options.native.clone()).unwrap_or_default());
+        wanted.native = Some(given.map(|options| options.native.clone()).unwrap_or_else(native_defaults));
         wanted.trust = given.and_then(|options| options.trust.clone());
         let loader = dynvm::Loader::with_options(wanted)?;
         // SAFETY: `out` has room for a pointer, as `loader/options.h` requires.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
-use dynvm::host::{Log, LogSource};
-use dynvm::image::{Function, Hostcalls as Table, ImageConfig, NativeImage, Terminator};
+use dynvm::host::{Clock, Log, LogSource, SystemClock};
+use dynvm::image::{CallMode, Function, Hostcalls as Table, ImageConfig, NativeImage, Terminator};
 use dynvm::{CallbackBudget, StartError};
 
 use crate::error::{Code, Error, attempt};
@@ -15,7 +15,17 @@ use crate::module::Module;
 use crate::text::{free, give, object, object_mut, text};
 
 type LogFunction = unsafe extern "C" fn(data: *mut c_void, level: u32, text: *const c_char, size: usize);
-type MayCall = unsafe extern "C" fn(data: *mut c_void, index: usize) -> bool;
+type MayCall = unsafe extern "C" fn(data: *mut c_void, name: *const c_char, size: usize) -> bool;
+type Trace = unsafe extern "C" fn(
+    data: *mut c_void,
+    name: *const c_char,
+    size: usize,
+    arguments: *const u64,
+    count: usize,
+    result: *const u64,
+);
+type Variable = unsafe extern "C" fn(data: *mut c_void, name: *const c_char) -> *const c_char;
+type ClockFunction = unsafe extern "C" fn(data: *mut c_void, monotonic: bool, nanoseconds: *mut u64) -> bool;
 
 /// The type behind `dynvm_vm_config_t`.
 pub struct Config {
@@ -25,6 +35,10 @@ pub struct Config {
     budget: Option<CallbackBudget>,
     log: Option<(LogFunction, *mut c_void)>,
     may_call: Option<(MayCall, *mut c_void)>,
+    trace: Option<(Trace, *mut c_void)>,
+    clock: Option<(ClockFunction, *mut c_void)>,
+    environment: Option<(Variable, *mut c_void)>,
+    check_addresses: bool,
 }
 
 /// The type behind `dynvm_vm_t`.
@@ -59,11 +73,51 @@ impl Log for CLog {
     }
 }
 
+/// A clock that is a function of the host.
+struct CClock {
+    function: ClockFunction,
+    data: *mut c_void,
+}
+
+// SAFETY: the function is called on the VM's thread only.
+unsafe impl Send for CClock {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for CClock {}
+
+impl CClock {
+    fn read(&self, monotonic: bool) -> Option<u64> {
+        let mut time = 0;
+        // SAFETY: the host passed this function together with this data.
+        unsafe { (self.function)(self.data, monotonic, &mut time) }.then_some(time)
+    }
+}
+
+impl Clock for CClock {
+    fn realtime_ns(&self) -> u64 {
+        self.read(false).unwrap_or_else(|| SystemClock.realtime_ns())
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        self.read(true).unwrap_or_else(|| SystemClock.monotonic_ns())
+    }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_config_new(hostcalls: *const Hostcalls) -> *mut Config {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let hostcalls = unsafe { object(hostcalls) }.0.clone();
-    give(Config { hostcalls, name: String::new(), memory_limit: None, budget: None, log: None, may_call: None })
+    give(Config {
+        hostcalls,
+        name: String::new(),
+        memory_limit: None,
+        budget: None,
+        log: None,
+        may_call: None,
+        trace: None,
+        clock: None,
+        environment: None,
+        check_addresses: true,
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -113,6 +167,38 @@ pub unsafe extern "C" fn dynvm_vm_config_set_may_call(
 }
 
 #[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_trace(config: *mut Config, trace: Option<Trace>, data: *mut c_void) {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object_mut(config) }.trace = trace.map(|trace| (trace, data));
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_check_addresses(config: *mut Config, check: bool) {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object_mut(config) }.check_addresses = check;
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_environment(
+    config: *mut Config,
+    variable: Option<Variable>,
+    data: *mut c_void,
+) {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object_mut(config) }.environment = variable.map(|variable| (variable, data));
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_config_set_clock(
+    config: *mut Config,
+    clock: Option<ClockFunction>,
+    data: *mut c_void,
+) {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object_mut(config) }.clock = clock.map(|clock| (clock, data));
+}
+
+#[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Config, out: *mut *mut Vm) -> *mut Error {
     attempt(|| {
         // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
@@ -121,12 +207,32 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
         raw.name.clone_from(&config.name);
         raw.memory_limit = config.memory_limit;
         raw.budget = config.budget;
+        raw.check_addresses = config.check_addresses;
         if let Some((function, data)) = config.log {
             raw.log = Arc::new(CLog { function, data });
         }
         if let Some((may_call, data)) = config.may_call {
             // SAFETY: the host passed this function together with this data.
-            raw.may_call = Some(Box::new(move |id| unsafe { may_call(data, id as usize) }));
+            raw.may_call = Some(Box::new(move |name| unsafe { may_call(data, name.as_ptr().cast(), name.len()) }));
+        }
+        if let Some((trace, data)) = config.trace {
+            raw.trace = Some(Box::new(move |name, arguments, result| {
+                let result = result.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+                // SAFETY: the host passed this function together with this data.
+                unsafe {
+                    trace(data, name.as_ptr().cast(), name.len(), arguments.as_ptr(), arguments.len(), result);
+                }
+            }));
+        }
+        if let Some((function, data)) = config.clock {
+            raw.clock = Arc::new(CClock { function, data });
+        }
+        if let Some((variable, data)) = config.environment {
+            raw.environment = Some(Box::new(move |name| {
+                // SAFETY: the host passed this function together with this data.
+                let value = unsafe { variable(data, name.as_ptr()) };
+                (!value.is_null()).then_some(value)
+            }));
         }
         let raw = NativeImage::new(module.module(), raw).map_err(|error| match error {
             StartError::Image { .. } => Error::new(Code::UnknownImport, error.to_string()),
@@ -139,10 +245,10 @@ pub unsafe extern "C" fn dynvm_vm_new(module: *const Module, config: *const Conf
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_vm_open(vm: *mut Vm) -> *mut Error {
+pub unsafe extern "C" fn dynvm_vm_open(vm: *mut Vm, mode: u32) -> *mut Error {
     attempt(|| {
         // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
-        unsafe { object(vm) }.raw.open()?;
+        unsafe { object(vm) }.raw.open(of_bits(mode).traced)?;
         Ok(())
     })
 }
@@ -164,22 +270,31 @@ pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -
 #[repr(C)]
 pub struct Returned {
     value: u64,
-    returned: bool,
+    /// 0 if the function returned.
+    code: u32,
 }
 
-/// Makes a call. The VM keeps a failure for `dynvm_vm_failure`.
+/// `DYNVM_CALL_*` of `loader/vm.h`.
+fn of_bits(mode: u32) -> CallMode {
+    CallMode { restricted: mode & 1 != 0, traced: mode & 2 != 0 }
+}
+
+/// Makes a call, if this VM's image has the function. The VM keeps a failure for
+/// `dynvm_vm_failure`.
 ///
 /// # Safety
 ///
-/// As `NativeImage::call`; `vm` is an object that this API returned.
+/// As `NativeImage::call` for a function of the image; `vm` is an object that this API returned.
 #[inline(always)]
-unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bool) -> Returned {
+unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], mode: CallMode) -> Returned {
     // SAFETY: guaranteed by the caller, as this function requires.
     let vm = unsafe { object(vm) };
-    let function = Function::from_address(function).expect("a function, not 0");
+    let Some(function) = vm.raw.function_at(function) else {
+        return Returned { value: 0, code: Code::Argument as u32 };
+    };
     // SAFETY: guaranteed by the caller, as this function requires.
-    match unsafe { vm.raw.call(function, arguments, restricted) } {
-        Ok(value) => Returned { value, returned: true },
+    match unsafe { vm.raw.call(function, arguments, mode) } {
+        Ok(value) => Returned { value, code: 0 },
         Err(failure) => failed(failure),
     }
 }
@@ -188,7 +303,7 @@ unsafe fn call(vm: *mut Vm, function: usize, arguments: [u64; 5], restricted: bo
 #[cold]
 fn failed(failure: Box<dynvm::Failure>) -> Returned {
     drop(failure);
-    Returned { value: 0, returned: false }
+    Returned { value: 0, code: Code::Failed as u32 }
 }
 
 #[unsafe(no_mangle)]
@@ -202,12 +317,13 @@ pub unsafe extern "C" fn dynvm_vm_call(
     e: u64,
 ) -> Returned {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
-    unsafe { call(vm, function, [a, b, c, d, e], false) }
+    unsafe { call(vm, function, [a, b, c, d, e], CallMode::default()) }
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_vm_call_restricted(
+pub unsafe extern "C" fn dynvm_vm_call_in(
     vm: *mut Vm,
+    mode: u32,
     function: usize,
     a: u64,
     b: u64,
@@ -216,7 +332,7 @@ pub unsafe extern "C" fn dynvm_vm_call_restricted(
     e: u64,
 ) -> Returned {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
-    unsafe { call(vm, function, [a, b, c, d, e], true) }
+    unsafe { call(vm, function, [a, b, c, d, e], of_bits(mode)) }
 }
 
 #[unsafe(no_mangle)]
@@ -224,18 +340,24 @@ pub unsafe extern "C" fn dynvm_vm_call_through(
     vm: *mut Vm,
     function: *const c_void,
     data: *mut c_void,
-    restricted: bool,
+    mode: u32,
 ) -> bool {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
     let vm = unsafe { object(vm) };
     // SAFETY: the function takes a pointer and can be left without unwinding, as `loader/vm.h` requires.
-    unsafe { vm.raw.call(Function::of_host(function), [data as u64, 0, 0, 0, 0], restricted) }.is_ok()
+    unsafe { vm.raw.call(Function::of_host(function), [data as u64, 0, 0, 0, 0], of_bits(mode)) }.is_ok()
 }
 
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn dynvm_vm_allocate(vm: *mut Vm, size: usize, restricted: bool) -> u64 {
+pub unsafe extern "C" fn dynvm_vm_allocate(vm: *mut Vm, size: usize, mode: u32) -> u64 {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
-    unsafe { object(vm) }.raw.allocate(size, restricted).unwrap_or(0)
+    unsafe { object(vm) }.raw.allocate(size, of_bits(mode)).unwrap_or(0)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_is_running(vm: *const Vm) -> bool {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    unsafe { object(vm) }.raw.is_running()
 }
 
 #[unsafe(no_mangle)]

@@ -52,6 +52,19 @@ static LIBRARIES: LazyLock<PathBuf> = LazyLock::new(|| {
     Path::new(library.expect("cargo names the library")).parent().unwrap().to_owned()
 });
 
+/// What the installation by CMake installs.
+static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+    let (build, prefix) = (out("capi-build"), out("capi-installed"));
+    let mut configure = Command::new("cmake");
+    configure.arg("-S").arg(MANIFEST).arg("-B").arg(&build).arg("-DCMAKE_INSTALL_LIBDIR=lib");
+    let cargo_target = LIBRARIES.parent().unwrap().display();
+    configure.arg(format!("-DDYNVM_CARGO_TARGET_DIR={cargo_target}"));
+    run(configure.arg(format!("-DCMAKE_INSTALL_PREFIX={}", prefix.display())));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    run(Command::new("cmake").arg("--install").arg(&build));
+    prefix
+});
+
 fn plugin(name: &str, source: &Path, defines: &[&str]) -> PathBuf {
     let target = out(name);
     let mut command = compiler("CC", "cc");
@@ -95,9 +108,20 @@ fn headers_compile_alone_and_twice_in_every_standard() {
     }
 }
 
-/// The functions that the headers declare are those that the library exports: no more, no less.
+/// The global symbols that `nm` finds with these options.
+fn exported(options: &[&str], library: &Path) -> Vec<String> {
+    let symbols = run(Command::new("nm").args(options).args(["--extern-only", "--defined-only"]).arg(library)).stdout;
+    let symbols = String::from_utf8(symbols).unwrap();
+    let mut names: Vec<_> = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    names.sort_unstable();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+/// The functions that the headers declare are those that the libraries export: no more, no less.
+#[needs::cmake]
+#[needs::binutils]
 #[test]
-fn headers_and_library_agree() {
+fn headers_and_libraries_agree() {
     let text: String = headers().iter().map(|header| std::fs::read_to_string(header).unwrap()).collect();
     let code: String = text.lines().filter(|line| !line.trim_start().starts_with(['/', '*'])).collect();
     let mut declared: Vec<&str> = code
@@ -108,12 +132,8 @@ fn headers_and_library_agree() {
         .collect();
     declared.sort_unstable();
     declared.dedup();
-    let library = LIBRARIES.join("libdynvm_loader.so");
-    let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library)).stdout;
-    let symbols = String::from_utf8(symbols).unwrap();
-    let mut exported: Vec<&str> = symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
-    exported.sort_unstable();
-    assert_eq!(declared, exported);
+    assert_eq!(declared, exported(&["--dynamic"], &INSTALLED.join("lib/libdynvm_loader.so")));
+    assert_eq!(declared, exported(&[], &INSTALLED.join("lib/libdynvm_loader.a")));
     assert!(declared.len() > 50, "{declared:?}");
 }
 
@@ -138,6 +158,49 @@ fn the_example_hosts_a_plugin() {
     let output = Command::new(host).arg("/nonexistent").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent: cannot be read"));
+}
+
+/// A project finds the installed package, and each of its libraries runs the example.
+#[needs::cmake]
+#[needs::binutils]
+#[test]
+fn an_installed_package() {
+    let (source, build) = (out("capi-consumer"), out("capi-consumer/build"));
+    std::fs::create_dir_all(&source).unwrap();
+    let example = root().join("examples/hosts/c-embedding/host.c");
+    let project = format!(
+        "cmake_minimum_required(VERSION 3.20)\nproject(consumer C)\nfind_package(dynvm {} REQUIRED)\n\
+         foreach(library loader loader_shared)\nadd_executable(on_${{library}} {})\n\
+         target_link_libraries(on_${{library}} dynvm::${{library}})\nendforeach()\n",
+        env!("CARGO_PKG_VERSION"),
+        example.display()
+    );
+    std::fs::write(source.join("CMakeLists.txt"), project).unwrap();
+    let prefix = format!("-DCMAKE_PREFIX_PATH={}", INSTALLED.display());
+    run(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(prefix));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    for host in ["on_loader", "on_loader_shared"] {
+        let output = run(Command::new(build.join(host)).arg(&EXAMPLE[1]));
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with("log 2: /hello\n"), "{host}: {output:?}");
+    }
+    let linked = run(Command::new("readelf").arg("-d").arg(build.join("on_loader_shared"))).stdout;
+    let soname = format!("libdynvm_loader.so.{}", env!("CARGO_PKG_VERSION").rsplit_once('.').unwrap().0);
+    assert!(String::from_utf8_lossy(&linked).contains(&format!("[{soname}]")), "it needs {soname}");
+}
+
+#[needs::cmake]
+#[needs::binutils]
+#[needs::pkg_config]
+#[test]
+fn an_installed_file_for_pkg_config() {
+    let mut ask = Command::new("pkg-config");
+    ask.env("PKG_CONFIG_PATH", INSTALLED.join("lib/pkgconfig")).args(["--cflags", "--libs", "dynvm_loader"]);
+    let flags = String::from_utf8(run(&mut ask).stdout).unwrap();
+    let host = out("capi-by-pkg-config");
+    let mut command = compiler("CC", "cc");
+    command.arg(root().join("examples/hosts/c-embedding/host.c")).arg("-o").arg(&host);
+    run(command.args(flags.split_whitespace()).arg(format!("-Wl,-rpath,{}", INSTALLED.join("lib").display())));
+    run(Command::new(host).arg(&EXAMPLE[1]));
 }
 
 /// No invalid access and no leak, as far as memcheck sees.

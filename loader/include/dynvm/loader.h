@@ -14,8 +14,9 @@
 // that the host bound. A crash of the plugin fails its VM: the result of the call says so, and the
 // host creates another VM.
 //
-// Link with libdynvm_loader.a (then also -lpthread -ldl -lm -lgcc_s) or libdynvm_loader.so. This
-// header does not need those of the plugin ABI (dynvm/dynvm.h).
+// Link with libdynvm_loader.a (then also -lpthread -ldl -lm -lgcc_s) or libdynvm_loader.so;
+// loader/capi/CMakeLists.txt builds and installs both, with a package for CMake and a file for
+// pkg-config. This header does not need those of the plugin ABI (dynvm/dynvm.h).
 //
 //
 // OWNERSHIP
@@ -56,7 +57,19 @@
 extern "C" {
 #endif
 
-/** The loader's version, such as "0.1.0". A static string. [any-thread] */
+/**
+ * The version of these headers. Before 1.0, only a library of the same major and minor version has
+ * the same functions; the name of the shared library (SONAME) has both.
+ */
+#define DYNVM_LOADER_VERSION_MAJOR 0
+#define DYNVM_LOADER_VERSION_MINOR 1
+#define DYNVM_LOADER_VERSION_PATCH 0
+#define DYNVM_LOADER_VERSION "0.1.0"
+
+/**
+ * The library's version, a static string. Equal to DYNVM_LOADER_VERSION if headers and library
+ * belong together. [any-thread]
+ */
 const char *dynvm_loader_version(void);
 
 #ifdef __cplusplus

@@ -9,10 +9,13 @@
 
 #[cfg(feature = "native")]
 pub(crate) mod native;
+#[cfg(feature = "null")]
+pub(crate) mod null;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 
 use std::any::Any;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -27,9 +30,23 @@ use crate::instance::InstanceState;
 pub(crate) trait Backend: Send + Sync {
     fn kind(&self) -> BackendKind;
 
-    /// Checks and compiles an artifact without running any of its code. The name is used in
-    /// messages.
-    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError>;
+    /// Checks and compiles an artifact without running any of its code.
+    fn compile(&self, source: &Source<'_>) -> Result<Arc<dyn Code>, LoadError>;
+}
+
+/// What is compiled.
+pub(crate) struct Source<'a> {
+    /// Names the artifact in messages.
+    #[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "nothing is compiled"))]
+    pub(crate) name: &'a str,
+    #[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "nothing is compiled"))]
+    pub(crate) bytes: &'a [u8],
+    /// The real path of the file that has exactly these bytes; `None` if they come from memory or are part of a file.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm modules need no other files"))]
+    pub(crate) path: Option<&'a Path>,
+    /// Applies the loader's trust policy to a library that the artifact needs.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm modules need no other files"))]
+    pub(crate) check_library: &'a dyn Fn(&Path) -> Result<(), LoadError>,
 }
 
 /// A compiled artifact.
@@ -76,6 +93,11 @@ macro_rules! instance_trait {
 
             /// Bytes of memory that the instance holds, if the backend knows.
             fn memory_size(&self) -> Option<u64>;
+
+            /// Why a crash of the plugin ends the process. `None`: it only fails the VM.
+            fn uncontained(&self) -> Option<&'static str> {
+                None
+            }
 
             $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*
         }

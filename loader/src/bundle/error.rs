@@ -71,7 +71,7 @@ pub enum BundleError {
         machine: String,
     },
     /// The name is not one of [`MACHINES`](super::MACHINES).
-    #[error("{machine:?} is not the name of a machine: one of {}", super::machine::names())]
+    #[error("{machine:?} is not the name of a machine: one of {}", super::names::machines())]
     UnknownMachine {
         /// The name.
         machine: String,

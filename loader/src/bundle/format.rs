@@ -1,25 +1,7 @@
 //! The layout of the sections, which `docs/fat-plugins.md` describes. Numbers are little endian.
 
+use super::names::{MANIFEST_SECTION, MAX_SIGNATURE_LEN, NATIVE_SECTION};
 use super::{BundleError, Image};
-
-/// Name of the custom section that holds one native image.
-pub const NATIVE_SECTION: &str = "dynvm.native";
-
-/// Name of the custom section that holds the manifest.
-pub const MANIFEST_SECTION: &str = "dynvm.manifest";
-
-/// Name of the custom section that holds the signature.
-pub const SIGNATURE_SECTION: &str = "dynvm.signature";
-
-/// Limit of native images in one fat plugin.
-pub const MAX_IMAGES: usize = 16;
-
-/// Size limit of a signature in bytes; minisign's have about 300.
-pub const MAX_SIGNATURE_LEN: usize = 4096;
-
-/// Size limit of a fat plugin in bytes: that of a module in the WebAssembly JavaScript interface,
-/// which V8 enforces in Envoy too.
-pub const MAX_SIZE: u64 = 1 << 30;
 
 /// The version of the image header and of the manifest.
 const VERSION: u8 = 1;
@@ -150,7 +132,7 @@ pub(super) fn leb128_len(value: usize) -> usize {
     (usize::BITS - (value | 1).leading_zeros()).div_ceil(7) as usize
 }
 
-/// Appends a machine's name. It is short: one of [`MACHINES`](super::machine::MACHINES), or read by
+/// Appends a machine's name. It is short: one of [`MACHINES`](super::MACHINES), or read by
 /// [`Fields::name`].
 fn push_name(out: &mut Vec<u8>, name: &str) {
     out.push(name.len() as u8);

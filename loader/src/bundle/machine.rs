@@ -1,21 +1,11 @@
-//! Names of machines, and the machine of an ELF file.
+//! The machine of an ELF file.
 
 use super::BundleError;
-
-/// Machines that an image can be bundled for, named as in Rust's target triples. All have 64 bits.
-pub const MACHINES: [&str; 6] = ["x86_64", "aarch64", "loongarch64", "powerpc64le", "riscv64", "s390x"];
+use super::names::{MACHINES, is_known};
 
 /// Machine numbers in ELF files (`e_machine`), and whether the files are big endian.
 const NUMBERS: [(u16, bool); MACHINES.len()] =
     [(62, false), (183, false), (258, false), (21, false), (243, false), (22, true)];
-
-/// The name of the machine that this program runs on.
-pub fn this_machine() -> &'static str {
-    match std::env::consts::ARCH {
-        "powerpc64" if cfg!(target_endian = "little") => "powerpc64le",
-        arch => arch,
-    }
-}
 
 /// Checks that an image is an ELF file for a machine. For a machine unknown to this build, checks
 /// only that it is ELF.
@@ -36,12 +26,4 @@ pub(super) fn check(machine: &str, image: &[u8]) -> Result<(), BundleError> {
         None if !is_64 => Err(wrong(&format!("an ELF file of 32 bits, machine number {number}"))),
         None => Err(wrong(&format!("an ELF file for machine number {number}"))),
     }
-}
-
-pub(super) fn is_known(machine: &str) -> bool {
-    MACHINES.contains(&machine)
-}
-
-pub(super) fn names() -> String {
-    MACHINES.join(", ")
 }

@@ -1,9 +1,9 @@
 //! Writes a fat plugin from a module and images.
 
 use super::format::{self, Entry, Manifest};
-use super::machine;
 use super::read::sha256;
 use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, MAX_SIZE, NATIVE_SECTION, SIGNATURE_SECTION};
+use super::{machine, names};
 
 /// Builds a fat plugin. The result does not depend on the order in which the images are added.
 ///
@@ -44,7 +44,7 @@ impl<'a> BundleWriter<'a> {
     ///
     /// The machine is unknown, the image is not for it, or it has an image already.
     pub fn image(mut self, machine: &'a str, bytes: &'a [u8]) -> Result<BundleWriter<'a>, BundleError> {
-        if !machine::is_known(machine) {
+        if !names::is_known(machine) {
             return Err(BundleError::UnknownMachine { machine: machine.to_owned() });
         }
         machine::check(machine, bytes)?;

@@ -42,6 +42,19 @@ pub trait HeaderMap {
     fn clear(&mut self);
 }
 
+/// The answer to a plugin that accesses a header map which does not exist now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AbsentMap {
+    /// It reads an empty map, as in Envoy; writing returns `BadArgument`. The Rust SDK panics at
+    /// the other answers.
+    #[default]
+    Empty,
+    /// `BadArgument`.
+    BadArgument,
+    /// `Unimplemented`.
+    Unimplemented,
+}
+
 /// A header map in memory: lines in order of arrival, names with their original case.
 ///
 /// All bytes of a map are in one allocation, so that creating and reading a map is cheap, as in a

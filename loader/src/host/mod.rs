@@ -19,6 +19,7 @@ pub mod http;
 mod log;
 mod metrics;
 mod plugin_metrics;
+mod properties;
 mod property;
 mod random;
 mod shared_data;
@@ -39,11 +40,12 @@ pub use calls::{
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use foreign::{ForeignError, ForeignFunctions, NoForeignFunctions};
-pub use header_map::{HeaderMap, Headers};
+pub use header_map::{AbsentMap, HeaderMap, Headers};
 pub use log::{Log, LogSource, MemoryLog, NoLog, StderrLog};
 pub use metrics::{InProcessMetrics, MetricError, MetricId, MetricValue, Metrics};
 pub use plugin_metrics::{plugin_metrics, write_plugin_metrics};
-pub use property::{NoProperties, Properties, PropertyError, PropertyPath};
+pub use properties::{NoProperties, Properties, PropertyContext};
+pub use property::{PropertyError, PropertyPath};
 pub use random::{OsRandom, Random, SeededRandom};
 pub use shared_data::{CasMismatch, InProcessSharedData, SavedData, SharedData};
 pub use shared_queue::{
@@ -96,6 +98,11 @@ pub struct Services {
     pub grpc_calls: Rc<dyn GrpcCalls>,
     /// Sets tick periods.
     pub timers: Rc<dyn Timers>,
+    /// What header map hostcalls return in a context that has no stream.
+    pub absent_maps: AbsentMap,
+    /// Hostcalls that this host does not implement (`proxy_http_call`, ...): the plugin gets
+    /// `Unimplemented`, and no service is called. A plugin may still import them.
+    pub unimplemented: &'static [&'static str],
     /// Counts the VM's callbacks and failures. `None` disables counting, which then costs nothing.
     pub observer: Option<Arc<Observer>>,
 }
@@ -118,6 +125,8 @@ impl Default for Services {
             http_calls: Rc::new(NoCalls),
             grpc_calls: Rc::new(NoCalls),
             timers: Rc::new(NoTimers),
+            absent_maps: AbsentMap::Empty,
+            unimplemented: &[],
             observer: None,
         }
     }

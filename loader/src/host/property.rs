@@ -1,6 +1,4 @@
-//! Properties: attributes of the host, of a connection or of a request, by path.
-
-use std::borrow::Cow;
+//! Paths of properties, which are attributes of the host, of a connection or of a request.
 
 /// The path of a property: segments separated by NUL.
 ///
@@ -49,30 +47,6 @@ pub enum PropertyError {
     Internal,
     /// The host has no properties in this context.
     Unimplemented,
-}
-
-/// Properties that do not belong to a stream: of the node, of the listener, of the plugin's
-/// configuration.
-///
-/// The VM itself answers `plugin_name`, `plugin_root_id` and `plugin_vm_id`.
-pub trait Properties {
-    /// The value in the ABI's encoding.
-    fn property(&self, path: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError>;
-
-    /// Sets a property from a context without a stream.
-    fn set_property(&self, path: PropertyPath<'_>, value: &[u8]) -> Result<(), PropertyError> {
-        let _ = (path, value);
-        Err(PropertyError::NotFound)
-    }
-}
-
-/// A host without properties.
-pub struct NoProperties;
-
-impl Properties for NoProperties {
-    fn property(&self, _: PropertyPath<'_>) -> Result<Cow<'_, [u8]>, PropertyError> {
-        Err(PropertyError::NotFound)
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use dynvm_abi::types::{BufferType, MapType, StreamType};
 
-use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPath};
+use super::{AbsentMap, Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPath};
 
 /// The embedder's side of one stream. Every method has a default, so a stream supports what it
 /// overrides.
@@ -16,7 +16,7 @@ use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPat
 ///
 /// ```
 /// use dynvm::abi::types::MapType;
-/// use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
+/// use dynvm::host::{AbsentMap, HeaderMap, Headers, LocalResponse, Stream};
 ///
 /// #[derive(Default)]
 /// struct Request {
@@ -25,17 +25,17 @@ use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPat
 /// }
 ///
 /// impl Stream for Request {
-///     fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+///     fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
 ///         match map {
-///             MapType::HttpRequestHeaders => Some(&self.headers),
-///             _ => None,
+///             MapType::HttpRequestHeaders => Ok(&self.headers),
+///             _ => Err(AbsentMap::Empty),
 ///         }
 ///     }
 ///
-///     fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+///     fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
 ///         match map {
-///             MapType::HttpRequestHeaders => Some(&mut self.headers),
-///             _ => None,
+///             MapType::HttpRequestHeaders => Ok(&mut self.headers),
+///             _ => Err(AbsentMap::Empty),
 ///         }
 ///     }
 ///
@@ -44,21 +44,23 @@ use super::{Buffer, ForeignError, HeaderMap, Headers, PropertyError, PropertyPat
 ///     }
 /// }
 ///
-/// assert!(Request::default().header_map(MapType::HttpResponseHeaders).is_none());
+/// assert_eq!(Request::default().header_map(MapType::HttpResponseHeaders).err(), Some(AbsentMap::Empty));
 /// ```
 pub trait Stream: Any {
-    /// One of the four header maps of a stream (`HttpRequestHeaders` to `HttpResponseTrailers`).
-    /// `None` if the stream does not have it now: the plugin then reads an empty map, and writing
-    /// fails with `BadArgument`.
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+    /// One of the four header maps of a stream (`HttpRequestHeaders` to `HttpResponseTrailers`), or
+    /// the answer to the plugin if the stream does not have it now.
+    ///
+    /// The maps of a delivered response (`GrpcReceiveInitialMetadata` and later) come from the
+    /// loader. A stream is asked for one when no such response is being delivered.
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
         let _ = map;
-        None
+        Err(AbsentMap::Empty)
     }
 
     /// The same map, for writing.
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
         let _ = map;
-        None
+        Err(AbsentMap::Empty)
     }
 
     /// The body or connection buffer (`HttpRequestBody` to `UpstreamData`): the data held back by

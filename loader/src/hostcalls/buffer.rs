@@ -73,7 +73,7 @@ pub(super) fn proxy_get_configuration<G: Guest>(
 ) -> Answer {
     let out = Out { data, size };
     if state.callback.get() == Some(CallbackId::proxy_on_vm_start) {
-        return return_bytes(guest, state, out, &state.config.configuration);
+        return return_bytes(guest, state, out, state.config.configuration.as_deref().unwrap_or_default());
     }
     with_buffer(state, BufferType::PluginConfiguration, |buffer| {
         return_with(guest, state, out, buffer.len(), |target| buffer.copy_to(0, target))
@@ -91,8 +91,7 @@ fn is_read_only(buffer_type: BufferType) -> bool {
 fn with_buffer(state: &InstanceState, buffer_type: BufferType, f: impl FnOnce(&dyn Buffer) -> Answer) -> Answer {
     let delivered = |kind| state.delivery.borrow().kind == Some(kind);
     match buffer_type {
-        BufferType::VmConfiguration if state.config.host.no_vm_configuration => Err(Status::NotFound),
-        BufferType::VmConfiguration => f(&state.config.configuration),
+        BufferType::VmConfiguration => f(state.config.configuration.as_ref().ok_or(Status::NotFound)?),
         BufferType::PluginConfiguration => {
             let config = {
                 let contexts = state.contexts.borrow();

@@ -7,33 +7,32 @@ use dynvm_abi::types::Status;
 use super::slow_path;
 use crate::instance::{Addr, Guest, InstanceState};
 
-/// Converts an argument, widened to 64 bits by the backend, to the type of the hostcall. Upper bits
-/// that a calling convention leaves undefined are cut off here.
+/// A parameter of a hostcall's implementation.
+trait Argument {
+    /// Narrows the defined bits of an argument.
+    fn narrow(bits: u64) -> Self;
+}
+
 macro_rules! argument {
-    (u32, $raw:expr) => {
-        $raw as u32
+    ($($ty:ty, $bits:ident => $value:expr;)*) => {
+        $(
+            impl Argument for $ty {
+                #[inline(always)]
+                fn narrow($bits: u64) -> Self {
+                    $value
+                }
+            }
+        )*
     };
-    (i32, $raw:expr) => {
-        $raw as i32
-    };
-    (u64, $raw:expr) => {
-        $raw
-    };
-    (i64, $raw:expr) => {
-        $raw as i64
-    };
-    (bool, $raw:expr) => {
-        $raw as u8 != 0
-    };
-    (size, $raw:expr) => {
-        $raw
-    };
-    (size32, $raw:expr) => {
-        $raw as u32
-    };
-    ($address:ident, $raw:expr) => {
-        Addr($raw)
-    };
+}
+
+argument! {
+    u32, bits => bits as u32;
+    i32, bits => bits as i32;
+    u64, bits => bits;
+    i64, bits => bits as i64;
+    bool, bits => bits != 0;
+    Addr, bits => Addr(bits);
 }
 
 mod implementation {
@@ -50,7 +49,11 @@ macro_rules! dispatchers {
             #[allow(clippy::too_many_arguments, reason = "the ABI's")]
             pub(crate) fn $name<G: Guest>(guest: &mut G, state: &InstanceState, $($param: u64),*) -> Status {
                 let id = HostcallId::$name;
-                let answer = |guest: &mut G| match implementation::$name(guest, state, $(argument!($ty, $param)),*) {
+                let answer = |guest: &mut G| match implementation::$name(
+                    guest,
+                    state,
+                    $(<dynvm_abi::__host_type!($ty, Addr)>::narrow(dynvm_abi::__type!($ty).defined_bits($param))),*
+                ) {
                     Ok(()) => Status::Ok,
                     Err(status) => status,
                 };

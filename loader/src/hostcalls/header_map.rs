@@ -2,16 +2,15 @@
 //! response.
 //!
 //! An absent map reads as empty, because the Rust SDK panics at any status but OK from most of
-//! these calls, and because Envoy's maps exist whenever a plugin may read them. An embedder can
-//! choose an error instead ([`HostProfile`](crate::HostProfile)). Writing to an absent map returns
-//! `BadArgument`.
+//! these calls, and because Envoy's maps exist whenever a plugin may read them. A host can choose an
+//! error instead ([`AbsentMap`]). Writing to an absent map always returns an error.
 
 use dynvm_abi::types::{MapType, Status};
 use dynvm_abi::version::AbiVersion;
 
 use super::Answer;
 use crate::header_pairs;
-use crate::host::{HeaderMap, Headers};
+use crate::host::{AbsentMap, HeaderMap, Headers};
 use crate::instance::{Addr, DeliveryKind, Guest, InstanceState, Out, return_bytes, return_with};
 
 pub(super) fn proxy_get_header_map_size<G: Guest>(
@@ -122,44 +121,40 @@ pub(super) fn proxy_remove_header_map_value<G: Guest>(
 /// Finds a map and passes it to `f`, for reading.
 fn read(state: &InstanceState, map_type: u32, f: impl FnOnce(&dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
-    if is_delivered(map_type) {
+    if map_type as u32 >= MapType::GrpcReceiveInitialMetadata as u32 {
         let delivery = state.delivery.borrow();
-        return match (map_type, delivery.kind) {
-            (MapType::HttpCallResponseHeaders, Some(DeliveryKind::HttpCall)) => f(&delivery.http_headers),
-            (MapType::HttpCallResponseTrailers, Some(DeliveryKind::HttpCall)) => f(&delivery.http_trailers),
+        match (map_type, delivery.kind) {
+            (MapType::HttpCallResponseHeaders, Some(DeliveryKind::HttpCall)) => return f(&delivery.http_headers),
+            (MapType::HttpCallResponseTrailers, Some(DeliveryKind::HttpCall)) => return f(&delivery.http_trailers),
             (MapType::GrpcReceiveInitialMetadata, Some(DeliveryKind::GrpcInitialMetadata))
             | (MapType::GrpcReceiveTrailingMetadata, Some(DeliveryKind::GrpcTrailingMetadata)) => {
-                f(&delivery.grpc_metadata)
+                return f(&delivery.grpc_metadata);
             }
-            _ => absent(state).and_then(|none| f(&none)),
-        };
+            _ => {}
+        }
     }
     let contexts = state.contexts.borrow();
-    match contexts.stream(state.effective.get()).and_then(|stream| stream.stream.header_map(map_type)) {
-        Some(map) => f(map),
-        None => absent(state).and_then(|none| f(&none)),
+    let stream = contexts.stream(state.effective.get());
+    match stream.map_or(Err(state.services.absent_maps), |stream| stream.stream.header_map(map_type)) {
+        Ok(map) => f(map),
+        Err(AbsentMap::Empty) => f(&Headers::new()),
+        Err(absent) => Err(error_status(absent)),
     }
-}
-
-/// The answer to reading an absent map.
-fn absent(state: &InstanceState) -> Result<Headers, Status> {
-    if !state.config.host.strict_header_maps {
-        return Ok(Headers::new());
-    }
-    let is_stream = state.contexts.borrow().stream(state.effective.get()).is_some();
-    Err(if is_stream { Status::BadArgument } else { Status::Unimplemented })
 }
 
 /// Finds a map and passes it to `f`, for writing. Only a stream's maps are writable.
 fn write(state: &InstanceState, map_type: u32, f: impl FnOnce(&mut dyn HeaderMap) -> Answer) -> Answer {
     let map_type = MapType::from_u32(map_type).ok_or(Status::BadArgument)?;
     let mut contexts = state.contexts.borrow_mut();
-    let Some(stream) = contexts.stream_mut(state.effective.get()) else {
-        return Err(if state.config.host.strict_header_maps { Status::Unimplemented } else { Status::BadArgument });
-    };
-    f(stream.stream.header_map_mut(map_type).ok_or(Status::BadArgument)?)
+    let stream = contexts.stream_mut(state.effective.get());
+    let map = stream.map_or(Err(state.services.absent_maps), |stream| stream.stream.header_map_mut(map_type));
+    f(map.map_err(error_status)?)
 }
 
-fn is_delivered(map_type: MapType) -> bool {
-    map_type as u32 >= MapType::GrpcReceiveInitialMetadata as u32
+/// The status of a hostcall that needs a map which is absent.
+fn error_status(absent: AbsentMap) -> Status {
+    match absent {
+        AbsentMap::Empty | AbsentMap::BadArgument => Status::BadArgument,
+        AbsentMap::Unimplemented => Status::Unimplemented,
+    }
 }

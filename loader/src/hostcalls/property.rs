@@ -3,7 +3,7 @@
 use dynvm_abi::types::Status;
 
 use super::Answer;
-use crate::host::{PropertyError, PropertyPath};
+use crate::host::{PropertyContext, PropertyError, PropertyPath};
 use crate::instance::{Addr, Guest, InstanceState, Out, return_bytes};
 
 impl From<PropertyError> for Status {
@@ -17,8 +17,6 @@ impl From<PropertyError> for Status {
     }
 }
 
-/// Looks up the plugin's own properties, then the stream's, then the host's; with
-/// `HostProfile::separate_properties` only one of these.
 pub(super) fn proxy_get_property<G: Guest>(
     guest: &mut G,
     state: &InstanceState,
@@ -27,30 +25,17 @@ pub(super) fn proxy_get_property<G: Guest>(
     data: Addr,
     size: Addr,
 ) -> Answer {
-    let out = Out { data, size };
     let contexts = state.contexts.borrow();
     let path = PropertyPath::new(guest.read(path, path_size)?);
-    let separate = state.config.host.separate_properties;
     let root = contexts.root_of(state.effective.get()).map(|(_, root)| root);
-    let own = match path.as_bytes() {
-        _ if separate => None,
-        b"plugin_name" => root.map(|root| root.config.name.as_str()),
-        b"plugin_root_id" => Some(root.map_or("", |root| &root.config.root_id)),
-        b"plugin_vm_id" => Some(state.config.vm_id.as_str()),
-        _ => None,
+    let context = PropertyContext {
+        plugin_name: root.map(|root| root.config.name.as_str()),
+        root_id: root.map_or("", |root| &root.config.root_id),
+        vm_id: &state.config.vm_id,
+        stream: contexts.stream(state.effective.get()).map(|stream| &*stream.stream),
     };
-    if let Some(own) = own {
-        return return_bytes(guest, state, out, own.as_bytes());
-    }
-    if let Some(stream) = contexts.stream(state.effective.get()) {
-        match stream.stream.property(path) {
-            Ok(value) => return return_bytes(guest, state, out, &value),
-            Err(PropertyError::NotFound) if !separate => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let value = state.services.properties.property(path)?;
-    return_bytes(guest, state, out, &value)
+    let value = state.services.properties.find(path, &context)?;
+    return_bytes(guest, state, Out { data, size }, &value)
 }
 
 pub(super) fn proxy_set_property<G: Guest>(

@@ -81,11 +81,9 @@ fn decode_arguments<G: Guest>(guest: &G, params: &'static [Param], raw: &[u64]) 
                     Err(_) => Value::Invalid,
                 }
             }
-            Type::U32 | Type::Size32 => Value::Number(i128::from(value as u32)),
             Type::I32 => Value::Number(i128::from(value as i32)),
             Type::I64 => Value::Number(i128::from(value as i64)),
-            Type::Bool => Value::Number(i128::from(value as u8)),
-            _ => Value::Number(i128::from(value)),
+            ty => Value::Number(i128::from(ty.defined_bits(value))),
         };
         values.push((name.strip_suffix("_data").unwrap_or(name), decoded));
     }

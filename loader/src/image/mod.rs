@@ -6,7 +6,7 @@
 //! loader's C API (`loader/capi`) wraps this module.
 //!
 //! ```no_run
-//! use dynvm::image::{Hostcalls, ImageConfig, NativeImage};
+//! use dynvm::image::{CallMode, Hostcalls, ImageConfig, NativeImage};
 //! use dynvm::{Loader, LoaderOptions};
 //!
 //! extern "C" fn log(level: u64, message: u64, size: u64) -> u64 {
@@ -23,10 +23,10 @@
 //! // SAFETY: this is proxy_log's type, every parameter in 64 bits.
 //! unsafe { hostcalls.bind("proxy_log", log as *const _)? };
 //! let vm = NativeImage::new(&module, ImageConfig::new(hostcalls))?;
-//! vm.open()?;
+//! vm.open(false)?;
 //! let on_context_create = vm.function("proxy_on_context_create").ok_or("not exported")?;
 //! // SAFETY: the function takes two numbers.
-//! unsafe { vm.call(on_context_create, [1, 0, 0, 0, 0], false)? };
+//! unsafe { vm.call(on_context_create, [1, 0, 0, 0, 0], CallMode::default())? };
 //! # Ok(())
 //! # }
 //! ```
@@ -41,13 +41,14 @@ use std::time::Duration;
 
 use dynvm_abi::table::HostcallId;
 
-pub use hostcalls::{Hostcalls, UnknownHostcall};
+pub use hostcalls::{BindError, Hostcalls};
 
-use crate::backend::native::custom_hostcalls::{CustomHostcalls, MayCall};
+use crate::backend::native::custom_hostcalls::{CustomHostcalls, Mode};
+pub use crate::backend::native::custom_hostcalls::{MayCall, Trace, Variables};
 use crate::backend::native::{NativeModule, NativeVm};
 use crate::config::CallbackBudget;
 use crate::error::{Failure, FailureKind, StartError};
-use crate::host::{Log, Services, StderrLog};
+use crate::host::{Clock, Log, Services, StderrLog, SystemClock};
 use crate::instance::InstanceState;
 use crate::instance::budget::{TERMINATED, WatchdogEntry};
 use crate::{Module, VmConfig};
@@ -69,6 +70,15 @@ pub struct ImageConfig {
     pub budget: Option<CallbackBudget>,
     /// Decides about each hostcall during restricted calls; without it, all are allowed.
     pub may_call: Option<MayCall>,
+    /// Receives each hostcall during traced calls.
+    pub trace: Option<Trace>,
+    /// Source of time for the C library's functions in the plugin.
+    pub clock: Arc<dyn Clock>,
+    /// Checks addresses in hostcalls before the embedder's functions get them. Without this check
+    /// they have to ([`is_readable`], [`is_writable`]). Default true.
+    pub check_addresses: bool,
+    /// Environment variables, which the plugin sees before those of the process.
+    pub environment: Option<Variables>,
 }
 
 impl ImageConfig {
@@ -81,7 +91,26 @@ impl ImageConfig {
             memory_limit: None,
             budget: None,
             may_call: None,
+            trace: None,
+            clock: Arc::new(SystemClock),
+            check_addresses: true,
+            environment: None,
         }
+    }
+}
+
+/// How hostcalls are made during a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallMode {
+    /// [`ImageConfig::may_call`] decides about each.
+    pub restricted: bool,
+    /// [`ImageConfig::trace`] receives each.
+    pub traced: bool,
+}
+
+impl CallMode {
+    fn mode(self) -> Mode {
+        Mode::of(self.restricted, self.traced)
     }
 }
 
@@ -101,11 +130,6 @@ impl Function {
     pub fn address(self) -> usize {
         self.0
     }
-
-    /// The function at an address from [`address`](Function::address); `None` for 0.
-    pub fn from_address(address: usize) -> Option<Function> {
-        (address != 0).then_some(Function(address))
-    }
 }
 
 /// A private image of a native plugin on one thread, with hostcalls implemented by the embedder.
@@ -121,6 +145,9 @@ pub struct NativeImage {
     module: Module,
     _not_send: PhantomData<*const ()>,
 }
+
+/// In place of a function's address, for the watchdog.
+const ALLOCATOR: usize = 1;
 
 impl NativeImage {
     /// A VM whose image is not open yet: no code of the plugin runs.
@@ -138,15 +165,23 @@ impl NativeImage {
                 format!("it imports hostcalls that this host does not have: {}", unbound.join(", ")),
             ));
         }
+        native.install_handlers();
         let mut vm_config = VmConfig::with_id(config.name);
         vm_config.memory_limit = config.memory_limit;
-        let services = Services { log: config.log.clone(), ..Services::default() };
+        let services = Services { log: config.log.clone(), clock: config.clock, ..Services::default() };
         let slot = match config.budget {
             Some(budget) => WatchdogEntry::new(budget, config.log, &vm_config.vm_id),
             None => WatchdogEntry::unwatched(CallbackBudget::fail(Duration::MAX), config.log, &vm_config.vm_id),
         };
         let state = InstanceState::with_slot(vm_config, services, module.info().abi_version, Some(slot.clone()));
-        let foreign = CustomHostcalls::new(config.hostcalls.into_functions(), config.may_call);
+        slot.name_function(ALLOCATOR, "its allocator");
+        let foreign = CustomHostcalls::new(
+            config.hostcalls.0,
+            config.may_call,
+            config.trace,
+            config.environment,
+            config.check_addresses,
+        );
         Ok(NativeImage {
             vm: OnceCell::new(),
             foreign: std::cell::Cell::new(Some(foreign)),
@@ -158,32 +193,37 @@ impl NativeImage {
     }
 
     /// Opens the image and runs its constructors, which precede `_initialize`, `main` and `_start`;
-    /// those are left to the embedder. Constructors can make hostcalls, which are restricted if
-    /// `may_call` is set.
+    /// those are left to the embedder. Constructors can make hostcalls, which are always
+    /// restricted.
     ///
     /// # Errors
     ///
-    /// The system's loader rejects the image, a constructor fails, or the image is open already.
-    pub fn open(&self) -> Result<(), StartError> {
-        let Some(foreign) = self.foreign.take() else {
-            return Err(image_error(&self.module, "this VM was opened before".to_owned()));
-        };
-        let vm = native(&self.module)?.instantiate_custom(&self.state, foreign)?;
-        let vm = self.vm.get_or_init(|| vm);
-        let _running = self.slot.enter(None, 0);
-        let restricted = vm.foreign().map(|foreign| foreign.restrict(true));
-        let done = vm.run_constructors();
-        if let (Some(foreign), Some(restricted)) = (vm.foreign(), restricted) {
-            foreign.restrict(restricted);
-        }
-        done.map_err(|failure| {
+    /// The system's loader rejects the image, a constructor fails, the VM was terminated, or it was
+    /// opened before.
+    pub fn open(&self, traced: bool) -> Result<(), StartError> {
+        let failed = |failure: Box<Failure>| {
             self.state.fail(failure.clone());
             StartError::Failed {
                 module: self.module.name().to_owned(),
                 function: "its constructors",
                 failure: *failure,
             }
-        })
+        };
+        if self.slot.is_terminated() {
+            return Err(failed(Failure::new(FailureKind::Limit, TERMINATED)));
+        }
+        let Some(foreign) = self.foreign.take() else {
+            return Err(image_error(&self.module, "this VM was opened before".to_owned()));
+        };
+        let vm = native(&self.module)?.instantiate_custom(&self.state, foreign)?;
+        let vm = self.vm.get_or_init(|| vm);
+        let _running = self.slot.enter(None, 0);
+        let before = vm.foreign().map(|foreign| foreign.enter(Mode::of(true, traced)));
+        let done = vm.run_constructors();
+        if let (Some(foreign), Some(before)) = (vm.foreign(), before) {
+            foreign.enter(before);
+        }
+        done.map_err(failed)
     }
 
     /// The module of the image.
@@ -191,16 +231,24 @@ impl NativeImage {
         &self.module
     }
 
-    /// A function that the image itself exports; `None` before the image is open.
+    /// A function that the image itself exports; `None` before the image is open. Messages about
+    /// calls of it have this name.
     pub fn function(&self, name: &str) -> Option<Function> {
-        self.vm.get()?.address(name).map(Function)
+        let address = self.vm.get()?.address(name)?;
+        self.slot.name_function(address, name);
+        Some(Function(address))
+    }
+
+    /// The function at an address from [`Function::address`]; `None` if this image does not have it,
+    /// or is not open.
+    #[inline]
+    pub fn function_at(&self, address: usize) -> Option<Function> {
+        self.vm.get()?.contains(address).then_some(Function(address))
     }
 
     /// Calls a function with crash containment, from outside any call or inside a hostcall. A
     /// function with fewer than five arguments ignores the rest. Of the 64 bits of the result, only
     /// those of the function's type are defined.
-    ///
-    /// A `restricted` call asks `ImageConfig::may_call` about each hostcall.
     ///
     /// # Errors
     ///
@@ -209,16 +257,16 @@ impl NativeImage {
     /// # Safety
     ///
     /// The function belongs to this VM's image or to the embedder, and takes at most five integers
-    /// or pointers. A function of the embedder has nothing to drop when it calls the image.
+    /// or pointers. A function of the embedder holds no value with a destructor when it calls the image.
     #[inline(always)]
-    pub unsafe fn call(&self, function: Function, arguments: [u64; 5], restricted: bool) -> Result<u64, Box<Failure>> {
-        // Every event of every stream takes this path, so it omits what only nested and restricted
-        // calls need.
+    pub unsafe fn call(&self, function: Function, arguments: [u64; 5], mode: CallMode) -> Result<u64, Box<Failure>> {
+        // Every event of every stream takes this path, so it omits what only nested, restricted and
+        // traced calls need.
         if let Some(vm) = self.vm.get()
-            && !restricted
+            && mode == CallMode::default()
             && !self.state.has_failed()
             && !self.slot.is_terminated()
-            && let Some(running) = self.slot.enter_raw()
+            && let Some(running) = self.slot.enter_raw(function.0)
         {
             // SAFETY: the caller upholds the contract of this function.
             let returned = unsafe { vm.call(function.0, arguments) };
@@ -231,10 +279,10 @@ impl NativeImage {
         // Passed one by one: as an array in memory they would cost the path above its stores.
         let [a, b, c, d, e] = arguments;
         // SAFETY: the caller upholds the contract of this function.
-        unsafe { self.call_within(function, restricted, a, b, c, d, e) }
+        unsafe { self.call_within(function, mode, a, b, c, d, e) }
     }
 
-    /// A nested or restricted call.
+    /// A nested, restricted or traced call.
     ///
     /// # Safety
     ///
@@ -245,7 +293,7 @@ impl NativeImage {
     unsafe fn call_within(
         &self,
         function: Function,
-        restricted: bool,
+        mode: CallMode,
         a: u64,
         b: u64,
         c: u64,
@@ -253,7 +301,7 @@ impl NativeImage {
         e: u64,
     ) -> Result<u64, Box<Failure>> {
         // SAFETY: the caller upholds the contract of this function.
-        self.enter(restricted, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
+        self.enter(function.0, mode, |vm| unsafe { vm.call_again(function.0, [a, b, c, d, e]) })
     }
 
     /// Allocates memory that the plugin will free: with `proxy_on_memory_allocate` or `malloc` of
@@ -263,8 +311,8 @@ impl NativeImage {
     ///
     /// As [`call`](NativeImage::call), or no memory is available.
     #[inline]
-    pub fn allocate(&self, len: usize, restricted: bool) -> Result<u64, Box<Failure>> {
-        let address = self.enter(restricted, |vm| vm.allocate(len))?;
+    pub fn allocate(&self, len: usize, mode: CallMode) -> Result<u64, Box<Failure>> {
+        let address = self.enter(ALLOCATOR, mode, |vm| vm.allocate(len))?;
         if address == 0 {
             let message = format!("the plugin's allocator has no {len} bytes");
             return Err(Failure::new(FailureKind::Limit, message));
@@ -274,19 +322,20 @@ impl NativeImage {
 
     fn enter(
         &self,
-        restricted: bool,
+        function: usize,
+        mode: CallMode,
         call: impl FnOnce(&NativeVm) -> Result<u64, Box<Failure>>,
     ) -> Result<u64, Box<Failure>> {
         let vm = match self.vm.get() {
             Some(vm) if !self.state.has_failed() && !self.slot.is_terminated() => vm,
             _ => return Err(self.cannot_run()),
         };
-        let running = self.slot.enter_raw();
+        let running = self.slot.enter_raw(function);
         let foreign = vm.foreign();
-        let before = foreign.map(|foreign| foreign.restrict(restricted));
+        let before = foreign.map(|foreign| foreign.enter(mode.mode()));
         let returned = call(vm);
         if let (Some(foreign), Some(before)) = (foreign, before) {
-            foreign.restrict(before);
+            foreign.enter(before);
         }
         drop(running);
         match returned {
@@ -312,6 +361,12 @@ impl NativeImage {
         };
         self.state.fail(failure.clone());
         failure
+    }
+
+    /// True during a call of the plugin, also inside a hostcall. False while its destructors run at the VM's
+    /// end.
+    pub fn is_running(&self) -> bool {
+        self.slot.is_running()
     }
 
     /// The failure of the plugin, if it has failed.
@@ -343,8 +398,15 @@ impl NativeImage {
     }
 }
 
-/// True if the process can read these bytes. Needs an open VM with crash containment in the
-/// process; without one, only null is refused.
+impl Drop for NativeImage {
+    /// Waits for a report of the watchdog about this VM, whose log may be the embedder's no longer.
+    fn drop(&mut self) {
+        self.slot.end_reports();
+    }
+}
+
+/// True if the process can read these bytes. Needs a [`NativeImage`] with crash containment in the
+/// process, open or not; without one, only null is refused.
 #[inline]
 pub fn is_readable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::readable(address, len)

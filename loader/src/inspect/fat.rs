@@ -1,38 +1,9 @@
 //! Inspection of fat plugins.
 
-use super::Inspection;
+use super::{FatPlugin, FatPluginImage, Inspection};
+use crate::Loader;
 use crate::bundle::Bundle;
-use crate::module::fat::would_load;
 use crate::trust::FileFacts;
-use crate::{Choice, Loader};
-
-/// The parts of a fat plugin besides its wasm module.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct FatPlugin {
-    /// Size of the wasm module in bytes.
-    pub wasm_size: usize,
-    /// The native images.
-    pub images: Vec<FatPluginImage>,
-    /// The signature as minisign prints it. It is not verified here.
-    pub signature: Option<String>,
-    /// The part that this loader would run, with the reason; `None` if neither loads.
-    pub chosen: Option<Choice>,
-}
-
-/// A native image in a fat plugin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FatPluginImage {
-    /// The image's machine.
-    pub machine: String,
-    /// Size in bytes.
-    pub size: usize,
-    /// SHA-256 of the image; it matches the bytes.
-    pub digest: [u8; 32],
-    /// The reason why this loader would not run the image; `None` if it would.
-    pub refusal: Option<String>,
-}
 
 /// Records the parts of a fat plugin and returns its wasm module. Returns other bytes unchanged.
 pub(super) fn read<'a>(
@@ -47,7 +18,7 @@ pub(super) fn read<'a>(
         machine: image.machine.to_owned(),
         size: image.bytes.len(),
         digest: image.digest,
-        refusal: would_load(loader, &name, &bundle, &image, file).err(),
+        refusal: loader.would_load(&name, &bundle, &image, file).err(),
     };
     inspection.fat = Some(FatPlugin {
         wasm_size: bundle.wasm().len(),

@@ -3,28 +3,31 @@
 use std::collections::{BTreeSet, HashMap};
 
 use dynvm_abi::description::{Description, Image};
+use dynvm_abi::table::is_native_hostcall;
 use object::read::elf::ElfFile64;
 use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSegment as _};
 
-use super::Inspection;
-use crate::backend::native::elf::Facts;
+use super::{Hostcall, Inspection};
+use crate::backend::native::interface::Interface;
 
 type File<'a> = ElfFile64<'a, LittleEndian>;
 
 pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
-    inspection.sdk = super::find_sdk(bytes);
+    inspection.sdk = super::traces::find_sdk(bytes);
     let file = File::parse(bytes).ok();
     if let Some(file) = &file {
         inspection.toolchain = compilers(file);
     }
-    let Ok(facts) = Facts::read_for_any_machine(bytes) else { return };
+    let Some(facts) = Interface::read(bytes) else { return };
     for name in facts.exports.keys() {
         inspection.export(name);
     }
     if inspection.sdk.is_none() && facts.imports.contains("_Z17__wasi_random_getPhm") {
         inspection.sdk = Some("proxy-wasm-cpp-sdk (C++)".to_owned());
     }
-    inspection.imports(facts.imports.iter().map(|name| (name.starts_with("proxy_"), name.as_str())));
+    let (native, others): (Vec<_>, Vec<_>) = facts.imports.iter().partition(|name| is_native_hostcall(name));
+    inspection.imports(others.into_iter().map(|name| (name.starts_with("proxy_"), name.as_str())));
+    inspection.hostcalls.extend(native.into_iter().map(|name| Hostcall { name: name.clone(), problem: None }));
     inspection.glibc = newest_glibc(bytes);
     inspection.needed_libraries.clone_from(&facts.needed);
     if let (Some(address), Some(file)) = (facts.exports.get(dynvm_abi::descriptor::DESCRIPTOR_SYMBOL), &file) {

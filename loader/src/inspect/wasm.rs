@@ -41,6 +41,6 @@ pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
             _ => {}
         }
     }
-    inspection.sdk = super::find_sdk(bytes);
+    inspection.sdk = super::traces::find_sdk(bytes);
     inspection.imports(imports.iter().map(|(of_abi, name)| (*of_abi, name.as_str())));
 }

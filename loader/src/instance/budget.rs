@@ -6,10 +6,12 @@
 //! overrun, and the thread reports it, with the stack where the backend knows it.
 
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use dynvm_abi::table::{CALLBACKS, CallbackId};
@@ -19,15 +21,38 @@ use crate::config::{CallbackBudget, OverrunAction};
 use crate::fork;
 use crate::host::{Log, LogSource};
 
-/// States of the request from the watchdog to a VM's thread.
-pub(crate) mod request {
-    pub(crate) const NONE: u8 = 0;
+/// A request from the watchdog to a VM's thread. It names the callback that it is for, so that one that comes late does not
+/// hit the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request(u64);
+
+impl Request {
+    const NONE: Request = Request(0);
     /// Record the stack.
-    pub(crate) const STACK: u8 = 1;
+    const STACK: u64 = 1;
     /// Record the stack and abort the callback.
-    pub(crate) const STOP: u8 = 2;
+    const STOP: u64 = 2;
     /// The stack has been recorded.
-    pub(crate) const DONE: u8 = 3;
+    const DONE: u64 = 3;
+
+    fn of(serial: u64, kind: u64) -> Request {
+        Request(serial << 2 | kind)
+    }
+
+    fn kind(self) -> u64 {
+        self.0 & 3
+    }
+
+    fn is_for(self, serial: u64) -> bool {
+        self.0 >> 2 == serial
+    }
+
+    /// True if the callback is to be aborted.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[inline]
+    pub(crate) fn stops(self) -> bool {
+        self.kind() == Request::STOP
+    }
 }
 
 /// Formats the stack whose addresses are given.
@@ -55,8 +80,12 @@ pub(crate) struct WatchdogEntry {
     /// mean the same callback.
     serial: AtomicU64,
     callback: AtomicU8,
+    /// The address of the running function, for a call into an image; otherwise 0.
+    function: AtomicUsize,
+    /// Names of such functions.
+    functions: Mutex<HashMap<usize, String>>,
     context: AtomicU32,
-    pub(crate) request: AtomicU8,
+    request: AtomicU64,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
     /// Not behind a lock, because a fork could leave the lock held in the child.
@@ -64,6 +93,8 @@ pub(crate) struct WatchdogEntry {
     thread: AtomicI32,
     terminated: AtomicBool,
     watched: bool,
+    /// The VM is gone: nothing about it is reported any more.
+    ended: AtomicBool,
     /// The fork generation in which the VM runs.
     generation: AtomicU32,
 }
@@ -74,6 +105,9 @@ pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 
 /// Marks the start functions, which run before any callback.
 const STARTING: u8 = u8::MAX;
+
+/// Marks the destructors, which run after all callbacks.
+const ENDING: u8 = u8::MAX - 1;
 
 impl WatchdogEntry {
     /// An entry that the watchdog samples until it is dropped.
@@ -99,14 +133,17 @@ impl WatchdogEntry {
             plugin: Mutex::default(),
             serial: AtomicU64::new(0),
             callback: AtomicU8::new(STARTING),
+            function: AtomicUsize::new(0),
+            functions: Mutex::default(),
             context: AtomicU32::new(0),
-            request: AtomicU8::new(request::NONE),
+            request: AtomicU64::new(Request::NONE.0),
             frames: [const { AtomicU64::new(0) }; 32],
             frame_count: AtomicUsize::new(0),
             native: OnceLock::new(),
             thread: AtomicI32::new(0),
             terminated: AtomicBool::new(false),
             watched,
+            ended: AtomicBool::new(false),
             generation: AtomicU32::new(fork::generation()),
         }
     }
@@ -123,13 +160,19 @@ impl WatchdogEntry {
             if serial.is_multiple_of(2) {
                 return true;
             }
-            self.request.store(request::STOP, Ordering::Release);
+            self.ask(serial, Request::STOP);
             self.interrupt();
             std::thread::sleep(Duration::from_millis(1));
             if Instant::now() > end {
                 return self.serial.load(Ordering::Acquire) != serial;
             }
         }
+    }
+
+    /// True during a call; false while destructors run at the VM's end.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    pub(crate) fn is_running(&self) -> bool {
+        !self.serial.load(Ordering::Relaxed).is_multiple_of(2) && self.callback.load(Ordering::Relaxed) != ENDING
     }
 
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
@@ -149,6 +192,21 @@ impl WatchdogEntry {
     /// Sets the plugin's name for messages about the next callbacks.
     pub(crate) fn set_plugin(&self, name: &str) {
         *lock(&self.plugin) = name.to_owned();
+    }
+
+    /// Names a function of an image for messages.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    pub(crate) fn name_function(&self, address: usize, name: &str) {
+        lock(&self.functions).insert(address, name.to_owned());
+    }
+
+    /// Ends the reports about this VM. Waits for one that is in progress, unless this is called
+    /// inside it.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "the log of other VMs is reference-counted"))]
+    pub(crate) fn end_reports(&self) {
+        if self.watched {
+            WATCHDOG.end_reports(self);
+        }
     }
 
     /// Gives the watchdog access to this thread, on which a native VM runs from now on.
@@ -190,18 +248,27 @@ impl WatchdogEntry {
             self.enter_process();
         }
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
+        self.function.store(0, Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
-        self.request.store(request::NONE, Ordering::Relaxed);
+        self.request.store(Request::NONE.0, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
     }
 
-    /// Marks the start of a call into an image. `None` for a call within another call, which stays
-    /// the marked one.
+    /// Marks the start of the VM's end, where destructors run.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm has no destructors"))]
+    pub(crate) fn enter_end(&self) -> Running<'_> {
+        let running = self.enter(None, 0);
+        self.callback.store(ENDING, Ordering::Relaxed);
+        running
+    }
+
+    /// Marks the start of a call of this function of an image. `None` for a call within another
+    /// call, which stays the marked one.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
     #[inline]
-    pub(crate) fn enter_raw(&self) -> Option<Running<'_>> {
+    pub(crate) fn enter_raw(&self, function: usize) -> Option<Running<'_>> {
         let serial = self.serial.load(Ordering::Relaxed);
         if !serial.is_multiple_of(2) {
             return None;
@@ -209,7 +276,8 @@ impl WatchdogEntry {
         if !self.is_of_this_process() {
             self.enter_process();
         }
-        self.request.store(request::NONE, Ordering::Relaxed);
+        self.function.store(function, Ordering::Relaxed);
+        self.request.store(Request::NONE.0, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
     }
@@ -221,21 +289,49 @@ impl WatchdogEntry {
             slot.store(*frame, Ordering::Relaxed);
         }
         self.frame_count.store(frames.len().min(self.frames.len()), Ordering::Relaxed);
-        self.request.store(request::DONE, Ordering::Release);
+        let serial = self.serial.load(Ordering::Relaxed);
+        self.request.store(Request::of(serial, Request::DONE).0, Ordering::Release);
+    }
+
+    /// The watchdog's request to this thread, if there is one for the running callback.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[inline]
+    pub(crate) fn requested(&self) -> Option<Request> {
+        let request = Request(self.request.load(Ordering::Acquire));
+        let is_open = matches!(request.kind(), Request::STACK | Request::STOP);
+        (is_open && request.is_for(self.serial.load(Ordering::Relaxed))).then_some(request)
+    }
+
+    /// Asks for something in the callback with this serial number. Ignored if that has ended.
+    fn ask(&self, serial: u64, kind: u64) {
+        self.request.store(Request::of(serial, kind).0, Ordering::Release);
+    }
+
+    /// True if the stack of the callback with this serial number has been recorded.
+    fn has_answered(&self, serial: u64) -> bool {
+        self.request.load(Ordering::Acquire) == Request::of(serial, Request::DONE).0
+    }
+
+    /// The name of the running function.
+    fn function(&self) -> String {
+        let name = match (self.function.load(Ordering::Relaxed), self.callback.load(Ordering::Relaxed)) {
+            (0, STARTING) => "its start functions",
+            (0, ENDING) => "its destructors",
+            (0, id) => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
+            (function, _) => return lock(&self.functions).get(&function).map_or("a function".to_owned(), Clone::clone),
+        };
+        name.to_owned()
     }
 
     fn describe_overrun(&self, time: Duration) -> String {
-        let function = match self.callback.load(Ordering::Relaxed) {
-            STARTING => "its start functions",
-            id => CALLBACKS.get(usize::from(id)).map_or("a callback", |row| row.name),
-        };
+        let function = self.function();
         let mut text = format!(
             "the plugin has been in {function} for {} ms; its budget is {} ms",
             time.as_millis(),
             self.budget.limit.as_millis()
         );
         if let Some(native) = self.native.get() {
-            if self.request.load(Ordering::Acquire) == request::DONE {
+            if self.has_answered(self.serial.load(Ordering::Relaxed)) {
                 let count = self.frame_count.load(Ordering::Relaxed);
                 let frames: Vec<u64> = self.frames[..count].iter().map(|frame| frame.load(Ordering::Relaxed)).collect();
                 text += &(native.describe)(&frames);
@@ -270,12 +366,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Watchdog {
     state: Mutex<State>,
     added: Condvar,
+    /// A report has ended.
+    reported: Condvar,
 }
 
 struct State {
     slots: Vec<Seen>,
-    /// The fork generation in which the thread was started.
-    thread: Option<u32>,
+    /// The thread, and the fork generation in which it was started.
+    thread: Option<(u32, ThreadId)>,
+    /// The address of the entry that is being reported, or 0.
+    reporting: usize,
 }
 
 /// The last observation of an entry.
@@ -293,8 +393,11 @@ struct Overrun {
     text: String,
 }
 
-static WATCHDOG: Watchdog =
-    Watchdog { state: Mutex::new(State { slots: Vec::new(), thread: None }), added: Condvar::new() };
+static WATCHDOG: Watchdog = Watchdog {
+    state: Mutex::new(State { slots: Vec::new(), thread: None, reporting: 0 }),
+    added: Condvar::new(),
+    reported: Condvar::new(),
+};
 
 impl Watchdog {
     fn add(&'static self, slot: &Arc<WatchdogEntry>) {
@@ -323,11 +426,32 @@ impl Watchdog {
     fn start(&'static self) -> io::Result<()> {
         let mut state = lock(&self.state);
         let generation = fork::generation();
-        if state.thread != Some(generation) {
-            std::thread::Builder::new().name("dynvm-watchdog".to_owned()).spawn(|| self.watch())?;
-            state.thread = Some(generation);
+        if state.thread.is_none_or(|(started, _)| started != generation) {
+            let thread = std::thread::Builder::new().name("dynvm-watchdog".to_owned()).spawn(|| self.watch())?;
+            // A report that was in progress during a fork never ends in the child.
+            (state.thread, state.reporting) = (Some((generation, thread.thread().id())), 0);
         }
         Ok(())
+    }
+
+    /// False if the VM is gone.
+    fn begin_report(&self, slot: &WatchdogEntry) -> bool {
+        let mut state = lock(&self.state);
+        let lives = !slot.ended.load(Ordering::Relaxed);
+        if lives {
+            state.reporting = std::ptr::from_ref(slot).addr();
+        }
+        lives
+    }
+
+    fn end_reports(&self, slot: &WatchdogEntry) {
+        let (entry, this) = (std::ptr::from_ref(slot).addr(), std::thread::current().id());
+        let mut state = lock(&self.state);
+        slot.ended.store(true, Ordering::Relaxed);
+        let elsewhere = |(started, thread)| started == fork::generation() && thread != this;
+        while state.reporting == entry && state.thread.is_some_and(elsewhere) {
+            state = self.reported.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     fn watch(&self) {
@@ -354,8 +478,12 @@ impl Watchdog {
             // The log is code of the embedder. It may wait for a thread that forks, which takes the
             // lock: so no lock is held here.
             for Overrun { slot, plugin, text } in overruns.drain(..) {
-                // A log that panics must not stop the watchdog for other VMs.
-                let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
+                if self.begin_report(&slot) {
+                    // A log that panics must not stop the watchdog for other VMs.
+                    let _ = catch_unwind(AssertUnwindSafe(|| slot.tell(&plugin, &text)));
+                    lock(&self.state).reporting = 0;
+                    self.reported.notify_all();
+                }
             }
             live.clear();
             std::thread::sleep(pause.max(Duration::from_millis(1)));
@@ -394,12 +522,12 @@ impl Seen {
         if time < slot.limit() || (self.reported && !slot.fails()) {
             return None;
         }
-        let answered = slot.request.load(Ordering::Acquire) == request::DONE;
+        let answered = slot.has_answered(serial);
         // A thread that cannot be interrupted (in a hostcall or a library) is reported without a
         // stack after this time.
         let patience = slot.limit() + Duration::from_millis(50);
         if slot.native.get().is_some() && !answered {
-            slot.request.store(if slot.fails() { request::STOP } else { request::STACK }, Ordering::Release);
+            slot.ask(serial, if slot.fails() { Request::STOP } else { Request::STACK });
             slot.interrupt();
             if time < patience {
                 return None;
@@ -410,5 +538,28 @@ impl Seen {
         }
         let plugin = lock(&slot.plugin).clone();
         Some(Overrun { slot: slot.clone(), plugin, text: slot.describe_overrun(time) })
+    }
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::*;
+    use crate::host::NoLog;
+
+    /// A request that the watchdog makes as its callback ends is not for the next one.
+    #[test]
+    fn a_late_request_is_for_nobody() {
+        let entry = WatchdogEntry::unwatched(CallbackBudget::fail(Duration::MAX), Arc::new(NoLog), "");
+        let running = entry.enter(None, 0);
+        let serial = entry.serial.load(Ordering::Relaxed);
+        entry.ask(serial, Request::STOP);
+        assert!(entry.requested().is_some_and(Request::stops));
+        drop(running);
+        assert_eq!(entry.requested(), None);
+        let _running = entry.enter(None, 0);
+        entry.ask(serial, Request::STOP);
+        assert_eq!(entry.requested(), None);
+        entry.answer(&[]);
+        assert!(!entry.has_answered(serial) && entry.has_answered(serial + 2));
     }
 }

@@ -208,7 +208,7 @@ impl InstanceState {
         slot: Option<Arc<WatchdogEntry>>,
     ) -> Rc<InstanceState> {
         let capable = hostcalls(|name| config.capabilities.allows(name));
-        let implemented = hostcalls(|name| !config.host.unimplemented.contains(name));
+        let implemented = hostcalls(|name| !services.unimplemented.contains(&name));
         let state = InstanceState {
             id: VmId::next(),
             services,
@@ -284,6 +284,12 @@ impl InstanceState {
         self.instrumented.set(tracer.is_some() || self.observed.get().is_some() || self.slot.is_some());
         *self.tracer.borrow_mut() = tracer;
         self.update_fast();
+    }
+
+    pub(crate) fn take_tracer(&self) -> Option<Box<dyn Tracer>> {
+        let tracer = self.tracer.borrow_mut().take();
+        self.set_tracer(None);
+        tracer
     }
 
     #[inline]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Loader, Module};
+use super::Module;
+use super::setup::Setup;
 use crate::artifact::{ArtifactKind, BackendPreference, Choice};
 use crate::backend::Code;
 use crate::bundle::{Bundle, Image, this_machine};
@@ -16,17 +17,17 @@ pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>
 
 /// Loads the part that runs. `artifact` is the whole file.
 pub(super) fn load(
-    loader: &Loader,
+    setup: &Setup,
     name: &str,
     bundle: &Bundle<'_>,
     artifact: &[u8],
     file: Option<&FileFacts>,
 ) -> Result<Module, LoadError> {
-    let native = choose_image(loader, name, bundle, file)
-        .and_then(|image| Ok((load_image(loader, name, &image)?, image.machine)));
+    let native =
+        choose_image(setup, name, bundle, file).and_then(|image| Ok((load_image(setup, name, &image)?, image.machine)));
     let (part, code, reason) = match native {
         Ok((loaded, machine)) => (ArtifactKind::Native, loaded, format!("native image for {machine}")),
-        Err(reason) => match compile(loader, name, ArtifactKind::Wasm, bundle.wasm()) {
+        Err(reason) => match setup.compile(name, ArtifactKind::Wasm, bundle.wasm(), None) {
             Ok(loaded) => (ArtifactKind::Wasm, loaded, reason),
             Err(error) => {
                 return Err(LoadError::NoPartLoads { name: name.to_owned(), native: reason, wasm: Box::new(error) });
@@ -38,17 +39,17 @@ pub(super) fn load(
 
 /// The image to try, or the reason why none is tried.
 fn choose_image<'a>(
-    loader: &Loader,
+    setup: &Setup,
     name: &str,
     bundle: &Bundle<'a>,
     file: Option<&FileFacts>,
 ) -> Result<Image<'a>, String> {
-    if loader.prefer == BackendPreference::Wasm {
+    if setup.prefer == BackendPreference::Wasm {
         return Err("wasm is preferred".to_owned());
     }
     let machine = this_machine();
     let image = bundle.image_for(machine).ok_or_else(|| format!("no image for {machine}"))?;
-    image_may_be_used(loader, name, bundle, &image, file)?;
+    image_may_be_used(setup, name, bundle, &image, file)?;
     Ok(image)
 }
 
@@ -61,17 +62,17 @@ fn choose_image<'a>(
 ///
 /// The reason, for display.
 fn image_may_be_used(
-    loader: &Loader,
+    setup: &Setup,
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
     file: Option<&FileFacts>,
 ) -> Result<(), String> {
-    loader.backend(name, ArtifactKind::Native).map_err(|error| match error {
+    setup.backend(name, ArtifactKind::Native).map_err(|error| match error {
         LoadError::NativeNotAllowed { .. } => "native plugins are not allowed",
         _ => "this build has no native backend",
     })?;
-    if let Some(policy) = loader.trust_policy() {
+    if let Some(policy) = &setup.trust {
         let evidence = crate::trust::Evidence {
             kind: ArtifactKind::Native,
             name,
@@ -85,12 +86,8 @@ fn image_may_be_used(
     Ok(())
 }
 
-fn compile(loader: &Loader, name: &str, kind: ArtifactKind, part: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
-    loader.backend(name, kind)?.compile(name, part)
-}
-
-fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
-    compile(loader, name, ArtifactKind::Native, image.bytes).map_err(|error| {
+fn load_image(setup: &Setup, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
+    setup.compile(name, ArtifactKind::Native, image.bytes, None).map_err(|error| {
         // The reason becomes part of a message that begins with the name already.
         let text = with_causes(&error);
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))
@@ -103,8 +100,8 @@ fn load_image(loader: &Loader, name: &str, image: &Image<'_>) -> Result<Arc<dyn 
 /// # Errors
 ///
 /// The reason, for display.
-pub(crate) fn would_load(
-    loader: &Loader,
+pub(super) fn would_load(
+    setup: &Setup,
     name: &str,
     bundle: &Bundle<'_>,
     image: &Image<'_>,
@@ -114,6 +111,6 @@ pub(crate) fn would_load(
     if image.machine != machine {
         return Err(format!("this machine is {machine}"));
     }
-    image_may_be_used(loader, name, bundle, image, file)?;
-    load_image(loader, "image", image).map(|_| ())
+    image_may_be_used(setup, name, bundle, image, file)?;
+    load_image(setup, "image", image).map(|_| ())
 }

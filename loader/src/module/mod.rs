@@ -1,21 +1,24 @@
 //! Modules: artifacts that passed the trust policy and were compiled by a backend.
 
-pub(crate) mod fat;
+mod compiled;
+mod fat;
+#[cfg(feature = "null")]
+mod linked;
 mod options;
+mod setup;
 mod trusted;
 
 use std::path::Path;
-use std::sync::Arc;
 
-use dynvm_abi::table::CallbackId;
-
+pub use compiled::Module;
 pub use options::LoaderOptions;
+use setup::Setup;
 
-use crate::artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleInfo};
-use crate::backend::{Backend, Code};
+use crate::artifact::ArtifactKind;
+use crate::bundle::{Bundle, Image};
 use crate::error::LoadError;
 use crate::telemetry;
-use crate::trust::{Artifact, FileFacts, TrustPolicy};
+use crate::trust::{Artifact, FileFacts};
 
 /// Loads artifacts as modules. Clones share one engine and one configuration; a process needs one
 /// loader.
@@ -37,11 +40,7 @@ use crate::trust::{Artifact, FileFacts, TrustPolicy};
 /// # fn main() {}
 /// ```
 #[derive(Clone)]
-pub struct Loader {
-    backends: Arc<[Box<dyn Backend>]>,
-    trust: Option<Arc<TrustPolicy>>,
-    prefer: BackendPreference,
-}
+pub struct Loader(Setup);
 
 impl Loader {
     /// A loader with the default options: wasm plugins only.
@@ -60,16 +59,15 @@ impl Loader {
     /// [`LoadError::Engine`]: wasmtime does not run on this machine, or not with these options.
     /// [`LoadError::CodeCache`]: the directory for compiled code is not safe to use.
     pub fn with_options(options: LoaderOptions) -> Result<Loader, LoadError> {
-        let backends = options.backends()?;
-        Ok(Loader { backends: backends.into(), trust: options.trust.map(Arc::new), prefer: options.prefer })
+        Ok(Loader(Setup::new(options)?))
     }
 
     /// Loads a file: an ELF shared object, a wasm module, or its text form, detected by content and
     /// not by name.
     ///
     /// For a fat plugin ([`bundle`](crate::bundle)), loads the native image for this machine if
-    /// native plugins are allowed, otherwise the wasm module; [`ModuleInfo::chosen`] has the choice
-    /// and its reason.
+    /// native plugins are allowed, otherwise the wasm module;
+    /// [`ModuleInfo::chosen`](crate::ModuleInfo::chosen) has the choice and its reason.
     ///
     /// No code of the artifact runs before [`Vm::builder`](crate::Vm::builder). The file is read once,
     /// here, and a trust policy judges the bytes that are loaded. A signature is taken from the
@@ -88,7 +86,7 @@ impl Loader {
     ///
     /// As [`Artifact::read`].
     pub fn read_file(&self, path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
-        self.trust.as_ref().map_or_else(|| Artifact::read(&path), |policy| policy.read_file(path.as_ref(), None))
+        self.trust_policy().map_or_else(|| Artifact::read(&path), |policy| policy.read_file(path.as_ref(), None))
     }
 
     /// Loads an artifact that [`read_file`](Loader::read_file) has read. The file is not opened
@@ -100,7 +98,7 @@ impl Loader {
     /// an artifact that was read by a loader without such rules.
     pub fn load_artifact(&self, artifact: &Artifact) -> Result<Module, LoadError> {
         self.check_artifact(artifact)?;
-        self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref())
+        self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref(), artifact.path.as_deref())
     }
 
     /// Loads an artifact from memory. The name is used in messages. A trust policy with rules about
@@ -111,95 +109,52 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         self.check(name, bytes, None)?;
-        self.load_trusted(name, bytes, None)
+        self.load_trusted(name, bytes, None, None)
     }
 
     /// Loads an artifact that has passed the policy, or whose loader has none.
-    fn load_trusted(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
+    fn load_trusted(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        file: Option<&FileFacts>,
+        path: Option<&Path>,
+    ) -> Result<Module, LoadError> {
         let _loading = telemetry::loading(name);
-        let loaded = self.load(name, bytes, file);
+        let loaded = self.load(name, bytes, file, path);
         telemetry::loaded(name, loaded.as_ref().map(Module::info));
         loaded
     }
 
-    fn load(&self, name: &str, bytes: &[u8], file: Option<&FileFacts>) -> Result<Module, LoadError> {
+    fn load(
+        &self,
+        name: &str,
+        bytes: &[u8],
+        file: Option<&FileFacts>,
+        path: Option<&Path>,
+    ) -> Result<Module, LoadError> {
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
         if kind == ArtifactKind::Wasm
             && let Some(bundle) = fat::read(name, bytes)?
         {
-            return fat::load(self, name, &bundle, bytes, file);
+            return fat::load(&self.0, name, &bundle, bytes, file);
         }
-        Ok(Module::new(name, kind, bytes, self.backend(name, kind)?.compile(name, bytes)?, None))
+        Ok(Module::new(name, kind, bytes, self.0.compile(name, kind, bytes, path)?, None))
     }
 
-    /// The backend for this kind of artifact, if it is compiled in and allowed.
-    fn backend(&self, name: &str, kind: ArtifactKind) -> Result<&dyn Backend, LoadError> {
-        let backend = self.backends.iter().find(|backend| backend.kind() == kind.backend());
-        backend.map(AsRef::as_ref).ok_or_else(|| options::no_backend(name, kind))
-    }
-}
-
-/// A checked and compiled artifact. Clones share it, also across threads.
-///
-/// ```
-/// # #[cfg(feature = "wasm")]
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use dynvm::Loader;
-/// use dynvm::abi::table::CallbackId;
-///
-/// let text = br#"(module (func (export "proxy_abi_version_0_2_1")) (func (export "proxy_on_tick") (param i32)))"#;
-/// let module = Loader::new()?.load_bytes("tick.wat", text)?;
-/// assert_eq!(module.name(), "tick.wat");
-/// assert!(module.exports(CallbackId::proxy_on_tick));
-/// assert!(!module.exports(CallbackId::proxy_on_log));
-/// # Ok(())
-/// # }
-/// # #[cfg(not(feature = "wasm"))]
-/// # fn main() {}
-/// ```
-#[derive(Clone)]
-pub struct Module {
-    info: Arc<ModuleInfo>,
-    code: Arc<dyn Code>,
-}
-
-impl Module {
-    fn new(name: &str, kind: ArtifactKind, artifact: &[u8], code: Arc<dyn Code>, chosen: Option<Choice>) -> Module {
-        let info = ModuleInfo { chosen, ..ModuleInfo::new(name, kind, artifact, code.abi_version()) };
-        Module { info: Arc::new(info), code }
-    }
-
-    /// The path of the file, or the name passed to [`Loader::load_bytes`].
-    pub fn name(&self) -> &str {
-        &self.info.name
-    }
-
-    /// Description of the artifact: kind, size, digest, ABI version.
-    pub fn info(&self) -> &ModuleInfo {
-        &self.info
-    }
-
-    /// The backend that runs the module.
-    pub fn backend(&self) -> BackendKind {
-        self.info.backend()
-    }
-
-    /// True if the module exports this callback.
-    pub fn exports(&self, callback: CallbackId) -> bool {
-        self.code().exports(callback)
-    }
-
-    pub(crate) fn shared_info(&self) -> &Arc<ModuleInfo> {
-        &self.info
-    }
-
-    pub(crate) fn code(&self) -> &dyn Code {
-        self.code.as_ref()
-    }
-}
-
-impl std::fmt::Debug for Module {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.info.fmt(f)
+    /// Checks that this image of a fat plugin would be loaded here by a loader that prefers native
+    /// plugins.
+    ///
+    /// # Errors
+    ///
+    /// The reason, for display.
+    pub(crate) fn would_load(
+        &self,
+        name: &str,
+        bundle: &Bundle<'_>,
+        image: &Image<'_>,
+        file: Option<&FileFacts>,
+    ) -> Result<(), String> {
+        fat::would_load(&self.0, name, bundle, image, file)
     }
 }

@@ -83,7 +83,7 @@ impl LoaderOptions {
     }
 
     /// The backends that are compiled in and allowed.
-    #[allow(clippy::vec_init_then_push, reason = "with one backend compiled in, one push is left")]
+    #[allow(clippy::vec_init_then_push, unused_mut, reason = "with one backend compiled in, one push is left, or none")]
     pub(super) fn backends(&self) -> Result<Vec<Box<dyn Backend>>, LoadError> {
         let mut backends: Vec<Box<dyn Backend>> = Vec::new();
         #[cfg(feature = "native")]
@@ -103,5 +103,6 @@ pub(super) fn no_backend(name: &str, kind: ArtifactKind) -> LoadError {
         ArtifactKind::Native if cfg!(feature = "native") => LoadError::NativeNotAllowed { name },
         ArtifactKind::Native => LoadError::BackendMissing { name, kind, feature: "native" },
         ArtifactKind::Wasm | ArtifactKind::WasmText => LoadError::BackendMissing { name, kind, feature: "wasm" },
+        ArtifactKind::Linked => LoadError::BackendMissing { name, kind, feature: "null" },
     }
 }

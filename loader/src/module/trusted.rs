@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{ArtifactKind, Loader, Module};
+use super::{Loader, Module};
+use crate::artifact::ArtifactKind;
 use crate::error::LoadError;
 use crate::trust::{Artifact, Evidence, TrustPolicy};
 
@@ -14,7 +15,7 @@ impl Loader {
     ///
     /// See [`LoadError`]; [`LoadError::Io`] also if the signature cannot be read.
     pub fn load_file_signed(&self, path: impl AsRef<Path>, signature: impl AsRef<Path>) -> Result<Module, LoadError> {
-        match &self.trust {
+        match &self.0.trust {
             Some(policy) => self.load_artifact(&policy.read_file(path.as_ref(), Some(signature.as_ref()))?),
             None => self.load_file(path),
         }
@@ -28,17 +29,17 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes_signed(&self, name: &str, bytes: &[u8], signature: &str) -> Result<Module, LoadError> {
         self.check(name, bytes, Some(signature))?;
-        self.load_trusted(name, bytes, None)
+        self.load_trusted(name, bytes, None, None)
     }
 
     /// The policy that this loader applies, if it has one.
     pub fn trust_policy(&self) -> Option<&TrustPolicy> {
-        self.trust.as_deref()
+        self.0.trust.as_deref()
     }
 
     /// Applies the policy, if any, to an artifact that was read from a file.
     pub(super) fn check_artifact(&self, artifact: &Artifact) -> Result<(), LoadError> {
-        let Some(policy) = &self.trust else { return Ok(()) };
+        let Some(policy) = &self.0.trust else { return Ok(()) };
         let mut evidence = artifact.evidence()?;
         add_inner_signature(&mut evidence);
         policy.check(&evidence)?;
@@ -47,7 +48,7 @@ impl Loader {
 
     /// Applies the policy, if any, to bytes from memory.
     pub(super) fn check(&self, name: &str, bytes: &[u8], signature: Option<&str>) -> Result<(), LoadError> {
-        let Some(policy) = &self.trust else { return Ok(()) };
+        let Some(policy) = &self.0.trust else { return Ok(()) };
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
         let mut evidence = Evidence { kind, name, bytes, signed: None, file: None, signature };
         add_inner_signature(&mut evidence);

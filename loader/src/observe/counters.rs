@@ -39,6 +39,7 @@ impl PluginSlots {
 #[derive(Debug)]
 pub(super) struct VmSlots {
     pub(super) failed: AtomicBool,
+    pub(super) uncontained: AtomicBool,
     memory: AtomicU64,
 }
 
@@ -47,7 +48,7 @@ const UNKNOWN: u64 = u64::MAX;
 
 impl Default for VmSlots {
     fn default() -> Self {
-        VmSlots { failed: AtomicBool::new(false), memory: AtomicU64::new(UNKNOWN) }
+        VmSlots { failed: AtomicBool::new(false), uncontained: AtomicBool::new(false), memory: AtomicU64::new(UNKNOWN) }
     }
 }
 

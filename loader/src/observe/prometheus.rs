@@ -47,6 +47,10 @@ fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
             page.sample("dynvm_vms", &labels, count)?;
         }
     }
+    page.family("dynvm_vms_uncontained", "gauge", "Live VMs whose crash ends the process.")?;
+    for module in modules {
+        page.sample("dynvm_vms_uncontained", &labels(module), module.vms_uncontained)?;
+    }
     page.family("dynvm_vms_created_total", "counter", "VMs created.")?;
     for module in modules {
         page.sample("dynvm_vms_created_total", &labels(module), module.vms_created)?;

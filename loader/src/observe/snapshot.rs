@@ -29,6 +29,8 @@ pub struct ModuleSnapshot {
     pub vms_running: u64,
     /// Live VMs that have failed.
     pub vms_failed: u64,
+    /// Live VMs whose crash ends the process ([`Vm::uncontained`](crate::Vm::uncontained)).
+    pub vms_uncontained: u64,
     /// VMs created since the observer was.
     pub vms_created: u64,
     /// VMs that failed to start: in the system's loader, in wasmtime or in their start functions.
@@ -123,6 +125,7 @@ impl ModuleSnapshot {
             backend,
             vms_running: 0,
             vms_failed: 0,
+            vms_uncontained: 0,
             vms_created: 0,
             vm_start_errors: 0,
             vm_start: Distribution::default(),

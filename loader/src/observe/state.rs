@@ -84,6 +84,7 @@ impl State {
             let failed = vm.slots.failed.load(Ordering::Relaxed);
             let module = module_entry(&mut modules, &vm.module);
             *(if failed { &mut module.vms_failed } else { &mut module.vms_running }) += 1;
+            module.vms_uncontained += u64::from(vm.slots.uncontained.load(Ordering::Relaxed));
             module.add_version(vm.module.size as u64, vm.module.abi_version);
             if let Some(bytes) = vm.slots.memory() {
                 *module.memory.get_or_insert(0) += bytes;

@@ -87,6 +87,11 @@ impl VmObserved {
         callbacks.is_multiple_of(MEMORY_PERIOD)
     }
 
+    /// Counts the VM as one whose crash ends the process.
+    pub(crate) fn set_uncontained(&self) {
+        self.slots.uncontained.store(true, Ordering::Relaxed);
+    }
+
     /// Sets the size of the VM's memory, if known.
     pub(crate) fn set_memory(&self, bytes: Option<u64>) {
         self.slots.set_memory(bytes);

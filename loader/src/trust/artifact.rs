@@ -2,13 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Evidence, FileFacts};
+use super::file::open;
+use super::{Evidence, FileFacts, TrustPolicy};
 use crate::{ArtifactKind, LoadError};
 
 /// Size limit of an artifact read from a file, in bytes.
 const MAX_SIZE: u64 = 1 << 30;
+
+/// Size limit of a signature file in bytes. A signature has four lines, one of which is a comment
+/// of any length.
+const SIGNATURE_LIMIT: u64 = 64 * 1024;
 
 /// Number of bytes that decide whether a file can be a plugin. A text must have its `(module`
 /// within them.
@@ -29,6 +34,8 @@ pub struct Artifact {
     pub file: Option<FileFacts>,
     /// The signature; `None` if no rule needs it, or if there is none.
     pub signature: Option<String>,
+    /// The file's absolute path, without symbolic links: where it looks for libraries of its own.
+    pub(crate) path: Option<PathBuf>,
 }
 
 impl Artifact {
@@ -41,8 +48,11 @@ impl Artifact {
     /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
     pub fn read(path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
         let path = path.as_ref();
-        let file = open(path).map_err(|source| LoadError::Io { path: path.to_owned(), source })?;
-        Ok(Artifact { name: path.display().to_string(), bytes: read(file, path)?, file: None, signature: None })
+        let failed = |source| LoadError::Io { path: path.to_owned(), source };
+        let file = open(path).map_err(failed)?;
+        let bytes = read(file, path)?;
+        let real = path.canonicalize().map_err(failed)?;
+        Ok(Artifact { name: path.display().to_string(), bytes, file: None, signature: None, path: Some(real) })
     }
 
     /// The evidence for a trust policy.
@@ -62,18 +72,6 @@ impl Artifact {
             signature: self.signature.as_deref(),
         })
     }
-}
-
-/// Opens a file for reading, without blocking if it is a pipe.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
-    }
-    options.open(path)
 }
 
 /// Reads an open file that may be a plugin.
@@ -110,6 +108,49 @@ pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
         }
     }
     Ok(bytes)
+}
+
+impl TrustPolicy {
+    /// Reads a file, with what the rules need to know about it. The signature is read from
+    /// `signature`, or else from `FILE.minisig` beside the file.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Io`]: the file, or an existing signature, cannot be read.
+    /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
+    pub fn read_file(&self, path: &Path, signature: Option<&Path>) -> Result<Artifact, LoadError> {
+        let failed = |source| LoadError::Io { path: path.to_owned(), source };
+        let file = open(path).map_err(failed)?;
+        let facts = if self.asks_of_files() { Some(FileFacts::of(&file, path).map_err(failed)?) } else { None };
+        let bytes = read(file, path)?;
+        let signature = if self.asks_for_signatures() { read_signature(path, signature)? } else { None };
+        let real = match &facts {
+            Some(facts) => facts.path().to_owned(),
+            None => path.canonicalize().map_err(failed)?,
+        };
+        Ok(Artifact { name: path.display().to_string(), bytes, file: facts, signature, path: Some(real) })
+    }
+}
+
+fn read_signature(artifact: &Path, signature: Option<&Path>) -> Result<Option<String>, LoadError> {
+    let beside = || {
+        let mut path = artifact.as_os_str().to_owned();
+        path.push(".minisig");
+        PathBuf::from(path)
+    };
+    let path = signature.map_or_else(beside, Path::to_owned);
+    let read = || -> io::Result<String> {
+        let mut bytes = Vec::new();
+        open(&path)?.take(SIGNATURE_LIMIT).read_to_end(&mut bytes)?;
+        // Bytes that are not text cannot be a signature, and are rejected as one later.
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    match read() {
+        Ok(text) => Ok(Some(text)),
+        // An explicitly named signature must exist.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && signature.is_none() => Ok(None),
+        Err(source) => Err(LoadError::Io { path, source }),
+    }
 }
 
 #[cfg(test)]

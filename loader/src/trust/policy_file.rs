@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::artifact::open;
-use super::{PublicKey, Require, Rules, TrustPolicy};
-use crate::access::Access;
+use super::file::open;
+use super::{FileFacts, PublicKey, Require, Rules, TrustPolicy};
 
 /// Size limit of a policy file in bytes: tens of thousands of digests.
 const POLICY_LIMIT: usize = 4 << 20;
@@ -34,13 +33,14 @@ impl TrustPolicy {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a policy, or allows native code while group or others can
-    /// write it.
+    /// The file cannot be read or is not a policy. Or it allows native code, and a user other than
+    /// root and the one of this process can change it or a key file that it names: as the owner of
+    /// the file or of a folder above it, or with write permission there.
     pub fn from_file(path: impl AsRef<Path>) -> Result<TrustPolicy, PolicyError> {
         let path = path.as_ref();
         let named = |error: PolicyError| PolicyError { file: Some(path.to_owned()), ..error };
         let bytes = read(path, POLICY_LIMIT);
-        let (bytes, others_write) = bytes.map_err(|error| named(PolicyError::new(None, cannot_be_read(&error))))?;
+        let (bytes, facts) = bytes.map_err(|error| named(PolicyError::new(None, cannot_be_read(&error))))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = error.utf8_error().valid_up_to();
             let line = line_of(error.as_bytes(), valid);
@@ -50,14 +50,12 @@ impl TrustPolicy {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let base = absolute.parent().unwrap_or(Path::new("/"));
         let policy = TrustPolicy::parse(&text, base).map_err(named)?;
-        if policy.native.allow && others_write {
-            let what = format!(
-                "it allows native code, but group or others may write it and so allow themselves; chmod go-w {}",
-                path.display()
-            );
-            return Err(named(PolicyError::new(None, what)));
+        match changeable(&facts) {
+            Some(how) if policy.native.allow => {
+                Err(named(PolicyError::new(None, format!("it allows native code, but {how}"))))
+            }
+            _ => Ok(policy),
         }
-        Ok(policy)
     }
 
     /// Parses a policy. Relative paths in it start at `base_dir`. Key files that it names are read.
@@ -169,10 +167,9 @@ impl Context<'_> {
         }
         let path = self.base_dir.join(text);
         let named = |what: String| format!("{}: {what}", path.display());
-        let (bytes, others_write) = read(&path, KEY_LIMIT).map_err(|error| named(cannot_be_read(&error)))?;
-        if self.native_allowed && others_write {
-            let what = "the policy allows native code, but group or others may write this key; chmod go-w it";
-            return Err(named(what.to_owned()));
+        let (bytes, facts) = read(&path, KEY_LIMIT).map_err(|error| named(cannot_be_read(&error)))?;
+        if let Some(how) = changeable(&facts).filter(|_| self.native_allowed) {
+            return Err(named(format!("the policy allows native code, but {how}")));
         }
         String::from_utf8_lossy(&bytes).parse().map_err(named)
     }
@@ -193,19 +190,39 @@ impl PolicyError {
     }
 }
 
-/// The content of a file, and whether group or others can write it, both from one descriptor.
-fn read(path: &Path, limit: usize) -> io::Result<(Vec<u8>, bool)> {
+/// The way in which users other than root and the one of this process can change a file. `None`:
+/// they cannot, or the system has no owners and modes.
+fn changeable(facts: &FileFacts) -> Option<String> {
+    #[cfg(unix)]
+    let user = uzers::get_effective_uid();
+    #[cfg(not(unix))]
+    let user = 0;
+    if let Some((node, access)) = facts.owned_by_others(&[0, user]).find_map(|node| Some((node, node.access?))) {
+        let path = node.path.display();
+        return Some(format!(
+            "{path} belongs to uid {}; chown it to root or to uid {user}, which runs this",
+            access.uid
+        ));
+    }
+    let (node, access) = facts.written_by_others().find_map(|node| Some((node, node.access?)))?;
+    let path = node.path.display();
+    Some(format!("group or others can write {path} (mode {:04o}); chmod go-w {path}", access.mode))
+}
+
+/// The content of a file, and its owner, mode and folders, from one descriptor.
+fn read(path: &Path, limit: usize) -> io::Result<(Vec<u8>, FileFacts)> {
     let file = open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
+    let facts = FileFacts::of(&file, path)?;
     let mut bytes = Vec::new();
     file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > limit {
         return Err(io::Error::other(format!("it is larger than {limit} bytes")));
     }
-    Ok((bytes, Access::of(&metadata).is_some_and(Access::others_write)))
+    Ok((bytes, facts))
 }
 
 fn cannot_be_read(error: &io::Error) -> String {
@@ -225,4 +242,38 @@ fn uid_of(name: &str) -> Result<u32, String> {
     found.ok_or_else(|| {
         format!("there is no user {name:?} on this machine: write a name that `getent passwd` knows, or a number")
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::super::file::Node;
+    use super::*;
+    use crate::access::Access;
+
+    /// Whether a file with folders above it can be changed; each with owner and mode, from the root down.
+    fn changed(nodes: &[(&str, u32, u32)]) -> Option<String> {
+        let node = |(path, uid, mode): &(&str, u32, u32)| Node {
+            path: path.into(),
+            access: Some(Access { uid: *uid, mode: *mode }),
+        };
+        let (file, folders) = nodes.split_last().unwrap();
+        changeable(&FileFacts { file: node(file), folders: folders.iter().map(node).collect() })
+    }
+
+    #[test]
+    fn root_and_the_user_of_the_process_own_policies() {
+        let user = uzers::get_effective_uid();
+        let other = user + 1;
+        let owned = |root, folder, file| changed(&[("/", root, 0o755), ("/p", folder, 0o755), ("/p/t", file, 0o644)]);
+        for uid in [0, user] {
+            assert_eq!(owned(0, uid, uid), None);
+        }
+        for (how, path) in [(owned(0, 0, other), "/p/t"), (owned(0, other, user), "/p"), (owned(other, 0, 0), "/")] {
+            let how = how.unwrap();
+            assert!(
+                how.starts_with(&format!("{path} belongs to uid {other}; chown it to root or to uid {user}")),
+                "{how}"
+            );
+        }
+    }
 }

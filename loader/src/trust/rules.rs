@@ -6,10 +6,31 @@ use std::path::Path;
 use super::file::{FileFacts, Node};
 use super::signature::{PublicKey, SignatureError, verify_signature};
 use super::verdict::{Rule, Verdict, Violation};
-use super::{Evidence, Require, Rules, Sha256Digest};
-use crate::ArtifactKind;
+use super::{Evidence, Require, Rules, Sha256Digest, TrustPolicy};
+use crate::{ArtifactKind, LoadError};
 
-pub(super) fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
+impl TrustPolicy {
+    /// Applies each rule. Can be called on any thread. Reads nothing but the evidence, and resolves
+    /// the paths in `directories`.
+    pub fn examine(&self, evidence: &Evidence<'_>) -> Verdict {
+        examine(self.rules(evidence.kind), evidence)
+    }
+
+    /// Like [`examine`](TrustPolicy::examine), but an untrusted artifact is an error.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Untrusted`] with each violated rule and its remedy.
+    pub fn check(&self, evidence: &Evidence<'_>) -> Result<Verdict, LoadError> {
+        let verdict = self.examine(evidence);
+        if verdict.is_trusted() {
+            return Ok(verdict);
+        }
+        Err(LoadError::Untrusted { name: evidence.name.to_owned(), failures: verdict.failures().cloned().collect() })
+    }
+}
+
+fn examine(rules: &Rules, evidence: &Evidence<'_>) -> Verdict {
     let section = if evidence.kind == ArtifactKind::Native { "[native]" } else { "[wasm]" };
     let mut findings = vec![allow(rules.allow, section)];
     // If the kind is denied, no other rule matters.
@@ -92,12 +113,7 @@ fn no_file(rule: Rule, section: &str) -> Violation {
 }
 
 fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Violation {
-    let others = |node: &&Node, root_may: bool| {
-        node.access.is_none_or(|access| !(owners.contains(&access.uid) || root_may && access.uid == 0))
-    };
-    let wrong: Vec<&Node> = (Some(&facts.file).filter(|file| others(file, false)).into_iter())
-        .chain(facts.folders.iter().filter(|folder| others(folder, true)))
-        .collect();
+    let wrong: Vec<&Node> = facts.owned_by_others(owners).collect();
     let uid =
         |node: &Node| node.access.map_or_else(|| "nobody known".to_owned(), |access| format!("uid {}", access.uid));
     if wrong.is_empty() {
@@ -109,9 +125,7 @@ fn owner(owners: &[u32], facts: &FileFacts, section: &str) -> Violation {
 }
 
 fn mode(facts: &FileFacts, section: &str) -> Violation {
-    let wrong: Vec<&Node> = (Some(&facts.file).filter(|file| file.access.is_none_or(|a| a.others_write())).into_iter())
-        .chain(facts.folders.iter().filter(|folder| folder.access.is_none_or(|a| a.others_replace())))
-        .collect();
+    let wrong: Vec<&Node> = facts.written_by_others().collect();
     if wrong.is_empty() {
         return Violation::holds(Rule::Mode, "only their owners can write the file and the folders above it");
     }
@@ -121,7 +135,7 @@ fn mode(facts: &FileFacts, section: &str) -> Violation {
     });
     let paths = wrong.iter().map(|node| node.path.display().to_string()).collect::<Vec<_>>().join(" ");
     let remedy = format!("chmod go-w {paths}, or leave only_owner_writes out of {section}");
-    Violation::fails(Rule::Mode, format!("others than the owner can write {}", list(modes)), remedy)
+    Violation::fails(Rule::Mode, format!("users other than the owner can write {}", list(modes)), remedy)
 }
 
 fn directory(directories: &[std::path::PathBuf], facts: &FileFacts, section: &str) -> Violation {

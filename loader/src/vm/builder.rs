@@ -60,7 +60,7 @@ impl VmBuilder<'_> {
     ///
     /// The system's loader or wasmtime rejects the image, or the plugin fails in its start
     /// functions.
-    pub fn build(self) -> Result<Vm, StartError> {
-        Vm::start(self.module, self.config, self.services, self.tracer)
+    pub fn build(mut self) -> Result<Vm, StartError> {
+        Vm::start(self.module, self.config, self.services, &mut self.tracer)
     }
 }

@@ -1,10 +1,9 @@
 //! The events of streams and roots, and the meaning of the plugin's results.
 
-use dynvm_abi::table::CallbackId;
 use dynvm_abi::types::{FilterDataStatus, FilterHeadersStatus, FilterStatus, FilterTrailersStatus, LogLevel, PeerType};
 
+use super::callback_values::*;
 use super::{Called, Vm};
-use crate::backend::{Instance, Returned};
 use crate::config::FailurePolicy;
 use crate::error::CallError;
 use crate::host::{Headers, HttpCallResponse, QueueId};
@@ -24,51 +23,25 @@ impl Vm {
         num_headers: usize,
         end_of_stream: bool,
     ) -> FilterHeadersStatus {
-        let id = stream.get();
-        let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_request_headers,
-            || arguments,
-            |b| b.proxy_on_request_headers(id, num_headers, end_of_stream),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_request_headers(id, num_headers, end_of_stream));
         self.headers_status(stream, called)
     }
 
     /// A part of the request body arrived; `body_size` is the number of bytes in the body buffer.
     pub fn on_request_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
-        let id = stream.get();
-        let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_request_body,
-            || arguments,
-            |b| b.proxy_on_request_body(id, body_size, end_of_stream),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_request_body(id, body_size, end_of_stream));
         self.data_status(stream, called)
     }
 
     /// Request trailers arrived (`proxy_on_request_trailers`).
     pub fn on_request_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
-        let id = stream.get();
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_request_trailers,
-            || [id.into(), num_trailers as u64],
-            |b| b.proxy_on_request_trailers(id, num_trailers),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_request_trailers(id, num_trailers));
         self.trailers_status(stream, called)
     }
 
     /// HTTP/2 metadata of the request arrived. The stream always continues.
     pub fn on_request_metadata(&mut self, stream: ContextId, num_elements: usize) {
-        let id = stream.get();
-        self.call_stream(
-            stream,
-            CallbackId::proxy_on_request_metadata,
-            || [id.into(), num_elements as u64],
-            |b| b.proxy_on_request_metadata(id, num_elements),
-        );
+        self.call_stream(stream, |id| proxy_on_request_metadata(id, num_elements));
     }
 
     /// Response headers arrived (`proxy_on_response_headers`).
@@ -78,128 +51,64 @@ impl Vm {
         num_headers: usize,
         end_of_stream: bool,
     ) -> FilterHeadersStatus {
-        let id = stream.get();
-        let arguments = [id.into(), num_headers as u64, end_of_stream.into()];
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_response_headers,
-            || arguments,
-            |b| b.proxy_on_response_headers(id, num_headers, end_of_stream),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_response_headers(id, num_headers, end_of_stream));
         self.headers_status(stream, called)
     }
 
     /// A part of the response body arrived; `body_size` is the number of bytes in the body buffer.
     pub fn on_response_body(&mut self, stream: ContextId, body_size: usize, end_of_stream: bool) -> FilterDataStatus {
-        let id = stream.get();
-        let arguments = [id.into(), body_size as u64, end_of_stream.into()];
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_response_body,
-            || arguments,
-            |b| b.proxy_on_response_body(id, body_size, end_of_stream),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_response_body(id, body_size, end_of_stream));
         self.data_status(stream, called)
     }
 
     /// Response trailers arrived (`proxy_on_response_trailers`).
     pub fn on_response_trailers(&mut self, stream: ContextId, num_trailers: usize) -> FilterTrailersStatus {
-        let id = stream.get();
-        let called = self.call_stream(
-            stream,
-            CallbackId::proxy_on_response_trailers,
-            || [id.into(), num_trailers as u64],
-            |b| b.proxy_on_response_trailers(id, num_trailers),
-        );
+        let called = self.call_stream(stream, |id| proxy_on_response_trailers(id, num_trailers));
         self.trailers_status(stream, called)
     }
 
     /// HTTP/2 metadata of the response arrived. The stream always continues.
     pub fn on_response_metadata(&mut self, stream: ContextId, num_elements: usize) {
-        let id = stream.get();
-        self.call_stream(
-            stream,
-            CallbackId::proxy_on_response_metadata,
-            || [id.into(), num_elements as u64],
-            |b| b.proxy_on_response_metadata(id, num_elements),
-        );
+        self.call_stream(stream, |id| proxy_on_response_metadata(id, num_elements));
     }
 
     /// A TCP connection was accepted (`proxy_on_new_connection`).
     pub fn on_new_connection(&mut self, stream: ContextId) -> FilterStatus {
-        let id = stream.get();
-        let called = self.call_connection(
-            stream,
-            CallbackId::proxy_on_new_connection,
-            || [id.into()],
-            |b| b.proxy_on_new_connection(id),
-        );
+        let called = self.call_connection(stream, proxy_on_new_connection);
         self.network_status(stream, called)
     }
 
     /// Bytes from downstream arrived; `data_size` is the number of bytes in the buffer.
     pub fn on_downstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
-        let id = stream.get();
-        let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call_connection(
-            stream,
-            CallbackId::proxy_on_downstream_data,
-            || arguments,
-            |b| b.proxy_on_downstream_data(id, data_size, end_of_stream),
-        );
+        let called = self.call_connection(stream, |id| proxy_on_downstream_data(id, data_size, end_of_stream));
         self.network_status(stream, called)
     }
 
     /// Bytes from upstream arrived; `data_size` is the number of bytes in the buffer.
     pub fn on_upstream_data(&mut self, stream: ContextId, data_size: usize, end_of_stream: bool) -> FilterStatus {
-        let id = stream.get();
-        let arguments = [id.into(), data_size as u64, end_of_stream.into()];
-        let called = self.call_connection(
-            stream,
-            CallbackId::proxy_on_upstream_data,
-            || arguments,
-            |b| b.proxy_on_upstream_data(id, data_size, end_of_stream),
-        );
+        let called = self.call_connection(stream, |id| proxy_on_upstream_data(id, data_size, end_of_stream));
         self.network_status(stream, called)
     }
 
     /// The downstream connection was closed by `peer`.
     pub fn on_downstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
-        let id = stream.get();
-        self.call_connection(
-            stream,
-            CallbackId::proxy_on_downstream_connection_close,
-            || [id.into(), peer as u64],
-            |b| b.proxy_on_downstream_connection_close(id, peer as u32),
-        );
+        self.call_connection(stream, |id| proxy_on_downstream_connection_close(id, peer as u32));
     }
 
     /// The upstream connection was closed by `peer`.
     pub fn on_upstream_connection_close(&mut self, stream: ContextId, peer: PeerType) {
-        let id = stream.get();
-        self.call_connection(
-            stream,
-            CallbackId::proxy_on_upstream_connection_close,
-            || [id.into(), peer as u64],
-            |b| b.proxy_on_upstream_connection_close(id, peer as u32),
-        );
+        self.call_connection(stream, |id| proxy_on_upstream_connection_close(id, peer as u32));
     }
 
     /// Calls a callback that exists for connections only.
     #[inline]
-    fn call_connection<const COUNT: usize>(
-        &mut self,
-        stream: ContextId,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
+    fn call_connection<C: Callback>(&mut self, stream: ContextId, callback: impl FnOnce(u32) -> C) -> Option<Called> {
         if let Some(id) = self.state.stream_id(stream)
             && let Some(state) = self.state.contexts.borrow_mut().stream_mut(id)
         {
             state.is_connection = true;
         }
-        self.call_stream(stream, id, arguments, callback)
+        self.call_stream(stream, callback)
     }
 
     /// The next step of the filter chain after a headers callback. A local response stops the stream
@@ -296,19 +205,12 @@ enum Continue {
 impl Vm {
     /// The tick period of this root has elapsed (`proxy_on_tick`).
     pub fn on_tick(&mut self, root: ContextId) {
-        let id = root.get();
-        self.call_root(root, CallbackId::proxy_on_tick, || [id.into()], |b| b.proxy_on_tick(id));
+        self.call_root(root, proxy_on_tick);
     }
 
     /// A queue registered by this root has an element (`proxy_on_queue_ready`).
     pub fn on_queue_ready(&mut self, root: ContextId, queue: QueueId) {
-        let id = root.get();
-        self.call_root(
-            root,
-            CallbackId::proxy_on_queue_ready,
-            || [id.into(), queue.into()],
-            |b| b.proxy_on_queue_ready(id, queue),
-        );
+        self.call_root(root, |id| proxy_on_queue_ready(id, queue));
     }
 
     /// Calls a function of the plugin (`proxy_on_foreign_function`), which reads `arguments` as
@@ -322,14 +224,7 @@ impl Vm {
         let id = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         let size = arguments.len();
         let delivery = Delivery { call_data: arguments, kind: Some(DeliveryKind::ForeignCall), ..Delivery::default() };
-        self.deliver(delivery, |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_foreign_function,
-                || [id.into(), function_id.into(), size as u64],
-                |b| b.proxy_on_foreign_function(id, function_id, size),
-            )
-        })
+        self.deliver(delivery, |vm| vm.call(proxy_on_foreign_function(id, function_id, size)))
     }
 
     /// Delivers the response to an HTTP call, and ends the call. A response without headers reports
@@ -337,7 +232,7 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// [`CallError::UnknownCall`]: the call was answered, its root is gone, or another VM made it.
+    /// [`CallError::UnknownCall`]: the call was answered, its root was deleted, or another VM made it.
     pub fn on_http_call_response(&mut self, call: CallId, response: HttpCallResponse) -> Result<(), CallError> {
         let Call { token, root: id, .. } = self.end_http(call)?;
         let (headers, body, trailers) = (len(&response.headers), response.body.len(), len(&response.trailers));
@@ -348,15 +243,7 @@ impl Vm {
             kind: Some(DeliveryKind::HttpCall),
             ..Delivery::default()
         };
-        let arguments = [id.into(), token.into(), headers as u64, body as u64, trailers as u64];
-        self.deliver(delivery, |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_http_call_response,
-                || arguments,
-                |b| b.proxy_on_http_call_response(id, token, headers, body, trailers),
-            )
-        })
+        self.deliver(delivery, |vm| vm.call(proxy_on_http_call_response(id, token, headers, body, trailers)))
     }
 
     /// Delivers the initial metadata of a gRPC stream.
@@ -365,15 +252,7 @@ impl Vm {
         let count = len(&metadata) as u32;
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcInitialMetadata), ..Delivery::default() };
-        let arguments = [id.into(), token.into(), count.into()];
-        self.deliver(delivery, |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_grpc_receive_initial_metadata,
-                || arguments,
-                |b| b.proxy_on_grpc_receive_initial_metadata(id, token, count),
-            )
-        })
+        self.deliver(delivery, |vm| vm.call(proxy_on_grpc_receive_initial_metadata(id, token, count)))
     }
 
     /// Delivers a message of a gRPC call or stream, and ends a unary call, which gets no other
@@ -386,14 +265,7 @@ impl Vm {
         }
         let size = message.len();
         let delivery = Delivery { grpc_message: message, kind: Some(DeliveryKind::GrpcMessage), ..Delivery::default() };
-        self.deliver(delivery, |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_grpc_receive,
-                || [id.into(), token.into(), size as u64],
-                |b| b.proxy_on_grpc_receive(id, token, size),
-            )
-        })
+        self.deliver(delivery, |vm| vm.call(proxy_on_grpc_receive(id, token, size)))
     }
 
     /// Delivers the trailing metadata of a gRPC stream.
@@ -402,15 +274,7 @@ impl Vm {
         let count = len(&metadata) as u32;
         let delivery =
             Delivery { grpc_metadata: metadata, kind: Some(DeliveryKind::GrpcTrailingMetadata), ..Delivery::default() };
-        let arguments = [id.into(), token.into(), count.into()];
-        self.deliver(delivery, |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_grpc_receive_trailing_metadata,
-                || arguments,
-                |b| b.proxy_on_grpc_receive_trailing_metadata(id, token, count),
-            )
-        })
+        self.deliver(delivery, |vm| vm.call(proxy_on_grpc_receive_trailing_metadata(id, token, count)))
     }
 
     /// Closes a gRPC stream, or a unary call that failed. The plugin can read status and message.
@@ -419,14 +283,7 @@ impl Vm {
         let Call { token, root: id, .. } = self.find_grpc(call)?;
         self.state.calls.borrow_mut().end(token);
         self.set_status(status, message);
-        self.deliver(Delivery::default(), |vm| {
-            vm.call(
-                id,
-                CallbackId::proxy_on_grpc_close,
-                || [id.into(), token.into(), status.into()],
-                |b| b.proxy_on_grpc_close(id, token, status),
-            )
-        })
+        self.deliver(Delivery::default(), |vm| vm.call(proxy_on_grpc_close(id, token, status)))
     }
 
     /// Makes the data of a delivery readable while its callback runs.

@@ -4,46 +4,36 @@ use std::time::Instant;
 
 use dynvm_abi::table::CallbackId;
 
+use super::callback_values::Callback;
 use crate::backend::{Instance, Returned};
-use crate::call_trace::{Event, Value};
+use crate::call_trace::{Event, Named};
 use crate::instance::InstanceState;
 
 /// Calls a callback for the tracer, the observer and the watchdog, whichever the VM has.
 #[cold]
-pub(super) fn instrumented<const COUNT: usize>(
-    state: &InstanceState,
-    instance: &mut dyn Instance,
-    context: u32,
-    id: CallbackId,
-    arguments: impl FnOnce() -> [u64; COUNT],
-    callback: impl FnOnce(&mut dyn Instance) -> Returned,
-) -> Returned {
-    let _running = state.slot().map(|slot| slot.enter(Some(id), context));
+pub(super) fn instrumented<C: Callback>(state: &InstanceState, instance: &mut dyn Instance, callback: C) -> Returned {
+    let _running = state.slot().map(|slot| slot.enter(Some(C::ID), callback.context()));
     if state.is_traced() {
-        traced(state, id, &arguments(), || observed(state, instance, context, id, callback))
+        traced(state, C::ID, callback.arguments(), || observed(state, instance, callback))
     } else {
-        observed(state, instance, context, id, callback)
+        observed(state, instance, callback)
     }
 }
 
 /// Measures a callback if there is an observer. A callback that the plugin does not export is not
 /// counted.
 #[inline]
-fn observed(
-    state: &InstanceState,
-    instance: &mut dyn Instance,
-    context: u32,
-    id: CallbackId,
-    callback: impl FnOnce(&mut dyn Instance) -> Returned,
-) -> Returned {
-    let Some(observed) = state.observed() else { return callback(instance) };
+fn observed<C: Callback>(state: &InstanceState, instance: &mut dyn Instance, callback: C) -> Returned {
+    let Some(observed) = state.observed() else { return callback.call(instance) };
     let started = Instant::now();
-    let returned = callback(instance);
+    let returned = callback.call(instance);
     let time = started.elapsed();
     if !matches!(returned, Ok(None)) {
-        if let Some(plugin) = state.contexts.borrow().root_of(context).and_then(|(_, root)| root.observed.as_ref()) {
-            plugin.record(id, time);
+        let contexts = state.contexts.borrow();
+        if let Some(plugin) = contexts.root_of(callback.context()).and_then(|(_, root)| root.observed.as_ref()) {
+            plugin.record(C::ID, time);
         }
+        drop(contexts);
         if observed.is_memory_due() {
             observed.set_memory(instance.memory_size());
         }
@@ -51,15 +41,14 @@ fn observed(
     returned
 }
 
-fn traced(state: &InstanceState, id: CallbackId, arguments: &[u64], call: impl FnOnce() -> Returned) -> Returned {
+fn traced(state: &InstanceState, id: CallbackId, arguments: Vec<Named>, call: impl FnOnce() -> Returned) -> Returned {
     let row = id.describe();
     let event = |event| {
         if let Some(tracer) = state.tracer.borrow_mut().as_mut() {
             tracer.event(event);
         }
     };
-    let named = row.params.iter().zip(arguments).map(|(param, value)| (param.name, Value::Number(i128::from(*value))));
-    event(Event::CallbackEnter { name: row.name, arguments: named.collect() });
+    event(Event::CallbackEnter { name: row.name, arguments });
     let returned = call();
     event(Event::CallbackLeave {
         name: row.name,

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use dynvm_abi::table::CallbackId;
+use dynvm_abi::types::LogLevel;
 
-use super::{ContextId, Vm};
+use super::callback_values::*;
+use super::{Called, ContextId, Vm};
 use crate::backend::NotStarted;
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
@@ -26,18 +27,22 @@ pub enum RootDone {
 }
 
 impl Vm {
-    pub(super) fn start(
+    /// Creates a VM. If that fails, the tracer is the caller's again.
+    pub(crate) fn start(
         module: &Module,
         config: VmConfig,
         services: Services,
-        tracer: Option<Box<dyn Tracer>>,
+        tracer: &mut Option<Box<dyn Tracer>>,
     ) -> Result<Vm, StartError> {
         let state = InstanceState::new(config, services, module.info().abi_version);
-        state.set_tracer(tracer);
+        state.set_tracer(tracer.take());
         let observer = state.services.observer.clone();
         let started = Instant::now();
         let _starting = telemetry::vm_starting(module.info(), &state.config.vm_id);
-        let vm = Vm::make(module, state);
+        let vm = Vm::make(module, state.clone());
+        if vm.is_err() {
+            *tracer = state.take_tracer();
+        }
         if let Some(observer) = observer {
             observer.vm_started(module.info(), vm.is_ok(), started.elapsed());
         }
@@ -49,6 +54,13 @@ impl Vm {
         let instance = module.code().instantiate(&state)?;
         if let Some(observer) = &state.services.observer {
             state.set_observed(observer.vm_created(module.shared_info()));
+        }
+        if let Some(reason) = instance.uncontained() {
+            telemetry::vm_uncontained(&state.config.vm_id, reason);
+            state.log(LogLevel::Warn, format!("a crash of the plugin ends the process: {reason}").as_bytes());
+            if let Some(observed) = state.observed() {
+                observed.set_uncontained();
+            }
         }
         let mut vm = Vm { instance, state, module: module.clone(), _not_send: std::marker::PhantomData };
         vm.initialize()?;
@@ -110,36 +122,29 @@ impl Vm {
     }
 
     fn start_root(&mut self, id: u32, config: &PluginConfig) -> Result<(), StartError> {
-        let vm_size = self.state.config.configuration.len();
+        let vm_size = self.state.config.configuration.as_ref().map_or(0, Vec::len);
         let size = config.configuration.len();
-        self.call(id, CallbackId::proxy_on_context_create, || [id.into(), 0], |b| b.proxy_on_context_create(id, 0))
-            .ok_or_else(|| self.start_failed("proxy_on_context_create"))?;
-        let started = self
-            .call(
-                id,
-                CallbackId::proxy_on_vm_start,
-                || [id.into(), vm_size as u64],
-                |b| b.proxy_on_vm_start(id, vm_size),
-            )
-            .ok_or_else(|| self.start_failed("proxy_on_vm_start"))?;
-        if started.value == Some(0) {
-            return Err(self.refused(config, "proxy_on_vm_start"));
-        }
-        let configured = self
-            .call(id, CallbackId::proxy_on_configure, || [id.into(), size as u64], |b| b.proxy_on_configure(id, size))
-            .ok_or_else(|| self.start_failed("proxy_on_configure"))?;
-        if configured.value == Some(0) {
-            return Err(self.refused(config, "proxy_on_configure"));
-        }
-        Ok(())
+        self.call_start(proxy_on_context_create(id, 0))?;
+        self.call_approval(config, proxy_on_vm_start(id, vm_size))?;
+        self.call_approval(config, proxy_on_configure(id, size))
     }
 
-    fn start_failed(&self, function: &'static str) -> StartError {
-        let failure = self.state.failure().unwrap_or_else(|| Failure {
-            kind: crate::FailureKind::Host,
-            message: "the VM failed without saying how".to_owned(),
-        });
-        StartError::Failed { module: self.module.name().to_owned(), function, failure }
+    fn call_start<C: Callback>(&mut self, callback: C) -> Result<Called, StartError> {
+        self.call(callback).ok_or_else(|| {
+            let failure = self.state.failure().unwrap_or_else(|| Failure {
+                kind: crate::FailureKind::Host,
+                message: "the VM failed without saying how".to_owned(),
+            });
+            StartError::Failed { module: self.module.name().to_owned(), function: C::ID.describe().name, failure }
+        })
+    }
+
+    /// Calls a callback that refuses the plugin by returning false.
+    fn call_approval<C: Callback>(&mut self, config: &PluginConfig, callback: C) -> Result<(), StartError> {
+        match self.call_start(callback)?.value {
+            Some(0) => Err(self.refused(config, C::ID.describe().name)),
+            _ => Ok(()),
+        }
     }
 
     fn refused(&self, config: &PluginConfig, function: &'static str) -> StartError {
@@ -152,12 +157,7 @@ impl Vm {
     pub fn validate_configuration(&mut self, root: ContextId) -> Option<bool> {
         let id = self.state.root_id(root)?;
         let size = self.state.contexts.borrow().root(id)?.config.configuration.len();
-        let called = self.call(
-            id,
-            CallbackId::proxy_validate_configuration,
-            || [id.into(), size as u64],
-            |b| b.proxy_validate_configuration(id, size),
-        );
+        let called = self.call(proxy_validate_configuration(id, size));
         called?.value.map(|valid| valid != 0)
     }
 
@@ -178,12 +178,7 @@ impl Vm {
             }
             contexts.insert(Context::Stream(StreamState::new(root, stream)))
         };
-        self.call(
-            id,
-            CallbackId::proxy_on_context_create,
-            || [id.into(), root.into()],
-            |b| b.proxy_on_context_create(id, root),
-        );
+        self.call(proxy_on_context_create(id, root));
         Ok(self.state.context_id(id))
     }
 
@@ -199,7 +194,7 @@ impl Vm {
                 return true;
             }
         }
-        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(proxy_on_done(id));
         called.and_then(|called| called.value) != Some(0)
     }
 
@@ -214,7 +209,7 @@ impl Vm {
                 return;
             }
         }
-        self.call(id, CallbackId::proxy_on_log, || [id.into()], |b| b.proxy_on_log(id));
+        self.call(proxy_on_log(id));
     }
 
     /// Deletes a stream context (`proxy_on_delete`) and returns the embedder's stream. The id is
@@ -225,7 +220,7 @@ impl Vm {
         let id = self.state.stream_id(stream)?;
         self.on_done(stream);
         self.on_log(stream);
-        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
+        self.call(proxy_on_delete(id));
         let mut contexts = self.state.contexts.borrow_mut();
         let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
         if let Some(root) = contexts.root_mut(state.root) {
@@ -249,7 +244,7 @@ impl Vm {
         }
         // Set before the call, because the plugin may call proxy_done inside proxy_on_done.
         self.set_done_state(id, DoneState::Pending);
-        let called = self.call(id, CallbackId::proxy_on_done, || [id.into()], |b| b.proxy_on_done(id));
+        let called = self.call(proxy_on_done(id));
         if called.and_then(|called| called.value) == Some(0) {
             let gone = self.state.contexts.borrow().get(id).is_none();
             return Ok(if gone { RootDone::Deleted } else { RootDone::Pending });
@@ -282,12 +277,12 @@ impl Vm {
         }
     }
 
-    /// Calls `proxy_on_delete` and removes a root. Does nothing if it is gone.
+    /// Calls `proxy_on_delete` and removes a root. Does nothing if it was removed.
     pub(super) fn delete_root(&mut self, id: u32) {
         if self.state.contexts.borrow().get(id).is_none() {
             return;
         }
-        self.call(id, CallbackId::proxy_on_delete, || [id.into()], |b| b.proxy_on_delete(id));
+        self.call(proxy_on_delete(id));
         self.state.end_root(id);
         if let Some(Context::Root(root)) = self.state.contexts.borrow_mut().remove(id) {
             telemetry::plugin_stopped(&self.state.config.vm_id, &root.config.name, id);

@@ -1,6 +1,7 @@
 //! A running instance of a module: its contexts, its callbacks and its end.
 
 mod builder;
+mod callback_values;
 mod callbacks;
 mod deferred;
 mod instrument;
@@ -13,9 +14,10 @@ use std::rc::Rc;
 use dynvm_abi::table::CallbackId;
 
 pub use builder::VmBuilder;
+use callback_values::Callback;
 pub use lifecycle::RootDone;
 
-use crate::backend::{Instance, Returned};
+use crate::backend::Instance;
 use crate::call_trace::Tracer;
 use crate::error::Failure;
 use crate::host::{Services, Stream};
@@ -99,6 +101,13 @@ impl Vm {
         self.instance.memory_size()
     }
 
+    /// The reason why a crash of the plugin ends the process. `None` if it only fails the VM.
+    ///
+    /// Also logged when the VM is created, and counted by [`Observer`](crate::observe::Observer).
+    pub fn uncontained(&self) -> Option<&'static str> {
+        self.instance.uncontained()
+    }
+
     /// Sets or removes the tracer, which receives every callback and hostcall from now on.
     pub fn set_tracer(&mut self, tracer: Option<Box<dyn Tracer>>) {
         self.state.set_tracer(tracer);
@@ -149,9 +158,14 @@ impl Vm {
 
     /// Takes the tracer out of a VM that is about to be replaced.
     pub(crate) fn take_tracer(&mut self) -> Option<Box<dyn Tracer>> {
-        let tracer = self.state.tracer.borrow_mut().take();
-        self.state.set_tracer(None);
-        tracer
+        self.state.take_tracer()
+    }
+
+    /// Ends the VM and returns its tracer, which has seen the end.
+    pub(crate) fn into_tracer(self) -> Option<Box<dyn Tracer>> {
+        let state = self.state.clone();
+        drop(self);
+        state.take_tracer()
     }
 
     /// The embedder's stream of a context, if it has type `S`. The borrow must end before the next
@@ -173,50 +187,31 @@ impl Vm {
         .ok()
     }
 
-    /// Calls a callback of a stream. `None`: as [`call`](Vm::call), or this VM has no such stream
-    /// and no code runs.
+    /// Calls a callback of a stream, made from its number. `None`: as [`call`](Vm::call), or this VM
+    /// has no such stream and no code runs.
     #[inline]
-    fn call_stream<const COUNT: usize>(
-        &mut self,
-        stream: ContextId,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let context = self.state.stream_id(stream)?;
-        self.call(context, id, arguments, callback)
+    fn call_stream<C: Callback>(&mut self, stream: ContextId, callback: impl FnOnce(u32) -> C) -> Option<Called> {
+        let id = self.state.stream_id(stream)?;
+        self.call(callback(id))
     }
 
     /// Calls a callback of a root, as [`call_stream`](Vm::call_stream) does for a stream.
     #[inline]
-    fn call_root<const COUNT: usize>(
-        &mut self,
-        root: ContextId,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let context = self.state.root_id(root)?;
-        self.call(context, id, arguments, callback)
+    fn call_root<C: Callback>(&mut self, root: ContextId, callback: impl FnOnce(u32) -> C) -> Option<Called> {
+        let id = self.state.root_id(root)?;
+        self.call(callback(id))
     }
 
-    /// Calls one callback with a context of this VM as the effective one, then executes the
-    /// deferred actions.
+    /// Calls a callback with its context as the effective one, then executes the deferred actions.
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
-    fn call<const COUNT: usize>(
-        &mut self,
-        context: u32,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
-        let called = self.enter(context, id, arguments, callback);
+    fn call(&mut self, callback: impl Callback) -> Option<Called> {
+        let called = self.enter(callback);
         if self.state.has_deferred() {
             self.carry_out_deferred();
         }
-        // Not where the failure is noted: that can be inside a hostcall, which has the contexts borrowed.
+        // Only now: the failure may have been recorded inside a hostcall, which has the contexts borrowed.
         if called.is_none() {
             self.state.end_all();
         }
@@ -224,32 +219,27 @@ impl Vm {
     }
 
     #[inline]
-    fn enter<const COUNT: usize>(
-        &mut self,
-        context: u32,
-        id: CallbackId,
-        arguments: impl FnOnce() -> [u64; COUNT],
-        callback: impl FnOnce(&mut dyn Instance) -> Returned,
-    ) -> Option<Called> {
+    fn enter<C: Callback>(&mut self, callback: C) -> Option<Called> {
         let state = &*self.state;
         if state.has_failed() {
             return None;
         }
+        let context = callback.context();
         state.current.set(context);
         state.effective.set(context);
-        state.callback.set(Some(id));
+        state.callback.set(Some(C::ID));
         state.local_response_sent.set(false);
         let returned = if state.is_instrumented() {
-            instrument::instrumented(state, self.instance.as_mut(), context, id, arguments, callback)
+            instrument::instrumented(state, self.instance.as_mut(), callback)
         } else {
-            callback(self.instance.as_mut())
+            callback.call(self.instance.as_mut())
         };
         state.current.set(0);
         state.effective.set(0);
         match returned {
             Ok(value) => Some(Called { value, local_response_sent: state.local_response_sent.get() }),
             Err(failure) => {
-                self.failed(id, context, failure);
+                self.failed(C::ID, context, failure);
                 None
             }
         }

@@ -35,8 +35,9 @@
 // Every function carries tags that say when it may be called:
 //
 // [vm-thread]      On the thread that runs the VM. A host runs all functions of one VM on the
-//                  thread that started it, unless it moves the plugin's thread-locals along; a
-//                  plugin makes hostcalls from no other thread.
+//                  thread that started it, unless it moves the plugin's thread-locals along; on
+//                  a thread of its own, a plugin makes the hostcalls that
+//                  proxy_dyn_set_limited_thread_context lists.
 // [any-thread]     From any thread, by several threads at once.
 // [in-callback]    Only while a callback of this VM runs, between the host's call and the plugin's
 //                  return.

@@ -609,6 +609,37 @@ DYNVM_HOSTCALL(proxy_call_foreign_function)
 proxy_status_t proxy_call_foreign_function(
     const uint8_t *function_name_data, size_t function_name_size, const uint8_t *arguments_data,
     size_t arguments_size, uint8_t **return_results_data, size_t *return_results_size);
+
+#ifndef __wasm__
+
+/* Threads of native plugins -------------------------------------------------------------------- */
+
+/**
+ * The VM's context for a thread that the plugin starts: a handle, which only the host understands.
+ * On a thread that has such a context, returns that one; null on any other thread. The handle of a
+ * VM that is gone is refused wherever it is used.
+ *
+ * Only native plugins have it.
+ * [any-thread]
+ */
+DYNVM_HOSTCALL(proxy_dyn_get_thread_context)
+const void *proxy_dyn_get_thread_context(void);
+
+/**
+ * Lets the hostcalls of this thread, which the plugin started, act for a VM, until another context
+ * or null is set. Limited: log, log level, time, metrics, shared data, and resolving, filling and
+ * emptying shared queues; a host with hostcalls of its own may have only the first three. All others
+ * return INTERNAL_FAILURE, as all do once the VM is gone, except that messages are then dropped
+ * with OK. Has no effect on the VM's thread during a callback.
+ *
+ * Only native plugins have it.
+ * [any-thread]
+ */
+DYNVM_HOSTCALL(proxy_dyn_set_limited_thread_context)
+void proxy_dyn_set_limited_thread_context(const void *thread_context);
+
+#endif
+
 #ifdef __cplusplus
 }
 #endif

@@ -51,6 +51,7 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
             command.args(["--target=wasm32", "-nostdlib", "-fno-builtin", "-Wl,--no-entry"]);
             (command, "wasm")
         }
+        Backend::Null => panic!("plugins that are linked are built with the harness"),
     };
     let target =
         dir.join(format!("{}-{}-{number}.{suffix}", source.file_stem().unwrap().display(), std::process::id()));

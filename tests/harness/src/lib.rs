@@ -1,7 +1,7 @@
 //! A VM with a scripted plugin, and services and streams that record requests to them. Shared by the tests of the
 //! loader.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -15,6 +15,7 @@ use dynvm::host::*;
 use dynvm::{CallId, ContextId, Loader, LoaderOptions, Module, PluginConfig, StartError, Vm, VmConfig};
 
 pub mod compile;
+mod linked;
 pub mod sdk;
 
 /// Which build of a plugin a test runs.
@@ -24,6 +25,8 @@ pub enum Backend {
     Native,
     /// The wasm module.
     Wasm,
+    /// A part of this program: the plugin `probe.c` alone, and nothing that crashes.
+    Null,
 }
 
 /// A loader that accepts native plugins.
@@ -40,6 +43,9 @@ pub fn loader_with(change: impl FnOnce(&mut LoaderOptions)) -> Loader {
 
 /// The plugin `probe.c`, compiled with these macros defined.
 pub fn probe(backend: Backend, defines: &[&str]) -> Module {
+    if backend == Backend::Null {
+        return linked::probe(defines);
+    }
     loader().load_file(compile::plugin(backend, "probe.c", defines)).unwrap()
 }
 
@@ -48,6 +54,8 @@ pub fn probe(backend: Backend, defines: &[&str]) -> Module {
 pub struct TestStream {
     /// Its header maps.
     pub maps: BTreeMap<MapType, Headers>,
+    /// The answer for all other maps.
+    pub absent_maps: AbsentMap,
     /// Its bodies and other buffers.
     pub buffers: BTreeMap<BufferType, Vec<u8>>,
     /// The requested actions, as text.
@@ -82,12 +90,12 @@ impl TestStream {
 }
 
 impl Stream for TestStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.maps.get(&map).map(|map| map as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        self.maps.get(&map).map(|map| map as &dyn HeaderMap).ok_or(self.absent_maps)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.maps.get_mut(&map).map(|map| map as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        self.maps.get_mut(&map).map(|map| map as &mut dyn HeaderMap).ok_or(self.absent_maps)
     }
 
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {

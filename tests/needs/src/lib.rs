@@ -54,6 +54,8 @@ needs! {
     cc: "DYNVM_NEEDS_CC";
     /// A C++ compiler for this machine.
     cxx: "DYNVM_NEEDS_CXX";
+    /// A clang that compiles C++ for this machine.
+    clang_cxx: "DYNVM_NEEDS_CLANG_CXX";
     /// A clang and a linker for wasm without a C library.
     wasm_clang: "DYNVM_NEEDS_WASM_CLANG";
     /// A clang, a linker and a C library for WASI, as `dynvm build` uses for C.
@@ -64,11 +66,23 @@ needs! {
     libclang: "DYNVM_NEEDS_LIBCLANG";
     /// Rust for wasm, as `dynvm build` uses.
     wasm_rust: "DYNVM_NEEDS_WASM_RUST";
+    /// An LLD to join plugins with: rustc's own, or an installed one.
+    lld: "DYNVM_NEEDS_LLD";
+    /// Rust for musl on this machine's processor.
+    musl_rust: "DYNVM_NEEDS_MUSL_RUST";
+    /// Rust for aarch64.
+    aarch64_rust: "DYNVM_NEEDS_AARCH64_RUST";
     /// CMake.
     cmake: "DYNVM_NEEDS_CMAKE";
+    /// GNU's linker and tools for object files.
+    binutils: "DYNVM_NEEDS_BINUTILS";
+    /// pkg-config.
+    pkg_config: "DYNVM_NEEDS_PKG_CONFIG";
+    /// The compiler of protocol buffers.
+    protoc: "DYNVM_NEEDS_PROTOC";
     /// Valgrind.
     valgrind: "DYNVM_NEEDS_VALGRIND";
-    /// An Envoy with V8, named by `DYNVM_ENVOY`.
+    /// An Envoy with V8 and dynamic modules, named by `DYNVM_ENVOY`.
     envoy: "DYNVM_NEEDS_ENVOY";
     /// A Chromium, named by `DYNVM_BROWSER`.
     browser: "DYNVM_NEEDS_BROWSER";

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dynvm::abi::types::{FilterHeadersStatus, MapType, StreamType};
-use dynvm::host::{HeaderMap, Headers, NoLog, Services, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, NoLog, Services, Stream};
 use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig};
 
 use crate::usage::{self, Usage};
@@ -151,12 +151,12 @@ struct Request {
 }
 
 impl Stream for Request {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&self.headers as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.headers as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&mut self.headers as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&mut self.headers as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
     fn fail(&mut self, _: StreamType) {

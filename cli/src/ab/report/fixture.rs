@@ -7,6 +7,9 @@ use crate::ab::measure::clock::Clock;
 use crate::ab::measure::samples::Pair;
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::thresholds::{self, Decision, Value};
+use crate::envoy::trial::Setup;
+use crate::envoy::trial::SetupNumbers;
+use crate::envoy::trial::{EnvoyDifference, EnvoyReport};
 
 /// Closes a script, an attribute and a comment, and opens elements.
 pub const HOSTILE: &str = "</script><b>\"'><!--&\u{2028}";
@@ -99,6 +102,36 @@ pub fn numbers() -> Numbers {
     }
 }
 
+fn envoy() -> EnvoyReport {
+    let numbers = |setup| SetupNumbers {
+        setup,
+        requests: 1000,
+        cpu_ns: some(30_000.0),
+        cpu_over_none_ns: some(6_000.0),
+        latency_p50_ns: some(90_000.0),
+        latency_p99_ns: some(200_000.0),
+        memory_bytes: Some(70 << 20),
+        ready_ns: 300_000_000,
+    };
+    EnvoyReport {
+        path: HOSTILE.into(),
+        version: HOSTILE.to_owned(),
+        module: Some(HOSTILE.into()),
+        steps: 5,
+        skipped: vec![HOSTILE.to_owned()],
+        unstable: vec![HOSTILE.to_owned()],
+        differences: vec![EnvoyDifference {
+            setup: Setup::ModuleNative,
+            step: HOSTILE.to_owned(),
+            aspect: HOSTILE.to_owned(),
+            value: HOSTILE.to_owned(),
+            v8: HOSTILE.to_owned(),
+        }],
+        rules: vec![dynvm_compare::rules::AppliedRule { rule: "log-text", what: HOSTILE, row: HOSTILE, count: 1 }],
+        setups: [Setup::NoFilter, Setup::V8, Setup::ModuleNative, Setup::ModuleWasm].map(numbers).to_vec(),
+    }
+}
+
 pub fn report() -> Report {
     let text = || Some(HOSTILE.to_owned());
     let build = || Build {
@@ -185,5 +218,6 @@ pub fn report() -> Report {
             memory_bytes: Some(1 << 34),
             ..Environment::read()
         },
+        envoy: Some(envoy()),
     }
 }

@@ -1,12 +1,14 @@
 //! The result of `dynvm ab` as text, JSON and HTML. All three present this one structure, which is
 //! also the structure of the JSON (`docs/ab-report.md`).
 
+mod envoy;
 #[cfg(test)]
 pub mod fixture;
 mod html;
 mod json;
 pub mod numbers;
-pub mod terminal;
+pub mod output;
+mod terminal;
 mod warnings;
 
 use std::path::Path;
@@ -20,8 +22,9 @@ use super::compare::{Comparison, Difference, Generated};
 use super::environment::Environment;
 use super::measure::Measured;
 use super::measure::noise::Noise;
-use super::thresholds::Decision;
+use super::thresholds::{Decision, Threshold};
 use super::{Scenario, Side};
+use crate::envoy::trial::EnvoyReport;
 use numbers::Numbers;
 
 pub use html::html;
@@ -59,6 +62,8 @@ pub struct Report {
     pub warnings: Vec<String>,
     pub noise: Option<Noise>,
     pub environment: Environment,
+    /// The same traffic through Envoy.
+    pub envoy: Option<EnvoyReport>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -110,15 +115,17 @@ pub struct Parts<'a> {
     pub measured: Option<&'a Measured>,
     pub not_measured: Option<String>,
     pub environment: Environment,
+    pub envoy: Option<EnvoyReport>,
 }
 
 impl Report {
     /// Creates a report without thresholds; [`Report::decide`] adds them.
     pub fn new(parts: Parts<'_>) -> Report {
-        let Parts { dir, sides, scenario, comparison, measured, not_measured, environment } = parts;
+        let Parts { dir, sides, scenario, comparison, measured, not_measured, environment, envoy } = parts;
         let numbers = measured.map(|measured| Numbers::new(measured, sides));
         let sweep_differs = numbers.as_ref().is_some_and(Numbers::sweep_differs);
-        let identical = comparison.difference.is_none() && !sweep_differs;
+        let envoy_differs = envoy.as_ref().is_some_and(|envoy| !envoy.differences.is_empty());
+        let identical = comparison.difference.is_none() && !sweep_differs && !envoy_differs;
         let noise = measured.map(|measured| measured.noise);
         // humantime panics on times before the epoch.
         let now = SystemTime::now().max(SystemTime::UNIX_EPOCH);
@@ -145,13 +152,18 @@ impl Report {
             thresholds: Vec::new(),
             noise,
             environment,
+            envoy,
         }
     }
 
-    /// Adds the decisions on the thresholds.
-    pub fn decide(&mut self, thresholds: Vec<Decision>) {
-        self.passed &= thresholds.iter().all(Decision::passed);
-        self.thresholds = thresholds;
+    /// Evaluates the thresholds and adds the decisions.
+    pub fn decide(&mut self, thresholds: &[Threshold]) {
+        let numbers = match (&self.measured, &self.not_measured) {
+            (Some(numbers), _) => Ok(numbers),
+            (None, reason) => Err(reason.as_deref().unwrap_or_default()),
+        };
+        self.thresholds = thresholds.iter().map(|threshold| threshold.decide(numbers)).collect();
+        self.passed &= self.thresholds.iter().all(Decision::passed);
     }
 
     /// Both builds with their names.

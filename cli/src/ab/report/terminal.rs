@@ -4,7 +4,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use owo_colors::OwoColorize as _;
 
 use super::numbers::{Numbers, OutcomeNumbers, Row};
-use super::{Report, Verdict};
+use super::{Report, Verdict, envoy};
 use crate::ab::divergence;
 use crate::ab::measure::noise::Noise;
 use crate::ab::measure::statistics::Estimate;
@@ -27,6 +27,9 @@ pub fn print(report: &Report) {
                 anstream::println!("  not measured: {reason}");
             }
         }
+    }
+    if let Some(envoy) = &report.envoy {
+        envoy::print(envoy);
     }
     report.thresholds.iter().for_each(threshold);
     for warning in &report.warnings {

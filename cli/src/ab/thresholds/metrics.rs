@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::condition::Dimension;
+use crate::ab::Side;
+use crate::ab::measure::instructions::Instructions;
 use crate::ab::measure::samples::Stat;
 use crate::ab::measure::statistics::Estimate;
 use crate::ab::report::numbers::{Distribution, GrowthNumbers, Numbers, Ratios, Row, WithHost};
+use crate::scenario::{Scenario, Step, drive_step};
 use dynvm::abi::table::CALLBACKS;
 
 /// A metric.
@@ -65,6 +68,30 @@ pub struct Facts {
     pub has_request: bool,
     /// Reason why instructions cannot be counted.
     pub no_instructions: Option<String>,
+}
+
+impl Facts {
+    /// Runs the scenario once through both builds.
+    ///
+    /// # Errors
+    ///
+    /// A VM does not start.
+    pub fn of(sides: &[Side; 2], scenario: &Scenario) -> anyhow::Result<Facts> {
+        let mut made: [BTreeSet<&'static str>; 2] = Default::default();
+        for (side, made) in sides.iter().zip(&mut made) {
+            let mut host = side.host(scenario)?;
+            host.take_steps();
+            for step in &scenario.steps {
+                drive_step(&mut host, step)?;
+            }
+            made.extend(host.take_steps().iter().map(|step| step.callback));
+        }
+        Ok(Facts {
+            callbacks: made[0].intersection(&made[1]).copied().collect(),
+            has_request: scenario.steps.iter().any(|step| matches!(step, Step::Request(_))),
+            no_instructions: Instructions::open().err(),
+        })
+    }
 }
 
 const BODIES: [(&str, usize); 5] =

@@ -216,7 +216,7 @@ impl Scenario {
     pub fn host(&self) -> SimProxyBuilder {
         let plugin = &self.plugin;
         let mut vm = VmConfig::with_id(&plugin.vm_id);
-        vm.configuration = plugin.vm_configuration.bytes();
+        vm.configuration = Some(plugin.vm_configuration.bytes());
         vm.environment = self.environment.clone();
         // Validated when the file was read.
         let policy = plugin.failure_policy.as_ref().and_then(|name| name.parse().ok()).unwrap_or_default();

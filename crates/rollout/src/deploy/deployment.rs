@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{LogSource, Services};
-use dynvm::{Loader, Module, Plugin, PluginConfig, StartError, with_causes};
+use dynvm::{Loader, Module, Plugin, PluginConfig, ReloadBackoff, StartError, with_causes};
 
 use super::source::Origin;
 use super::status::{DeploymentStatus, FailedAttempt};
@@ -179,10 +179,8 @@ impl Deployment {
         let mut vm_config = self.shared.config.vm_config.clone();
         change(&mut vm_config);
         let plugin_config = version.plugin_config.clone().failure_policy(dynvm::FailurePolicy::Reload);
-        (
-            version.number,
-            Plugin::builder(&version.module, plugin_config).vm_config(vm_config).services(services).start(),
-        )
+        let plugin = Plugin::builder(&version.module, plugin_config).vm_config(vm_config).services(services);
+        (version.number, plugin.backoff(ReloadBackoff::none()).start())
     }
 
     pub(super) fn config(&self) -> &DeploymentConfig {

@@ -31,7 +31,7 @@ pub(super) enum Change {
 
 impl View {
     pub(super) fn of(stream: &dyn Stream) -> View {
-        let map = |map: MapType| stream.header_map(map).map(copy);
+        let map = |map: MapType| stream.header_map(map).ok().map(copy);
         let buffer = |buffer: BufferType| {
             stream.buffer(buffer).map(|buffer| {
                 let mut bytes = vec![0; buffer.len()];

@@ -99,7 +99,7 @@ impl SimProxy {
     ///
     /// # Errors
     ///
-    /// The stream is gone, has already received headers in this direction, or the plugin has sent a local response.
+    /// The stream was deleted, has already received headers in this direction, or the plugin has sent a local response.
     pub fn headers(
         &mut self,
         stream: HttpStream,
@@ -119,7 +119,7 @@ impl SimProxy {
     ///
     /// # Errors
     ///
-    /// The stream is gone, its headers have not arrived, or its end has.
+    /// The stream was deleted, its headers have not arrived, or its end has.
     pub fn body(
         &mut self,
         stream: HttpStream,
@@ -150,7 +150,7 @@ impl SimProxy {
     ///
     /// # Errors
     ///
-    /// The stream is gone.
+    /// The stream was deleted.
     pub fn look(&mut self, stream: HttpStream) -> Result<StreamView, StepError> {
         self.check_open(stream)?;
         Ok(self.with(stream.context, |stream| stream.view()))
@@ -161,7 +161,7 @@ impl SimProxy {
     ///
     /// # Errors
     ///
-    /// The stream is gone.
+    /// The stream was deleted.
     pub fn close(&mut self, stream: HttpStream) -> Result<StreamView, StepError> {
         let view = self.look(stream)?;
         let id = stream.context;

@@ -12,15 +12,15 @@ mod stream;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use dynvm::host::{InProcessSharedData, InProcessSharedQueues, Services, SharedData, SharedQueues};
-use dynvm::{CapabilityRestriction, HostProfile, VmConfig};
+use dynvm::host::{AbsentMap, InProcessSharedData, InProcessSharedQueues, Services, SharedData, SharedQueues};
+use dynvm::{CapabilityRestriction, VmConfig};
 
 pub(crate) use clock::FrozenClock;
 pub(crate) use log::{LogCount, LogFile, SuiteLog};
 pub(crate) use stream::{Answer, Phase, SuiteStream};
 
 /// Hostcalls that this host does not implement.
-const UNIMPLEMENTED: [&str; 15] = [
+const UNIMPLEMENTED: &[&str] = &[
     "proxy_http_call",
     "proxy_grpc_call",
     "proxy_grpc_stream",
@@ -40,12 +40,8 @@ const UNIMPLEMENTED: [&str; 15] = [
 
 /// The VM configuration: no id, no configuration, no environment.
 pub(crate) fn vm_config() -> VmConfig {
-    let mut host = HostProfile::default().without(UNIMPLEMENTED);
-    host.strict_header_maps = true;
-    host.separate_properties = true;
-    host.no_vm_configuration = true;
     let mut config = VmConfig::default();
-    config.host = host;
+    config.configuration = None;
     // The tester never runs this callback.
     config.capabilities = CapabilityRestriction::except(["proxy_on_log"]);
     config
@@ -70,7 +66,9 @@ impl Shared {
         services.clock = Arc::new(clock);
         services.shared_data = self.data.clone();
         services.shared_queues = self.queues.clone();
-        services.properties = Rc::new(properties::OfPlugin);
+        services.properties = Rc::new(properties::OfOneContext);
+        services.absent_maps = AbsentMap::Unimplemented;
+        services.unimplemented = UNIMPLEMENTED;
         services
     }
 }

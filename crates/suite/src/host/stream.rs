@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use dynvm::abi::types::{BufferType, MapType};
-use dynvm::host::{Buffer, HeaderMap, LocalResponse, PropertyError, PropertyPath, Stream};
+use dynvm::host::{AbsentMap, Buffer, HeaderMap, LocalResponse, PropertyError, PropertyPath, Stream};
 
 use crate::header_map::SortedHeaders;
 use crate::model::Property;
@@ -98,12 +98,12 @@ impl SuiteStream {
 }
 
 impl Stream for SuiteStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.has_map(map).then_some(&self.answer.headers as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        self.has_map(map).then_some(&self.answer.headers as &dyn HeaderMap).ok_or(AbsentMap::BadArgument)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.has_map(map).then_some(&mut self.answer.headers as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        self.has_map(map).then_some(&mut self.answer.headers as &mut dyn HeaderMap).ok_or(AbsentMap::BadArgument)
     }
 
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {

@@ -79,7 +79,7 @@ impl Check<'_> {
                 Ok(matcher) if matcher.holds(strings.iter().map(Vec::as_slice)) => {}
                 Ok(matcher) => {
                     let mut message = format!("expected {}", matcher.expectation(kind));
-                    message.push_str(if strings.is_empty() { ", there is none" } else { ", there is" });
+                    message.push_str(if strings.is_empty() { "; found nothing" } else { "; found:" });
                     for string in strings {
                         message.push_str(&format!("\n  {:?}", String::from_utf8_lossy(string)));
                     }

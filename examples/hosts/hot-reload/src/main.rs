@@ -16,7 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use dynvm::abi::types::MapType;
-use dynvm::host::{HeaderMap, Headers, Services, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, Services, Stream};
 use dynvm::{Loader, LoaderOptions, PluginConfig, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig, StreamRef, Worker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -25,12 +25,12 @@ use signal_hook::iterator::Signals;
 struct Request(Headers);
 
 impl Stream for Request {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&self.0 as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.0 as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&mut self.0 as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&mut self.0 as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 }
 

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use dynvm::abi::types::MapType;
-use dynvm::host::{HeaderMap, Headers, LocalResponse, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, LocalResponse, Stream};
 use dynvm::{Loader, LoaderOptions, PluginConfig, Vm};
 
 /// The proxy's side of a request, which the plugin may read and change.
@@ -19,12 +19,12 @@ struct Request {
 }
 
 impl Stream for Request {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&self.headers as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.headers as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&mut self.headers as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&mut self.headers as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
     fn send_local_response(&mut self, response: LocalResponse) {

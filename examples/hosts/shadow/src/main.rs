@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dynvm::abi::types::MapType;
-use dynvm::host::{HeaderMap, Headers, Services, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, Services, Stream};
 use dynvm::observe::Observer;
 use dynvm::{Loader, LoaderOptions, PluginConfig, VmConfig};
 use dynvm_rollout::deploy::{Deployment, DeploymentConfig};
@@ -22,12 +22,12 @@ use dynvm_rollout::rollout::{Rollout, RolloutConfig, RolloutWorker, Share};
 struct Request(Headers);
 
 impl Stream for Request {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&self.0 as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&self.0 as &dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        (map == MapType::HttpRequestHeaders).then_some(&mut self.0 as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        (map == MapType::HttpRequestHeaders).then_some(&mut self.0 as &mut dyn HeaderMap).ok_or(AbsentMap::Empty)
     }
 }
 

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dynvm::abi::types::{FilterHeadersStatus, MapType};
-use dynvm::host::{HeaderMap, Headers, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, Stream};
 use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, PluginStats};
 
 struct Exchange {
@@ -23,19 +23,19 @@ struct Exchange {
 }
 
 impl Stream for Exchange {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
         match map {
-            MapType::HttpRequestHeaders => Some(&self.request),
-            MapType::HttpResponseHeaders => Some(&self.response),
-            _ => None,
+            MapType::HttpRequestHeaders => Ok(&self.request),
+            MapType::HttpResponseHeaders => Ok(&self.response),
+            _ => Err(AbsentMap::Empty),
         }
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
         match map {
-            MapType::HttpRequestHeaders => Some(&mut self.request),
-            MapType::HttpResponseHeaders => Some(&mut self.response),
-            _ => None,
+            MapType::HttpRequestHeaders => Ok(&mut self.request),
+            MapType::HttpResponseHeaders => Ok(&mut self.response),
+            _ => Err(AbsentMap::Empty),
         }
     }
 }

@@ -9,9 +9,9 @@
 //!
 //! Lessons about bodies:
 //!
-//! - `Pause` in a body callback makes the host buffer; the next call sees all that came so far.
+//! - `Pause` in a body callback makes the host buffer; the next call sees all bytes received so far.
 //!   Headers must not be paused for that: many hosts would then deliver no body at all.
-//! - Headers leave before the body is complete. The new length is not known by then, so
+//! - Headers leave before the body is complete. The new length is still unknown then, so
 //!   `content-length` is removed and the host frames the body itself.
 //! - A message with trailers has no body callback with `end_of_stream`; its end is the trailers.
 //!

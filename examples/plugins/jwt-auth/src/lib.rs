@@ -1,6 +1,6 @@
 //! Lets a request pass only if it carries a valid JSON Web Token.
 //!
-//! The token stands in the header `authorization: Bearer <token>` and is signed with HMAC-SHA256
+//! The token is in the header `authorization: Bearer <token>` and is signed with HMAC-SHA256
 //! (`HS256`). A request without one is answered with 401 and never reaches the upstream; one that
 //! passes gets the header `x-jwt-subject` with the token's `sub`, so that the upstream need not know
 //! about tokens.

@@ -1,6 +1,8 @@
 // Takes the API through what it promises, from C. Arguments: a plugin, another one that its restriction refuses, a file that is no plugin, a
 // trust policy that refuses them.
 #include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,7 @@ static int failures;
 
 static const char *const *files;
 static __thread dynvm_vm_t *vm;
+static dynvm_vm_t *vm_of_slow_log;
 static char logged[4096];
 
 static void on_log(void *data, uint32_t level, const char *text, size_t size) {
@@ -39,7 +42,7 @@ static uint64_t host_time(uint64_t place) {
 
 static uint64_t host_header(uint64_t map, uint64_t key, uint64_t key_size, uint64_t value, uint64_t size) {
   if (map != 0 || key_size != 4 || memcmp((const char *)(uintptr_t)key, "name", 4) != 0) return 1;
-  uint64_t address = dynvm_vm_allocate(vm, 5, true);
+  uint64_t address = dynvm_vm_allocate(vm, 5, DYNVM_CALL_RESTRICTED);
   if (address == 0) return 10;
   memcpy((void *)(uintptr_t)address, "value", 5);
   *(uint64_t *)(uintptr_t)value = address;
@@ -49,9 +52,29 @@ static uint64_t host_header(uint64_t map, uint64_t key, uint64_t key_size, uint6
 
 static uint64_t host_tick(uint64_t period) { return period == 7 ? 12 : 0; }
 
-static bool only_log(void *data, size_t index) {
+static void on_trace(
+    void *data, const char *name, size_t size, const uint64_t *arguments, size_t count, const uint64_t *result) {
   (void)data;
-  return strcmp(dynvm_hostcall_name(index), "proxy_log") == 0;
+  (void)arguments;
+  snprintf(logged + strlen(logged), sizeof logged - strlen(logged), "%.*s/%zu%s", (int)size, name, count, result == NULL ? " " : "\n");
+}
+
+static bool on_clock(void *data, bool monotonic, uint64_t *nanoseconds) {
+  (void)data;
+  *nanoseconds = (monotonic ? 5 : 7) * UINT64_C(1000000000);
+  return true;
+}
+
+static const char *on_variable(void *data, const char *name) {
+  (void)data;
+  return strcmp(name, "OF_VM") == 0 ? "value" : NULL;
+}
+
+static uint64_t host_double(uint64_t value) { return 2 * value; }
+
+static bool only_log(void *data, const char *name, size_t size) {
+  (void)data;
+  return size == 9 && memcmp(name, "proxy_log", 9) == 0;
 }
 
 // Succeeds, or fails the test with the error.
@@ -82,6 +105,10 @@ static dynvm_hostcalls_t *hostcalls(void) {
   ok(dynvm_hostcalls_bind(table, "proxy_get_header_map_value", (dynvm_hostcall_t)host_header));
   ok(dynvm_hostcalls_bind(table, "proxy_set_tick_period_milliseconds", (dynvm_hostcall_t)host_tick));
   fails(dynvm_hostcalls_bind(table, "proxy_nope", (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "proxy_nope");
+  ok(dynvm_hostcalls_bind_own(table, "host_double", 1, (dynvm_hostcall_t)host_double));
+  fails(dynvm_hostcalls_bind_own(table, "proxy_nope", 1, (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "proxy_nope");
+  fails(dynvm_hostcalls_bind_own(table, "host_many", 13, (dynvm_hostcall_t)host_log), DYNVM_CODE_ARGUMENT, "host_many");
+  CHECK(dynvm_hostcalls_has(table, "host_double"));
   CHECK(dynvm_hostcalls_has(table, "proxy_log") && !dynvm_hostcalls_has(table, "proxy_done"));
   return table;
 }
@@ -92,6 +119,9 @@ static dynvm_vm_t *vm_of(const dynvm_module_t *module, size_t memory_limit) {
   ok(dynvm_vm_config_set_name(config, "test"));
   dynvm_vm_config_set_log(config, on_log, NULL);
   dynvm_vm_config_set_may_call(config, only_log, NULL);
+  dynvm_vm_config_set_trace(config, on_trace, NULL);
+  dynvm_vm_config_set_clock(config, on_clock, NULL);
+  dynvm_vm_config_set_environment(config, on_variable, NULL);
   dynvm_vm_config_set_memory_limit(config, memory_limit);
   dynvm_vm_t *made = NULL;
   ok(dynvm_vm_new(module, config, &made));
@@ -105,7 +135,7 @@ static bool call(const char *name, uint64_t a, uint64_t *result) {
   CHECK(function != 0);
   dynvm_result_t returned = dynvm_vm_call(vm, function, a, 0, 0, 0, 0);
   if (result != NULL) *result = returned.value;
-  return returned.returned;
+  return returned.code == 0;
 }
 
 static uint64_t value(const char *name) {
@@ -118,14 +148,14 @@ static void failed_with(const char *words) {
   CHECK(dynvm_vm_has_failed(vm));
   fails(dynvm_vm_failure(vm), DYNVM_CODE_FAILED, words);
   CHECK(!call("counts", 0, NULL));
-  CHECK(dynvm_vm_allocate(vm, 5, false) == 0);
+  CHECK(dynvm_vm_allocate(vm, 5, 0) == 0);
   dynvm_vm_free(vm);
   vm = NULL;
 }
 
 static void *fresh(const dynvm_module_t *module, size_t memory_limit) {
   vm = vm_of(module, memory_limit);
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   return vm;
 }
 
@@ -170,14 +200,16 @@ static void policies(void) {
   fails(dynvm_module_load_file(loader, files[1], &module), DYNVM_CODE_UNTRUSTED, "refused by the trust policy");
   fails(dynvm_options_set_trust_policy(options, "nonsense = 1", "/"), DYNVM_CODE_ARGUMENT, "nonsense");
   dynvm_loader_free(loader);
-  ok(dynvm_options_set_image_dir(options, "/proc"));
   ok(dynvm_options_set_trust_policy(options, "[native]\nallow = true\n", "/"));
+  dynvm_options_set_interposed(options, DYNVM_INTERPOSE_ALL);
+  dynvm_options_set_system_loader(options, true);
   ok(dynvm_loader_new(options, &loader));
   dynvm_options_free(options);
-  ok(dynvm_module_load_file(loader, files[1], &module));
+  ok(dynvm_module_load_file(loader, files[2], &module));
   dynvm_loader_free(loader);
   vm = vm_of(module, 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_IMAGE, "/proc");
+  // The system's loader knows the ABI's hostcalls, not those of the host's own.
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_IMAGE, "undefined symbol: host_double");
   dynvm_vm_free(vm);
   dynvm_module_free(module);
 }
@@ -186,9 +218,9 @@ static void calls(const dynvm_module_t *module) {
   vm = vm_of(module, 0);
   CHECK(dynvm_vm_function(vm, "counts") == 0 && !dynvm_vm_has_failed(vm));
   logged[0] = 0;
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   CHECK(strcmp(logged, "2 constructed\n") == 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_IMAGE, "opened before");
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_IMAGE, "opened before");
   CHECK(value("counts") == (uint64_t)1 << 32);
   CHECK(call("_initialize", 0, NULL) && call("_initialize", 0, NULL));
   CHECK((uint32_t)value("counts") == 2);
@@ -198,21 +230,49 @@ static void calls(const dynvm_module_t *module) {
   dynvm_function_t sum = dynvm_vm_function(vm, "sum");
   dynvm_result_t returned =
       dynvm_vm_call(vm, sum, garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5);
-  CHECK(returned.returned && returned.value == 15);
+  CHECK(returned.code == 0 && returned.value == 15);
   struct half half = {(double (*)(float))dynvm_vm_function(vm, "half"), 0};
-  CHECK(dynvm_vm_call_through(vm, call_half, &half, false) && half.result == 1.5);
+  CHECK(dynvm_vm_call_through(vm, call_half, &half, 0) && half.result == 1.5);
   CHECK(value("time_of_host") == 1);
+  CHECK(value("doubled") == 42);
+  CHECK(value("seconds") == 7 && value("monotonic") == 5);
+  CHECK(value("variable_size") == 5);
+  logged[0] = 0;
+  CHECK(dynvm_vm_call_in(vm, DYNVM_CALL_TRACED, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).value == 1);
+  CHECK(strcmp(logged, "proxy_get_current_time_nanoseconds/1 proxy_get_current_time_nanoseconds/1\n") == 0);
+  CHECK(!dynvm_vm_is_running(vm));
   CHECK((uint32_t)value("bad_pointer") == 6);
   CHECK(value("value_size") == 5);
   CHECK((uint32_t)value("unknown_status") == 10);
   CHECK(dynvm_vm_memory_size(vm) < 1 << 20);
-  uint64_t address = dynvm_vm_allocate(vm, 1 << 20, false);
+  uint64_t address = dynvm_vm_allocate(vm, 1 << 20, 0);
   CHECK(dynvm_is_readable(address, 1 << 20) && dynvm_is_writable(address, 1 << 20));
   CHECK(!dynvm_is_readable(16, 1) && dynvm_is_readable(0, 0));
   CHECK(dynvm_vm_memory_size(vm) >= 1 << 20);
   logged[0] = 0;
   dynvm_vm_free(vm);
   CHECK(strcmp(logged, "2 destructed\n") == 0);
+}
+
+// A function of another VM, of the host, or of no one is not called, and the VM goes on.
+static void functions_of_others(const dynvm_module_t *module) {
+  dynvm_vm_t *other = vm_of(module, 0);
+  ok(dynvm_vm_open(other, 0));
+  fresh(module, 0);
+  CHECK(call("_initialize", 0, NULL));
+  const dynvm_function_t foreign[] = {
+      dynvm_vm_function(other, "counts"), (dynvm_function_t)vm_of, 0, UINTPTR_MAX};
+  for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
+    CHECK(dynvm_vm_call(vm, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+    CHECK(dynvm_vm_call_in(vm, DYNVM_CALL_RESTRICTED, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  }
+  CHECK(!dynvm_vm_has_failed(vm) && (uint32_t)value("counts") == 1);
+  dynvm_vm_free(other);
+  CHECK(dynvm_vm_call(vm, foreign[0], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  dynvm_vm_free(vm);
+  vm = vm_of(module, 0);
+  CHECK(dynvm_vm_call(vm, foreign[0], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+  dynvm_vm_free(vm);
 }
 
 static void crashes(const dynvm_module_t *module) {
@@ -226,7 +286,7 @@ static void crashes(const dynvm_module_t *module) {
   CHECK(call("much", 1 << 10, NULL) && !call("much", 4 << 20, NULL));
   failed_with("memory");
   fresh(module, 0);
-  CHECK(!dynvm_vm_call_restricted(vm, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).returned);
+  CHECK(dynvm_vm_call_in(vm, DYNVM_CALL_RESTRICTED, dynvm_vm_function(vm, "time_of_host"), 0, 0, 0, 0, 0).code == DYNVM_CODE_FAILED);
   failed_with("proxy_get_current_time_nanoseconds");
   fresh(module, 0);
   dynvm_vm_fail(vm, "for a reason");
@@ -236,7 +296,7 @@ static void crashes(const dynvm_module_t *module) {
   ok(dynvm_loader_new(NULL, &loader));
   ok(dynvm_module_load_file(loader, files[2], &restless));
   vm = vm_of(restless, 0);
-  fails(dynvm_vm_open(vm), DYNVM_CODE_FAILED, "proxy_get_current_time_nanoseconds");
+  fails(dynvm_vm_open(vm, 0), DYNVM_CODE_FAILED, "proxy_get_current_time_nanoseconds");
   dynvm_vm_free(vm);
   dynvm_module_free(restless);
   dynvm_loader_free(loader);
@@ -288,6 +348,66 @@ static void threads(dynvm_module_t *module) {
   for (int i = 0; i < 8; i++) pthread_join(all[i], NULL);
 }
 
+// A log on the watchdog's thread that is slow, and may free the VM.
+struct slow_log {
+  sem_t entered, resume, left;
+  bool frees;
+  atomic_bool gone;
+  char text[512];
+};
+
+static void on_slow_log(void *data, uint32_t level, const char *text, size_t size) {
+  struct slow_log *slow = data;
+  if (level != 4) return;
+  snprintf(slow->text, sizeof slow->text, "%.*s", (int)size, text);
+  sem_post(&slow->entered);
+  sem_wait(&slow->resume);
+  if (slow->frees) {
+    dynvm_vm_free(vm_of_slow_log);
+  } else {
+    usleep(200 * 1000);
+    CHECK(!slow->gone);
+  }
+  sem_post(&slow->left);
+}
+
+static struct slow_log slow;
+
+// A hostcall that lasts until the overrun is being reported.
+static uint64_t host_slow_time(uint64_t place) {
+  sem_wait(&slow.entered);
+  return host_time(place);
+}
+
+static void watchdog(const dynvm_module_t *module) {
+  for (int frees = 0; frees < 2; frees++) {
+    sem_init(&slow.entered, 0, 0);
+    sem_init(&slow.resume, 0, 0);
+    sem_init(&slow.left, 0, 0);
+    slow.frees = frees;
+    slow.gone = false;
+    dynvm_hostcalls_t *table = hostcalls();
+    ok(dynvm_hostcalls_bind(table, "proxy_get_current_time_nanoseconds", (dynvm_hostcall_t)host_slow_time));
+    dynvm_vm_config_t *config = dynvm_vm_config_new(table);
+    dynvm_vm_config_set_log(config, on_slow_log, &slow);
+    dynvm_vm_config_set_budget(config, 20, DYNVM_BUDGET_REPORT);
+    ok(dynvm_vm_new(module, config, &vm));
+    dynvm_vm_config_free(config);
+    dynvm_hostcalls_free(table);
+    ok(dynvm_vm_open(vm, 0));
+    CHECK(value("time_of_host") == 1);
+    CHECK(strstr(slow.text, "has been in time_of_host for") != NULL);
+    vm_of_slow_log = vm;
+    sem_post(&slow.resume);
+    if (!frees) {
+      dynvm_vm_free(vm);
+      slow.gone = true;
+    }
+    sem_wait(&slow.left);
+    vm = NULL;
+  }
+}
+
 static bool refuse(void *data, const dynvm_module_t *module) {
   CHECK(dynvm_module_defines(module, "counts"));
   ++*(int *)data;
@@ -307,7 +427,7 @@ static void deployments(const dynvm_loader_t *loader) {
   CHECK(tried == 1 && dynvm_deployment_version(deployment) == 1 && dynvm_deployment_retained(deployment) == 1);
   ok(dynvm_deployment_reload(deployment, files[2], NULL, NULL));
   CHECK(dynvm_deployment_version(deployment) == 2 && dynvm_deployment_retained(deployment) == 2);
-  ok(dynvm_vm_open(vm));
+  ok(dynvm_vm_open(vm, 0));
   CHECK(value("value_size") == 5);
   dynvm_vm_free(vm);
   CHECK(dynvm_deployment_retained(deployment) == 1);
@@ -317,7 +437,7 @@ static void deployments(const dynvm_loader_t *loader) {
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   files = (const char *const *)argv;
-  CHECK(strchr(dynvm_loader_version(), '.') != NULL);
+  CHECK(strcmp(dynvm_loader_version(), DYNVM_LOADER_VERSION) == 0);
   dynvm_loader_t *loader = NULL;
   ok(dynvm_loader_new(NULL, &loader));
   dynvm_module_t *module = NULL;
@@ -327,8 +447,10 @@ int main(int argc, char **argv) {
   modules(loader, again);
   policies();
   calls(again);
+  functions_of_others(again);
   crashes(again);
   threads(again);
+  watchdog(again);
   deployments(loader);
   dynvm_module_free(again);
   dynvm_loader_free(loader);

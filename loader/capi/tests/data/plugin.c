@@ -2,6 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dynvm/dynvm.h"
 
@@ -42,6 +43,18 @@ uint32_t time_of_host(void) {
   proxy_status_t status = proxy_get_current_time_nanoseconds(&time);
   return status == PROXY_STATUS_OK && time == 1234567890123 ? 1 : 0;
 }
+
+// A hostcall that only this host has.
+uint64_t host_double(uint64_t value);
+uint64_t doubled(void) { return host_double(21); }
+
+static uint64_t seconds_of(clockid_t clock) {
+  struct timespec now;
+  return clock_gettime(clock, &now) == 0 ? (uint64_t)now.tv_sec : 0;
+}
+uint64_t seconds(void) { return seconds_of(CLOCK_REALTIME); }
+uint64_t monotonic(void) { return seconds_of(CLOCK_MONOTONIC); }
+uint64_t variable_size(void) { return strlen(getenv("OF_VM")); }
 
 uint32_t bad_pointer(void) { return proxy_get_current_time_nanoseconds((uint64_t *)8); }
 

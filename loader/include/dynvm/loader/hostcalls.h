@@ -48,6 +48,16 @@ void dynvm_hostcalls_free(dynvm_hostcalls_t *hostcalls);
 dynvm_error_t *dynvm_hostcalls_bind(
     dynvm_hostcalls_t *hostcalls, const char *name, dynvm_hostcall_t function);
 
+/**
+ * Binds a function that no version of the ABI has, of at most 12 parameters: the plugin's undefined
+ * symbol of this name, even if a library defines one. Parameters are integers or pointers, and
+ * arrive as the plugin passed them: the upper half of a narrower one is undefined, and addresses are
+ * not looked at. It returns an integer, a pointer or nothing. At most 16 such functions can be
+ * bound. [one-thread]
+ */
+dynvm_error_t *dynvm_hostcalls_bind_own(
+    dynvm_hostcalls_t *hostcalls, const char *name, size_t parameters, dynvm_hostcall_t function);
+
 /** True if a hostcall is bound. [one-thread] */
 bool dynvm_hostcalls_has(const dynvm_hostcalls_t *hostcalls, const char *name);
 

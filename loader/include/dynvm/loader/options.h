@@ -20,32 +20,22 @@ typedef struct dynvm_options dynvm_options_t;
 /** A loader. Immutable. */
 typedef struct dynvm_loader dynvm_loader_t;
 
-/** Changes to the private copy of an image; dynvm_options_set_edits. */
+/** Functions of the C library that the host replaces in an image; dynvm_options_set_interposed. */
 enum {
-  /** abort, exit, assert and the stack protector end the VM, not the process. */
-  DYNVM_EDIT_EXITS = 1 << 0,
-  /** Destructors of thread-local variables run when the VM ends. */
-  DYNVM_EDIT_THREAD_DESTRUCTORS = 1 << 1,
-  /** Destructors of static variables run when a VM that has not failed ends. */
-  DYNVM_EDIT_STATIC_DESTRUCTORS = 1 << 2,
-  /** Constructors run with crash containment, on the VM's thread, and can make hostcalls. */
-  DYNVM_EDIT_CONSTRUCTORS = 1 << 3,
   /** Standard output and error that the image itself writes go to the VM's log. */
-  DYNVM_EDIT_OUTPUT = 1 << 4,
-  /** Unique symbols of C++ are private to the image. */
-  DYNVM_EDIT_UNIQUE_SYMBOLS = 1 << 5,
-  /** Calls of the image to the C library or libstdc++ for the time get the host's time. */
-  DYNVM_EDIT_CLOCK = 1 << 6,
-  /** Calls of the image to the C library for random bytes get the host's. */
-  DYNVM_EDIT_RANDOM = 1 << 7,
-  /** Calls of the image to the C library for environment variables get the VM's first. */
-  DYNVM_EDIT_ENVIRONMENT = 1 << 8,
+  DYNVM_INTERPOSE_OUTPUT = 1 << 0,
+  /** Calls of the image for the time get the host's time. */
+  DYNVM_INTERPOSE_CLOCK = 1 << 1,
+  /** Calls of the image for random bytes get the host's. */
+  DYNVM_INTERPOSE_RANDOM = 1 << 2,
+  /** Calls of the image for environment variables get the VM's first. */
+  DYNVM_INTERPOSE_ENVIRONMENT = 1 << 3,
   /** All of them. */
-  DYNVM_EDIT_ALL = (1 << 9) - 1
+  DYNVM_INTERPOSE_ALL = (1 << 4) - 1
 };
 
 /**
- * Options with their defaults: crash containment and private heap on, all edits, no trust policy.
+ * Options with their defaults: crash containment, private heap and DYNVM_INTERPOSE_ALL on, no trust policy.
  * [any-thread]
  */
 dynvm_options_t *dynvm_options_new(void);
@@ -63,17 +53,25 @@ void dynvm_options_set_contain_crashes(dynvm_options_t *options, bool contain_cr
 /** Gives each VM a private heap instead of the C library's. Default true. [one-thread] */
 void dynvm_options_set_heap(dynvm_options_t *options, bool heap);
 
-/** Selects the changes to the private copy of an image: DYNVM_EDIT_*. [one-thread] */
-void dynvm_options_set_edits(dynvm_options_t *options, uint32_t edits);
+/** Selects the functions that are replaced: DYNVM_INTERPOSE_*. Default all. [one-thread] */
+void dynvm_options_set_interposed(dynvm_options_t *options, uint32_t functions);
+
+/** Tells debuggers about images, so that gdb finds their symbols. Default false. [one-thread] */
+void dynvm_options_set_debugger(dynvm_options_t *options, bool debugger);
 
 /**
- * Sets the directory for private copies, which are removed as soon as they are open. It must allow
- * execution. Default: the system's directory for temporary files. [one-thread]
+ * Maps the plugin's file instead of a private copy, so that perf and valgrind find its symbols. For
+ * development: a file that is overwritten in place changes running VMs. Default false.
+ * [one-thread]
  */
-dynvm_error_t *dynvm_options_set_image_dir(dynvm_options_t *options, const char *directory);
+void dynvm_options_set_map_file(dynvm_options_t *options, bool map_file);
 
-/** Keeps private copies while they are in use, for debuggers. Default false. [one-thread] */
-void dynvm_options_set_keep_images(dynvm_options_t *options, bool keep);
+/**
+ * Leaves plugins to the system's loader (dlopen): one image for the process, so one VM of a plugin
+ * at a time, without containment, private heap and replaced functions. For plugins that cannot be
+ * loaded otherwise. Default false. [one-thread]
+ */
+void dynvm_options_set_system_loader(dynvm_options_t *options, bool system_loader);
 
 /**
  * Sets a trust policy from a file (docs/trust-policy.md). Without a policy every native plugin is

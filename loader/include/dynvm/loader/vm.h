@@ -26,21 +26,51 @@ typedef struct dynvm_vm dynvm_vm_t;
 /** A handle that ends a plugin from another thread. */
 typedef struct dynvm_terminator dynvm_terminator_t;
 
-/** The address of a function; 0 for no function. */
+/** The address of a function of one VM's image; 0 for no function. Other VMs refuse to call it. */
 typedef uintptr_t dynvm_function_t;
 
 /**
  * Receives a message: standard output (level 2, info) or standard error (level 4, error) of the
  * plugin, or a message of the loader about it. The text does not end with a NUL and need not be
- * UTF-8. Called on the VM's thread, or on the watchdog's if there is a budget.
+ * UTF-8. Called on the VM's thread; on the watchdog's, if there is a budget; and on threads of the
+ * plugin's own that have a context (proxy_dyn_set_limited_thread_context).
  */
 typedef void (*dynvm_log_t)(void *data, uint32_t level, const char *text, size_t size);
 
 /**
  * Decides whether the plugin may make a hostcall now. Called before each hostcall during a
- * restricted call; returning false fails the VM. `index` is that of dynvm_hostcall_name.
+ * restricted call; returning false fails the VM. The name does not end with a NUL.
  */
-typedef bool (*dynvm_may_call_t)(void *data, size_t index);
+typedef bool (*dynvm_may_call_t)(void *data, const char *name, size_t size);
+
+/**
+ * Receives a hostcall of a traced call: its name, which does not end with a NUL, and its arguments.
+ * Called twice, first with a null result, then with the result. Not called for a hostcall that was
+ * refused because of an address.
+ */
+typedef void (*dynvm_trace_t)(
+    void *data, const char *name, size_t size, const uint64_t *arguments, size_t count,
+    const uint64_t *result);
+
+/**
+ * Reads the host's clock for the plugin: the time of day, since 1970, or a monotonic one. If it
+ * returns false, the plugin gets the system's time. Called on the VM's thread.
+ */
+typedef bool (*dynvm_clock_t)(void *data, bool monotonic, uint64_t *nanoseconds);
+
+/**
+ * Looks up an environment variable for the plugin. Null: the plugin gets the process's. Otherwise
+ * the text must be valid for as long as the VM. Called on the VM's thread.
+ */
+typedef const char *(*dynvm_variable_t)(void *data, const char *name);
+
+/** How the plugin's hostcalls are made during a call: 0, or a set of bits. */
+enum {
+  /** The host decides about each first: dynvm_vm_config_set_may_call. */
+  DYNVM_CALL_RESTRICTED = 1 << 0,
+  /** The host receives each: dynvm_vm_config_set_trace. */
+  DYNVM_CALL_TRACED = 1 << 1
+};
 
 /** How a budget is enforced; dynvm_vm_config_set_budget. */
 enum {
@@ -69,7 +99,7 @@ void dynvm_vm_config_set_budget(dynvm_vm_config_t *config, uint64_t milliseconds
 
 /**
  * Sets the function that receives messages; by default they go to standard error. `data` is passed
- * to it, and must be valid as long as VMs exist. [one-thread]
+ * to it, and must be valid until the last VM of this configuration has been freed. [one-thread]
  */
 void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *data);
 
@@ -78,6 +108,31 @@ void dynvm_vm_config_set_log(dynvm_vm_config_t *config, dynvm_log_t log, void *d
  * [one-thread]
  */
 void dynvm_vm_config_set_may_call(dynvm_vm_config_t *config, dynvm_may_call_t may_call, void *data);
+
+/**
+ * Sets whether the loader checks addresses in hostcalls; default true. Without it the host's
+ * functions get them as the plugin passed them, and check them with dynvm_is_readable and
+ * dynvm_is_writable. [one-thread]
+ */
+void dynvm_vm_config_set_check_addresses(dynvm_vm_config_t *config, bool check);
+
+/**
+ * Sets the function that receives the hostcalls of traced calls; by default none does. [one-thread]
+ */
+void dynvm_vm_config_set_trace(dynvm_vm_config_t *config, dynvm_trace_t trace, void *data);
+
+/**
+ * Sets the clock that the plugin reads through the C library, with DYNVM_EDIT_CLOCK; by default the
+ * system's. [one-thread]
+ */
+void dynvm_vm_config_set_clock(dynvm_vm_config_t *config, dynvm_clock_t clock, void *data);
+
+/**
+ * Sets the function that looks up environment variables for the plugin, with
+ * DYNVM_EDIT_ENVIRONMENT; by default there are only the process's. [one-thread]
+ */
+void dynvm_vm_config_set_environment(
+    dynvm_vm_config_t *config, dynvm_variable_t variable, void *data);
 
 /**
  * Creates a VM that is not open yet: no code of the plugin runs. Fails with
@@ -89,12 +144,15 @@ dynvm_error_t *dynvm_vm_new(
 
 /**
  * Opens the image and runs its constructors, which precede _initialize, main and _start; the host
- * calls those. Hostcalls of constructors are restricted. The VM belongs to this thread from now on.
- * [vm-thread]
+ * calls those. Hostcalls of constructors are restricted, whatever the mode. The VM belongs to this
+ * thread from now on. [vm-thread]
  */
-dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm);
+dynvm_error_t *dynvm_vm_open(dynvm_vm_t *vm, uint32_t mode);
 
 /**
+ * Waits until the watchdog has left the log of this VM, unless called inside that log; the log must
+ * therefore not wait for a lock that the caller holds.
+ *
  * Runs the destructors of the plugin's variables, unless the plugin failed, and unmaps the image.
  * Their hostcalls do not reach the host; their messages go to the VM's log. On another thread than
  * the VM's, once no thread uses the VM, unmaps the image without running them. Not callable inside
@@ -104,6 +162,7 @@ void dynvm_vm_free(dynvm_vm_t *vm);
 
 /**
  * A function that the image itself exports; 0 if it exports none of this name, or is not open.
+ * Messages about calls of it have this name.
  * [vm-thread] [in-call]
  */
 dynvm_function_t dynvm_vm_function(const dynvm_vm_t *vm, const char *name);
@@ -115,8 +174,12 @@ typedef struct {
    * because Rust returns bool where C++ returns uint32_t.
    */
   uint64_t value;
-  /** True if the plugin returned. Otherwise it failed, now or before: see dynvm_vm_failure. */
-  bool returned;
+  /**
+   * 0 if the plugin returned. DYNVM_CODE_FAILED: it failed, now or before; see dynvm_vm_failure.
+   * DYNVM_CODE_ARGUMENT: the function is not in this VM's image, or the image is not open; nothing
+   * was called, and the VM has not failed.
+   */
+  dynvm_code_t code;
 } dynvm_result_t;
 
 /**
@@ -128,27 +191,27 @@ dynvm_result_t dynvm_vm_call(
     dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
     uint64_t e);
 
-/**
- * Like dynvm_vm_call, restricted: the host decides about each hostcall first
- * (dynvm_vm_config_set_may_call). [vm-thread] [in-call]
- */
-dynvm_result_t dynvm_vm_call_restricted(
-    dynvm_vm_t *vm, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-    uint64_t e);
+/** Like dynvm_vm_call, in a mode: DYNVM_CALL_*. [vm-thread] [in-call] */
+dynvm_result_t dynvm_vm_call_in(
+    dynvm_vm_t *vm, uint32_t mode, dynvm_function_t function, uint64_t a, uint64_t b, uint64_t c,
+    uint64_t d, uint64_t e);
 
 /**
  * Calls a function of the host with crash containment, as if it were the plugin's: for calls with
  * parameters that are not integers. If the plugin fails in it, its frames are abandoned without
  * running destructors. [vm-thread] [in-call]
  */
-bool dynvm_vm_call_through(dynvm_vm_t *vm, void (*function)(void *), void *data, bool restricted);
+bool dynvm_vm_call_through(dynvm_vm_t *vm, void (*function)(void *), void *data, uint32_t mode);
 
 /**
  * Allocates memory that the plugin will free: with its proxy_on_memory_allocate or malloc if the
  * image defines one, otherwise with the allocator of its free. 0 if there is no memory, or the
  * plugin failed. [vm-thread] [in-call]
  */
-uint64_t dynvm_vm_allocate(dynvm_vm_t *vm, size_t size, bool restricted);
+uint64_t dynvm_vm_allocate(dynvm_vm_t *vm, size_t size, uint32_t mode);
+
+/** True while a function of the plugin runs, also inside a hostcall. [vm-thread] [in-call] */
+bool dynvm_vm_is_running(const dynvm_vm_t *vm);
 
 /** True if the plugin has failed. [vm-thread] [in-call] */
 bool dynvm_vm_has_failed(const dynvm_vm_t *vm);
@@ -169,7 +232,7 @@ void dynvm_vm_fail(dynvm_vm_t *vm, const char *text);
 uint64_t dynvm_vm_memory_size(const dynvm_vm_t *vm);
 
 /**
- * True if these bytes can be read. Needs an open VM with crash containment in the process.
+ * True if these bytes can be read. Needs a VM with crash containment in the process, open or not.
  * [any-thread]
  */
 bool dynvm_is_readable(uint64_t address, uint64_t size);

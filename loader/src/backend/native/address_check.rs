@@ -87,23 +87,76 @@ mod platform {
         }
         failed == 0
     }
+}
 
-    unsafe extern "C" {
-        // Made by the linker around the section.
-        static __start_dynvm_probe: [usize; 2];
-        static __stop_dynvm_probe: [usize; 2];
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
+mod platform {
+    use std::arch::asm;
+
+    /// As on x86-64.
+    macro_rules! may_fault {
+        ($instruction:literal) => {
+            concat!(
+                "mov {failed:w}, #1\n2:\n",
+                $instruction,
+                "\nmov {failed:w}, wzr\n3:\n",
+                ".pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, 3b\n.popsection\n",
+                ".hidden __start_dynvm_probe\n.hidden __stop_dynvm_probe"
+            )
+        };
     }
 
-    /// If the instruction is one of a probe: where to go on instead.
-    pub(in super::super) fn landing(instruction: usize) -> Option<usize> {
-        let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
-        // SAFETY: the linker puts all entries between the two.
-        let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-        entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
+    /// Reads a byte: `None` if that faulted and the handlers are installed.
+    ///
+    /// # Safety
+    ///
+    /// Without the handlers the byte can be read.
+    #[inline]
+    unsafe fn load(address: u64) -> Option<u32> {
+        let (failed, byte): (u32, u32);
+        // SAFETY: nothing is changed but registers; a fault goes on at the end, with `failed` as it was set first.
+        unsafe {
+            asm!(
+                may_fault!("ldrb {byte:w}, [{address}]"),
+                address = in(reg) address, byte = out(reg) byte, failed = out(reg) failed, options(nostack, readonly)
+            );
+        }
+        (failed == 0).then_some(byte)
+    }
+
+    /// Reads a byte: false if that faulted and the handlers are installed.
+    ///
+    /// # Safety
+    ///
+    /// Without the handlers the byte can be read.
+    #[inline]
+    pub(super) unsafe fn read(address: u64) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { load(address) }.is_some()
+    }
+
+    /// Writes to a byte what it holds: false if that faulted and the handlers are installed.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else writes to the byte at the same time; without the handlers it can be written to.
+    #[inline]
+    pub(super) unsafe fn write(address: u64) -> bool {
+        // SAFETY: the caller's promise.
+        let Some(byte) = (unsafe { load(address) }) else { return false };
+        let failed: u32;
+        // SAFETY: the byte stays what it is; a fault goes on at the end, with `failed` as it was set first.
+        unsafe {
+            asm!(
+                may_fault!("strb {byte:w}, [{address}]"),
+                address = in(reg) address, byte = in(reg) byte, failed = out(reg) failed, options(nostack)
+            );
+        }
+        failed == 0
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod platform {
     /// Nothing can be caught here, so nothing is tried but null.
     ///
@@ -124,5 +177,18 @@ mod platform {
     }
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(super) use platform::landing;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe extern "C" {
+    // Made by the linker around the section.
+    static __start_dynvm_probe: [usize; 2];
+    static __stop_dynvm_probe: [usize; 2];
+}
+
+/// If the instruction is one of a probe: where to go on instead.
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) fn landing(instruction: usize) -> Option<usize> {
+    let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
+    // SAFETY: the linker puts all entries between the two.
+    let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
+    entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
+}

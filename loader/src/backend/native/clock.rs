@@ -3,9 +3,8 @@
 //! A host whose clock is the system's changes nothing by this: the C library is asked, and threads of the plugin's own see the same time.
 
 use std::ffi::{c_int, c_void};
-use std::sync::Arc;
 
-use super::current_instance;
+use super::{address_check, door};
 use crate::host::Clock;
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -16,16 +15,17 @@ const NS_PER_S: u64 = 1_000_000_000;
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut libc::timespec) -> c_int {
-    let now = host_clock().and_then(|host| read(&*host, clock));
-    // SAFETY: the caller's promise: a place for the time, or null, which the C library answers.
+    // SAFETY: tested before it is written to; the C library answers a bad one.
     unsafe {
-        match (now, time.as_mut()) {
-            (Some(now), Some(time)) => {
-                time.tv_sec = (now / NS_PER_S) as libc::time_t;
-                time.tv_nsec = (now % NS_PER_S) as libc::c_long;
+        match is_writable(time).then(|| from_host(|host| read(host, clock))).flatten() {
+            Some(now) => {
+                time.write(libc::timespec {
+                    tv_sec: (now / NS_PER_S) as libc::time_t,
+                    tv_nsec: (now % NS_PER_S) as libc::c_long,
+                });
                 0
             }
-            _ => libc::clock_gettime(clock, time),
+            None => libc::clock_gettime(clock, time),
         }
     }
 }
@@ -36,13 +36,16 @@ pub(super) unsafe extern "C" fn clock_gettime(clock: libc::clockid_t, time: *mut
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn gettimeofday(time: *mut libc::timeval, zone: *mut c_void) -> c_int {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the time is tested before it is written to.
     unsafe {
         let answer = libc::gettimeofday(time, zone.cast());
-        if let (Some(host), Some(time)) = (host_clock(), time.as_mut()) {
-            let now = host.realtime_ns();
-            time.tv_sec = (now / NS_PER_S) as libc::time_t;
-            time.tv_usec = (now % NS_PER_S / 1000) as libc::suseconds_t;
+        if is_writable(time)
+            && let Some(now) = from_host(|host| Some(host.realtime_ns()))
+        {
+            time.write(libc::timeval {
+                tv_sec: (now / NS_PER_S) as libc::time_t,
+                tv_usec: (now % NS_PER_S / 1000) as libc::suseconds_t,
+            });
         }
         answer
     }
@@ -54,12 +57,12 @@ pub(super) unsafe extern "C" fn gettimeofday(time: *mut libc::timeval, zone: *mu
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn time(time: *mut libc::time_t) -> libc::time_t {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the place is tested before it is written to.
     unsafe {
-        let Some(host) = host_clock() else { return libc::time(time) };
-        let now = (host.realtime_ns() / NS_PER_S) as libc::time_t;
-        if let Some(time) = time.as_mut() {
-            *time = now;
+        let Some(now) = from_host(|host| Some(host.realtime_ns())) else { return libc::time(time) };
+        let now = (now / NS_PER_S) as libc::time_t;
+        if is_writable(time) {
+            time.write(now);
         }
         now
     }
@@ -67,19 +70,26 @@ pub(super) unsafe extern "C" fn time(time: *mut libc::time_t) -> libc::time_t {
 
 /// `std::chrono::system_clock::now()`: a `time_point`, which is returned as its number of nanoseconds.
 pub(super) extern "C" fn system_clock_now() -> i64 {
-    host_clock().map_or_else(|| system_ns(libc::CLOCK_REALTIME), |host| host.realtime_ns() as i64)
+    from_host(|host| Some(host.realtime_ns())).map_or_else(|| system_ns(libc::CLOCK_REALTIME), |now| now as i64)
 }
 
 /// `std::chrono::steady_clock::now()`
 pub(super) extern "C" fn steady_clock_now() -> i64 {
-    host_clock().map_or_else(|| system_ns(libc::CLOCK_MONOTONIC), |host| host.monotonic_ns() as i64)
+    from_host(|host| Some(host.monotonic_ns())).map_or_else(|| system_ns(libc::CLOCK_MONOTONIC), |now| now as i64)
 }
 
-/// The clock of the VM that runs on this thread, unless it is the system's.
-fn host_clock() -> Option<Arc<dyn Clock>> {
-    // SAFETY: an instance lives for as long as it is current on this thread.
-    let clock = unsafe { &current_instance::get().as_ref()?.state().services.clock };
-    (!clock.is_system()).then(|| clock.clone())
+/// The time of the VM that runs on this thread; `None` where that is the system's.
+fn from_host(read: impl FnOnce(&dyn Clock) -> Option<u64>) -> Option<u64> {
+    let instance = door::caller()?;
+    let clock = &instance.state().services.clock;
+    if clock.is_system() {
+        return None;
+    }
+    door::enter(instance, "its clock", || read(&**clock)).ok().flatten()
+}
+
+fn is_writable<T>(place: *mut T) -> bool {
+    address_check::writable(place as u64, size_of::<T>() as u64)
 }
 
 /// What a host has no clock for, as processor time, is the system's.

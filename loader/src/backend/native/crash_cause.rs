@@ -30,8 +30,14 @@ pub(super) enum Cause {
     Assertion,
     /// The stack protector found a buffer overrun.
     StackSmashed,
+    /// It called the loader with hardly any stack left.
+    StackOverflow,
+    /// It called `pthread_exit`.
+    ThreadExit,
     /// It asked for more memory than it may have.
     MemoryLimit,
+    /// It freed what is no block of its heap, or damaged the heap otherwise.
+    HeapDefect(dynvm_heap::Corrupt),
     /// It ran longer than it may.
     Overrun,
     /// The VM failed inside of a hostcall, which has said how.
@@ -43,8 +49,8 @@ pub(super) enum Cause {
 pub(super) enum Place {
     /// In the image, relative to its base.
     Image(usize),
-    /// In a function like `memcpy`.
-    Leaf,
+    /// In a function of the C library that holds nothing, like `memcpy`.
+    Library,
     /// Where no code is.
     Nowhere,
 }
@@ -59,13 +65,14 @@ impl Cause {
                     libc::SIGBUS => "SIGBUS",
                     libc::SIGFPE => "SIGFPE",
                     libc::SIGILL => "SIGILL",
+                    libc::SIGTRAP => "SIGTRAP",
                     _ => "a signal",
                 };
                 match place {
                     Place::Image(offset) => {
                         format!("{name} at instruction {offset:#x} of the plugin's image, address {address:#x}")
                     }
-                    Place::Leaf => {
+                    Place::Library => {
                         format!("{name} in a function of the C library that the plugin called, address {address:#x}")
                     }
                     Place::Nowhere => format!("{name}: a jump to address {address:#x}, where there is no code"),
@@ -76,7 +83,10 @@ impl Cause {
             Cause::Exception => "the plugin threw a C++ exception that nobody caught".to_owned(),
             Cause::Assertion => "an assertion of the plugin's failed".to_owned(),
             Cause::StackSmashed => "the plugin overran a buffer on its stack (stack smashing detected)".to_owned(),
-            Cause::MemoryLimit => "the plugin wanted more memory than it may have (VmConfig::memory_limit)".to_owned(),
+            Cause::StackOverflow => "the plugin used up its stack, by endless recursion or large variables".to_owned(),
+            Cause::ThreadExit => "the plugin called pthread_exit on a thread of the host".to_owned(),
+            Cause::MemoryLimit => "the plugin needs more memory than the VM's memory limit".to_owned(),
+            Cause::HeapDefect(defect) => format!("the plugin damaged its heap: {defect}"),
             Cause::Overrun => "the plugin ran longer than its budget (VmConfig::callback_budget)".to_owned(),
             Cause::Hostcall => "the plugin failed inside of a hostcall".to_owned(),
         }

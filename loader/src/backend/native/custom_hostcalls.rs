@@ -1,56 +1,111 @@
 //! Hostcalls that the embedder brings ([`raw`](crate::image)): where a plugin's calls go instead of to the loader's own.
 
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 
-use dynvm_abi::table::{HOSTCALLS, HostcallId};
+use dynvm_abi::table::{HOSTCALLS, HostcallId, Type};
 use dynvm_abi::types::{LogLevel, Status};
 
-use super::address_check;
+use super::{address_check, door, hostcall_entries};
 use crate::error::FailureKind;
 use crate::instance::InstanceState;
 
-/// Decides whether a hostcall may be made while the plugin is restricted.
-pub(crate) type MayCall = Box<dyn Fn(HostcallId) -> bool>;
+/// Decides by its name whether a hostcall may be made while the plugin is restricted.
+pub type MayCall = Box<dyn Fn(&str) -> bool>;
 
-/// The embedder's functions, one for each hostcall.
-pub(crate) struct CustomHostcalls {
-    functions: [*const c_void; HOSTCALLS.len()],
-    may_call: Option<MayCall>,
-    state: Cell<State>,
+/// Receives a hostcall of a traced call: its name and arguments, first without a result, then with it.
+pub type Trace = Box<dyn Fn(&str, &[u64], Option<u64>)>;
+
+/// Looks up an environment variable. The value lives as long as the VM.
+pub type Variables = Box<dyn Fn(&CStr) -> Option<*const c_char>>;
+
+/// The embedder's functions.
+#[derive(Clone)]
+pub(crate) struct Functions {
+    /// One for each hostcall of the ABI; null for one that the plugin does not call.
+    pub(crate) table: [*const c_void; HOSTCALLS.len()],
+    /// Those that no ABI has.
+    pub(crate) own: Vec<OwnHostcall>,
 }
 
-/// What hostcalls are made now.
+/// A hostcall of the embedder's own, which no ABI has.
+#[derive(Clone)]
+pub(crate) struct OwnHostcall {
+    pub(crate) name: String,
+    pub(crate) parameters: usize,
+    pub(crate) function: *const c_void,
+}
+
+/// The number of hostcalls of the embedder's own.
+pub(crate) const MAX_OWN: usize = hostcall_entries::SLOTS;
+/// The number of parameters of such a hostcall.
+pub(crate) const MAX_PARAMETERS: usize = 12;
+
+/// Hostcalls that go to the embedder.
+pub(crate) struct CustomHostcalls {
+    functions: Functions,
+    may_call: Option<MayCall>,
+    trace: Option<Trace>,
+    environment: Option<Variables>,
+    checks_addresses: bool,
+    mode: Cell<Mode>,
+}
+
+/// How hostcalls are made now: a set of the constants.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// All.
-    Open,
-    /// Those that `may_call` allows.
-    Restricted,
-    /// None: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
-    Ending,
+pub(crate) struct Mode(u8);
+
+impl Mode {
+    /// All are made, and nothing more.
+    const OPEN: Mode = Mode(0);
+    /// Those are made that `may_call` allows.
+    const RESTRICTED: Mode = Mode(1);
+    /// `trace` receives each.
+    const TRACED: Mode = Mode(2);
+    /// None is made: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
+    const ENDING: Mode = Mode(4);
+
+    pub(crate) fn of(restricted: bool, traced: bool) -> Mode {
+        let restricted = if restricted { Mode::RESTRICTED } else { Mode::OPEN };
+        let traced = if traced { Mode::TRACED } else { Mode::OPEN };
+        Mode(restricted.0 | traced.0)
+    }
+
+    fn has(self, other: Mode) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl CustomHostcalls {
-    /// Functions of the type that `Hostcalls::bind` asks for; null for one that the plugin does not call.
-    pub(crate) fn new(functions: [*const c_void; HOSTCALLS.len()], may_call: Option<MayCall>) -> CustomHostcalls {
-        CustomHostcalls { functions, may_call, state: Cell::new(State::Open) }
+    pub(crate) fn new(
+        functions: Functions,
+        may_call: Option<MayCall>,
+        trace: Option<Trace>,
+        environment: Option<Variables>,
+        checks_addresses: bool,
+    ) -> CustomHostcalls {
+        CustomHostcalls { functions, may_call, trace, environment, checks_addresses, mode: Cell::new(Mode::OPEN) }
     }
 
-    /// Restricts the plugin, or not. Returns what was before.
+    /// Changes how hostcalls are made. Returns how they were before.
     #[inline]
-    pub(crate) fn restrict(&self, restricted: bool) -> bool {
-        let wanted = if restricted { State::Restricted } else { State::Open };
-        let before = self.state.get();
-        if before != wanted {
-            self.state.set(wanted);
-        }
-        before == State::Restricted
+    pub(crate) fn enter(&self, mode: Mode) -> Mode {
+        self.mode.replace(mode)
     }
 
     /// The VM ends: no function of the embedder's is called any more.
     pub(super) fn end(&self) {
-        self.state.set(State::Ending);
+        self.mode.set(Mode::ENDING);
+    }
+
+    /// The embedder's environment variable of this name.
+    pub(super) fn variable(&self, name: &CStr) -> Option<*const c_char> {
+        if self.mode.get() == Mode::ENDING { None } else { self.environment.as_ref()?(name) }
+    }
+
+    /// The symbols of a plugin that bind to functions of the embedder's own, in the order of their slots.
+    pub(super) fn own_names(&self) -> Vec<&str> {
+        self.functions.own.iter().map(|own| own.name.as_str()).collect()
     }
 
     /// Makes a hostcall, if the plugin may and what it points to is memory.
@@ -60,42 +115,56 @@ impl CustomHostcalls {
         state: &InstanceState,
         id: HostcallId,
         mut arguments: [u64; COUNT],
-        take: impl FnOnce(&mut [u64; COUNT]) -> bool,
+        take: impl FnOnce(&mut [u64; COUNT], bool) -> bool,
         call: impl FnOnce(*const c_void, [u64; COUNT]) -> u64,
     ) -> u32 {
-        let function = self.functions[id as usize];
+        let function = self.functions.table[id as usize];
         if function.is_null() {
             // The plugin got it from the host's table: what it imports by name was bound when the VM was made.
             return Status::Unimplemented as u32;
         }
-        if !take(&mut arguments) {
+        if !take(&mut arguments, self.checks_addresses) {
             return Status::InvalidMemoryAccess as u32;
         }
-        if self.state.get() != State::Open
-            && let Some(status) = self.answer(state, id, &arguments)
-        {
-            return status;
+        if self.mode.get() != Mode::OPEN {
+            let name = id.describe().name;
+            let made = || u64::from(known(call(function, arguments) as u32));
+            return self.call_watched(state, name, &arguments, made) as u32;
         }
         known(call(function, arguments) as u32)
     }
 
-    /// The status of a hostcall that is not made.
+    /// Makes a hostcall that is restricted, traced, or too late.
     #[cold]
-    fn answer(&self, state: &InstanceState, id: HostcallId, arguments: &[u64]) -> Option<u32> {
-        match (self.state.get(), arguments) {
-            (State::Ending, &[level, message, size]) if id == HostcallId::proxy_log => {
+    fn call_watched(&self, state: &InstanceState, name: &str, arguments: &[u64], call: impl FnOnce() -> u64) -> u64 {
+        let trace = self.trace.as_ref().filter(|_| self.mode.get().has(Mode::TRACED));
+        if let Some(trace) = trace {
+            trace(name, arguments, None);
+        }
+        let result = self.answer(state, name, arguments).map_or_else(call, u64::from);
+        if let Some(trace) = trace {
+            trace(name, arguments, Some(result));
+        }
+        result
+    }
+
+    /// The status of a hostcall that is not made.
+    fn answer(&self, state: &InstanceState, name: &str, arguments: &[u64]) -> Option<u32> {
+        match (self.mode.get(), arguments) {
+            (Mode::ENDING, &[level, message, size]) if name == HostcallId::proxy_log.describe().name => {
                 let bytes: &[u8] = match size {
                     0 => &[],
+                    _ if !address_check::readable(message, size) => return Some(Status::InvalidMemoryAccess as u32),
                     // SAFETY: it was looked at: these bytes can be read.
                     _ => unsafe { std::slice::from_raw_parts(message as *const u8, size as usize) },
                 };
                 state.log(LogLevel::from_u32(level as u32).unwrap_or(LogLevel::Critical), bytes);
                 Some(Status::Ok as u32)
             }
-            (State::Ending, _) => Some(Status::InternalFailure as u32),
-            _ if self.may_call.as_ref().is_none_or(|may_call| may_call(id)) => None,
+            (Mode::ENDING, _) => Some(Status::InternalFailure as u32),
+            (mode, _) if !mode.has(Mode::RESTRICTED) => None,
+            _ if self.may_call.as_ref().is_none_or(|may_call| may_call(name)) => None,
             _ => {
-                let name = id.describe().name;
                 state
                     .fail_with(FailureKind::Restricted, format!("the plugin called {name}, which it may not call now"));
                 Some(Status::InternalFailure as u32)
@@ -104,60 +173,45 @@ impl CustomHostcalls {
     }
 }
 
-/// Takes one argument of a hostcall as a plugin passes it, by its type: what the ABI leaves undefined is cut off. False if it is an address of
-/// what cannot be accessed. By name, for the table's macro: each is straight code in each hostcall.
-pub(super) mod take {
-    use super::address_check;
+/// Calls the embedder's own hostcall in a slot, for the running instance.
+pub(super) fn call_own(slot: usize, arguments: &[u64; MAX_PARAMETERS]) -> u64 {
+    let Some((instance, table)) = door::caller().and_then(|instance| Some((instance, instance.foreign.as_ref()?)))
+    else {
+        return Status::InternalFailure as u64;
+    };
+    let Some(own) = table.functions.own.get(slot) else { return Status::Unimplemented as u64 };
+    let call = || {
+        type Function = unsafe extern "C" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+        let [a, b, c, d, e, f, g, h, i, j, k, l] = *arguments;
+        // SAFETY: the embedder's promise (`Hostcalls::bind_own`): a function of integers. Those that it does not take are in registers
+        // and stack slots that a C function ignores.
+        unsafe { std::mem::transmute::<*const c_void, Function>(own.function)(a, b, c, d, e, f, g, h, i, j, k, l) }
+    };
+    let arguments = &arguments[..own.parameters];
+    let state = instance.state();
+    let result = door::enter(instance, &own.name, || match table.mode.get() {
+        Mode::OPEN => call(),
+        _ => table.call_watched(state, &own.name, arguments, call),
+    });
+    hostcall_entries::returned(instance, result.unwrap_or(Status::InternalFailure as u64))
+}
 
-    macro_rules! low_half {
-        ($($name:ident)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    arguments[index] = arguments[index] as u32 as u64;
-                    true
-                }
-            )*
-        };
-    }
-
-    macro_rules! as_it_is {
-        ($($name:ident)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(_: &mut [u64; COUNT], _: usize) -> bool {
-                    true
-                }
-            )*
-        };
-    }
-
-    macro_rules! place {
-        ($($name:ident $bytes:literal)*) => {
-            $(
-                #[inline(always)]
-                pub(in super::super) fn $name<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-                    address_check::writable(arguments[index], $bytes)
-                }
-            )*
-        };
-    }
-
-    low_half!(u32 i32 size32);
-    as_it_is!(u64 i64 size);
-    place!(out_u32 4 out_u64 8 out_ptr 8 out_size 8);
-
-    #[inline(always)]
-    pub(in super::super) fn bool<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-        arguments[index] = u64::from(arguments[index] as u8 != 0);
-        true
-    }
-
-    /// An address stands before its size.
-    #[inline(always)]
-    pub(in super::super) fn ptr<const COUNT: usize>(arguments: &mut [u64; COUNT], index: usize) -> bool {
-        let size = arguments[index + 1];
-        size == 0 || address_check::readable(arguments[index], size)
+/// Takes one argument of a hostcall as a plugin passes it: what the ABI leaves undefined is cut off. False if addresses are
+/// checked and it is one of what cannot be accessed. The type is a constant wherever this is called, so that each hostcall gets straight code.
+#[inline(always)]
+pub(super) fn take<const COUNT: usize>(ty: Type, arguments: &mut [u64; COUNT], index: usize, check: bool) -> bool {
+    let raw = arguments[index];
+    arguments[index] = ty.defined_bits(raw);
+    match ty {
+        _ if !check => true,
+        // An address stands before its size.
+        Type::Ptr => {
+            let size = arguments[index + 1];
+            size == 0 || address_check::readable(raw, size)
+        }
+        Type::OutU32 => address_check::writable(raw, 4),
+        Type::OutU64 | Type::OutPtr | Type::OutSize => address_check::writable(raw, 8),
+        _ => true,
     }
 }
 
@@ -192,17 +246,21 @@ mod tests {
     fn undefined_bits_are_cut_off() {
         let garbage = 0xdead_beef_0000_0000_u64;
         let mut arguments = [garbage | 3, garbage | 4, garbage | 0x100, garbage | 5];
-        assert!(take::u32(&mut arguments, 0) && take::size32(&mut arguments, 1) && take::bool(&mut arguments, 2));
-        assert!(take::u64(&mut arguments, 3));
+        assert!(
+            take(Type::U32, &mut arguments, 0, true)
+                && take(Type::Size32, &mut arguments, 1, true)
+                && take(Type::Bool, &mut arguments, 2, true)
+        );
+        assert!(take(Type::U64, &mut arguments, 3, true));
         assert_eq!(arguments, [3, 4, 0, garbage | 5], "of a bool the low byte counts");
     }
 
     #[test]
     fn addresses() {
-        assert!(take::ptr(&mut [0, 0], 0), "null, no byte");
-        assert!(!take::ptr(&mut [0, 1], 0));
+        assert!(take(Type::Ptr, &mut [0, 0], 0, true), "null, no byte");
+        assert!(!take(Type::Ptr, &mut [0, 1], 0, true) && take(Type::Ptr, &mut [0, 1], 0, false));
         let mut place = 0u64;
-        assert!(take::out_u64(&mut [&raw mut place as u64], 0));
-        assert!(!take::out_u64(&mut [0], 0));
+        assert!(take(Type::OutU64, &mut [&raw mut place as u64], 0, true));
+        assert!(!take(Type::OutU64, &mut [0], 0, true));
     }
 }

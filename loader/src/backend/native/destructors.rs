@@ -1,7 +1,7 @@
 //! Destructors of thread-local and of static variables.
 //!
 //! The C library runs those of thread-local variables when the thread ends, and until then it keeps the image mapped; those of
-//! statics when the image is closed, whatever state a crash left them in. Those of an edited image are kept by its VM instead, which
+//! statics when the image is closed, whatever state a crash left them in. Those of an image are kept by its VM instead, which
 //! runs them when it ends: in its own thread, guarded, while hostcalls still find it. A failed VM runs none.
 
 use std::ffi::c_void;
@@ -12,10 +12,10 @@ use super::current_instance;
 #[derive(Clone, Copy)]
 pub(super) struct Destructor {
     pub(super) function: usize,
-    pub(super) object: u64,
+    pub(super) arguments: [u64; 2],
 }
 
-/// What an edited image calls in place of `__cxa_thread_atexit_impl`.
+/// What an image calls in place of `__cxa_thread_atexit_impl`.
 ///
 /// # Safety
 ///
@@ -27,7 +27,7 @@ pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *m
             instance
                 .thread_destructors
                 .borrow_mut()
-                .push(Destructor { function: function as usize, object: object as u64 });
+                .push(Destructor { function: function as usize, arguments: [object as u64, 0] });
             0
         }
         // A thread of the plugin's own.
@@ -36,7 +36,7 @@ pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *m
     }
 }
 
-/// What an edited image calls in place of `__cxa_atexit`.
+/// What an image calls in place of `__cxa_atexit`.
 ///
 /// # Safety
 ///
@@ -48,12 +48,30 @@ pub(super) unsafe extern "C" fn at_exit(function: *mut c_void, object: *mut c_vo
             instance
                 .static_destructors
                 .borrow_mut()
-                .push(Destructor { function: function as usize, object: object as u64 });
+                .push(Destructor { function: function as usize, arguments: [object as u64, 0] });
             0
         }
         // SAFETY: the caller's promise.
         None => unsafe { __cxa_atexit(function, object, dso) },
     }
+}
+
+/// `int on_exit(void (*)(int, void *), void *)`
+///
+/// # Safety
+///
+/// As the C library's: `function` may be called with a status and `argument` once.
+pub(super) unsafe extern "C" fn on_exit(function: *mut c_void, argument: *mut c_void) -> i32 {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    let Some(instance) = (unsafe { current_instance::get().as_ref() }) else { return -1 };
+    let destructor = Destructor { function: function as usize, arguments: [0, argument as u64] };
+    instance.static_destructors.borrow_mut().push(destructor);
+    0
+}
+
+/// `int __cxa_at_quick_exit(void (*)(void *), void *)`: a plugin's `quick_exit` ends its VM as a failure, and of a failed VM no handler runs.
+pub(super) extern "C" fn at_quick_exit(_: *mut c_void, _: *mut c_void) -> i32 {
+    0
 }
 
 unsafe extern "C" {

@@ -1,9 +1,9 @@
 //! Environment variables: where an edited image asks the C library for one, that of the VM's configuration comes first.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int};
 
-use super::current_instance;
+use super::{address_check, door};
 
 /// The variables of a VM, as C has them.
 pub(super) struct Environment(BTreeMap<CString, CString>);
@@ -22,11 +22,18 @@ impl Environment {
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's promise; an instance lives for as long as it is current on this thread.
+    // SAFETY: the caller's promise.
     unsafe {
-        if let Some(instance) = current_instance::get().as_ref()
+        if let Some(instance) = door::caller()
+            && let Some(foreign) = &instance.foreign
+            && address_check::readable(name as u64, 1)
+            && let Ok(Some(value)) = door::enter(instance, "getenv", || foreign.variable(CStr::from_ptr(name)))
+        {
+            return value.cast_mut();
+        }
+        if let Some(instance) = door::caller()
             && !instance.environment.0.is_empty()
-            && !name.is_null()
+            && address_check::readable(name as u64, 1)
             && let Some(value) = instance.environment.0.get(CStr::from_ptr(name))
         {
             // To be read only, as the C library's.
@@ -34,4 +41,14 @@ pub(super) unsafe extern "C" fn getenv(name: *const c_char) -> *mut c_char {
         }
         libc::getenv(name)
     }
+}
+
+/// `int putenv(char *string)`: the environment keeps the address, so it gets a copy that outlives the VM.
+///
+/// # Safety
+///
+/// As the C library's.
+pub(super) unsafe extern "C" fn putenv(string: *mut c_char) -> c_int {
+    // SAFETY: the caller's promise. The copy is never freed, since the environment refers to it.
+    unsafe { libc::putenv(libc::strdup(string)) }
 }

@@ -1,10 +1,12 @@
 //! C++ exceptions that a plugin does not catch.
 //!
 //! The unwinder, in search of a handler, asks each frame's personality routine. That of a guarded call ends the search: what is on the
-//! stack up to there is abandoned as in any crash, before a frame of the host's is asked or unwound.
+//! stack up to there is abandoned as in any crash, before a frame of the host's is asked or unwound. The C++ library counts exceptions under
+//! way on the thread: [`Exceptions`] puts its counts back.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 
+use super::containment::From;
 use super::crash_cause::Cause;
 use super::{current_instance, process_exit};
 
@@ -21,22 +23,55 @@ pub(super) unsafe extern "C" fn personality(
     _context: *mut c_void,
 ) -> c_int {
     const SEARCH_PHASE: c_int = 1;
+    const FORCED: c_int = 8;
     const CONTINUE_UNWIND: c_int = 8;
-    // A forced unwinding (pthread_exit) cannot be stopped.
-    if actions & SEARCH_PHASE == 0 {
-        return CONTINUE_UNWIND;
-    }
     // SAFETY: an instance lives for as long as it is current on this thread.
-    if let Some(instance) = unsafe { current_instance::get().as_ref() }
-        && instance.frame.is_entered()
-    {
+    let Some(instance) = (unsafe { current_instance::get().as_ref() }) else { return CONTINUE_UNWIND };
+    if actions & FORCED != 0 {
+        // The frames of the plugin have been unwound, as `pthread_exit` says. A thread that others cancelled goes on to its end.
+        // SAFETY: between the guarded call and here are the plugin's frames, the unwinder's and those of `pthread_exit`.
+        unsafe { process_exit::leave_from(instance, Cause::ThreadExit, From::ForcedUnwind) }
+    } else if actions & SEARCH_PHASE != 0 {
         // SAFETY: the unwinder passes the exception of this class.
-        *instance.detail.borrow_mut() = unsafe { type_name(class, exception) };
-        // SAFETY: between the guarded call, whose frame was reached, and here are the plugin's frames and the unwinder's, which holds
-        // no lock while it asks.
-        unsafe { process_exit::leave(instance, Cause::Exception) }
+        let detail = unsafe { type_name(class, exception) };
+        *instance.detail.borrow_mut() = detail;
+        // SAFETY: between the guarded call, whose frame was reached, and here are the plugin's frames and those through which the
+        // exception went; the unwinder holds no lock while it asks.
+        unsafe { process_exit::leave_from(instance, Cause::Exception, From::Throw) }
+        // It would unwind the host.
+        process_exit::abort_process()
     }
     CONTINUE_UNWIND
+}
+
+/// The exceptions of this thread that the C++ library of the process knows of: those caught, and how many are not.
+#[derive(Clone, Copy)]
+pub(super) struct Exceptions(*mut [usize; 2]);
+
+impl Exceptions {
+    /// Those of this thread. `globals` is the library's `__cxa_get_globals`.
+    ///
+    /// # Safety
+    ///
+    /// The address is of this function.
+    pub(super) unsafe fn of_this_thread(globals: usize) -> Exceptions {
+        // SAFETY: the caller's promise; the function's type is that of the C++ ABI. The count is 32 bits, behind which are 32 of padding.
+        let globals: unsafe extern "C" fn() -> *mut [usize; 2] = unsafe { std::mem::transmute(globals) };
+        // SAFETY: as above.
+        Exceptions(unsafe { globals() })
+    }
+
+    /// As they are now.
+    pub(super) fn save(self) -> [usize; 2] {
+        // SAFETY: the thread's own, for as long as it lives.
+        unsafe { self.0.read() }
+    }
+
+    /// As they were.
+    pub(super) fn restore(self, saved: [usize; 2]) {
+        // SAFETY: as above.
+        unsafe { self.0.write(saved) }
+    }
 }
 
 /// The type of a C++ exception, demangled.

@@ -1,20 +1,22 @@
 //! Calls that survive a crash of what they call.
 //!
-//! A guarded call saves the registers that a function must preserve on the stack and notes where. To escape from the call, by
-//! [`escape`] or out of a signal, is to go back there: everything the callee had on the stack is abandoned, and the call returns as
-//! crashed. Only frames of the plugin, and of the C functions with which it entered the loader, may be abandoned so: no Rust frame that
-//! has something to drop.
+//! A guarded call saves the registers that a function must preserve on the stack, those that control floating-point arithmetic among them, and
+//! notes where. To escape from the call, by [`escape`] or out of a signal, is to go back there: everything the callee had on the stack is
+//! abandoned, and the call returns as crashed. Only frames that [`containment`](super::containment) allows may be abandoned so, and those of
+//! the C functions with which they entered the loader: no Rust frame that has something to drop.
 
 use std::cell::Cell;
 
 /// Whether guarded calls contain crashes on this platform.
-pub(super) const AVAILABLE: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+pub(super) const AVAILABLE: bool = cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")));
 
 /// Where the innermost guarded call is to be resumed; 0 outside of any.
 #[derive(Default)]
 #[repr(C)]
 pub(super) struct Frame {
     stack_pointer: Cell<usize>,
+    /// Not 0: this is a child process that was forked inside of a guarded call, which must not go on in the host.
+    forked: Cell<u64>,
 }
 
 impl Frame {
@@ -27,6 +29,25 @@ impl Frame {
     pub(super) fn address(&self) -> usize {
         self.stack_pointer.get()
     }
+
+    /// The function that the innermost guarded call called.
+    pub(super) fn function(&self) -> usize {
+        match self.address() {
+            0 => 0,
+            // SAFETY: the frame of a call under way, which `call` laid out.
+            at => unsafe { ((at + FUNCTION_AT) as *const usize).read() },
+        }
+    }
+
+    /// Makes this a frame that is not escaped from: every call of it returns as crashed.
+    pub(super) fn mark_forked(&self) {
+        self.forked.set(1);
+    }
+
+    /// Whether this is the child of a fork inside of a guarded call.
+    pub(super) fn is_forked(&self) -> bool {
+        self.forked.get() != 0
+    }
 }
 
 /// What a guarded call gave.
@@ -34,13 +55,16 @@ impl Frame {
 pub(super) struct Outcome {
     /// The register of the result, all 64 bits of it.
     pub(super) value: u64,
-    /// Not 0: the call was escaped from.
+    /// Not 0: the call was escaped from, or returned in a forked child.
     pub(super) crashed: u64,
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod platform {
     use super::{Frame, Outcome};
+
+    /// Where a frame has the address of the function, from its stack pointer.
+    pub(super) const FUNCTION_AT: usize = 8;
 
     /// Calls `function` with five arguments.
     ///
@@ -79,8 +103,12 @@ mod platform {
             ".cfi_adjust_cfa_offset 8",
             "push rdi",
             ".cfi_adjust_cfa_offset 8",
-            "sub rsp, 8",
-            ".cfi_adjust_cfa_offset 8",
+            "sub rsp, 24",
+            ".cfi_adjust_cfa_offset 24",
+            // How floating-point arithmetic works; the function.
+            "stmxcsr [rsp]",
+            "fnstcw [rsp + 4]",
+            "mov [rsp + 8], rsi",
             "mov [rdi], rsp",
             "mov rbx, rdi",
             "mov rax, rsi",
@@ -88,16 +116,17 @@ mod platform {
             "mov rsi, rcx",
             "mov rdx, r8",
             "mov rcx, r9",
-            // The seventh argument: above nine saved words and the return address.
-            "mov r8, [rsp + 80]",
+            // The seventh argument: above eleven words and the return address.
+            "mov r8, [rsp + 96]",
             "call rax",
-            "xor edx, edx",
+            "mov rdx, [rbx + 8]",
             // A callee that returns has preserved the registers: only the one used here is put back.
-            "mov rcx, [rsp + 16]",
+            "mov rcx, [rsp + 32]",
             "mov [rbx], rcx",
-            "mov rbx, [rsp + 24]",
-            "add rsp, 72",
-            ".cfi_adjust_cfa_offset -72",
+            "mov rbx, [rsp + 40]",
+            // How arithmetic works is the callee's to preserve too: to compare it here would take longer than all of this.
+            "add rsp, 88",
+            ".cfi_adjust_cfa_offset -88",
             "ret",
             ".cfi_endproc",
             personality = sym super::super::exception::personality,
@@ -108,11 +137,16 @@ mod platform {
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn resume() {
         core::arch::naked_asm!(
-            // A callee may have left the direction flag set.
-            "cld",
+            // A callee may have left the direction flag or the checking of alignment set, and values in the floating-point stack.
+            "pushfq",
+            "and dword ptr [rsp], 0xfffbfbff",
+            "popfq",
+            "fninit",
+            "fldcw [rsp + 4]",
+            "ldmxcsr [rsp]",
             "xor eax, eax",
             "mov edx, 1",
-            "add rsp, 8",
+            "add rsp, 24",
             "pop rcx",
             "pop qword ptr [rcx]",
             "pop rbx",
@@ -134,11 +168,133 @@ mod platform {
     pub(in super::super) unsafe extern "C" fn escape(frame: *const Frame) -> ! {
         core::arch::naked_asm!("mov rsp, [rdi]", "jmp {resume}", resume = sym resume)
     }
+
+    /// Clears the flags that a plugin may have set and that compiled code does not expect.
+    #[inline(always)]
+    pub(in super::super) fn clear_flags() {
+        // SAFETY: changes only the flags, to what every function expects.
+        unsafe { core::arch::asm!("pushfq", "and dword ptr [rsp], 0xfffbfbff", "popfq") };
+    }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(all(target_os = "linux", target_arch = "aarch64"))]
 mod platform {
     use super::{Frame, Outcome};
+
+    /// Where a frame has the address of the function, from its stack pointer.
+    pub(super) const FUNCTION_AT: usize = 184;
+
+    /// Calls `function` with five arguments.
+    ///
+    /// # Safety
+    ///
+    /// `function` is a C function of at most five parameters, all integers or pointers. `frame` outlives the call.
+    #[unsafe(naked)]
+    pub(in super::super) unsafe extern "C" fn call(
+        frame: *const Frame,
+        function: usize,
+        a0: u64,
+        a1: u64,
+        a2: u64,
+        a3: u64,
+        a4: u64,
+    ) -> Outcome {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            // DW_EH_PE_pcrel | DW_EH_PE_sdata4
+            ".cfi_personality 0x1b, {personality}",
+            "stp x29, x30, [sp, #-192]!",
+            ".cfi_def_cfa_offset 192",
+            ".cfi_offset 29, -192",
+            ".cfi_offset 30, -184",
+            "stp x19, x20, [sp, #16]",
+            ".cfi_offset 19, -176",
+            "stp x21, x22, [sp, #32]",
+            "stp x23, x24, [sp, #48]",
+            "stp x25, x26, [sp, #64]",
+            "stp x27, x28, [sp, #80]",
+            "stp d8, d9, [sp, #96]",
+            "stp d10, d11, [sp, #112]",
+            "stp d12, d13, [sp, #128]",
+            "stp d14, d15, [sp, #144]",
+            // Where to put the frame of the call around this one back, and that frame.
+            "ldr x9, [x0]",
+            "stp x0, x9, [sp, #160]",
+            // How floating-point arithmetic works; the function.
+            "mrs x9, fpcr",
+            "stp x9, x1, [sp, #176]",
+            "mov x9, sp",
+            "str x9, [x0]",
+            "mov x29, sp",
+            "mov x19, x0",
+            "mov x9, x1",
+            "mov x0, x2",
+            "mov x1, x3",
+            "mov x2, x4",
+            "mov x3, x5",
+            "mov x4, x6",
+            "blr x9",
+            "ldr x1, [x19, #8]",
+            // A callee that returns has preserved the registers: only those used here are put back.
+            "ldr x9, [sp, #168]",
+            "str x9, [x19]",
+            "ldr x19, [sp, #16]",
+            "ldp x29, x30, [sp], #192",
+            ".cfi_restore 29",
+            ".cfi_restore 30",
+            ".cfi_restore 19",
+            ".cfi_def_cfa_offset 0",
+            "ret",
+            ".cfi_endproc",
+            personality = sym super::super::exception::personality,
+        )
+    }
+
+    /// Where an escaped call goes on, with the stack pointer that its frame noted: returns from it as crashed.
+    #[unsafe(naked)]
+    pub(in super::super) unsafe extern "C" fn resume() {
+        core::arch::naked_asm!(
+            "ldr x9, [sp, #176]",
+            "msr fpcr, x9",
+            "ldp x9, x10, [sp, #160]",
+            "str x10, [x9]",
+            "ldp x19, x20, [sp, #16]",
+            "ldp x21, x22, [sp, #32]",
+            "ldp x23, x24, [sp, #48]",
+            "ldp x25, x26, [sp, #64]",
+            "ldp x27, x28, [sp, #80]",
+            "ldp d8, d9, [sp, #96]",
+            "ldp d10, d11, [sp, #112]",
+            "ldp d12, d13, [sp, #128]",
+            "ldp d14, d15, [sp, #144]",
+            "mov x0, xzr",
+            "mov x1, #1",
+            "ldp x29, x30, [sp], #192",
+            "ret",
+        )
+    }
+
+    /// Leaves the innermost guarded call of the frame. Does not return.
+    ///
+    /// # Safety
+    ///
+    /// The frame is entered, on this thread, and nothing between here and there has anything to drop.
+    #[unsafe(naked)]
+    pub(in super::super) unsafe extern "C" fn escape(frame: *const Frame) -> ! {
+        core::arch::naked_asm!("ldr x9, [x0]", "mov sp, x9", "b {resume}", resume = sym resume)
+    }
+
+    /// A plugin cannot set flags here that compiled code does not expect.
+    #[inline(always)]
+    pub(in super::super) fn clear_flags() {}
+}
+
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod platform {
+    use super::{Frame, Outcome};
+
+    /// No frame is ever entered.
+    pub(super) const FUNCTION_AT: usize = 0;
 
     /// Calls `function` with five arguments, unguarded.
     ///
@@ -170,9 +326,13 @@ mod platform {
     pub(in super::super) unsafe extern "C" fn escape(_: *const Frame) -> ! {
         std::process::abort()
     }
+
+    /// Nothing is guarded here.
+    pub(in super::super) fn clear_flags() {}
 }
 
-pub(super) use platform::{call, escape};
+use platform::FUNCTION_AT;
+pub(super) use platform::{call, clear_flags, escape};
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use platform::resume;

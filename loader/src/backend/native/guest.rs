@@ -8,12 +8,23 @@ use crate::instance::{Addr, Guest};
 
 /// The memory of a native plugin: the process's.
 pub(super) struct NativeGuest<'a> {
-    instance: &'a Instance,
+    allocator: Allocator<'a>,
+}
+
+/// Where memory for the plugin comes from.
+enum Allocator<'a> {
+    Instance(&'a Instance),
+    /// On a thread of the plugin's own: its allocator, or the C library's.
+    Thread(Option<usize>),
 }
 
 impl<'a> NativeGuest<'a> {
     pub(super) fn new(instance: &'a Instance) -> NativeGuest<'a> {
-        NativeGuest { instance }
+        NativeGuest { allocator: Allocator::Instance(instance) }
+    }
+
+    pub(super) fn of_thread(allocator: Option<usize>) -> NativeGuest<'a> {
+        NativeGuest { allocator: Allocator::Thread(allocator) }
     }
 }
 
@@ -42,21 +53,39 @@ impl Guest for NativeGuest<'_> {
     }
 
     fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
-        let instance = self.instance;
-        // The allocator is the plugin's code.
-        instance.in_host.set(false);
-        let address = match instance.allocator {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) }.map_err(|failure| {
-                instance.state().fail(failure);
-                Status::InternalFailure
-            })?,
-            None => {
-                instance.in_host.set(true);
-                heap::allocate(instance.heap.is_some(), len) as u64
-            }
+        let instance = match self.allocator {
+            Allocator::Instance(instance) => instance,
+            Allocator::Thread(allocator) => return allocate_on_thread(allocator, len),
         };
-        instance.in_host.set(true);
+        let address = match instance.allocator {
+            Some(function) => {
+                // The allocator is the plugin's code.
+                instance.in_host.set(false);
+                // SAFETY: the plugin exports this function, which takes a size.
+                let returned = unsafe { instance.call(function, [len as u64, 0, 0, 0, 0]) };
+                instance.in_host.set(true);
+                returned.map_err(|failure| {
+                    instance.state().fail(failure);
+                    Status::InternalFailure
+                })?
+            }
+            None => heap::allocate(instance, len) as u64,
+        };
         if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
     }
+}
+
+/// Memory from the plugin's allocator on a thread of its own, where nothing is guarded.
+fn allocate_on_thread(allocator: Option<usize>, len: usize) -> Result<Addr, Status> {
+    let address = match allocator {
+        Some(function) => {
+            // SAFETY: the plugin exports this function, which takes a size. Its image stays mapped, as it starts threads.
+            let function: unsafe extern "C" fn(usize) -> u64 = unsafe { std::mem::transmute(function) };
+            // SAFETY: as above.
+            unsafe { function(len) }
+        }
+        // SAFETY: any size may be asked for.
+        None => unsafe { libc::malloc(len) as u64 },
+    };
+    if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address)) }
 }

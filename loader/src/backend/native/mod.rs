@@ -1,87 +1,108 @@
-//! Native plugins: ELF shared objects, opened by the system's loader from a private copy.
+//! Native plugins: ELF shared objects, mapped once for each VM.
 //!
 //! ```text
-//!   elf               reads the file, before any of it runs
-//!   patch             changes the private copy, so that symbols bind to the loader instead of the C library
-//!   string_table      renames symbols for patch
-//!   glibc             checks that this system has the symbols that the file needs
-//!   image             one private mapping: written to a separate file, opened, closed
-//!   dependencies      opens the libraries that the file needs
-//!   imports           binds undefined symbols to the hostcalls, as C functions
+//!   module            a checked artifact, linked once by the crate dynvm-image
+//!   interface         what its file exports and imports
+//!   bind              what its undefined symbols bind to: hostcalls and interposed functions
+//!   mapping           an image and its heap, as long as something uses them
+//!   system_loader     the plain way, through dlopen, with hostcalls from an import_library
+//!   hostcall_entries  the hostcalls, as C functions
 //!   custom_hostcalls  hostcalls implemented by an embedder
 //!   guest             access of hostcalls to the plugin's memory
 //!   current_instance  the VM that runs on this thread
 //!   guard             calls that survive a crash of the called function: faults (signals),
 //!                     exceptions (exception), exits of the process (process_exit)
-//!   crash_cause       describes a crash, with its backtrace (backtrace)
+//!   containment       the rule for which of them are contained
+//!   known_code        library functions that hold nothing, and the text of libraries
+//!   child_process     child processes that a plugin forks
+//!   door              the way into the host's code
+//!   thread_stack      how much of the stack is left
+//!   registers         the registers of an interrupted thread
+//!   unwinder          walks stacks with frames of images
+//!   crash_cause       describes a crash, with its backtrace (backtrace, functions)
 //!   address_check     tests addresses from a plugin before the host uses them
-//!   heap              the allocator of images: one private heap per VM
-//!   constructors, destructors
-//!                     code of the image that runs at its start and end
-//!   stdio             sends standard output and error to the log
-//!   clock, random, environment
-//!                     interposed functions of libc for time, randomness and environment
+//!   heap, lines       interposed functions of libc that allocate
+//!   destructors, keys, threads, plugin_signals
+//!                     interposed functions of libc whose effects end with the VM
+//!   stdio, clock, random, environment
+//!                     interposed functions of libc for output, time, randomness and environment
+//!   thread_context    hostcalls on threads that a plugin starts
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
 
 mod address_check;
 mod backtrace;
+mod bind;
+mod child_process;
 mod clock;
-mod constructors;
+mod containment;
 mod crash_cause;
 mod current_instance;
 pub(crate) mod custom_hostcalls;
-mod dependencies;
 mod destructors;
-pub(crate) mod elf;
+mod door;
 mod environment;
 mod exception;
-mod glibc;
+mod functions;
 mod guard;
 mod guest;
 mod heap;
-mod image;
-mod imports;
-mod patch;
+mod hostcall_entries;
+mod import_library;
+pub(crate) mod interface;
+mod keys;
+mod known_code;
+mod lines;
+mod mapping;
+mod module;
+mod plugin_signals;
 mod process_exit;
 mod random;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod registers;
 mod signals;
 mod stdio;
-mod string_table;
+mod system_loader;
+mod thread_context;
+mod thread_stack;
+mod threads;
+mod unwinder;
 mod vm;
 
-use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 
-use dynvm_abi::table::CallbackId;
-use dynvm_abi::version::AbiVersion;
-
-use super::{Backend, Code, Instance};
+use super::{Backend, Code, Source};
 use crate::artifact::BackendKind;
-use crate::error::{LoadError, StartError};
-use crate::instance::InstanceState;
+use crate::error::LoadError;
 pub(crate) use address_check::{readable, writable};
+pub(crate) use module::NativeModule;
 pub(crate) use vm::NativeVm;
 
 /// How native plugins run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Contain crashes: a panic, an `abort`, or a fault of the processor in the plugin's own code fails its VM, not the process. Has an
-    /// effect on x86-64 Linux; elsewhere a crash ends the process.
+    /// Contain crashes: a panic, an `abort`, or a processor fault in the plugin's own code fails its VM, not the process. Without it, and on
+    /// systems other than Linux on x86-64 and aarch64, a crash ends the process.
     ///
-    /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE and SIGILL, once; they pass on what does not come from a plugin.
+    /// Installs handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGTRAP; they pass on what does not come from a plugin. Each start of a
+    /// VM puts handlers that were installed since behind them.
     pub contain_crashes: bool,
-    /// Give each VM a heap of its own (mimalloc) in place of the C library's: faster, counted, limited by
-    /// [`VmConfig::memory_limit`](crate::VmConfig::memory_limit), and freed whole when the VM ends. Has an effect with the feature `heap`.
+    /// Give each VM a private heap instead of the C library's: counted, limited by
+    /// [`VmConfig::memory_limit`](crate::VmConfig::memory_limit), and freed as a whole when the VM ends.
     pub heap: bool,
-    /// Which changes are made to the private copy. All are, by default, where the file allows.
-    pub edits: ImageEdits,
-    /// Where private copies are written; they are removed as soon as they are open. The directory must allow execution.
-    pub image_dir: PathBuf,
-    /// Keep the private copies while they are in use, so that gdb and perf find their symbols.
-    pub keep_images: bool,
+    /// Functions of the C library that the host's services replace in the plugin.
+    pub interpose: Interpose,
+    /// Who maps the plugin.
+    pub loading: Loading,
+    /// Tell debuggers about mapped images, so that gdb finds their symbols.
+    pub debugger: bool,
+    /// Map the plugin's file instead of a private copy in memory, so that perf and valgrind find its symbols. A file that is overwritten in
+    /// place then changes or crashes running VMs: for development only.
+    pub map_file: bool,
+    /// Let embedders define hostcalls that no version of the ABI has ([`image::Hostcalls`](crate::image::Hostcalls)). A symbol that nothing
+    /// defines is then reported when a VM starts, not when the module is loaded.
+    pub own_hostcalls: bool,
 }
 
 impl Options {
@@ -97,94 +118,96 @@ impl Options {
         self
     }
 
-    /// Sets the directory for private copies of images.
-    pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Options {
-        self.image_dir = dir.into();
+    /// Sets which functions of the C library are replaced.
+    pub fn interpose(mut self, interpose: Interpose) -> Options {
+        self.interpose = interpose;
         self
     }
 
-    /// Sets whether private copies stay on disk while they are in use.
-    pub fn keep_images(mut self, keep: bool) -> Options {
-        self.keep_images = keep;
+    /// Sets who maps the plugin.
+    pub fn loading(mut self, loading: Loading) -> Options {
+        self.loading = loading;
         self
     }
-}
 
-/// Changes to the private copy of an image. Without one, the plain behaviour of the system stays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImageEdits {
-    /// `abort`, `exit`, `_exit`, `assert` and the stack protector end the VM. Else they end the process.
-    pub exits: bool,
-    /// Destructors of thread-local variables run when the VM ends. Else when the thread ends, and until then the image stays mapped.
-    pub thread_destructors: bool,
-    /// Destructors of static variables run when the VM ends well. Else when the image is closed, so that of a failed VM it stays mapped.
-    pub static_destructors: bool,
-    /// Constructors run guarded. Else a crash in one ends the process.
-    pub constructors: bool,
-    /// Standard output and error, as far as the image writes them itself, go to the log. Else to those of the process.
-    pub output: bool,
-    /// Where the image itself asks the C library or libstdc++ for the time, it is that of the host's [`Clock`](crate::host::Clock). Else the
-    /// system's.
-    pub clock: bool,
-    /// Where the image itself asks the C library for random bytes, they are those of the host's [`Random`](crate::host::Random). Else the
-    /// system's.
-    pub random: bool,
-    /// Where the image itself asks the C library for an environment variable, that of [`VmConfig::environment`](crate::VmConfig) comes
-    /// first. Else the process's alone.
-    pub environment: bool,
-    /// Unique symbols of C++ (`STB_GNU_UNIQUE`) are the image's own. Else all images share them, and none can be unloaded.
-    pub unique_symbols: bool,
-}
-
-impl Default for ImageEdits {
-    /// All of them.
-    fn default() -> Self {
-        ImageEdits {
-            exits: true,
-            thread_destructors: true,
-            static_destructors: true,
-            constructors: true,
-            output: true,
-            clock: true,
-            random: true,
-            environment: true,
-            unique_symbols: true,
-        }
+    /// Sets whether debuggers are told about images.
+    pub fn debugger(mut self, debugger: bool) -> Options {
+        self.debugger = debugger;
+        self
     }
-}
 
-impl ImageEdits {
-    /// None of them.
-    pub fn none() -> ImageEdits {
-        ImageEdits {
-            exits: false,
-            thread_destructors: false,
-            static_destructors: false,
-            constructors: false,
-            output: false,
-            clock: false,
-            random: false,
-            environment: false,
-            unique_symbols: false,
-        }
+    /// Sets whether embedders may define further hostcalls.
+    pub fn own_hostcalls(mut self, own_hostcalls: bool) -> Options {
+        self.own_hostcalls = own_hostcalls;
+        self
+    }
+
+    /// Sets whether the plugin's file is mapped instead of a copy.
+    pub fn map_file(mut self, map_file: bool) -> Options {
+        self.map_file = map_file;
+        self
     }
 }
 
 impl Default for Options {
-    /// Guard and heap on, images in the directory for temporary files.
+    /// Containment, private heaps and all replacements on; images mapped by this crate.
     fn default() -> Self {
         Options {
             contain_crashes: true,
             heap: true,
-            edits: ImageEdits::default(),
-            image_dir: std::env::temp_dir(),
-            keep_images: false,
+            interpose: Interpose::default(),
+            loading: Loading::default(),
+            debugger: false,
+            map_file: false,
+            own_hostcalls: false,
         }
     }
 }
 
-/// Reads and edits shared objects, and opens them.
+/// Who maps a plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Loading {
+    /// This crate: an image of its own for each VM.
+    #[default]
+    Image,
+    /// The system's loader (`dlopen`): the plain file, one image for the process, so one VM of it at a time. For plugins that need it, such
+    /// as Go's `c-shared` libraries and builds with sanitizers.
+    ///
+    /// The C library's functions are not replaced, the heap is the C library's, crashes are not contained, and the image may stay
+    /// after its VM.
+    System,
+}
+
+/// Functions of the C library that the host's services replace, where the plugin's own code calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Interpose {
+    /// Standard output and error go to the log. Otherwise, to those of the process.
+    pub output: bool,
+    /// The time is that of the host's [`Clock`](crate::host::Clock). Otherwise, the system's.
+    pub clock: bool,
+    /// Random bytes are those of the host's [`Random`](crate::host::Random). Otherwise, the system's.
+    pub random: bool,
+    /// Environment variables are first those of [`VmConfig::environment`](crate::VmConfig), then the process's. Otherwise, the process's alone.
+    pub environment: bool,
+}
+
+impl Default for Interpose {
+    /// All of them.
+    fn default() -> Self {
+        Interpose { output: true, clock: true, random: true, environment: true }
+    }
+}
+
+impl Interpose {
+    /// None of them.
+    pub fn none() -> Interpose {
+        Interpose { output: false, clock: false, random: false, environment: false }
+    }
+}
+
+/// Links shared objects, and maps them.
 pub(crate) struct NativeBackend {
     options: Options,
 }
@@ -200,75 +223,7 @@ impl Backend for NativeBackend {
         BackendKind::Native
     }
 
-    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
-        Ok(Arc::new(NativeModule::new(name, bytes, self.options.clone())?))
-    }
-}
-
-/// A native artifact, read and edited.
-pub(crate) struct NativeModule {
-    name: String,
-    elf: Arc<elf::Facts>,
-    /// What is written to private files.
-    bytes: Arc<[u8]>,
-    edits: patch::Edits,
-    options: Options,
-}
-
-impl NativeModule {
-    fn new(name: &str, bytes: &[u8], options: Options) -> Result<NativeModule, LoadError> {
-        let malformed = |what| LoadError::Malformed { name: name.to_owned(), what };
-        let elf = elf::Facts::read(bytes).map_err(malformed)?;
-        glibc::check(bytes).map_err(malformed)?;
-        let version = elf.abi_version.ok_or_else(|| LoadError::NoAbiVersion { name: name.to_owned() })?;
-        let unknown: Vec<String> = elf
-            .imports
-            .iter()
-            .filter(|import| import.starts_with("proxy_"))
-            .filter(|import| !dynvm_abi::table::hostcall(import).is_some_and(|hostcall| hostcall.in_version(version)))
-            .map(|import| dynvm_abi::table::describe_unknown_import(import))
-            .collect();
-        if !unknown.is_empty() {
-            return Err(LoadError::UnknownImports { name: name.to_owned(), version, functions: unknown });
-        }
-        let mut mapped = bytes.to_vec();
-        if !options.keep_images {
-            patch::cut(&mut mapped, &elf);
-        }
-        let (bytes, edits) = patch::edit(&mapped, &elf, &options);
-        Ok(NativeModule { name: name.to_owned(), elf: Arc::new(elf), bytes: bytes.into(), edits, options })
-    }
-
-    /// An instance that makes hostcalls of the embedder's.
-    pub(crate) fn instantiate_custom(
-        &self,
-        state: &Rc<InstanceState>,
-        foreign: custom_hostcalls::CustomHostcalls,
-    ) -> Result<NativeVm, StartError> {
-        NativeVm::new(self, state.clone(), Some(foreign))
-    }
-
-    /// The hostcalls that it imports by name.
-    pub(crate) fn imports(&self) -> impl Iterator<Item = &str> {
-        self.elf.imports.iter().map(String::as_str).filter(|import| import.starts_with("proxy_"))
-    }
-
-    /// Whether it exports a function or object.
-    pub(crate) fn defines(&self, name: &str) -> bool {
-        self.elf.exports.contains_key(name)
-    }
-}
-
-impl Code for NativeModule {
-    fn abi_version(&self) -> AbiVersion {
-        self.elf.abi_version.expect("checked when the module was made")
-    }
-
-    fn exports(&self, callback: CallbackId) -> bool {
-        self.elf.exports.contains_key(callback.describe().name)
-    }
-
-    fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
-        Ok(Box::new(NativeVm::new(self, state.clone(), None)?))
+    fn compile(&self, source: &Source<'_>) -> Result<Arc<dyn Code>, LoadError> {
+        Ok(Arc::new(NativeModule::new(source, self.options.clone())?))
     }
 }

@@ -1,37 +1,66 @@
 //! The ways in which a plugin ends its process, turned into ways to end its VM.
 //!
-//! An edited image calls these in place of the C library's. On a thread that runs no VM they do what the C library would.
+//! An edited image calls these in place of the C library's. On a thread that runs no VM, in a child process that a plugin forked, and where the
+//! call cannot be left, they do what the C library would.
 
-use std::ffi::{CStr, c_char, c_int, c_uint};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use dynvm_abi::types::LogLevel;
 
-use super::backtrace::Backtrace;
+use super::containment::{self, From};
 use super::crash_cause::{Cause, Crash};
 use super::vm::Instance;
-use super::{current_instance, guard};
+use super::{address_check, child_process, door, guard};
 
 /// The instance whose code calls, if a guarded call can be left: none while the host runs on this thread.
 fn guarded() -> Option<&'static Instance> {
-    // SAFETY: an instance lives for as long as it is current on this thread; the reference is not kept beyond the call.
-    let instance = unsafe { current_instance::get().as_ref() }?;
-    (instance.frame.is_entered() && !instance.in_host.get()).then_some(instance)
+    door::caller().filter(|instance| instance.frame.is_entered())
 }
 
-/// Leaves the guarded call under way, as crashed.
+/// Leaves the guarded call under way, as crashed. Returns if it cannot be left.
 ///
 /// # Safety
 ///
-/// Called by the plugin on this thread: between here and the guarded call there are only frames of the plugin's and of this file, and
-/// none of them has anything to drop.
-pub(super) unsafe fn leave(instance: &Instance, cause: Cause) -> ! {
-    // Should the stack be damaged, the handler of signals takes over.
-    instance.walking.set(Some(cause));
-    let backtrace = Backtrace::capture(&instance.span, instance.frame.address());
-    instance.walking.set(None);
-    instance.crash.set(Some(Crash { cause, backtrace }));
+/// Called for the plugin on this thread: between here and the guarded call there are only frames of the plugin's, of libraries, and of the
+/// loader's functions that the plugin called, and these have nothing to drop.
+pub(super) unsafe fn leave(instance: &Instance, cause: Cause) {
     // SAFETY: the caller's promise.
-    unsafe { guard::escape(&instance.frame) }
+    unsafe { leave_from(instance, cause, From::Call) }
+}
+
+/// The same, from a function that others than the image called.
+///
+/// # Safety
+///
+/// As [`leave`].
+pub(super) unsafe fn leave_from(instance: &Instance, cause: Cause, from: From) {
+    if !instance.frame.is_entered() || child_process::is_of(instance) {
+        return;
+    }
+    guard::clear_flags();
+    // Should the stack be damaged, the handler of signals takes over.
+    instance.walking.set(Some((cause, (&raw const instance) as usize)));
+    let (backtrace, may_abandon) = containment::examine(instance, from);
+    instance.walking.set(None);
+    if may_abandon {
+        instance.crash.set(Some(Crash { cause, backtrace }));
+        // SAFETY: the caller's promise, and containment's.
+        unsafe { guard::escape(&instance.frame) }
+    }
+}
+
+/// Ends the process as `abort` does, in a child at once.
+pub(super) fn abort_process() -> ! {
+    if is_child() {
+        child_process::die_of(libc::SIGABRT);
+    }
+    std::process::abort()
+}
+
+/// Whether this is a child process that the plugin of this thread forked.
+fn is_child() -> bool {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    unsafe { super::current_instance::get().as_ref() }.is_some_and(child_process::is_of)
 }
 
 /// `void abort(void)`
@@ -40,16 +69,41 @@ pub(super) extern "C" fn abort() {
         // SAFETY: the plugin called.
         unsafe { leave(instance, Cause::Abort) }
     }
-    std::process::abort()
+    abort_process()
 }
 
-/// `void exit(int)`, `void _exit(int)`, `void _Exit(int)`
+/// `void exit(int)`
 pub(super) extern "C" fn exit(code: c_int) {
     if let Some(instance) = guarded() {
         // SAFETY: the plugin called.
         unsafe { leave(instance, Cause::Exit(code)) }
     }
-    std::process::exit(code)
+    if is_child() {
+        // The handlers of `exit` are the host's.
+        child_process::exit(code);
+    }
+    // SAFETY: what the plugin asked for, on a thread or in a library where it cannot be refused.
+    unsafe { libc::exit(code) }
+}
+
+/// `void _exit(int)`, `void _Exit(int)`
+pub(super) extern "C" fn exit_now(code: c_int) {
+    if let Some(instance) = guarded() {
+        // SAFETY: the plugin called.
+        unsafe { leave(instance, Cause::Exit(code)) }
+    }
+    child_process::exit(code)
+}
+
+/// `void pthread_exit(void *)`, `void thrd_exit(int)`
+pub(super) unsafe extern "C" fn thread_exit(value: *mut c_void) {
+    if let Some(instance) = guarded() {
+        // SAFETY: the plugin called. Its frames are abandoned as in a crash, and not unwound.
+        unsafe { leave(instance, Cause::ThreadExit) }
+        abort_process();
+    }
+    // SAFETY: a thread of the plugin's own, which ends as it asks.
+    unsafe { libc::pthread_exit(value) }
 }
 
 /// `void __stack_chk_fail(void)`
@@ -58,7 +112,7 @@ pub(super) extern "C" fn stack_chk_fail() {
         // SAFETY: the plugin called. The frame whose canary was overwritten is abandoned.
         unsafe { leave(instance, Cause::StackSmashed) }
     }
-    std::process::abort()
+    abort_process()
 }
 
 /// `void __assert_fail(const char *assertion, const char *file, unsigned line, const char *function)`
@@ -69,33 +123,36 @@ pub(super) unsafe extern "C" fn assert_fail(
     function: *const c_char,
 ) {
     let text = |address: *const c_char| {
-        if address.is_null() {
+        if !address_check::readable(address as u64, 1) {
             return String::new();
         }
         // SAFETY: the plugin passes strings, as to the C library.
         unsafe { CStr::from_ptr(address) }.to_string_lossy().into_owned()
     };
-    let message = format!("{}:{line}: {}: assertion failed: {}", text(file), text(function), text(assertion));
-    if let Some(instance) = guarded() {
-        instance.state().log(LogLevel::Critical, message.as_bytes());
-        drop(message);
-        // SAFETY: the plugin called, and nothing here is left to drop.
-        unsafe { leave(instance, Cause::Assertion) }
+    let message = || format!("{}:{line}: {}: assertion failed: {}", text(file), text(function), text(assertion));
+    match guarded() {
+        Some(instance) => {
+            let _ = door::enter(instance, "assert", || {
+                instance.state().log(LogLevel::Critical, message().as_bytes());
+            });
+            // SAFETY: the plugin called, and nothing here is left to drop.
+            unsafe { leave(instance, Cause::Assertion) }
+        }
+        None => eprintln!("{}", message()),
     }
-    eprintln!("{message}");
-    std::process::abort()
+    abort_process()
 }
 
 /// What `std::terminate` calls, in images that use the system's C++ library: an exception that nobody caught, or one that left a
 /// `noexcept` function. Passes on what is not a plugin's.
 pub(super) extern "C" fn terminate() {
     if let Some(instance) = guarded() {
-        // SAFETY: the plugin's code threw; the C++ library's frames between hold no lock and may be abandoned.
-        unsafe { leave(instance, Cause::Exception) }
+        // SAFETY: the plugin's code threw.
+        unsafe { leave_from(instance, Cause::Exception, From::Throw) }
     }
     match TERMINATE_BEFORE.get().copied().flatten() {
-        Some(before) => before(),
-        None => std::process::abort(),
+        Some(before) if !is_child() => before(),
+        _ => abort_process(),
     }
 }
 
@@ -103,12 +160,15 @@ type TerminateHandler = extern "C" fn();
 
 static TERMINATE_BEFORE: std::sync::OnceLock<Option<TerminateHandler>> = std::sync::OnceLock::new();
 
-/// Makes the C++ library of the process call [`terminate`], once.
-pub(super) fn watch_terminate(library: &libloading::os::unix::Library) {
-    // `std::set_terminate(void (*)())`, which is found in the libraries that the image needs too.
-    type SetTerminate = unsafe extern "C" fn(TerminateHandler) -> Option<TerminateHandler>;
-    // SAFETY: it has this signature wherever it exists.
-    let Ok(set) = (unsafe { library.get::<SetTerminate>(b"_ZSt13set_terminatePFvvE") }) else { return };
-    // SAFETY: any function may be set.
-    TERMINATE_BEFORE.get_or_init(|| unsafe { set(terminate) });
+/// Makes the C++ library of images call [`terminate`], once. `set` is its `std::set_terminate(void (*)())`.
+///
+/// # Safety
+///
+/// The address is of this function.
+pub(super) unsafe fn watch_terminate(set: usize) {
+    // SAFETY: the caller's promise; any function may be set.
+    TERMINATE_BEFORE.get_or_init(|| unsafe {
+        let set: unsafe extern "C" fn(TerminateHandler) -> Option<TerminateHandler> = std::mem::transmute(set);
+        set(terminate)
+    });
 }

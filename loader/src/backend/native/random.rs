@@ -4,11 +4,9 @@
 //! A host whose randomness is the system's changes nothing by this: the C library is asked, as it is by threads of the plugin's own.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::current_instance;
-use crate::error::FailureKind;
-use crate::instance::InstanceState;
+use super::mapping::Mapped;
+use super::{address_check, door};
 
 /// What `getentropy` gives at most.
 const MAX_ENTROPY: usize = 256;
@@ -22,8 +20,8 @@ pub(super) unsafe extern "C" fn getrandom(target: *mut c_void, len: usize, flags
     // SAFETY: the caller's promise.
     unsafe {
         match from_host(target.cast(), len) {
-            Some(true) => len as isize,
-            Some(false) => failed(libc::EIO) as isize,
+            Some(Ok(())) => len as isize,
+            Some(Err(errno)) => failed(errno) as isize,
             None => libc::getrandom(target, len, flags),
         }
     }
@@ -41,8 +39,8 @@ pub(super) unsafe extern "C" fn getentropy(target: *mut c_void, len: usize) -> c
     // SAFETY: the caller's promise.
     unsafe {
         match from_host(target.cast(), len) {
-            Some(true) => 0,
-            Some(false) => failed(libc::EIO) as c_int,
+            Some(Ok(())) => 0,
+            Some(Err(errno)) => failed(errno) as c_int,
             None => libc::getentropy(target, len),
         }
     }
@@ -66,68 +64,75 @@ pub(super) unsafe extern "C" fn syscall(
     }
 }
 
-/// What `dlsym` finds in the whole process under a name, by which newer libraries ask; null: what the system finds.
+/// `void *dlsym(void *, const char *)`, by which newer libraries look for the functions above.
 ///
 /// # Safety
 ///
-/// The name is a C string.
-pub(super) unsafe extern "C" fn look_up(name: *const c_char) -> *const c_void {
-    if name.is_null() {
-        return std::ptr::null();
+/// As the C library's.
+pub(super) unsafe extern "C" fn dlsym(library: *mut c_void, name: *const c_char) -> *const c_void {
+    if library == libc::RTLD_DEFAULT && address_check::readable(name as u64, 1) {
+        // SAFETY: the caller's promise.
+        match unsafe { CStr::from_ptr(name) }.to_bytes() {
+            b"getrandom" => return getrandom as *const c_void,
+            b"getentropy" => return getentropy as *const c_void,
+            _ => {}
+        }
     }
     // SAFETY: the caller's promise.
-    match unsafe { CStr::from_ptr(name) }.to_bytes() {
-        b"getrandom" => getrandom as *const c_void,
-        b"getentropy" => getentropy as *const c_void,
-        _ => std::ptr::null(),
-    }
+    let found = unsafe { libc::dlsym(library, name) };
+    if found.is_null() && library == libc::RTLD_DEFAULT { own_symbol(name) } else { found }
+}
+
+/// A symbol of the plugin's image, which the system's loader does not search.
+fn own_symbol(name: *const c_char) -> *const c_void {
+    let caller = door::caller().filter(|_| address_check::readable(name as u64, 1));
+    let Some(Mapped::Image(image)) = caller.map(|instance| instance.mapping.image()) else { return std::ptr::null() };
+    // SAFETY: a C string, as the plugin passed it to `dlsym`.
+    let name = unsafe { CStr::from_ptr(name) }.to_str().ok();
+    name.and_then(|name| image.symbol(name)).map_or(std::ptr::null(), |address| address as *const c_void)
 }
 
 /// `__wasi_random_get(uint8_t *, unsigned long)`, which the C++ SDK's `getentropy` calls, also natively. Returns a WASI errno.
 pub(super) extern "C" fn random_get(target: *mut u8, len: c_ulong) -> u16 {
     const FAULT: u16 = 21;
     const IO: u16 = 29;
-    if target.is_null() {
-        return if len == 0 { 0 } else { FAULT };
+    if len == 0 {
+        return 0;
     }
-    // SAFETY: the plugin passes a buffer of this length.
-    let filled = unsafe {
-        from_host(target, len as usize)
-            .unwrap_or_else(|| getrandom::fill(std::slice::from_raw_parts_mut(target, len as usize)).is_ok())
-    };
-    if filled { 0 } else { IO }
+    if !address_check::writable(target as u64, len) {
+        return FAULT;
+    }
+    let filled = from_host(target, len as usize).unwrap_or_else(|| {
+        // SAFETY: it can be written to, and is the plugin's.
+        getrandom::fill(unsafe { std::slice::from_raw_parts_mut(target, len as usize) }).map_err(|_| libc::EIO)
+    });
+    if filled.is_ok() { 0 } else { IO }
 }
 
-/// Fills a buffer from the source of the VM that runs on this thread: whether the source could. None where that is the system's.
-///
-/// # Safety
-///
-/// The buffer can be written.
-unsafe fn from_host(target: *mut u8, len: usize) -> Option<bool> {
-    // SAFETY: an instance lives for as long as it is current on this thread.
-    let state = unsafe { current_instance::get().as_ref() }?.state();
-    if state.services.random.is_system() {
+/// Fills a buffer from the source of the VM that runs on this thread, or says why not. `None` where that is the system's.
+fn from_host(target: *mut u8, len: usize) -> Option<Result<(), c_int>> {
+    let instance = door::caller()?;
+    let random = &instance.state().services.random;
+    if random.is_system() {
         return None;
     }
-    // By way of a buffer of the host's own: where the plugin's is none, it is here that it crashes, and not while the source is at work.
-    let mut bytes = [0; MAX_ENTROPY];
-    for at in (0..len).step_by(MAX_ENTROPY) {
-        let bytes = &mut bytes[..MAX_ENTROPY.min(len - at)];
-        if !fill(state, bytes) {
-            return Some(false);
-        }
-        // SAFETY: the caller's promise.
-        unsafe { target.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    if len > 0 && !address_check::writable(target as u64, len as u64) {
+        return Some(Err(libc::EFAULT));
     }
-    Some(true)
-}
-
-/// A panic of the host's must not unwind into the plugin.
-fn fill(state: &InstanceState, bytes: &mut [u8]) -> bool {
-    catch_unwind(AssertUnwindSafe(|| state.services.random.fill(bytes))).unwrap_or_else(|_| {
-        state.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
-        false
-    })
+    let fill = || {
+        // By way of a buffer of the host's own: another thread of the plugin may unmap its own meanwhile.
+        let mut bytes = [0; MAX_ENTROPY];
+        for at in (0..len).step_by(MAX_ENTROPY) {
+            let bytes = &mut bytes[..MAX_ENTROPY.min(len - at)];
+            if !random.fill(bytes) {
+                return Err(libc::EIO);
+            }
+            // SAFETY: it can be written to, and is the plugin's.
+            unsafe { target.add(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        }
+        Ok(())
+    };
+    Some(door::enter(instance, "its source of random bytes", fill).unwrap_or(Err(libc::EIO)))
 }
 
 /// The answer of a function of the C library that failed.

@@ -1,12 +1,15 @@
-//! Faults of the processor: which are a plugin's, and what becomes of them.
+//! Signals: faults of the processor, and the watchdog's interrupts.
 //!
-//! A fault is a plugin's if its instruction lies in the image of the VM that runs on the thread, in a function like `memcpy` that it called, nowhere
-//! at all, or in the probe of memory that a plugin named. Every other one is passed on to who handled it before.
+//! A fault is contained if [`containment`](super::containment) says so. Every other one, and every signal that was sent, is passed on to who
+//! handled it before: the handlers found when VMs start, newest first.
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 mod platform {
-    pub(in super::super) fn install() {}
-    pub(in super::super) fn ensure_stack() {}
+    pub(in super::super) fn install() -> bool {
+        true
+    }
+    pub(in super::super) fn prepare_thread() {}
+    pub(in super::super) fn restore_mask() {}
     pub(in super::super) fn install_interrupt() {}
     pub(in super::super) fn this_thread() -> i32 {
         0
@@ -14,77 +17,163 @@ mod platform {
     pub(in super::super) fn interrupt(_: i32) {}
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod platform {
+    use std::cell::{Cell, UnsafeCell};
     use std::mem::MaybeUninit;
     use std::ptr;
     use std::sync::Once;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
     use super::super::backtrace::Backtrace;
+    use super::super::containment::{self, From};
     use super::super::crash_cause::{Cause, Crash, Place};
+    use super::super::registers::Registers;
     use super::super::vm::Instance;
-    use super::super::{address_check, current_instance, guard};
-    use crate::instance::budget::request;
+    use super::super::{address_check, child_process, current_instance, guard, known_code, thread_stack};
+    use crate::fork;
 
-    const SIGNALS: [libc::c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL];
+    const SIGNALS: [libc::c_int; 5] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
 
-    /// The handlers that were there before, in the order of `SIGNALS`.
-    static mut PREVIOUS: [MaybeUninit<libc::sigaction>; 4] = [const { MaybeUninit::uninit() }; 4];
-
-    /// Installs the handlers, once in the process.
-    pub(in super::super) fn install() {
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            find_leaves();
-            for (index, signal) in SIGNALS.into_iter().enumerate() {
-                // SAFETY: an all-zero sigaction is valid. The previous action is stored before the handler that reads it can run: it is
-                // asked for first. Only this closure, which runs once, writes to PREVIOUS.
-                unsafe {
-                    let mut previous: libc::sigaction = std::mem::zeroed();
-                    libc::sigaction(signal, ptr::null(), &mut previous);
-                    (*ptr::addr_of_mut!(PREVIOUS[index])).write(previous);
-                    let mut action: libc::sigaction = std::mem::zeroed();
-                    action.sa_sigaction = handler as *const () as usize;
-                    // Not deferred: walking a damaged stack may fault again.
-                    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-                    libc::sigemptyset(&mut action.sa_mask);
-                    libc::sigaction(signal, &action, ptr::null_mut());
-                }
-            }
-        });
+    /// Handlers of a signal that were there when a VM started, oldest first.
+    struct Previous {
+        actions: [UnsafeCell<MaybeUninit<libc::sigaction>>; Previous::MOST],
+        count: AtomicUsize,
     }
 
-    extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: the kernel passes a valid context to a SA_SIGINFO handler, on the thread that faulted. The instance, if there is one,
-        // lives for as long as it is current on this thread.
-        unsafe {
-            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
-            let instruction = registers[libc::REG_RIP as usize] as usize;
-            if let Some(landing) = address_check::landing(instruction) {
-                registers[libc::REG_RIP as usize] = landing as i64;
-                return;
+    // SAFETY: an action is written once, before the count says that it is there, and by one thread at a time (`install`).
+    unsafe impl Sync for Previous {}
+
+    impl Previous {
+        const MOST: usize = 8;
+
+        const fn new() -> Previous {
+            let actions = [const { UnsafeCell::new(MaybeUninit::uninit()) }; Previous::MOST];
+            Previous { actions, count: AtomicUsize::new(0) }
+        }
+
+        /// The newest but so many.
+        fn newest_but(&self, skipped: usize) -> Option<libc::sigaction> {
+            let index = self.count.load(Ordering::Acquire).checked_sub(skipped + 1)?;
+            // SAFETY: it was written, and stays as it is.
+            Some(unsafe { (*self.actions[index].get()).assume_init() })
+        }
+
+        /// Adds one, unless it is there. False if there is no room.
+        ///
+        /// # Safety
+        ///
+        /// No other thread does.
+        unsafe fn add(&self, action: libc::sigaction) -> bool {
+            let is = |known: libc::sigaction| known.sa_sigaction == action.sa_sigaction;
+            let count = self.count.load(Ordering::Relaxed);
+            if (0..count).any(|index| self.newest_but(index).is_some_and(is)) {
+                return true;
             }
-            if let Some(instance) = current_instance::get().as_ref()
-                && instance.frame.is_entered()
-                && let Some(crash) = crash(
-                    instance,
-                    signal,
-                    instruction,
-                    (*info).si_addr() as usize,
-                    registers[libc::REG_RSP as usize] as usize,
-                )
-            {
-                instance.crash.set(Some(crash));
-                registers[libc::REG_RSP as usize] = instance.frame.address() as i64;
-                registers[libc::REG_RIP as usize] = guard::resume as *const () as usize as i64;
-                return;
-            }
-            pass_on(signal, info, context);
+            let Some(place) = self.actions.get(count) else { return false };
+            // SAFETY: nobody reads beyond the count, or writes.
+            unsafe { (*place.get()).write(action) };
+            self.count.store(count + 1, Ordering::Release);
+            true
         }
     }
 
-    /// The crash, if the fault is the plugin's.
+    static PREVIOUS: [Previous; SIGNALS.len()] = [const { Previous::new() }; SIGNALS.len()];
+
+    /// Installs the handlers, in front of those that others installed since the last time. False if one of those stays in front: there
+    /// were too many.
+    pub(in super::super) fn install() -> bool {
+        // The process in which a thread is here. Not a lock, which a fork could leave locked.
+        static BUSY_IN: AtomicU64 = AtomicU64::new(0);
+        let process = u64::from(fork::generation()) + 1;
+        while BUSY_IN.swap(process, Ordering::Acquire) == process {
+            std::thread::yield_now();
+        }
+        known_code::refresh();
+        let mut first = true;
+        for (signal, previous) in SIGNALS.into_iter().zip(&PREVIOUS) {
+            // SAFETY: one thread at a time is here.
+            first &= unsafe { install_one(signal, previous) };
+        }
+        BUSY_IN.store(0, Ordering::Release);
+        first
+    }
+
+    /// # Safety
+    ///
+    /// No other thread is here.
+    unsafe fn install_one(signal: libc::c_int, previous: &Previous) -> bool {
+        // SAFETY: an all-zero sigaction is valid. The action that was there is stored before the handler that reads it can run.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &mut action);
+            let handler = handler as *const () as usize;
+            if action.sa_sigaction == handler {
+                return true;
+            }
+            if !previous.add(action) {
+                return false;
+            }
+            action.sa_sigaction = handler;
+            // Not deferred: walking a damaged stack may fault again.
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+            libc::sigemptyset(&mut action.sa_mask);
+            libc::sigaction(signal, &action, ptr::null_mut()) == 0
+        }
+    }
+
+    extern "C" fn handler(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        guard::clear_flags();
+        // SAFETY: the kernel passes valid arguments to a SA_SIGINFO handler, on the thread that faulted. The instance, if there is one,
+        // lives for as long as it is current on this thread.
+        unsafe {
+            // Others were sent by a process, and say nothing about the instruction.
+            let is_fault = (*info).si_code > 0;
+            if is_fault {
+                let mut registers = Registers::of(context);
+                if let Some(landing) = address_check::landing(registers.instruction()) {
+                    registers.set_instruction(landing);
+                    return;
+                }
+                if let Some(instance) = current_instance::get().as_ref()
+                    && instance.frame.is_entered()
+                    && !instance.in_host.get()
+                {
+                    if child_process::is_of(instance) {
+                        child_process::die_of(signal);
+                    }
+                    if let Some(crash) = crash(instance, signal, &mut registers, (*info).si_addr() as usize) {
+                        leave(instance, crash, registers);
+                        return;
+                    }
+                }
+            }
+            pass_on(signal, info, context, is_fault);
+        }
+    }
+
+    /// Has the guarded call return as crashed when the handler returns.
+    fn leave(instance: &Instance, crash: Crash, mut registers: Registers<'_>) {
+        instance.crash.set(Some(crash));
+        registers.set_stack_pointer(instance.frame.address());
+        registers.set_instruction(guard::resume as *const () as usize);
+        registers.clear_flags();
+    }
+
+    /// Unblocks what a plugin that failed has blocked on this thread since its VM started.
+    pub(in super::super) fn restore_mask() {
+        // SAFETY: valid sets, and numbers of signals.
+        unsafe {
+            let (before, mut blocked): (libc::sigset_t, libc::sigset_t) = (MASK.get(), std::mem::zeroed());
+            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut blocked);
+            for signal in (1..=libc::SIGRTMAX()).filter(|signal| libc::sigismember(&before, *signal) == 0) {
+                libc::sigdelset(&mut blocked, signal);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, ptr::null_mut());
+        }
+    }
+
+    /// The crash, if the fault is the plugin's and its call can be left.
     ///
     /// # Safety
     ///
@@ -92,87 +181,108 @@ mod platform {
     unsafe fn crash(
         instance: &Instance,
         signal: libc::c_int,
-        instruction: usize,
+        registers: &mut Registers<'_>,
         address: usize,
-        stack_pointer: usize,
     ) -> Option<Crash> {
-        if let Some(cause) = instance.walking.take() {
+        if let Some((cause, stack_pointer)) = instance.walking.take() {
             // Walking the stack of a first fault faulted too: without a backtrace then.
-            return Some(Crash { cause, backtrace: Backtrace::default() });
+            return containment::is_clear(instance, stack_pointer)
+                .then(|| Crash { cause, backtrace: Backtrace::default() });
         }
-        let base = instance.span.start;
+        let (instruction, stack_pointer) = (registers.instruction(), registers.stack_pointer());
         let place = if instance.span.contains(&instruction) {
-            Place::Image(instruction - base)
-        } else if instance.in_host.get() {
-            return None;
-        } else if instruction == address {
-            // On this thread only the plugin's code can have jumped there.
+            Place::Image(instruction - instance.span.start)
+        } else if instruction == address && matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
             Place::Nowhere
-        } else if is_leaf(instruction) {
-            Place::Leaf
+        } else if known_code::is_c(instruction) {
+            Place::Library
         } else {
             return None;
         };
-        let cause = Cause::Fault { signal, place, address };
-        instance.walking.set(Some(cause));
-        let mut backtrace = Backtrace::capture_interrupted(&instance.span, instance.frame.address());
-        instance.walking.set(None);
-        if place == Place::Nowhere && backtrace.frames().is_empty() && address_check::readable(stack_pointer as u64, 8)
+        if place == Place::Nowhere
+            && (!Registers::RETURNS_BY_STACK
+                || address_check::readable(stack_pointer as u64, size_of::<usize>() as u64))
         {
-            // From where no code is, nobody knows the way back; but who called left its address on the stack.
+            // From where no code is, nobody knows the way back; but a call says where it came from.
             // SAFETY: it can be read.
-            let caller = unsafe { (stack_pointer as *const usize).read() };
-            if instance.span.contains(&caller) {
-                backtrace.push((caller - base) as u64 - 1);
-            }
+            unsafe { registers.return_to_caller() };
+        } else if signal == libc::SIGTRAP && cfg!(target_arch = "x86_64") {
+            // The instruction behind it may be another function's.
+            registers.set_instruction(instruction - 1);
         }
-        Some(Crash { cause, backtrace })
+        let cause = Cause::Fault { signal, place, address };
+        instance.walking.set(Some((cause, stack_pointer)));
+        let (backtrace, may_abandon) = containment::examine(instance, From::Signal(stack_pointer));
+        instance.walking.set(None);
+        registers.set_instruction(instruction);
+        registers.set_stack_pointer(stack_pointer);
+        may_abandon.then_some(Crash { cause, backtrace })
     }
 
-    /// Functions of the C library that take no lock and call nothing: a fault in one is that of who called it.
-    const LEAVES: [&std::ffi::CStr; 16] = [
-        c"memcpy", c"memmove", c"memset", c"memcmp", c"bcmp", c"memchr", c"memrchr", c"strlen", c"strnlen", c"strcmp",
-        c"strncmp", c"strchr", c"strrchr", c"strcpy", c"strncpy", c"strcat",
-    ];
+    // SAFETY: an all-zero set is valid, and empty.
+    const NO_SIGNALS: libc::sigset_t = unsafe { std::mem::zeroed() };
 
-    /// Where they begin, as chosen for this processor.
-    static LEAF_ADDRESSES: [AtomicUsize; LEAVES.len()] = [const { AtomicUsize::new(0) }; LEAVES.len()];
-
-    fn find_leaves() {
-        for (name, address) in LEAVES.iter().zip(&LEAF_ADDRESSES) {
-            // SAFETY: the name ends with a null.
-            address.store(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } as usize, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether an instruction is of one of them.
-    fn is_leaf(instruction: usize) -> bool {
-        unsafe extern "C" {
-            // Of libgcc_s: the beginning of the function that has an instruction.
-            fn _Unwind_FindEnclosingFunction(instruction: usize) -> usize;
-        }
-        // SAFETY: any address may be asked about.
-        let function = unsafe { _Unwind_FindEnclosingFunction(instruction) };
-        function != 0 && LEAF_ADDRESSES.iter().any(|leaf| leaf.load(Ordering::Relaxed) == function)
+    thread_local! {
+        // Constant and without destructors, so that handlers may read them.
+        /// The signal that this thread is passing on: its context, and to how many handlers it went.
+        static PASSING: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+        /// Signals that were blocked when a VM last started on this thread.
+        static MASK: Cell<libc::sigset_t> = const { Cell::new(NO_SIGNALS) };
     }
 
     /// Does what would have been done without this handler.
     ///
+    /// A handler that was installed later may pass the signal back to this one: then it goes on to the one before it.
+    ///
     /// # Safety
     ///
     /// The arguments are those of a signal handler.
-    unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    unsafe fn pass_on(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void, is_fault: bool) {
         let Some(index) = SIGNALS.iter().position(|known| *known == signal) else { return };
-        // SAFETY: written before this handler was installed, and never after.
-        unsafe {
-            let previous = &*ptr::addr_of!(PREVIOUS[index]);
-            match previous.assume_init_ref().sa_sigaction {
-                // The fault comes again when this handler returns, and then ends the process as it would have.
-                libc::SIG_DFL | libc::SIG_IGN => {
-                    libc::sigaction(signal, previous.as_ptr(), ptr::null_mut());
+        let outer = PASSING.get();
+        let depth = if outer.0 == context as usize { outer.1 + 1 } else { 0 };
+        let action = PREVIOUS[index].newest_but(depth);
+        match action.map(|action| action.sa_sigaction) {
+            None | Some(libc::SIG_DFL) => default_action(signal, is_fault),
+            // The kernel ignores that for faults.
+            Some(libc::SIG_IGN) if is_fault => default_action(signal, true),
+            Some(libc::SIG_IGN) => {}
+            Some(_) => {
+                PASSING.set((context as usize, depth));
+                // SAFETY: the caller's promise.
+                unsafe { forward(action, signal, info, context) };
+                PASSING.set(outer);
+                if !is_fault {
+                    finish(signal);
                 }
-                _ => forward(previous, signal, info, context),
             }
+        }
+    }
+
+    /// Ends the process as the kernel would have.
+    fn default_action(signal: libc::c_int, is_fault: bool) {
+        if !is_fault {
+            child_process::die_of(signal);
+        }
+        // The fault comes again when the handler returns, and the core then shows where.
+        // SAFETY: an all-zero action is the default one.
+        unsafe {
+            let default: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, &default, ptr::null_mut());
+        }
+    }
+
+    /// After a handler that took a signal which was sent. Some, as Rust's, remove themselves and expect a fault to come again, which this
+    /// signal does not.
+    fn finish(signal: libc::c_int) {
+        // SAFETY: an all-zero action is a place for one.
+        let action = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            libc::sigaction(signal, ptr::null(), &mut action);
+            action
+        };
+        if action.sa_sigaction == libc::SIG_DFL {
+            child_process::die_of(signal);
         }
     }
 
@@ -180,18 +290,18 @@ mod platform {
     const INTERRUPT: libc::c_int = libc::SIGURG;
 
     /// Who handled it before.
-    static mut INTERRUPT_BEFORE: MaybeUninit<libc::sigaction> = MaybeUninit::uninit();
+    static INTERRUPT_BEFORE: Previous = Previous::new();
 
     /// Installs the handler of the watchdog's signal, once in the process.
     pub(in super::super) fn install_interrupt() {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| {
-            // SAFETY: as in `install`.
+            // SAFETY: an all-zero sigaction is valid. The previous action is stored before the handler that reads it can run: it is
+            // asked for first. Only this closure, which runs once, stores one.
             unsafe {
-                let mut previous: libc::sigaction = std::mem::zeroed();
-                libc::sigaction(INTERRUPT, ptr::null(), &mut previous);
-                (*ptr::addr_of_mut!(INTERRUPT_BEFORE)).write(previous);
                 let mut action: libc::sigaction = std::mem::zeroed();
+                libc::sigaction(INTERRUPT, ptr::null(), &mut action);
+                INTERRUPT_BEFORE.add(action);
                 action.sa_sigaction = interrupted as *const () as usize;
                 action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
                 libc::sigemptyset(&mut action.sa_mask);
@@ -213,32 +323,34 @@ mod platform {
     }
 
     extern "C" fn interrupted(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+        guard::clear_flags();
         // SAFETY: as in `handler`.
         unsafe {
-            let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
-            let instruction = registers[libc::REG_RIP as usize] as usize;
+            let registers = Registers::of(context);
+            let instruction = registers.instruction();
             let instance = current_instance::get().as_ref();
             let Some((instance, slot)) = instance.and_then(|instance| Some((instance, instance.state().slot()?)))
             else {
-                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
+                return forward(INTERRUPT_BEFORE.newest_but(0), signal, info, context);
             };
-            let wanted = slot.request.load(Ordering::Acquire);
-            if !matches!(wanted, request::STACK | request::STOP) {
-                return forward(&*ptr::addr_of!(INTERRUPT_BEFORE), signal, info, context);
-            }
+            let Some(request) = slot.requested() else {
+                return forward(INTERRUPT_BEFORE.newest_but(0), signal, info, context);
+            };
             // Elsewhere than in the image there may be a lock: the watchdog asks again.
-            if instance.in_host.get() || !instance.frame.is_entered() || !instance.span.contains(&instruction) {
+            if instance.in_host.get()
+                || !instance.frame.is_entered()
+                || !(instance.span.contains(&instruction)
+                    || known_code::is_abandonable(known_code::function_of(instruction)))
+            {
                 return;
             }
-            let backtrace = Backtrace::capture_interrupted(&instance.span, instance.frame.address());
-            if wanted == request::STOP && !backtrace.is_own() {
+            let (backtrace, may_abandon) = containment::examine(instance, From::Signal(registers.stack_pointer()));
+            if request.stops() && !may_abandon {
                 return;
             }
             slot.answer(backtrace.frames());
-            if wanted == request::STOP {
-                instance.crash.set(Some(Crash { cause: Cause::Overrun, backtrace }));
-                registers[libc::REG_RSP as usize] = instance.frame.address() as i64;
-                registers[libc::REG_RIP as usize] = guard::resume as *const () as usize as i64;
+            if request.stops() {
+                leave(instance, Crash { cause: Cause::Overrun, backtrace }, registers);
             }
         }
     }
@@ -247,16 +359,16 @@ mod platform {
     ///
     /// # Safety
     ///
-    /// The action is initialised, and the rest are the arguments of a signal handler.
+    /// The rest are the arguments of a signal handler.
     unsafe fn forward(
-        action: &MaybeUninit<libc::sigaction>,
+        action: Option<libc::sigaction>,
         signal: libc::c_int,
         info: *mut libc::siginfo_t,
         context: *mut libc::c_void,
     ) {
+        let Some(action) = action else { return };
         // SAFETY: the caller's promise; a handler's address is a function of the kind that its flags say.
         unsafe {
-            let action = action.assume_init();
             match action.sa_sigaction {
                 libc::SIG_DFL | libc::SIG_IGN => {}
                 handler if action.sa_flags & libc::SA_SIGINFO != 0 => {
@@ -275,14 +387,22 @@ mod platform {
     /// How large the stack for signal handlers is: room for the registers of the largest processors, and for walking a stack.
     const STACK: usize = 64 * 1024;
 
-    /// Gives this thread a stack for signal handlers, if it has none as large: without it an overflow of the stack cannot be handled.
-    pub(in super::super) fn ensure_stack() {
+    /// Gives this thread a stack for signal handlers, if it has none as large: without it an overflow of the stack cannot be handled. Notes
+    /// which signals are blocked, and where the stack ends.
+    pub(in super::super) fn prepare_thread() {
+        thread_stack::find();
         thread_local! {
             static OWN: std::cell::OnceCell<SignalStack> = const { std::cell::OnceCell::new() };
         }
         OWN.with(|own| {
             own.get_or_init(SignalStack::install);
         });
+        // SAFETY: a place for a set, which the call fills.
+        unsafe {
+            let mut mask: libc::sigset_t = std::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &mut mask);
+            MASK.set(mask);
+        }
     }
 
     /// Taken away when the thread ends.
@@ -319,4 +439,4 @@ mod platform {
     }
 }
 
-pub(super) use platform::{ensure_stack, install, install_interrupt, interrupt, this_thread};
+pub(super) use platform::{install, install_interrupt, interrupt, prepare_thread, restore_mask, this_thread};

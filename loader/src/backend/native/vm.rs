@@ -1,21 +1,26 @@
 //! A running instance of a native module.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use dynvm_heap::Heap;
+
 use super::crash_cause::{Cause, Crash};
 use super::custom_hostcalls::CustomHostcalls;
 use super::destructors::Destructor;
-use super::elf::Facts;
 use super::environment::Environment;
+use super::exception::Exceptions;
+use super::functions::FunctionNames;
 use super::guard::{self, Frame};
-use super::heap::Heap;
-use super::image::Image;
-use super::patch::Edits;
-use super::{NativeModule, constructors, current_instance, dependencies, heap, imports, process_exit, signals};
-use crate::backend::{Code as _, NotStarted, Returned};
+use super::keys::Key;
+use super::mapping::{Mapped, Mapping};
+use super::module::NativeModule;
+use super::thread_context::ThreadContext;
+use super::{child_process, current_instance, heap, hostcall_entries, keys, signals, thread_stack};
+use crate::backend::{NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
 use crate::instance::budget::{NativeAccess, TERMINATED};
@@ -33,16 +38,21 @@ pub(super) struct Instance {
     pub(super) crash: Cell<Option<Crash>>,
     /// More about the crash: the type of an exception.
     pub(super) detail: RefCell<Option<String>>,
-    /// A fault whose stack is being walked.
-    pub(super) walking: Cell<Option<Cause>>,
+    /// What ended a call whose stack is being walked, and from where.
+    pub(super) walking: Cell<Option<(Cause, usize)>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
+    /// Where the thread's stack ends, and how much of it must be left to enter the host.
+    pub(super) stack: Cell<(usize, usize)>,
+    /// Exceptions that the process's C++ library knows of, if the image uses it.
+    exceptions: Option<Exceptions>,
     pub(super) environment: Environment,
+    pub(super) thread_context: ThreadContext,
     pub(super) thread_destructors: RefCell<Vec<Destructor>>,
     pub(super) static_destructors: RefCell<Vec<Destructor>>,
-    /// `None`: the image allocates from the C library.
-    pub(super) heap: Option<Heap>,
-    elf: Arc<Facts>,
+    pub(super) keys: RefCell<Vec<Key>>,
+    pub(super) mapping: Arc<Mapping>,
+    functions: FunctionNames,
     /// The plugin's allocator; `None`: it frees with `free`.
     pub(super) allocator: Option<usize>,
     guarded: bool,
@@ -51,6 +61,12 @@ pub(super) struct Instance {
 impl Instance {
     pub(super) fn state(&self) -> &InstanceState {
         &self.state
+    }
+
+    /// The VM's heap; `None`: the image allocates from the C library.
+    #[inline]
+    pub(super) fn heap(&self) -> Option<&Heap> {
+        self.mapping.heap()
     }
 
     /// Calls a function of the image, guarded.
@@ -67,9 +83,19 @@ impl Instance {
                 function(a[0], a[1], a[2], a[3], a[4])
             });
         }
+        let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
         let outcome = unsafe { guard::call(&self.frame, function, a[0], a[1], a[2], a[3], a[4]) };
-        if outcome.crashed == 0 { Ok(outcome.value) } else { Err(self.crashed()) }
+        if outcome.crashed == 0 {
+            return Ok(outcome.value);
+        }
+        if self.frame.is_forked() {
+            child_process::has_returned();
+        }
+        if let Some((exceptions, saved)) = exceptions {
+            exceptions.restore(saved);
+        }
+        Err(self.crashed())
     }
 
     /// How the last guarded call ended.
@@ -77,13 +103,16 @@ impl Instance {
     fn crashed(&self) -> Box<Failure> {
         // A hostcall that the call was left from did not come to its end.
         self.in_host.set(false);
+        signals::restore_mask();
         let detail = self.detail.take();
         let Some(Crash { cause, backtrace }) = self.crash.take() else {
             return Failure::new(FailureKind::Host, "the plugin's call was left without a reason");
         };
         let (kind, message) = match (cause, self.state.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
-            (Cause::Fault { .. }, _) => (FailureKind::Trap, cause.describe()),
+            (Cause::Fault { .. } | Cause::StackOverflow | Cause::HeapDefect(_), _) => {
+                (FailureKind::Trap, cause.describe())
+            }
             (Cause::Overrun, _) if self.state.slot().is_some_and(|slot| slot.is_terminated()) => {
                 (FailureKind::Limit, TERMINATED.to_owned())
             }
@@ -91,7 +120,7 @@ impl Instance {
             (cause, _) => (FailureKind::Exit, cause.describe()),
         };
         let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        Failure::new(kind, format!("{message}{detail}{}", self.elf.functions.describe(backtrace.frames())))
+        Failure::new(kind, format!("{message}{detail}{}", self.functions.describe(backtrace.frames())))
     }
 }
 
@@ -99,11 +128,11 @@ impl Instance {
 pub(crate) struct NativeVm {
     // Boxed: hostcalls find it by its address.
     instance: Box<Instance>,
-    image: Option<Image>,
     start: Start,
     callbacks: Callbacks,
-    module: Arc<Facts>,
-    edits: Edits,
+    exports: Arc<BTreeMap<String, u64>>,
+    /// Why a crash ends the process.
+    uncontained: Option<&'static str>,
     current_thread: std::thread::ThreadId,
 }
 
@@ -154,7 +183,11 @@ macro_rules! native_callbacks {
             }
 
             fn memory_size(&self) -> Option<u64> {
-                Some(self.instance.heap.as_ref()?.used() as u64)
+                Some(self.instance.heap()?.used() as u64)
+            }
+
+            fn uncontained(&self) -> Option<&'static str> {
+                self.uncontained
             }
 
             $(
@@ -187,25 +220,21 @@ impl NativeVm {
         foreign: Option<CustomHostcalls>,
     ) -> Result<NativeVm, StartError> {
         let failed = |message| StartError::Image { module: module.name.clone(), message };
-        let options = &module.options;
-        imports::bind(&options.image_dir).map_err(failed)?;
-        let guarded = options.contain_crashes && guard::AVAILABLE;
+        let guarded = module.is_guarded();
+        let mut uncontained = module.uncontained();
+        let own = foreign.as_ref().map(CustomHostcalls::own_names).unwrap_or_default();
+        let mapping = module.map(state.config.memory_limit, &own).map_err(failed)?;
         if guarded {
-            signals::install();
-            signals::ensure_stack();
+            child_process::watch();
+            if !signals::install() {
+                uncontained = Some("too many handlers of SIGSEGV and its like were installed after the loader's");
+            }
+            signals::prepare_thread();
         }
-        let elf = &module.elf;
-        dependencies::open(&elf.needed);
-        let marker = module.abi_version().marker();
-        let marker = (marker, elf.exports[marker]);
-        // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those of
-        // these bytes.
-        let image = unsafe { Image::open(&module.bytes, &options.image_dir, options.keep_images, &elf.span, marker) };
-        let image = image.map_err(failed)?;
-        let address = |name: &str| elf.exports.get(name).map(|offset| image.address(*offset));
-        if guarded && elf.needed.iter().any(|library| library.starts_with("libstdc++")) {
-            process_exit::watch_terminate(image.library());
-        }
+        let exceptions = if guarded { module.exceptions() } else { None };
+        let base = mapping.image().base();
+        let exports = &module.interface.exports;
+        let address = |name: &str| exports.get(name).map(|offset| base.wrapping_add(*offset as usize));
         let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
             set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
@@ -213,39 +242,42 @@ impl NativeVm {
             main: address("main").or_else(|| address("__main_void")),
             start: address("_start"),
         };
+        let functions = module.functions(&mapping);
         let instance = Instance {
             foreign,
             frame: Frame::default(),
-            span: image.span(),
+            span: mapping.image().span(),
             crash: Cell::new(None),
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
+            stack: Cell::new(if guarded { thread_stack::end() } else { (0, 0) }),
+            exceptions,
             environment: Environment::new(&state.config.environment),
+            thread_context: ThreadContext::default(),
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
-            heap: module.edits.heap.then(|| Heap::new(state.config.memory_limit)).flatten(),
-            elf: elf.clone(),
+            keys: RefCell::default(),
+            mapping: Arc::new(mapping),
+            functions: functions.clone(),
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
             guarded,
             state,
         };
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
-            let facts = elf.clone();
             slot.set_native(NativeAccess {
                 this_thread: signals::this_thread,
                 interrupt: signals::interrupt,
-                describe: Box::new(move |frames| facts.functions.describe(frames)),
+                describe: Box::new(move |frames| functions.describe(frames)),
             });
         }
         Ok(NativeVm {
             instance: Box::new(instance),
-            image: Some(image),
             start,
             callbacks,
-            module: elf.clone(),
-            edits: module.edits,
+            exports: exports.clone(),
+            uncontained,
             current_thread: std::thread::current().id(),
         })
     }
@@ -253,15 +285,13 @@ impl NativeVm {
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
     pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current_instance::enter(&self.instance);
-        if let (true, Some(image)) = (self.edits.constructors, &self.image) {
-            for function in constructors::at_open(&self.module.hooks, image.base()) {
-                // SAFETY: a constructor of the image, with what constructors are passed.
-                unsafe { self.instance.call(function, constructors::arguments())? };
-            }
+        if let Mapped::Image(image) = self.instance.mapping.image() {
+            // SAFETY: a resolver or constructor of the image, with its arguments.
+            image.initialize(&mut |function, arguments| unsafe { self.instance.call(function, arguments) })?;
         }
         if let Some(set_host) = self.start.set_host {
             // SAFETY: the plugin exports this function, which takes the table; that lives for ever.
-            unsafe { self.instance.call(set_host, [&raw const imports::HOST as u64, 0, 0, 0, 0])? };
+            unsafe { self.instance.call(set_host, [&raw const hostcall_entries::HOST as u64, 0, 0, 0, 0])? };
         }
         Ok(())
     }
@@ -286,7 +316,13 @@ impl NativeVm {
 
     /// The address of something that the image exports.
     pub(crate) fn address(&self, name: &str) -> Option<usize> {
-        Some(self.image.as_ref()?.address(*self.module.exports.get(name)?))
+        Some(self.instance.mapping.image().base().wrapping_add(*self.exports.get(name)? as usize))
+    }
+
+    /// True if an address is within the image.
+    #[inline]
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        self.instance.span.contains(&address)
     }
 
     /// Makes a guarded call, from outside of any.
@@ -323,80 +359,65 @@ impl NativeVm {
             None => {
                 let _entered = current_instance::enter(&self.instance);
                 let in_host = self.instance.in_host.replace(true);
-                let address = heap::allocate(self.instance.heap.is_some(), len);
+                let address = heap::allocate(&self.instance, len);
                 self.instance.in_host.set(in_host);
                 Ok(address as u64)
             }
         }
     }
 
-    /// Runs the destructors of the plugin's variables: thread-local ones, then statics, each last registered first, then what the image
-    /// has for its end.
+    /// Runs the destructors of the plugin's variables: thread-local ones and those of thread-specific keys, then statics, each last registered
+    /// first, then what the image has for its end.
     fn run_destructors(&self) -> Result<(), Box<Failure>> {
-        let _entered = current_instance::enter(&self.instance);
-        for list in [&self.instance.thread_destructors, &self.instance.static_destructors] {
-            // One may register more.
-            loop {
-                let next = list.borrow_mut().pop();
-                let Some(Destructor { function, object }) = next else { break };
-                // SAFETY: the plugin registered this function for this object.
-                unsafe { self.instance.call(function, [object, 0, 0, 0, 0])? };
-            }
+        let instance = &*self.instance;
+        let _entered = current_instance::enter(instance);
+        let _running = instance.state.slot().map(|slot| slot.enter_end());
+        self.run_registered(&instance.thread_destructors)?;
+        for (function, value) in keys::end(instance) {
+            // SAFETY: the plugin registered this function for values of its key.
+            unsafe { instance.call(function, [value, 0, 0, 0, 0])? };
         }
-        if let (true, Some(image)) = (self.edits.constructors, &self.image) {
-            for function in constructors::at_close(&self.module.hooks, image.base()) {
-                // SAFETY: a function of the image, which takes nothing.
-                unsafe { self.instance.call(function, [0; 5])? };
-            }
+        self.run_registered(&instance.static_destructors)?;
+        if let Mapped::Image(image) = instance.mapping.image() {
+            // SAFETY: a destructor of the image, which takes nothing.
+            image.finalize(&mut |function, arguments| unsafe { instance.call(function, arguments) })?;
         }
         Ok(())
     }
 
-    /// Whether nothing that lives on refers to the image, so that it can be unmapped.
-    ///
-    /// `failed`: its destructors were not run.
-    fn can_close(&self, failed: bool) -> bool {
-        let imports = &self.module.imports;
-        let imports_none = |names: &[&str]| !names.iter().any(|name| imports.contains(*name));
-        let thread_destructors =
-            self.edits.thread_destructors || imports_none(&["__cxa_thread_atexit_impl", "__cxa_thread_atexit"]);
-        // What closing an image runs, and must not run after a crash.
-        let closing = !failed
-            || self.edits.constructors && (self.edits.static_destructors || imports_none(&["__cxa_atexit", "atexit"]));
-        thread_destructors && closing && imports_none(KEEP_REFERENCES)
+    fn run_registered(&self, list: &RefCell<Vec<Destructor>>) -> Result<(), Box<Failure>> {
+        // One may register more.
+        loop {
+            let next = list.borrow_mut().pop();
+            let Some(Destructor { function, arguments: [first, second] }) = next else { return Ok(()) };
+            // SAFETY: the plugin registered this function for these arguments.
+            unsafe { self.instance.call(function, [first, second, 0, 0, 0])? };
+        }
     }
 }
-
-/// Functions by which a plugin leaves its addresses with others: threads, handlers of signals.
-const KEEP_REFERENCES: &[&str] =
-    &["pthread_create", "thrd_create", "sigaction", "signal", "pthread_atfork", "timer_create"];
 
 impl Drop for NativeVm {
     fn drop(&mut self) {
         // Only a raw VM can be dropped on another thread than its own, by an embedder in C or C++: thread-local variables are out of
         // reach there, so nothing of the plugin runs.
         let is_own = self.current_thread == std::thread::current().id();
-        if let Some(foreign) = &self.instance.foreign {
+        let instance = &*self.instance;
+        instance.thread_context.end();
+        if let Some(foreign) = &instance.foreign {
             foreign.end();
         }
         if is_own
-            && !self.instance.state.has_failed()
+            && !instance.state.has_failed()
             && let Err(failure) = self.run_destructors()
         {
             let text = format!("the plugin failed in a destructor: {failure}");
-            self.instance.state.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
-            self.instance.state.fail(failure);
+            instance.state.log(dynvm_abi::types::LogLevel::Error, text.as_bytes());
+            instance.state.fail(failure);
         }
-        let Some(image) = self.image.take() else { return };
-        if self.can_close(!is_own || self.instance.state.has_failed()) {
-            // With this VM current: destructors that are not the loader's to run may log.
-            let _entered = current_instance::enter(&self.instance);
-            drop(image);
-        } else {
-            image.leak();
-            if let Some(heap) = self.instance.heap.take() {
-                heap.leak();
-            }
+        // Of a failed VM no destructor runs, and no thread may run one later.
+        keys::end(instance);
+        if is_own && !instance.state.has_failed() {
+            instance.mapping.set_ended_well();
         }
     }
 }

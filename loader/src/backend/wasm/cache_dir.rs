@@ -18,20 +18,20 @@ mod other {
     use crate::error::LoadError;
 
     impl CacheDir {
-        pub(in super::super) fn open(path: &Path) -> Result<CacheDir, LoadError> {
+        pub(crate) fn open(path: &Path) -> Result<CacheDir, LoadError> {
             let what = "this system does not tell who may write a directory; leave Options::cache_dir out".to_owned();
             Err(LoadError::CodeCache { dir: path.to_owned(), what, source: None })
         }
 
-        pub(in super::super) fn check(&self) -> Result<(), LoadError> {
+        pub(crate) fn check(&self) -> Result<(), LoadError> {
             CacheDir::open(&self.path).map(drop)
         }
 
-        pub(in super::super) fn read(&self, _: &str) -> Option<Vec<u8>> {
+        pub(crate) fn read(&self, _: &str) -> Option<Vec<u8>> {
             None
         }
 
-        pub(in super::super) fn write(&self, _: &str, _: &[u8]) -> std::io::Result<()> {
+        pub(crate) fn write(&self, _: &str, _: &[u8]) -> std::io::Result<()> {
             Err(std::io::ErrorKind::Unsupported.into())
         }
     }
@@ -68,7 +68,7 @@ mod unix {
         /// # Errors
         ///
         /// [`LoadError::CodeCache`]: another user can write it, or replace it or a folder above it.
-        pub(in super::super) fn open(path: &Path) -> Result<CacheDir, LoadError> {
+        pub(crate) fn open(path: &Path) -> Result<CacheDir, LoadError> {
             let failed = |what: &str| {
                 let (dir, what) = (path.to_owned(), format!("{what}; name another directory, or mend that"));
                 move |source: io::Error| LoadError::CodeCache { dir, what, source: Some(source) }
@@ -98,12 +98,12 @@ mod unix {
         }
 
         /// Checks that only this user can still write the directory.
-        pub(in super::super) fn check(&self) -> Result<(), LoadError> {
+        pub(crate) fn check(&self) -> Result<(), LoadError> {
             check(&self.path, &self.path, &self.dir, Access::others_write)
         }
 
         /// The content of an entry that this user wrote. Any other file counts as absent.
-        pub(in super::super) fn read(&self, name: &str) -> Option<Vec<u8>> {
+        pub(crate) fn read(&self, name: &str) -> Option<Vec<u8>> {
             let mut file = File::from(openat(&self.dir, name, ENTRY, Mode::empty()).ok()?);
             let metadata = file.metadata().ok()?;
             let access = Access::of(&metadata)?;
@@ -118,7 +118,7 @@ mod unix {
         }
 
         /// Writes an entry. It gets its name when it is complete.
-        pub(in super::super) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
             let mut random = [0; 8];
             getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
             let temporary = format!(".{:016x}.tmp", u64::from_ne_bytes(random));
@@ -149,7 +149,7 @@ mod unix {
             Some(access) if exposed(access) => {
                 let mode = access.mode;
                 let what = format!(
-                    "others than the owner can write {at} (mode {mode:04o}), and what is in a code cache is executed; \
+                    "users other than the owner can write {at} (mode {mode:04o}), and what is in a code cache is executed; \
                      remove what is in the cache and chmod go-w {at}, or name another directory"
                 );
                 Err(refused(what, None))

@@ -32,6 +32,10 @@ pub(super) fn check(name: &str, module: &Module) -> Result<AbiVersion, LoadError
                 unknown.push(dynvm_abi::table::describe_unknown_import(function));
                 continue;
             }
+            None if from == "env" && dynvm_abi::table::is_native_hostcall(function) => {
+                unknown.push(dynvm_abi::table::describe_unknown_import(function));
+                continue;
+            }
             None => match linker::other_function(from, function) {
                 Some((params, results)) => Types { params: types(params), results: types(results) },
                 None => {

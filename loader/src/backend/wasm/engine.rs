@@ -8,7 +8,7 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, InstancePre, Linker, 
 
 use super::cache_dir::CacheDir;
 use super::limit::{EpochClock, TimeLimit};
-use super::vm::Data;
+use super::store::Data;
 use super::{cache, linker};
 use crate::error::LoadError;
 

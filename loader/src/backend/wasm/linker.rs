@@ -4,7 +4,7 @@
 use dynvm_abi::types::{LogLevel, Status};
 use wasmtime::{Caller, Engine, FuncType, Linker, Result, Val, ValType};
 
-use super::vm::{Data, WasmGuest, failed};
+use super::store::{Data, Exit, WasmGuest, failed};
 use crate::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::hostcalls::wasi::{self, INERT};
@@ -148,8 +148,3 @@ fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Resu
     }
     Ok(())
 }
-
-/// The exit code with which the plugin called `proc_exit`.
-#[derive(Debug, thiserror::Error)]
-#[error("the plugin called proc_exit({0})")]
-pub(super) struct Exit(pub(super) u32);

@@ -5,7 +5,8 @@
 //!   cache    compiled code on disk, in a `cache_dir`
 //!   limit    the clock of time limits
 //!   linker   what a module imports: the hostcalls and the WASI functions
-//!   vm       a running instance: callbacks down, memory access up
+//!   store    the data of a running instance: memory access up
+//!   vm       a running instance: callbacks down
 //! ```
 
 mod cache;
@@ -14,6 +15,7 @@ mod check;
 mod engine;
 mod limit;
 mod linker;
+mod store;
 mod vm;
 
 use std::rc::Rc;
@@ -25,7 +27,7 @@ use dynvm_abi::version::AbiVersion;
 use engine::WasmEngine;
 pub use engine::{CpuLimit, Options};
 
-use super::{Backend, Code, Instance};
+use super::{Backend, Code, Instance, Source};
 use crate::artifact::BackendKind;
 use crate::error::{LoadError, StartError};
 use crate::instance::InstanceState;
@@ -47,8 +49,8 @@ impl Backend for WasmBackend {
         BackendKind::Wasm
     }
 
-    fn compile(&self, name: &str, bytes: &[u8]) -> Result<Arc<dyn Code>, LoadError> {
-        Ok(Arc::new(WasmModule::new(name, bytes, self.engine.clone())?))
+    fn compile(&self, source: &Source<'_>) -> Result<Arc<dyn Code>, LoadError> {
+        Ok(Arc::new(WasmModule::new(source.name, source.bytes, self.engine.clone())?))
     }
 }
 
@@ -56,7 +58,7 @@ impl Backend for WasmBackend {
 struct WasmModule {
     abi_version: AbiVersion,
     module: wasmtime::Module,
-    linked: wasmtime::InstancePre<vm::Data>,
+    linked: wasmtime::InstancePre<store::Data>,
     engine: Arc<WasmEngine>,
 }
 
@@ -79,6 +81,6 @@ impl Code for WasmModule {
     }
 
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
-        Ok(Box::new(vm::WasmVm::new(self, state.clone())))
+        Ok(Box::new(vm::WasmVm::new(&self.engine, self.linked.clone(), state.clone())))
     }
 }

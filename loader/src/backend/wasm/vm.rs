@@ -3,27 +3,14 @@
 use std::rc::Rc;
 
 use dynvm_abi::table::CallbackId;
-use dynvm_abi::types::Status;
-use wasmtime::{
-    AsContextMut, Caller, Error, Extern, Instance, InstancePre, Memory, Store, StoreLimits, StoreLimitsBuilder, Trap,
-    TypedFunc, WasmBacktrace, WasmParams, WasmResults,
-};
+use wasmtime::{Instance, InstancePre, Store, StoreLimitsBuilder, TypedFunc, WasmBacktrace, WasmParams, WasmResults};
 
-use super::WasmModule;
+use super::engine::WasmEngine;
 use super::limit::TimeLimit;
-use super::linker::Exit;
+use super::store::{Data, Exit, describe};
 use crate::backend::{NotStarted, Returned};
-use crate::error::{Failure, FailureKind};
-use crate::instance::{Addr, Guest, InstanceState};
-
-/// The data of a wasmtime store, which hostcalls use.
-pub(super) struct Data {
-    pub(super) state: Rc<InstanceState>,
-    /// `None` until the first hostcall, or until the instantiation is complete.
-    memory: Option<Memory>,
-    allocator: Option<TypedFunc<u32, u32>>,
-    limits: StoreLimits,
-}
+use crate::error::Failure;
+use crate::instance::InstanceState;
 
 /// A running wasm module.
 pub(super) struct WasmVm {
@@ -157,18 +144,18 @@ impl CallLimit {
 
 impl WasmVm {
     /// A VM whose module is not instantiated yet, because that may run code of the plugin.
-    pub(super) fn new(module: &WasmModule, state: Rc<InstanceState>) -> WasmVm {
-        let options = &module.engine.options;
+    pub(super) fn new(engine: &WasmEngine, linked: InstancePre<Data>, state: Rc<InstanceState>) -> WasmVm {
+        let options = &engine.options;
         let mut limits = StoreLimitsBuilder::new().trap_on_grow_failure(true);
         if let Some(bytes) = options.memory_limit.into_iter().chain(state.config.memory_limit).min() {
             limits = limits.memory_size(bytes);
         }
         let budget = state.slot().filter(|slot| slot.fails()).map(|slot| slot.limit());
-        let limit = CallLimit { fuel: module.engine.fuel(), time: module.engine.time_limit(budget) };
+        let limit = CallLimit { fuel: engine.fuel(), time: engine.time_limit(budget) };
         let data = Data { state, memory: None, allocator: None, limits: limits.build() };
-        let mut store = Store::new(&module.engine.engine, data);
+        let mut store = Store::new(&engine.engine, data);
         store.limiter(|data| &mut data.limits);
-        WasmVm { store, linked: module.linked.clone(), callbacks: Callbacks::default(), limit }
+        WasmVm { store, linked, callbacks: Callbacks::default(), limit }
     }
 
     /// Instantiates the module, which runs its start function if it has one.
@@ -243,93 +230,4 @@ fn start_functions(store: &mut Store<Data>, instance: &Instance) -> Vec<Start> {
         functions.push(Start::Command(start));
     }
     functions
-}
-
-/// Describes the error of a call as a failure of the VM.
-#[cold]
-fn describe(state: &InstanceState, error: &Error) -> Box<Failure> {
-    // If a hostcall failed the VM, that failure ended the call.
-    if let Some(failure) = state.failure() {
-        return Box::new(failure);
-    }
-    let kind = match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel | Trap::Interrupt) => FailureKind::Limit,
-        Some(_) => FailureKind::Trap,
-        None if error.downcast_ref::<Exit>().is_some() => FailureKind::Exit,
-        None => FailureKind::Limit,
-    };
-    let message = match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => "the callback used up its fuel".to_owned(),
-        Some(Trap::Interrupt) => "the callback ran longer than it may".to_owned(),
-        Some(trap) => match error.downcast_ref::<wasmtime::WasmBacktrace>() {
-            Some(backtrace) => format!("{trap}\n{backtrace}"),
-            None => trap.to_string(),
-        },
-        None => format!("{:#}", error.root_cause()),
-    };
-    Failure::new(kind, message)
-}
-
-/// The error that ends a call whose VM failed inside a hostcall.
-#[cold]
-pub(super) fn failed(state: &InstanceState) -> Error {
-    match state.failure() {
-        Some(failure) => Error::new(failure),
-        None => Error::msg("the VM failed"),
-    }
-}
-
-/// The linear memory of a wasm plugin during a hostcall.
-pub(super) struct WasmGuest<'a> {
-    caller: Caller<'a, Data>,
-}
-
-impl<'a> WasmGuest<'a> {
-    pub(super) fn new(mut caller: Caller<'a, Data>) -> WasmGuest<'a> {
-        if caller.data().memory.is_none() {
-            find_memory(&mut caller);
-        }
-        WasmGuest { caller }
-    }
-}
-
-/// Finds the memory through the calling instance. A start function makes hostcalls before the host
-/// has the instance.
-#[cold]
-fn find_memory(caller: &mut Caller<'_, Data>) {
-    let memory = caller.get_export("memory").and_then(Extern::into_memory);
-    caller.data_mut().memory = memory;
-}
-
-impl Guest for WasmGuest<'_> {
-    const WIDE: bool = false;
-
-    #[inline]
-    fn read(&self, addr: Addr, len: u64) -> Result<&[u8], Status> {
-        if len == 0 {
-            return Ok(&[]);
-        }
-        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
-        let end = addr.0.checked_add(len).ok_or(Status::InvalidMemoryAccess)?;
-        memory.data(&self.caller).get(addr.0 as usize..end as usize).ok_or(Status::InvalidMemoryAccess)
-    }
-
-    #[inline]
-    fn slice_mut(&mut self, addr: Addr, len: usize) -> Result<&mut [u8], Status> {
-        let memory = self.caller.data().memory.ok_or(Status::InvalidMemoryAccess)?;
-        let start = addr.0 as usize;
-        let end = start.checked_add(len).ok_or(Status::InvalidMemoryAccess)?;
-        memory.data_mut(&mut self.caller).get_mut(start..end).ok_or(Status::InvalidMemoryAccess)
-    }
-
-    fn allocate(&mut self, len: usize) -> Result<Addr, Status> {
-        let allocator = self.caller.data().allocator.clone().ok_or(Status::InvalidMemoryAccess)?;
-        let size = u32::try_from(len).map_err(|_| Status::InvalidMemoryAccess)?;
-        let address = allocator.call(self.caller.as_context_mut(), size).map_err(|error| {
-            let state = &self.caller.data().state;
-            state.fail(describe(state, &error));
-            Status::InternalFailure
-        })?;
-        if address == 0 { Err(Status::InvalidMemoryAccess) } else { Ok(Addr(address.into())) }
-    }
 }

@@ -53,7 +53,8 @@ pub fn run(args: &ReloadArgs) -> Result<()> {
     copy(&artifacts[0], &path)?;
 
     let log = Arc::new(StderrLog::with_level(LogLevel::Critical));
-    let config = DeploymentConfig::new(VmConfig::default(), PluginConfig::named("soak")).log(log);
+    let mut config = DeploymentConfig::new(VmConfig::default(), PluginConfig::named("soak")).log(log);
+    config.vm_backoff = dynvm::ReloadBackoff::none();
     let loader = Loader::with_options(LoaderOptions::default().allow_native())?;
     let deployment = Deployment::new(loader, path.as_path(), config)?;
     let traffic = Traffic::new(args.plugin.is_empty());

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use dynvm::abi::types::{LogLevel, MapType};
-use dynvm::host::{HeaderMap, Headers, Services, StderrLog, Stream};
+use dynvm::host::{AbsentMap, HeaderMap, Headers, Services, StderrLog, Stream};
 use dynvm_rollout::deploy::{Deployment, StreamRef, Worker};
 
 /// Concurrent streams of a thread.
@@ -41,12 +41,12 @@ impl Exchange {
 }
 
 impl Stream for Exchange {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        Some(self.map(map))
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        Ok(self.map(map))
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        Some(if map == MapType::HttpResponseHeaders { &mut self.response } else { &mut self.request })
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        Ok(if map == MapType::HttpResponseHeaders { &mut self.response } else { &mut self.request })
     }
 }
 

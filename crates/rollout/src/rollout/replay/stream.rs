@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use dynvm::abi::types::{BufferType, MapType, Status};
-use dynvm::host::{Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
+use dynvm::host::{AbsentMap, Buffer, HeaderMap, PropertyError, PropertyPath, Stream};
 
 use super::replayed::{Replayed, bytes_of};
 use crate::rollout::snapshot::{BUFFERS, MAPS, View};
@@ -25,12 +25,18 @@ fn buffer_index(buffer: BufferType) -> Option<usize> {
 }
 
 impl Stream for ShadowStream {
-    fn header_map(&self, map: MapType) -> Option<&dyn HeaderMap> {
-        self.view.maps[map_index(map)?].as_ref().map(|map| map as &dyn HeaderMap)
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        map_index(map)
+            .and_then(|index| self.view.maps[index].as_ref())
+            .map(|map| map as &dyn HeaderMap)
+            .ok_or(AbsentMap::Empty)
     }
 
-    fn header_map_mut(&mut self, map: MapType) -> Option<&mut dyn HeaderMap> {
-        self.view.maps[map_index(map)?].as_mut().map(|map| map as &mut dyn HeaderMap)
+    fn header_map_mut(&mut self, map: MapType) -> Result<&mut dyn HeaderMap, AbsentMap> {
+        map_index(map)
+            .and_then(|index| self.view.maps[index].as_mut())
+            .map(|map| map as &mut dyn HeaderMap)
+            .ok_or(AbsentMap::Empty)
     }
 
     fn buffer(&self, buffer: BufferType) -> Option<&dyn Buffer> {

@@ -4,6 +4,7 @@ mod callbacks;
 mod cost;
 mod difference;
 mod environment;
+mod envoy;
 mod growth;
 mod latency;
 mod method;
@@ -25,6 +26,9 @@ pub fn all(main: &mut Markup, report: &Report) {
         growth::write(main, numbers);
         start::write(main, numbers);
         cost::write(main, numbers);
+    }
+    if let Some(in_envoy) = &report.envoy {
+        envoy::write(main, in_envoy);
     }
     environment::write(main, report);
     method::write(main, report);

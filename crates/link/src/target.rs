@@ -1,0 +1,39 @@
+//! The platform that is linked for.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+/// What a plugin is linked for, and where to.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The target triple of rustc.
+    pub triple: String,
+    /// The directory of the results, and of intermediate files.
+    pub out_dir: PathBuf,
+    /// Whether to keep debug information.
+    pub debug_info: bool,
+}
+
+impl Target {
+    /// The target of the program whose build script runs.
+    pub(crate) fn of_build_script() -> Result<Target> {
+        let variable = |name| {
+            env::var(name).with_context(|| format!("{name} is not set: `emit` is for build scripts, which cargo runs"))
+        };
+        Ok(Target {
+            triple: variable("TARGET")?,
+            out_dir: variable("OUT_DIR")?.into(),
+            debug_info: variable("DEBUG").is_ok_and(|value| value != "false"),
+        })
+    }
+
+    pub(crate) fn is_musl(&self) -> bool {
+        self.triple.contains("-musl")
+    }
+
+    pub(crate) fn architecture(&self) -> &str {
+        self.triple.split('-').next().unwrap_or_default()
+    }
+}

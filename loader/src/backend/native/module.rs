@@ -1,0 +1,262 @@
+//! A native artifact: checked, and linked or left to the system's loader.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use dynvm_abi::table::CallbackId;
+use dynvm_abi::version::AbiVersion;
+use dynvm_heap::Heap;
+use dynvm_image::{Bind, Facts, Image, Linked, Linker, Runtimes};
+
+use super::bind::{Bindings, RuntimeBindings, WithOwn};
+use super::exception::Exceptions;
+use super::functions::FunctionNames;
+use super::interface::Interface;
+use super::mapping::{Mapped, Mapping};
+use super::system_loader::SystemImage;
+use super::vm::NativeVm;
+use super::{Loading, Options, custom_hostcalls, process_exit, signals, unwinder};
+use crate::backend::{Code, Instance, Source};
+use crate::error::{LoadError, StartError, with_causes};
+use crate::instance::InstanceState;
+
+/// A native artifact.
+pub(crate) struct NativeModule {
+    pub(super) name: String,
+    pub(super) abi_version: AbiVersion,
+    pub(super) interface: Interface,
+    pub(super) path: Option<PathBuf>,
+    pub(super) options: Options,
+    form: Form,
+}
+
+/// Who maps images of the module.
+enum Form {
+    /// This loader.
+    Image {
+        bindings: Bindings,
+        /// By the embedder's own hostcalls, of which most plugins have none.
+        linked: Mutex<Vec<(Vec<String>, Arc<Linked>)>>,
+        unlinked: Option<Box<[u8]>>,
+    },
+    /// The system's.
+    System { bytes: Box<[u8]>, functions: FunctionNames },
+}
+
+impl NativeModule {
+    pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
+        let (interface, form) = match options.loading {
+            Loading::Image => Form::image(source, &options)?,
+            Loading::System => Form::system(source)?,
+        };
+        let abi_version = interface.check(source.name)?;
+        let path = source.path.map(ToOwned::to_owned);
+        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, options, form })
+    }
+
+    /// An instance whose hostcalls are the embedder's.
+    pub(crate) fn instantiate_custom(
+        &self,
+        state: &Rc<InstanceState>,
+        foreign: custom_hostcalls::CustomHostcalls,
+    ) -> Result<NativeVm, StartError> {
+        NativeVm::new(self, state.clone(), Some(foreign))
+    }
+
+    /// Whether crashes of its VMs are contained.
+    pub(super) fn is_guarded(&self) -> bool {
+        self.options.contain_crashes && super::guard::AVAILABLE
+    }
+
+    /// Installs the handlers that checks of addresses need, if crashes are contained.
+    pub(crate) fn install_handlers(&self) {
+        if self.is_guarded() {
+            signals::install();
+        }
+    }
+
+    /// Why crashes of its VMs end the process; `None`: they are contained.
+    pub(super) fn uncontained(&self) -> Option<&'static str> {
+        match self.options.contain_crashes {
+            false => Some("by option (native::Options::contain_crashes)"),
+            true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
+            true => None,
+        }
+    }
+
+    /// Maps an image, with a heap of at most so many bytes. Nothing of an image runs that this loader maps; one of the system's loader has
+    /// run its constructors.
+    pub(super) fn map(&self, memory_limit: Option<usize>, own_hostcalls: &[&str]) -> Result<Mapping, String> {
+        let imports = &self.interface.imports;
+        match &self.form {
+            Form::Image { bindings, .. } => {
+                unwinder::prepare()?;
+                let image = Image::map(&self.linked(own_hostcalls)?).map_err(|error| with_causes(&error))?;
+                let heap = bindings.heap.then(|| Heap::new(memory_limit)).transpose();
+                let heap = heap.map_err(|error| format!("there is no room for its heap: {error}"))?;
+                Ok(Mapping::new(Mapped::Image(image), heap, imports))
+            }
+            Form::System { bytes, .. } => {
+                unwinder::prepare()?;
+                let marker = self.abi_version.marker();
+                let marker = (marker, self.interface.exports[marker]);
+                // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those
+                // of these bytes.
+                let image = unsafe { SystemImage::open(self.path.as_deref(), bytes, &self.interface.span, marker)? };
+                Ok(Mapping::new(Mapped::System(image), None, imports))
+            }
+        }
+    }
+
+    /// The linked module, for an embedder with these hostcalls of its own.
+    fn linked(&self, own_hostcalls: &[&str]) -> Result<Arc<Linked>, String> {
+        let Form::Image { bindings, linked, unlinked } = &self.form else {
+            return Err("the system's loader has it".to_owned());
+        };
+        // Of a module without unlinked bytes there is one form, in which nothing was missing.
+        let own_hostcalls = if unlinked.is_some() { own_hostcalls } else { &[] };
+        let mut linked = linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, linked)) = linked.iter().find(|(names, _)| names == own_hostcalls) {
+            return Ok(linked.clone());
+        }
+        let bytes = unlinked.as_deref().unwrap_or_default();
+        let facts = Facts::read(bytes).map_err(|error| with_causes(&error))?;
+        let bind = WithOwn(bindings, own_hostcalls);
+        let new =
+            link(facts, bytes, self.path.as_deref(), &bind, &self.options).map_err(|error| with_causes(&error))?;
+        linked.push((own_hostcalls.iter().map(|name| (*name).to_owned()).collect(), new.clone()));
+        Ok(new)
+    }
+
+    /// Exceptions on this thread, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
+    /// an exception that nobody catches.
+    pub(super) fn exceptions(&self) -> Option<Exceptions> {
+        let is_cpp = matches!(self.form, Form::Image { .. }) && self.interface.imports.contains("__gxx_personality_v0");
+        let library = is_cpp.then(|| runtimes().image("libstdc++.so.6")).flatten();
+        let find = |name| library?.symbol(name);
+        let (set_terminate, globals) = (find("_ZSt13set_terminatePFvvE"), find("__cxa_get_globals")?);
+        // SAFETY: functions of the C++ ABI.
+        unsafe {
+            if let Some(set_terminate) = set_terminate {
+                process_exit::watch_terminate(set_terminate);
+            }
+            Some(Exceptions::of_this_thread(globals))
+        }
+    }
+
+    /// The names of its functions, for backtraces.
+    pub(super) fn functions(&self, mapping: &Mapping) -> FunctionNames {
+        match (mapping.image(), &self.form) {
+            (Mapped::Image(image), _) => FunctionNames::Linked(image.linked().clone()),
+            (Mapped::System(_), Form::System { functions, .. }) => functions.clone(),
+            (Mapped::System(_), Form::Image { .. }) => {
+                unreachable!("the system's loader maps modules of this form alone")
+            }
+        }
+    }
+
+    /// The hostcalls that it imports by name, except those that only native plugins have.
+    pub(crate) fn imports(&self) -> impl Iterator<Item = &str> {
+        let hostcalls = self.interface.imports.iter().map(String::as_str).filter(|import| import.starts_with("proxy_"));
+        hostcalls.filter(|import| !dynvm_abi::table::is_native_hostcall(import))
+    }
+
+    /// Whether it exports a function or object.
+    pub(crate) fn defines(&self, name: &str) -> bool {
+        self.interface.exports.contains_key(name)
+    }
+}
+
+impl Code for NativeModule {
+    fn abi_version(&self) -> AbiVersion {
+        self.abi_version
+    }
+
+    fn exports(&self, callback: CallbackId) -> bool {
+        self.defines(callback.describe().name)
+    }
+
+    fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError> {
+        Ok(Box::new(NativeVm::new(self, state.clone(), None)?))
+    }
+}
+
+impl Form {
+    fn image(source: &Source<'_>, options: &Options) -> Result<(Interface, Form), LoadError> {
+        let malformed = |error| malformed(source.name, error);
+        let facts = Facts::read(source.bytes).map_err(malformed)?;
+        let interface = Interface::from(&facts);
+        let needed = facts.needed_files(source.path).map_err(malformed)?;
+        for library in needed.iter().filter_map(|library| library.path.as_deref()) {
+            (source.check_library)(library)?;
+        }
+        let bindings = Bindings::new(&facts, options);
+        // Hostcalls that are missing are reported better than as missing symbols.
+        interface.check(source.name)?;
+        let mut linked = Vec::new();
+        let mut unlinked = Some(source.bytes.into());
+        if needed.iter().all(|library| is_loaded_anyway(&library.name)) {
+            match link(facts, source.bytes, source.path, &bindings, options) {
+                Ok(module) => {
+                    linked.push((Vec::new(), module));
+                    unlinked = None;
+                }
+                Err(dynvm_image::Error::Unresolved { .. }) if options.own_hostcalls => {}
+                Err(error) => return Err(malformed(error)),
+            }
+        }
+        Ok((interface, Form::Image { bindings, linked: Mutex::new(linked), unlinked }))
+    }
+
+    fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {
+        let interface = Interface::read(source.bytes).ok_or_else(|| LoadError::Malformed {
+            name: source.name.to_owned(),
+            what: "the ELF file is damaged or truncated: copy or build it again".to_owned(),
+        })?;
+        let functions = FunctionNames::of_file(source.bytes);
+        Ok((interface, Form::System { bytes: source.bytes.into(), functions }))
+    }
+}
+
+fn malformed(name: &str, error: dynvm_image::Error) -> LoadError {
+    LoadError::Malformed { name: name.to_owned(), what: with_causes(&error) }
+}
+
+/// Libraries that every process with plugins has: to open one runs nothing that would not run anyway. A plugin that needs others is linked
+/// when its first VM starts.
+fn is_loaded_anyway(library: &str) -> bool {
+    const LIBRARIES: &[&str] = &[
+        "ld-linux",
+        "libc.so.",
+        "libdl.so.",
+        "libgcc_s.so.",
+        "libm.so.",
+        "libpthread.so.",
+        "librt.so.",
+        "libstdc++.so.",
+    ];
+    LIBRARIES.iter().any(|known| library.starts_with(known))
+}
+
+fn link(
+    facts: Facts,
+    bytes: &[u8],
+    path: Option<&std::path::Path>,
+    bindings: &dyn Bind,
+    options: &Options,
+) -> Result<Arc<Linked>, dynvm_image::Error> {
+    let mut linker = Linker::new(bindings).runtimes(runtimes()).map_file(options.map_file).debugger(options.debugger);
+    if let Some(path) = path {
+        linker = linker.path(path);
+    }
+    // SAFETY: an embedder that allows native plugins vouches for them and for what they bring along (LoaderOptions::native). The facts
+    // are of these bytes. What is bound are functions of this program, of the types that their names have in C.
+    unsafe { linker.link(facts, bytes) }
+}
+
+/// The private copies of libgcc_s and libstdc++ that images share.
+pub(super) fn runtimes() -> &'static Runtimes {
+    static RUNTIMES: OnceLock<Runtimes> = OnceLock::new();
+    RUNTIMES.get_or_init(|| Runtimes::new(RuntimeBindings))
+}

@@ -1,0 +1,102 @@
+//! Gives each VM variables of its own, although the code that uses them is there once.
+//!
+//! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is entered while another sits there saves the other's
+//! variables and puts its own in place. So a VM stays on its thread, whose addresses the plugin and the C library know.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ptr;
+use std::rc::Rc;
+
+use dynvm_abi::linked::{Slot, ThreadLocals};
+
+thread_local! {
+    /// This thread's seats, by the address of the slot.
+    static SEATS: RefCell<HashMap<usize, Rc<Seat>>> = RefCell::default();
+}
+
+/// Whose variables are in place.
+#[derive(Default)]
+struct Seat(RefCell<Option<Rc<Saved>>>);
+
+/// The variables of a VM while they are not in place.
+struct Saved(RefCell<Box<[u8]>>);
+
+/// The thread-local variables of a VM.
+pub(super) struct PrivateThreadLocals(Option<Private>);
+
+struct Private {
+    /// This thread's block.
+    block: *mut u8,
+    seat: Rc<Seat>,
+    saved: Rc<Saved>,
+}
+
+impl PrivateThreadLocals {
+    /// New variables on this thread, with their initial values.
+    pub(super) fn new(slot: &'static Slot) -> PrivateThreadLocals {
+        PrivateThreadLocals(slot.thread_locals.map(|ThreadLocals { block, initial, size }| {
+            // SAFETY: the descriptor's initial values, a constant of this size.
+            let initial = unsafe { std::slice::from_raw_parts(initial, size) };
+            let seats =
+                |seats: &mut HashMap<_, Rc<Seat>>| seats.entry(ptr::from_ref(slot) as usize).or_default().clone();
+            Private {
+                block: block(),
+                seat: SEATS.with_borrow_mut(seats),
+                saved: Rc::new(Saved(RefCell::new(initial.into()))),
+            }
+        }))
+    }
+
+    /// Puts the variables in the thread's block, if they are not there.
+    #[inline]
+    pub(super) fn put_in_place(&self) {
+        let Some(private) = &self.0 else { return };
+        let mut owner = private.seat.0.borrow_mut();
+        if owner.as_ref().is_none_or(|owner| !Rc::ptr_eq(owner, &private.saved)) {
+            private.exchange(&mut owner);
+        }
+    }
+}
+
+impl Private {
+    #[cold]
+    fn exchange(&self, owner: &mut Option<Rc<Saved>>) {
+        if let Some(owner) = owner {
+            let mut saved = owner.0.borrow_mut();
+            // SAFETY: the block has the size of what is saved of it. Only code of the plugin on this thread refers to it, and none runs.
+            unsafe { ptr::copy_nonoverlapping(self.block, saved.as_mut_ptr(), saved.len()) };
+        }
+        let saved = self.saved.0.borrow();
+        // SAFETY: as above.
+        unsafe { ptr::copy_nonoverlapping(saved.as_ptr(), self.block, saved.len()) };
+        *owner = Some(self.saved.clone());
+    }
+}
+
+impl Drop for Private {
+    fn drop(&mut self) {
+        let mut owner = self.seat.0.borrow_mut();
+        // Nobody needs them any more.
+        owner.take_if(|owner| Rc::ptr_eq(owner, &self.saved));
+    }
+}
+
+/// Sets a slot's statics back to what they were when the program started.
+///
+/// # Safety
+///
+/// No code of the slot runs, and none of its threads.
+pub(super) unsafe fn reset_statics(slot: &Slot) {
+    for variables in slot.statics {
+        let block = variables.block.cast_mut();
+        // SAFETY: the descriptor's variables and their initial values, of this size; nobody uses them.
+        unsafe {
+            if variables.initial.is_null() {
+                ptr::write_bytes(block, 0, variables.size);
+            } else {
+                ptr::copy_nonoverlapping(variables.initial, block, variables.size);
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The linked plugins.
+
+use dynvm::Module;
+
+macro_rules! plugins {
+    ($($(#[$doc:meta])* $name:ident $cfg:ident $file:literal;)*) => {
+        $(
+            $(#[$doc])*
+            #[cfg($cfg)]
+            pub fn $name() -> Module {
+                mod generated {
+                    include!(concat!(env!("OUT_DIR"), $file));
+                }
+                Module::linked(&generated::PLUGIN)
+            }
+
+            $(#[$doc])*
+            #[cfg(not($cfg))]
+            pub fn $name() -> Module {
+                unimplemented!("the plugin was not linked; the build said why")
+            }
+        )*
+    };
+}
+
+plugins! {
+    /// A plugin in Rust, whose VMs share statics.
+    shared has_shared "/shared.rs";
+    /// A plugin in Rust, with two slots.
+    slots has_slots "/slots.rs";
+    /// A plugin in Rust, with one slot.
+    threads has_threads "/threads.rs";
+    /// A plugin in C, with two slots.
+    c has_c "/c.rs";
+    /// A plugin in C++, with two slots.
+    cxx has_cxx "/cxx.rs";
+}

@@ -1,0 +1,313 @@
+//! The loader runs plugins that are part of the program.
+
+use std::cell::RefCell;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use dynvm::abi::types::{LogLevel, MapType};
+use dynvm::abi::version::AbiVersion;
+use dynvm::host::{AbsentMap, HeaderMap, Headers, Log, LogSource, MemoryLog, Services, Stream};
+use dynvm::{ArtifactKind, BackendKind, CallbackBudget, ContextId, Module, PluginConfig, StartError, Vm, VmConfig};
+
+/// A VM with a started plugin.
+struct Running {
+    vm: Vm,
+    root: ContextId,
+    log: Arc<MemoryLog>,
+}
+
+impl Running {
+    fn start(module: &Module) -> Running {
+        Running::try_start(module).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn try_start(module: &Module) -> Result<Running, StartError> {
+        let log = Arc::new(MemoryLog::default());
+        let mut services = Services::default();
+        services.log = log.clone();
+        let mut vm = Vm::builder(module).services(services).build()?;
+        let root = vm.start_plugin(PluginConfig::named("linked"))?;
+        Ok(Running { vm, root, log })
+    }
+
+    /// Runs a stream with this path and returns what the plugin logged.
+    fn stream(&mut self, path: &str) -> String {
+        self.run(Box::new(Request(Headers::from([(":path", path)]))))
+    }
+
+    fn run(&mut self, stream: Box<dyn Stream>) -> String {
+        let id = self.vm.create_stream(self.root, stream).unwrap();
+        self.vm.on_request_headers(id, 1, true);
+        self.vm.delete_stream(id);
+        texts(&self.log).concat()
+    }
+
+    #[cfg(target_env = "gnu")]
+    /// Ends the VM and returns what the plugin logged.
+    fn end(self) -> Vec<String> {
+        let log = self.log.clone();
+        drop(self);
+        texts(&log)
+    }
+}
+
+fn texts(log: &MemoryLog) -> Vec<String> {
+    log.take().into_iter().map(|(_, text)| text).collect()
+}
+
+/// A stream that has request headers.
+struct Request(Headers);
+
+impl Stream for Request {
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        if map == MapType::HttpRequestHeaders { Ok(&self.0) } else { Err(AbsentMap::Empty) }
+    }
+}
+
+/// Slots belong to the whole program, and tests run at the same time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[needs::lld]
+#[test]
+fn a_module_describes_the_plugin() {
+    let module = linked::shared();
+    let info = module.info();
+    assert_eq!((module.name(), module.backend(), info.kind), ("shared", BackendKind::Null, ArtifactKind::Linked));
+    assert_eq!((info.abi_version, info.sha256.len()), (AbiVersion::V0_2_1, 64));
+    assert!(info.size > 10_000, "{}", info.size);
+    assert!(module.exports(dynvm::abi::table::CallbackId::proxy_on_request_headers));
+    assert_eq!(linked::slots().info().abi_version, AbiVersion::V0_1_0);
+}
+
+#[needs::lld]
+#[test]
+fn many_vms_have_thread_locals_of_their_own() {
+    let _alone = alone();
+    let module = linked::shared();
+    let count = |log: String| log.split(" total ").next().unwrap_or_default().to_owned();
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut vms = [(); 4].map(|()| Running::start(&module));
+                for round in 1..=200 {
+                    for vm in &mut vms {
+                        assert_eq!(count(vm.stream("/count")), format!("local {round} {round}"));
+                    }
+                }
+                // Another VM takes the place of one that has ended.
+                let [first, mut second, ..] = vms;
+                drop(first);
+                assert_eq!(count(Running::start(&module).stream("/count")), "local 1 1");
+                assert_eq!(count(second.stream("/count")), "local 201 201");
+            });
+        }
+    });
+}
+
+#[needs::lld]
+#[test]
+fn a_vm_may_run_inside_of_a_hostcall_of_another() {
+    /// A stream whose headers another VM of the same plugin looks at first.
+    struct Nested(RefCell<Running>, Rc<RefCell<String>>, Request);
+
+    impl Stream for Nested {
+        fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+            *self.1.borrow_mut() = self.0.borrow_mut().stream("/count");
+            self.2.header_map(map)
+        }
+    }
+
+    let _alone = alone();
+    let module = linked::shared();
+    let mut outer = Running::start(&module);
+    for _ in 0..2 {
+        outer.stream("/count");
+    }
+    let inner = Rc::new(RefCell::new(String::new()));
+    let request = Request(Headers::from([(":path", "/count")]));
+    let logged = outer.run(Box::new(Nested(RefCell::new(Running::start(&module)), inner.clone(), request)));
+    assert!(inner.borrow().starts_with("local 1 1 "), "{}", inner.borrow());
+    assert!(logged.starts_with("local 3 3 "), "{logged}");
+}
+
+#[needs::lld]
+#[test]
+fn a_slot_has_one_vm_and_begins_anew() {
+    let _alone = alone();
+    let module = linked::slots();
+    for _ in 0..3 {
+        let (mut first, mut second) = (Running::start(&module), Running::start(&module));
+        for round in 1..=3 {
+            for vm in [&mut first, &mut second] {
+                assert_eq!(vm.stream("/count"), format!("local {round} {round} total {round}"));
+            }
+        }
+        let Err(StartError::Image { module: name, message }) = Running::try_start(&module).map(drop) else { panic!() };
+        assert_eq!(name, "slots");
+        for words in ["its slots, 2, are all in use", "`.slots(3)`", "PerThread"] {
+            assert!(message.contains(words), "{message}");
+        }
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_slot_with_threads_is_not_used_again() {
+    let _alone = alone();
+    let module = linked::threads();
+    assert_eq!(Running::start(&module).stream("/count"), "local 1 1 total 1");
+    assert_eq!(Running::start(&module).stream("/thread"), "local 0 in a thread");
+    assert!(Running::try_start(&module).is_err());
+}
+
+#[cfg(target_env = "gnu")]
+#[needs::lld]
+#[needs::cc]
+#[test]
+fn c_constructors_and_destructors_run_for_each_vm() {
+    let _alone = alone();
+    let module = linked::c();
+    for _ in 0..3 {
+        let mut vms = [(); 2].map(|()| Running::start(&module));
+        for round in 1..=3 {
+            for vm in &mut vms {
+                let expected = format!("abc local {} total {} zeroed {round} items 2", 100 + round, 10 + round);
+                assert_eq!(vm.stream("/"), expected);
+            }
+        }
+        for vm in vms {
+            assert_eq!(vm.end(), ["atexit", "destructor"]);
+        }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[needs::lld]
+#[needs::cxx]
+#[test]
+fn cxx_exceptions_are_caught_and_variables_destroyed() {
+    let _alone = alone();
+    let module = linked::cxx();
+    for _ in 0..2 {
+        let mut vms = [(); 2].map(|()| Running::start(&module));
+        for round in 1..=3 {
+            for vm in &mut vms {
+                assert_eq!(vm.stream("/"), format!("thrown twice x{} {round} 25", "y".repeat(round)));
+            }
+        }
+        for vm in vms {
+            assert_eq!(vm.end(), ["end of the thread-local variable", "end of the static variable"]);
+        }
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_caught_panic_changes_nothing() {
+    let _alone = alone();
+    let mut vm = Running::start(&linked::shared());
+    let logged = vm.stream("/panic");
+    assert!(logged.ends_with("caught at depth 0"), "{logged}");
+    assert!(!vm.vm.has_failed() && vm.stream("/count").starts_with("local 1 "));
+}
+
+/// A log that panics once, when it is told to.
+#[cfg(target_env = "gnu")]
+#[derive(Default)]
+struct Panics(std::sync::atomic::AtomicBool);
+
+#[cfg(target_env = "gnu")]
+impl Log for Panics {
+    fn log(&self, _: LogSource<'_>, _: LogLevel, _: &[u8]) {
+        assert!(!self.0.swap(false, std::sync::atomic::Ordering::Relaxed), "the host's");
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[needs::lld]
+#[needs::cc]
+#[test]
+fn a_panic_of_the_host_fails_the_vm() {
+    let _alone = alone();
+    let log = Arc::new(Panics::default());
+    let (mut vm, root) = with_log(&linked::c(), log.clone());
+    let stream = vm.create_stream(root, Box::new(Request(Headers::default()))).unwrap();
+    log.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    vm.on_request_headers(stream, 1, true);
+    let failure = vm.failure().expect("it has failed");
+    assert_eq!((failure.kind, &*failure.message), (dynvm::FailureKind::Host, "the host panicked in proxy_log"));
+}
+
+#[needs::lld]
+#[test]
+fn an_overrun_is_reported_and_stops_nothing() {
+    /// A stream whose headers take until the log tells of an overrun.
+    struct Slow(Arc<MemoryLog>, Arc<Mutex<Vec<String>>>, Request);
+
+    impl Stream for Slow {
+        fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+            let mut seen = self.1.lock().unwrap();
+            while !seen.iter().any(|text| text.contains("its budget is 5 ms")) {
+                thread::sleep(Duration::from_millis(1));
+                seen.extend(texts(&self.0));
+            }
+            self.2.header_map(map)
+        }
+    }
+
+    let _alone = alone();
+    let log = Arc::new(MemoryLog::default());
+    let mut services = Services::default();
+    services.log = log.clone();
+    let config = VmConfig::default().callback_budget(CallbackBudget::fail(Duration::from_millis(5)));
+    let mut vm = Vm::builder(&linked::shared()).config(config).services(services).build().unwrap();
+    let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let slow = Slow(log.clone(), seen.clone(), Request(Headers::from([(":path", "/count")])));
+    let stream = vm.create_stream(root, Box::new(slow)).unwrap();
+    vm.on_request_headers(stream, 1, true);
+    assert!(seen.lock().unwrap().concat().contains("the plugin has been in proxy_on_request_headers for"));
+    assert!(!vm.has_failed() && texts(&log).concat().contains("local 1 1 "));
+}
+
+struct Stderr;
+
+impl Log for Stderr {
+    fn log(&self, _: LogSource<'_>, level: LogLevel, message: &[u8]) {
+        eprintln!("{level:?}: {}", String::from_utf8_lossy(message));
+    }
+}
+
+#[needs::lld]
+#[test]
+fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
+    const ABORT: &str = "DYNVM_LINKED_ABORT";
+    if std::env::var_os(ABORT).is_some() {
+        let (mut vm, root) = with_log(&linked::shared(), Arc::new(Stderr));
+        let stream = vm.create_stream(root, Box::new(Request(Headers::from([(":path", "/abort")])))).unwrap();
+        vm.on_request_headers(stream, 1, true);
+        unreachable!();
+    }
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    program.args(["--exact", "--nocapture", "a_panic_out_of_a_callback_ends_the_program_with_a_message"]);
+    let output = program.env(ABORT, "").output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(6), "{stderr}");
+    assert!(stderr.contains("Critical: the plugin calls abort; it is part of the program, which ends"), "{stderr}");
+}
+
+/// A VM with a started plugin and this log.
+fn with_log(module: &Module, log: Arc<dyn Log>) -> (Vm, ContextId) {
+    let mut services = Services::default();
+    services.log = log;
+    let mut vm = Vm::builder(module).services(services).build().unwrap();
+    let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+    (vm, root)
+}
