@@ -10,7 +10,7 @@
 //!     assert_eq!(owner(block), Some(Owner::Heap(heap.id())));
 //!     assert_eq!(heap.used(), 4096);
 //!     heap.free(block)?;
-//!     // Defects are results: nothing is damaged by them, and the caller decides what becomes of the VM.
+//!     // Defects are returned as errors and damage nothing. The caller decides whether the VM fails.
 //!     let Err(Error::Corrupt(defect)) = heap.free(block) else { panic!("it was freed twice") };
 //!     assert_eq!(defect.what, Corruption::Freed);
 //!     // What is not from here is for the C library.

@@ -9,7 +9,7 @@ pub fn script(statics: bool) -> String {
         // Rust's standard library brings its code as bitcode too, and tools take the object for one of another compiler. Lists of
         // symbols whose address matters would have to follow the symbols.
         "  /DISCARD/ : { *(.llvmbc) *(.llvmcmd) *(.llvm_addrsig) }".to_owned(),
-        // Variables without an initial value are among the others here, so that there is one block.
+        // Initialized and zeroed variables form one block.
         "  .tdata : { *(.tdata .tdata.*) *(.tbss .tbss.*) }".to_owned(),
     ];
     for name in [".init_array", ".fini_array"] {

@@ -72,7 +72,7 @@ pub(super) extern "C" fn vfork() -> libc::pid_t {
     unsafe { libc::fork() }
 }
 
-/// What becomes of a child whose callback returned, as if it were the host.
+/// Ends a child whose callback returned, before it goes on as if it were the host.
 pub(super) fn has_returned() -> ! {
     const MESSAGE: &[u8] = b"dynvm: a child process that a plugin forked returned from its callback, and ends here\n";
     // SAFETY: writes a constant.

@@ -1,4 +1,4 @@
-//! The time: where an edited image asks the C library or libstdc++ for it, the host's [`Clock`](crate::host::Clock), as on wasm.
+//! The time: where an image asks the C library or libstdc++ for it, the host's [`Clock`](crate::host::Clock), as on wasm.
 //!
 //! A host whose clock is the system's changes nothing by this: the C library is asked, and threads of the plugin's own see the same time.
 

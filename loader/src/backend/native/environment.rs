@@ -1,4 +1,4 @@
-//! Environment variables: where an edited image asks the C library for one, that of the VM's configuration comes first.
+//! Environment variables: where an image asks the C library for one, that of the VM's configuration comes first.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int};

@@ -1,6 +1,6 @@
 //! The ways in which a plugin ends its process, turned into ways to end its VM.
 //!
-//! An edited image calls these in place of the C library's. On a thread that runs no VM, in a child process that a plugin forked, and where the
+//! Images call these in place of the C library's. On a thread that runs no VM, in a child process that a plugin forked, and where the
 //! call cannot be left, they do what the C library would.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};

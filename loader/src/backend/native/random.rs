@@ -1,4 +1,4 @@
-//! Randomness: where an edited image asks the C library for it, the host's [`Random`](crate::host::Random), as on wasm. With it the order
+//! Randomness: where an image asks the C library for it, the host's [`Random`](crate::host::Random), as on wasm. With it the order
 //! of Rust's `HashMap` is that of the wasm build too, as far as it goes by the seed.
 //!
 //! A host whose randomness is the system's changes nothing by this: the C library is asked, as it is by threads of the plugin's own.

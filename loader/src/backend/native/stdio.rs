@@ -1,4 +1,4 @@
-//! Standard output and standard error of plugins: to the log, as on wasm, where an edited image calls `write` and `writev`, as Rust's
+//! Standard output and standard error of plugins: to the log, as on wasm, where an image calls `write` and `writev`, as Rust's
 //! `println!` and panics do. C's `printf` writes from within the C library, which is not edited.
 
 use std::ffi::{c_int, c_void};
