@@ -1,5 +1,5 @@
 //! Standard output and standard error of plugins: to the log, as on wasm, where an image calls `write` and `writev`, as Rust's
-//! `println!` and panics do. C's `printf` writes from within the C library, which is not edited.
+//! `println!` and panics do. C's `printf` writes from within the C library, whose own calls stay as they are.
 
 use std::ffi::{c_int, c_void};
 
