@@ -57,6 +57,19 @@ fn variables_of_the_environment_are_copied() {
     assert_eq!(std::env::var("DYNVM_LEFT_BEHIND").as_deref(), Ok("by a plugin"));
 }
 
+/// A plugin that blocks all signals, as is usual before threads are started, and then crashes: the kernel would end the process.
+#[needs::cxx]
+#[test]
+fn a_crash_with_all_signals_blocked() {
+    std::thread::spawn(|| {
+        let (harness, _) = request(&module(), "blocked");
+        let failure = harness.vm.failure().expect("the VM has failed");
+        assert_eq!(failure.kind, FailureKind::Trap, "{failure}");
+    })
+    .join()
+    .unwrap();
+}
+
 /// Mappings of images in this process.
 fn mapped() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().matches("/memfd:dynvm-image").count()

@@ -34,7 +34,7 @@ fn nothing_is_lost_and_nothing_goes_backwards() {
             let scraper = scope.spawn(|| {
                 let (mut last, mut scrapes) = (BTreeMap::new(), 0);
                 loop {
-                    // Once more after the others, so that there is a last look however late this thread starts.
+                    // Scrapes once more after the workers have ended, however late this thread starts.
                     let is_last = done.load(Ordering::Acquire);
                     for seen in observer.snapshot().plugins.iter().flat_map(|plugin| &plugin.callbacks) {
                         let before = last.insert(seen.callback as u8, (seen.time.count(), seen.time.sum()));

@@ -136,7 +136,7 @@ impl Blocks {
             }
             Place::Large => {
                 self.discount(large_size(unit));
-                // At each step it is known that there was something, should it be the last.
+                // The kind is cleared last. Until then the unit counts as allocated.
                 self.spans.free(number, unit.len.get() as usize, self.used.load(Relaxed));
                 unit.set_kind(0);
             }
