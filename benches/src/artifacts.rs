@@ -1,9 +1,9 @@
 //! Both builds of the measured plugins.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use dynvm_build::{Artifact, BuildError, BuildOptions, Progress, Source};
 
 /// The builds of one plugin.
 pub struct Artifacts {
@@ -42,23 +42,21 @@ impl Artifacts {
     }
 }
 
-/// Builds with this repository's own tool.
+/// Builds with the library behind `dynvm build`: running the tool by cargo would select another set of features, and compile wasmtime again.
 fn build(dir: &str) -> anyhow::Result<Artifacts> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = root.join(dir).canonicalize()?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["run", "--quiet", "--release", "-p", "dynvm-cli", "--", "build", "--format", "json"])
-        .arg(&dir)
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo cannot be run")?;
-    ensure!(output.status.success(), "{} was not built", dir.display());
-    let built: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let path = |kind: &str| {
-        let path = built["plugins"][0][kind]["path"].as_str();
-        path.map(PathBuf::from).with_context(|| format!("no {kind} artifact in {built}"))
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join(dir).canonicalize()?;
+    let built = dynvm_build::build(&Source::find(&dir)?, &BuildOptions::default(), &Steps);
+    let path = |artifact: Option<Result<Artifact, BuildError>>| -> anyhow::Result<PathBuf> {
+        Ok(artifact.context("both artifacts were asked for")??.path)
     };
-    Ok(Artifacts { native: path("native")?, wasm: path("wasm")? })
+    Ok(Artifacts { native: path(built.native)?, wasm: path(built.wasm)? })
+}
+
+/// Says on standard error what is being built; the tables go to standard output.
+struct Steps;
+
+impl Progress for Steps {
+    fn step(&self, what: &str) {
+        eprintln!("{what}");
+    }
 }
