@@ -82,6 +82,21 @@ fn crashes_of_cpp_plugins() {
     );
 }
 
+/// The same, where the plugin brings its own C++ library: its functions call the C library's `abort`.
+#[needs::cxx]
+#[test]
+fn crashes_with_a_cpp_library_linked_statically() {
+    let module = loader().load_file(compile::plugin(Backend::Native, "crash.cc", &["STATIC"])).unwrap();
+    use FailureKind::{Exit, Trap};
+    fails(&module, "throw", Exit, "C++ exception that nobody caught: std::runtime_error", "fail");
+    fails(&module, "throw_int", Exit, "C++ exception that nobody caught: int", "fail");
+    fails(&module, "noexcept", Exit, "aborted", "must_not_throw");
+    fails(&module, "terminate", Exit, "aborted", "fail");
+    fails(&module, "abort", Exit, "aborted", "fail");
+    fails(&module, "memcpy", Trap, "SIGSEGV", "fail");
+    fails(&module, "length error", Exit, "C++ exception that nobody caught: std::length_error", "fail");
+}
+
 /// Recursion through the C++ library and the heap.
 #[needs::cxx]
 #[test]

@@ -116,6 +116,7 @@ struct Run {
     /// An address in the outermost one: the function that the image called.
     outermost: usize,
     all_c: bool,
+    all_unwinder: bool,
     all_own: bool,
     all_throw: bool,
     asked: bool,
@@ -144,6 +145,7 @@ impl Walk<'_> {
         run.len += 1;
         run.outermost = address;
         run.all_c = (is_first || run.all_c) && known_code::is_c(address);
+        run.all_unwinder = (is_first || run.all_unwinder) && known_code::is_unwinder(address);
         run.all_own = (is_first || run.all_own) && known_code::is_own(address);
         if self.from == From::Throw && self.is_first {
             let is_own = known_code::is_own(address);
@@ -166,7 +168,7 @@ impl Walk<'_> {
             return;
         }
         let function = known_code::function_of(run.outermost);
-        let allowed = run.all_c && !run.allocates && known_code::is_abandonable(function)
+        let allowed = (run.all_c && !run.allocates || run.all_unwinder) && known_code::is_abandonable(function)
             // What an embedder had called, to call the image with other types of arguments.
             || is_guarded_call && function == self.instance.frame.function()
             || is_first

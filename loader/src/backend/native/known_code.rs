@@ -8,6 +8,8 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use dynvm_image::Image;
+
 use super::module::runtimes;
 use super::unwinder;
 
@@ -106,6 +108,16 @@ const ALLOCATOR: &[&CStr] = &[
     c"malloc_usable_size",
 ];
 
+/// Functions of the unwinder that call back: they hold nothing while a frame's personality routine, or their caller's function, runs. A
+/// routine that the plugin brings may end the VM, as that of its own C++ library does where an exception leaves a `noexcept` function.
+const UNWINDING: &[&CStr] = &[
+    c"_Unwind_RaiseException",
+    c"_Unwind_Resume",
+    c"_Unwind_Resume_or_Rethrow",
+    c"_Unwind_ForcedUnwind",
+    c"_Unwind_Backtrace",
+];
+
 /// Functions of the C++ runtime by which an exception is thrown, and which hold nothing while it looks for a handler.
 const THROWING: &[&CStr] = &[
     c"__cxa_throw",
@@ -153,6 +165,14 @@ impl<const COUNT: usize> Functions<COUNT> {
         }
     }
 
+    fn find_in(&self, names: &[&CStr], image: &Image) {
+        for (name, address) in names.iter().zip(&self.0) {
+            if let Some(found) = image.symbol(name.to_str().unwrap_or_default()) {
+                address.store(found, Ordering::Relaxed);
+            }
+        }
+    }
+
     fn contains(&self, function: usize) -> bool {
         function != 0 && self.0.iter().any(|known| known.load(Ordering::Relaxed) == function)
     }
@@ -164,6 +184,8 @@ static THROWING_AT: Functions<{ THROWING.len() }> = Functions::new();
 /// Those of the private copy.
 static THROWING_AT_RUNTIME: Functions<{ THROWING.len() }> = Functions::new();
 static THREAD_EXIT_AT: Functions<1> = Functions::new();
+/// Those of the private copy: images have no other.
+static UNWINDING_AT: Functions<{ UNWINDING.len() }> = Functions::new();
 
 /// Executable segments. Never emptied: a library that is unloaded leaves a range in which no code runs.
 struct Text<const COUNT: usize>([[AtomicUsize; 2]; COUNT]);
@@ -198,6 +220,8 @@ impl<const COUNT: usize> Text<COUNT> {
 static OWN_TEXT: Text<2> = Text::new();
 static C_TEXT: Text<2> = Text::new();
 static CPP_TEXT: Text<8> = Text::new();
+/// Of the private libgcc_s.
+static UNWINDER_TEXT: Text<1> = Text::new();
 
 /// C++ runtimes and unwinders, by the names of their files.
 const CPP_LIBRARIES: [&str; 5] = ["libstdc++.so", "libgcc_s.so", "libc++.so", "libc++abi.so", "libunwind.so"];
@@ -268,13 +292,14 @@ pub(super) fn refresh() {
 
 /// The private copies that images use, which the system does not list.
 fn add_runtimes() {
-    for image in ["libgcc_s.so.1", "libstdc++.so.6"].into_iter().filter_map(|library| runtimes().image(library)) {
+    let [gcc, cpp] = ["libgcc_s.so.1", "libstdc++.so.6"].map(|library| runtimes().image(library));
+    if let Some(gcc) = gcc {
+        UNWINDER_TEXT.add(&gcc.span());
+        UNWINDING_AT.find_in(UNWINDING, gcc);
+    }
+    for image in [gcc, cpp].into_iter().flatten() {
         CPP_TEXT.add(&image.span());
-        for (name, address) in THROWING.iter().zip(&THROWING_AT_RUNTIME.0) {
-            if let Some(found) = image.symbol(name.to_str().unwrap_or_default()) {
-                address.store(found, Ordering::Relaxed);
-            }
-        }
+        THROWING_AT_RUNTIME.find_in(THROWING, image);
     }
 }
 
@@ -286,7 +311,7 @@ pub(super) fn function_of(instruction: usize) -> usize {
 
 /// Whether a function may be abandoned, wherever it is.
 pub(super) fn is_abandonable(function: usize) -> bool {
-    ABANDONABLE_AT.contains(function)
+    ABANDONABLE_AT.contains(function) || UNWINDING_AT.contains(function)
 }
 
 /// Whether a function is the C library's allocator.
@@ -312,6 +337,11 @@ fn throws(function: usize) -> bool {
 /// Whether code is that of the loader, or of the program that it is linked into.
 pub(super) fn is_own(address: usize) -> bool {
     OWN_TEXT.contains(address)
+}
+
+/// Whether code is that of the unwinder which images use.
+pub(super) fn is_unwinder(address: usize) -> bool {
+    UNWINDER_TEXT.contains(address)
 }
 
 /// Whether code is the C library's.
