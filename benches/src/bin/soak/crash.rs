@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Args;
 use dynvm::abi::types::{FilterHeadersStatus, MapType, StreamType};
 use dynvm::host::{AbsentMap, HeaderMap, Headers, NoLog, Services, Stream};
-use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig};
+use dynvm::{FailurePolicy, Loader, LoaderOptions, Module, Plugin, PluginConfig, ReloadBackoff};
 
 use crate::usage::{self, Usage};
 
@@ -33,8 +33,9 @@ pub struct CrashArgs {
     streams: u64,
 }
 
-/// The ways to crash of `tests/plugins/crash.cc`.
-const WAYS: [&str; 16] = [
+/// The ways to crash of `tests/plugins/crash.cc` that are always contained. Not `smash`: it overwrites the path to its callers, and what
+/// earlier calls left behind on the stack may then look like a library's call.
+const WAYS: [&str; 15] = [
     "throw",
     "throw_int",
     "noexcept",
@@ -50,7 +51,6 @@ const WAYS: [&str; 16] = [
     "fpe",
     "ill",
     "overflow",
-    "smash",
 ];
 
 #[derive(Default)]
@@ -101,7 +101,7 @@ fn serve(module: &Module, args: &CrashArgs, counts: &Counts, first: u64) -> Resu
     let config = PluginConfig::named("soak").failure_policy(FailurePolicy::Reload);
     let mut services = Services::default();
     services.log = std::sync::Arc::new(NoLog);
-    let mut plugin = Plugin::builder(module, config).services(services).start()?;
+    let mut plugin = Plugin::builder(module, config).services(services).backoff(ReloadBackoff::none()).start()?;
     let ways: Vec<&str> =
         if args.ways.is_empty() { WAYS.to_vec() } else { args.ways.iter().map(String::as_str).collect() };
     let mut turn = first as usize;

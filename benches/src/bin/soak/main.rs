@@ -4,6 +4,7 @@
 //! ```text
 //! cargo run --release -p dynvm-benches --bin soak -- reload --reloads 1000 --threads 8
 //! cargo run --release -p dynvm-benches --bin soak -- crash --crashes 10000 --threads 8
+//! cargo run --release -p dynvm-benches --bin soak -- start --starts 100000 --threads 8
 //! ```
 
 #![forbid(unsafe_code)]
@@ -11,6 +12,7 @@
 mod crash;
 mod plugin;
 mod reload;
+mod start;
 mod usage;
 
 use std::process::ExitCode;
@@ -31,12 +33,14 @@ struct Cli {
 enum Verb {
     Crash(crash::CrashArgs),
     Reload(reload::ReloadArgs),
+    Start(start::StartArgs),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Crash(args) => crash::run(&args),
         Verb::Reload(args) => reload::run(&args),
+        Verb::Start(args) => start::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
