@@ -2,9 +2,9 @@
 //! minutes.
 //!
 //! ```text
-//! cargo run --release -p dynvm-benches --bin soak -- reload --reloads 1000 --threads 8
-//! cargo run --release -p dynvm-benches --bin soak -- crash --crashes 10000 --threads 8
-//! cargo run --release -p dynvm-benches --bin soak -- start --starts 100000 --threads 8
+//! ./dev soak reload --reloads 1000 --threads 8
+//! ./dev soak crash --crashes 10000 --threads 8
+//! ./dev soak start --starts 100000 --threads 8
 //! ```
 
 #![forbid(unsafe_code)]
