@@ -8,6 +8,7 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(feature = "native")]
 use super::module::runtimes;
 use super::unwinder;
 
@@ -263,10 +264,12 @@ pub(super) fn refresh() {
         }
     }
     LOADED.store(search.loaded, Ordering::Relaxed);
+    #[cfg(feature = "native")]
     add_runtimes();
 }
 
 /// The private copies that images use, which the system does not list.
+#[cfg(feature = "native")]
 fn add_runtimes() {
     for image in ["libgcc_s.so.1", "libstdc++.so.6"].into_iter().filter_map(|library| runtimes().image(library)) {
         CPP_TEXT.add(&image.span());
