@@ -136,6 +136,23 @@ pub enum LoadError {
         /// The error of the engine or of the system.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// No linked plugin of this name is registered.
+    #[error(
+        "no linked plugin `{name}`; linked: {}; the program registers those that it is linked with (dynvm::linked::register)",
+        if linked.is_empty() { "none".to_owned() } else { list(linked) }
+    )]
+    NotLinked {
+        /// The name.
+        name: String,
+        /// The names of the registered plugins.
+        linked: Vec<String>,
+    },
+    /// Two linked plugins have one name.
+    #[error("two linked plugins are named `{name}`: link one of them under another name (dynvm_link::Plugin::name)")]
+    LinkedTwice {
+        /// The name.
+        name: String,
+    },
     /// The directory for compiled code is not safe to use.
     #[error("{dir}: cannot be a cache of compiled code: {what}", dir = dir.display())]
     CodeCache {

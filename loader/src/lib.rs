@@ -39,15 +39,22 @@ pub mod bundle;
 pub mod call_trace;
 pub mod header_pairs;
 pub mod host;
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "null"))]
 pub mod image;
 pub mod inspect;
 pub mod observe;
 pub mod trust;
 
-/// Descriptions of plugins that are part of the program, for [`Module::linked`].
+/// Plugins that are part of the program: their descriptions, and the names by which [`Loader::load_linked`] finds them.
 #[cfg(feature = "null")]
-pub use dynvm_abi::{__thread_local_block, linked};
+pub mod linked {
+    pub use dynvm_abi::linked::*;
+
+    pub use crate::module::linked::{module, names, register};
+}
+
+#[cfg(feature = "null")]
+pub use dynvm_abi::__thread_local_block;
 
 /// Options of the native backend.
 #[cfg(feature = "native")]

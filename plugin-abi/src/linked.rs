@@ -20,28 +20,67 @@ pub const HOSTCALL_PREFIX: &str = "dynvm_hc_";
 /// What the names of [`LIBC`] begin with in an object.
 pub const LIBC_PREFIX: &str = "dynvm_libc_";
 
-/// Functions of the C library that act on behalf of a VM or on the whole program, and the one of WASI that the C++ SDK calls also
-/// natively. A plugin that defines one itself keeps its own.
+/// Functions of the C and C++ libraries that act on behalf of a VM or on the whole program, and the one of WASI that the C++ SDK calls
+/// also natively. A plugin that defines one itself keeps its own.
 pub const LIBC: &[&str] = &[
-    "malloc",
-    "calloc",
-    "realloc",
-    "free",
-    "posix_memalign",
-    "aligned_alloc",
-    "memalign",
-    "malloc_usable_size",
-    "atexit",
-    "__cxa_atexit",
-    "__cxa_thread_atexit",
+    // Destructors, thread-specific keys, threads, and others whose effects end with the VM.
     "__cxa_thread_atexit_impl",
+    "__cxa_thread_atexit",
+    "__cxa_atexit",
+    "__cxa_at_quick_exit",
+    "atexit",
+    "on_exit",
+    "pthread_key_create",
+    "pthread_key_delete",
+    "tss_create",
+    "tss_delete",
     "pthread_create",
+    "thrd_create",
+    "pthread_sigmask",
+    "sigprocmask",
+    "putenv",
+    "vfork",
+    // The end of the process or the thread.
+    "abort",
     "exit",
     "_exit",
     "_Exit",
     "quick_exit",
-    "abort",
+    "pthread_exit",
+    "thrd_exit",
+    "__assert_fail",
+    "__stack_chk_fail",
+    // Output, time, randomness, environment.
+    "write",
+    "writev",
+    "clock_gettime",
+    "gettimeofday",
+    "time",
+    "_ZNSt6chrono3_V212system_clock3nowEv",
+    "_ZNSt6chrono3_V212steady_clock3nowEv",
+    "getrandom",
+    "getentropy",
+    "syscall",
+    "dlsym",
     "_Z17__wasi_random_getPhm",
+    "getenv",
+    "secure_getenv",
+    // Allocation.
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "free",
+    "cfree",
+    "posix_memalign",
+    "aligned_alloc",
+    "memalign",
+    "valloc",
+    "pvalloc",
+    "malloc_usable_size",
+    "getline",
+    "getdelim",
+    "__getdelim",
 ];
 
 /// A plugin that is part of this program.
@@ -60,6 +99,8 @@ pub struct Linked {
     pub abi_version: AbiVersion,
     /// Where it keeps its state.
     pub state_model: StateModel,
+    /// The names that it leaves undefined: hostcalls, and functions of the system's libraries.
+    pub imports: &'static [&'static str],
     /// Its copies: one, or as many VMs as may run at a time if it keeps state in statics.
     pub slots: &'static [Slot],
 }
@@ -68,6 +109,8 @@ pub struct Linked {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Slot {
+    /// Its code.
+    pub text: Text,
     /// What it exports: callbacks, entry points, its descriptor.
     pub exports: &'static [Export],
     /// Its thread-local variables; `None` without any.
@@ -88,6 +131,16 @@ impl Slot {
     }
 }
 
+/// A range of code, which the program's linker keeps together.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Text {
+    /// Where it begins.
+    pub start: *const u8,
+    /// Where it ends.
+    pub stop: *const u8,
+}
+
 /// An exported function or object.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +156,7 @@ pub struct Export {
 #[derive(Clone, Copy)]
 pub struct ThreadLocals {
     /// The calling thread's block. It stays where it is while the thread lives.
-    pub block: fn() -> *mut u8,
+    pub block: extern "C" fn() -> *mut u8,
     /// What a block holds in a new thread.
     pub initial: *const u8,
     /// The size of a block.
@@ -149,7 +202,7 @@ macro_rules! addresses_only {
     };
 }
 
-addresses_only! { Export ThreadLocals Variables Functions }
+addresses_only! { Text Export ThreadLocals Variables Functions }
 
 /// A function that returns the calling thread's block of a plugin, whose symbol is given as a literal.
 ///
@@ -159,7 +212,7 @@ addresses_only! { Export ThreadLocals Variables Functions }
 #[doc(hidden)]
 macro_rules! __thread_local_block {
     ($symbol:literal) => {{
-        fn block() -> *mut u8 {
+        extern "C" fn block() -> *mut u8 {
             let address: *mut u8;
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the sequence of the psABI for a thread-local variable, which calls a C function.

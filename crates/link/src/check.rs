@@ -86,7 +86,8 @@ fn undefined(file: &ElfFile64<'_>, version: AbiVersion, defined: Option<&HashSet
             continue;
         }
         if let Some(hostcall) = name.strip_prefix(HOSTCALL_PREFIX) {
-            if !table::hostcall(hostcall).is_some_and(|known| known.in_version(version)) {
+            let is_known = table::hostcall(hostcall).is_some_and(|known| known.in_version(version));
+            if !is_known && !table::is_native_hostcall(hostcall) {
                 unknown_hostcalls.push(table::describe_unknown_import(hostcall));
             }
         } else if name.strip_prefix(LIBC_PREFIX).is_some_and(|name| LIBC.contains(&name)) {
@@ -158,6 +159,7 @@ mod tests {
             bytes,
             prefix: "dvn_x_".to_owned(),
             exports: Vec::new(),
+            imports: Vec::new(),
             thread_locals: 0,
             data: 0,
             bss: 0,

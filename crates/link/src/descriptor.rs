@@ -1,15 +1,19 @@
-//! Writes the Rust source by which a program knows a plugin.
+//! Writes the Rust source by which a program knows a plugin, and links it.
 
 use std::fmt::Write as _;
 
 use dynvm_abi::descriptor::StateModel;
 use dynvm_abi::version::AbiVersion;
 
-use crate::rewrite::{BSS, CONSTRUCTORS, DATA, DATA_INITIAL, DESTRUCTORS, Rewritten, TLS, TLS_INITIAL};
+use crate::rewrite::{BSS, CONSTRUCTORS, DATA, DATA_INITIAL, DESTRUCTORS, Rewritten, TEXT, TLS, TLS_INITIAL};
 
 /// What the source says of a plugin.
 pub struct Descriptor<'a> {
     pub name: &'a str,
+    /// The static library, without `lib` and `.a`.
+    pub library: &'a str,
+    /// Libraries of the system that the program has to be linked with.
+    pub needed: &'a [String],
     pub digest: [u8; 32],
     pub size: usize,
     pub abi_version: AbiVersion,
@@ -22,12 +26,19 @@ impl Descriptor<'_> {
     pub fn source(&self) -> String {
         let mut slots = String::new();
         let mut symbols = String::new();
+        let mut needed = String::new();
+        for library in self.needed {
+            let _ = write!(needed, "    #[link(name = {library:?})]\n    unsafe extern \"C\" {{}}\n");
+        }
         for slot in self.slots {
             slots += &describe(slot);
             // The block is found by its name as text: the language has no names for thread-local variables of others.
             let block = format!("{}{TLS}", slot.prefix);
             for name in slot.globals().into_iter().filter(|name| *name != block) {
                 let _ = writeln!(symbols, "        safe static {name}: u8;");
+            }
+            for bound in bounds(slot) {
+                let _ = writeln!(symbols, "        safe static {bound}: u8;");
             }
         }
         format!(
@@ -36,16 +47,20 @@ impl Descriptor<'_> {
              #[allow(unsafe_code, reason = \"the names are those of the linked plugin\")]\n\
              pub static PLUGIN: ::dynvm::linked::Linked = {{\n    \
              #[allow(non_upper_case_globals, reason = \"the names are symbols\")]\n    \
-             unsafe extern \"C\" {{\n{symbols}    }}\n    \
+             #[link(name = {library:?}, kind = \"static\")]\n    \
+             unsafe extern \"C\" {{\n{symbols}    }}\n{needed}    \
              ::dynvm::linked::Linked {{\n        \
              name: {name:?},\n        \
              digest: {digest:?},\n        \
              size: {size},\n        \
              abi_version: ::dynvm::linked::AbiVersion::{abi_version:?},\n        \
              state_model: ::dynvm::linked::StateModel::{state_model:?},\n        \
+             imports: &{imports:?},\n        \
              slots: &[\n{slots}        ],\n    \
              }}\n}};\n",
             name = self.name,
+            library = self.library,
+            imports = self.slots[0].imports,
             digest = self.digest,
             size = self.size,
             abi_version = self.abi_version,
@@ -54,8 +69,14 @@ impl Descriptor<'_> {
     }
 }
 
+/// The symbols that the program's linker puts around a slot's code.
+pub fn bounds(slot: &Rewritten) -> [String; 2] {
+    ["__start_", "__stop_"].map(|bound| format!("{bound}{}{TEXT}", slot.prefix))
+}
+
 fn describe(slot: &Rewritten) -> String {
     let prefix = &slot.prefix;
+    let [start, stop] = bounds(slot);
     let mut exports = String::new();
     for name in &slot.exports {
         let _ = writeln!(
@@ -86,6 +107,7 @@ fn describe(slot: &Rewritten) -> String {
     };
     format!(
         "            ::dynvm::linked::Slot {{\n                \
+         text: ::dynvm::linked::Text {{ start: &raw const {start}, stop: &raw const {stop} }},\n                \
          exports: &[\n{exports}                ],\n                \
          thread_locals: {thread_locals},\n                \
          statics: &[{statics}],\n                \

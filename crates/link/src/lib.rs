@@ -30,6 +30,7 @@
 //! | `libraries` | what the libraries of the system define |
 //! | `archive` | writes a static library |
 //! | `descriptor` | writes the Rust source |
+//! | `header` | writes the same in C |
 
 #![forbid(unsafe_code)]
 
@@ -37,6 +38,7 @@ mod archive;
 mod check;
 mod descriptor;
 mod error;
+mod header;
 mod layout;
 mod libraries;
 mod linker;

@@ -55,6 +55,8 @@ pub struct Output {
     pub library: PathBuf,
     /// The Rust source with the plugin's descriptor.
     pub source: PathBuf,
+    /// The same as a header in C.
+    pub header: PathBuf,
     /// Libraries of the system that the program has to be linked with.
     pub needed: Vec<String>,
     /// Files that the plugin was built from.
@@ -110,6 +112,12 @@ impl Plugin {
         self
     }
 
+    /// The directory of intermediate files. The default is one below the directory of the results.
+    pub fn target_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.build.target_dir = Some(dir.into());
+        self
+    }
+
     /// Builds the plugin without optimization.
     pub fn debug(mut self) -> Self {
         self.build.debug = true;
@@ -134,10 +142,6 @@ impl Plugin {
         }
         let dir = output.library.parent().unwrap_or(Path::new("."));
         println!("cargo::rustc-link-search=native={}", dir.display());
-        println!("cargo::rustc-link-lib=static={}", library_name(&output.name));
-        for library in &output.needed {
-            println!("cargo::rustc-link-lib={library}");
-        }
         Ok(())
     }
 
@@ -175,8 +179,10 @@ impl Plugin {
         );
 
         // Apart from the program's own: cargo holds a lock on that.
-        let dir = target.out_dir.join("dynvm-link");
-        fs::create_dir_all(&dir).with_context(|| format!("{} cannot be created", dir.display()))?;
+        let dir = self.build.target_dir.clone().unwrap_or_else(|| target.out_dir.join("dynvm-link"));
+        for dir in [&dir, &target.out_dir] {
+            fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
+        }
         let mut options = self.build.clone();
         options.target_dir = Some(dir.clone());
         options.include.extend(self.sdk.clone());
@@ -214,16 +220,28 @@ impl Plugin {
             check::check(slot, abi_version, defined.as_ref())?;
         }
 
-        let library = target.out_dir.join(format!("lib{}.a", library_name(&name)));
+        let library_name = library_name(&name);
+        let library = target.out_dir.join(format!("lib{library_name}.a"));
         write_library(&library, &slots).with_context(|| format!("{} cannot be written", library.display()))?;
         let digest = Sha256::digest(&joined).into();
-        let descriptor =
-            Descriptor { name: &name, digest, size: joined.len(), abi_version, state_model, slots: &slots };
+        let descriptor = Descriptor {
+            name: &name,
+            library: &library_name,
+            needed: &needed,
+            digest,
+            size: joined.len(),
+            abi_version,
+            state_model,
+            slots: &slots,
+        };
         let source = target.out_dir.join(format!("{name}.rs"));
-        fs::write(&source, descriptor.source()).with_context(|| format!("{} cannot be written", source.display()))?;
+        let header = target.out_dir.join(format!("{name}.h"));
+        for (path, text) in [(&source, descriptor.source()), (&header, descriptor.header())] {
+            fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        }
         // The headers of the ABI are written for each build.
         let inputs = objects.sources.into_iter().filter(|input| !input.starts_with(&target.out_dir)).collect();
-        Ok(Output { name, library, source, needed, inputs, notes })
+        Ok(Output { name, library, source, header, needed, inputs, notes })
     }
 
     fn source(&self) -> Result<Source> {

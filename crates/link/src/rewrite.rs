@@ -16,6 +16,8 @@ pub struct Rewritten {
     pub prefix: String,
     /// The exports, by their names in the plugin.
     pub exports: Vec<String>,
+    /// What others define, by its name in the plugin.
+    pub imports: Vec<String>,
     /// The size of the block of thread-local variables.
     pub thread_locals: u64,
     /// The size of the statics with initial values.
@@ -46,6 +48,7 @@ impl Rewritten {
 }
 
 // Names after the prefix, which no export has.
+pub const TEXT: &str = "text";
 pub const TLS: &str = "block_tls";
 pub const TLS_INITIAL: &str = "block_tls_initial";
 pub const DATA: &str = "block_data";
@@ -59,8 +62,9 @@ pub const DESTRUCTORS: &str = "destructors";
 /// `exports`: the names that stay visible. `statics`: the statics are joined and get symbols.
 pub fn rewrite(joined: &[u8], prefix: &str, exports: &[String], statics: bool) -> Result<Rewritten> {
     let mut object = Builder::read(joined).context("the joined object cannot be read")?;
-    let exported = rename(&mut object, prefix, exports)?;
+    let (exported, imports) = rename(&mut object, prefix, exports)?;
     separate_lists(&mut object, prefix);
+    collect_text(&mut object, prefix);
 
     let mut block = |section: &str, symbol: &str, initial: Option<&str>| -> Result<u64> {
         let Some((id, size)) = find(&object, section) else { return Ok(0) };
@@ -85,6 +89,7 @@ pub fn rewrite(joined: &[u8], prefix: &str, exports: &[String], statics: bool) -
         bytes,
         prefix: prefix.to_owned(),
         exports: exported,
+        imports,
         thread_locals,
         data,
         bss,
@@ -93,16 +98,19 @@ pub fn rewrite(joined: &[u8], prefix: &str, exports: &[String], statics: bool) -
     })
 }
 
-/// Renames exports and what the loader defines, and makes all other names local. Returns the exports.
-fn rename(object: &mut Builder<'_>, prefix: &str, exports: &[String]) -> Result<Vec<String>> {
-    let mut exported = Vec::new();
+/// Renames exports and what the loader defines, and makes all other names local. Returns the exports and the imports.
+fn rename(object: &mut Builder<'_>, prefix: &str, exports: &[String]) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut exported, mut imports) = (Vec::new(), Vec::new());
     for symbol in &mut object.symbols {
         if symbol.st_bind() == elf::STB_LOCAL {
             continue;
         }
         let name = text(&symbol.name);
         if is_undefined(symbol) {
-            let defined_by_loader = if table::hostcall(&name).is_some() {
+            if !name.is_empty() {
+                imports.push(name.clone());
+            }
+            let defined_by_loader = if table::hostcall(&name).is_some() || table::is_native_hostcall(&name) {
                 format!("{HOSTCALL_PREFIX}{name}")
             } else if LIBC.contains(&name.as_str()) {
                 format!("{LIBC_PREFIX}{name}")
@@ -129,7 +137,8 @@ fn rename(object: &mut Builder<'_>, prefix: &str, exports: &[String]) -> Result<
         }
     }
     exported.sort();
-    Ok(exported)
+    imports.sort();
+    Ok((exported, imports))
 }
 
 fn is_undefined(symbol: &Symbol<'_>) -> bool {
@@ -151,6 +160,16 @@ fn separate_lists(object: &mut Builder<'_>, prefix: &str) {
         let name = text(&section.name);
         if names.contains(&name) {
             section.name = format!("{prefix}{name}").into_bytes().into();
+        }
+    }
+}
+
+/// Gives all code one name, by which the program's linker keeps it together and knows where it begins and ends.
+fn collect_text(object: &mut Builder<'_>, prefix: &str) {
+    for section in &mut object.sections {
+        let is_text = section.name.strip_prefix(b".text").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"."));
+        if is_text {
+            section.name = format!("{prefix}{TEXT}").into_bytes().into();
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+use crate::{LinkError, linker};
+
 /// What a plugin is linked for, and where to.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -27,6 +29,16 @@ impl Target {
             out_dir: variable("OUT_DIR")?.into(),
             debug_info: variable("DEBUG").is_ok_and(|value| value != "false"),
         })
+    }
+
+    /// The machine that this runs on, as rustc names it.
+    ///
+    /// # Errors
+    ///
+    /// There is no rustc.
+    pub fn of_this_machine(out_dir: impl Into<PathBuf>) -> Result<Target, LinkError> {
+        let triple = linker::host().context("rustc does not run: install Rust from https://rustup.rs, or set RUSTC")?;
+        Ok(Target { triple, out_dir: out_dir.into(), debug_info: false })
     }
 
     pub(crate) fn is_musl(&self) -> bool {

@@ -8,6 +8,10 @@
 //      target/release/libdynvm_loader.a -lpthread -ldl -lm -lgcc_s           (one command)
 //   ./c-host plugin.so [configuration]
 //
+// With a plugin that is part of the program, from `dynvm build --static --out-dir dist DIR`, the
+// compiler gets -I dist -DLINKED_HEADER='"c-headers.h"' -DLINKED=dvn_c_headers and, before the
+// loader's library, dist/libdvn_c_headers.a; then PLUGIN is its name.
+//
 // It provides the hostcalls that header plugins need: log, request headers, configuration. All
 // others return UNIMPLEMENTED; an import of an unbound hostcall would be refused before the plugin
 // runs.
@@ -19,6 +23,10 @@
 #include "dynvm/callbacks.h"
 #include "dynvm/loader.h"
 #include "dynvm/types.h"
+
+#ifdef LINKED
+#include LINKED_HEADER
+#endif
 
 enum { ROOT = 1, STREAM = 2, MOST_HEADERS = 32 };
 
@@ -161,10 +169,16 @@ int main(int argc, char **argv) {
   }
   if (argc == 3) configuration = argv[2];
 
-  dynvm_loader_t *loader;
   dynvm_module_t *module;
+#ifdef LINKED
+  check(dynvm_linked_register(&LINKED));
+  check(dynvm_module_linked(argv[1], &module));
+#else
+  dynvm_loader_t *loader;
   check(dynvm_loader_new(NULL, &loader));
   check(dynvm_module_load_file(loader, argv[1], &module));
+  dynvm_loader_free(loader);
+#endif
 
   dynvm_hostcalls_t *hostcalls = dynvm_hostcalls_new();
   for (size_t i = 0; i < sizeof HOSTCALLS / sizeof *HOSTCALLS; i++) {
@@ -180,7 +194,6 @@ int main(int argc, char **argv) {
   dynvm_vm_config_free(config);
   dynvm_hostcalls_free(hostcalls);
   dynvm_module_free(module);
-  dynvm_loader_free(loader);
 
   check(dynvm_vm_open(vm, 0));
   const char *start = dynvm_vm_function(vm, "_initialize") ? "_initialize" : "_start";

@@ -39,6 +39,7 @@ impl From<LoadError> for Error {
         let code = match &error {
             LoadError::Io { .. } => Code::Io,
             LoadError::NativeNotAllowed { .. } | LoadError::Untrusted { .. } => Code::Untrusted,
+            LoadError::NotLinked { .. } | LoadError::LinkedTwice { .. } => Code::Argument,
             LoadError::UnknownImports { .. } => Code::UnknownImport,
             _ => Code::NotAPlugin,
         };

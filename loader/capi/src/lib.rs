@@ -11,6 +11,7 @@
 mod deployment;
 mod error;
 mod hostcalls;
+mod linked;
 mod module;
 mod options;
 mod text;

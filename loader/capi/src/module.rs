@@ -32,7 +32,7 @@ struct Inner {
 
 impl Module {
     pub(crate) fn new(module: dynvm::Module) -> Result<Module, Error> {
-        if module.backend() != dynvm::BackendKind::Native {
+        if module.backend() == dynvm::BackendKind::Wasm {
             let why = module.info().chosen.as_ref().map(|chosen| format!(": {}", chosen.reason)).unwrap_or_default();
             let text = format!("{}: it has no native image that could run here{why}", module.name());
             return Err(Error::new(Code::NotAPlugin, text));

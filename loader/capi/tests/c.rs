@@ -95,7 +95,7 @@ fn headers_compile_alone_and_twice_in_every_standard() {
     let c = ["-std=c99", "-std=c11", "-std=c17", "-std=c2x"].map(|standard| ("CC", "cc", standard, "c"));
     let cxx = ["-std=c++11", "-std=c++14", "-std=c++17", "-std=c++20"].map(|standard| ("CXX", "c++", standard, "c++"));
     let headers = headers();
-    assert_eq!(headers.len(), 7);
+    assert_eq!(headers.len(), 8);
     for (variable, default, standard, language) in c.into_iter().chain(cxx) {
         for header in &headers {
             let source = out(&format!("alone-{}.c", header.file_stem().unwrap().display()));
@@ -130,6 +130,14 @@ fn headers_and_libraries_agree() {
         .map(|(name, _)| name)
         .filter(|name| name.starts_with("dynvm_"))
         .collect();
+    // The functions that linked plugins call, which no header declares.
+    let hostcalls = dynvm_abi::table::HOSTCALLS.iter().map(|hostcall| hostcall.name);
+    let hostcalls = hostcalls.chain(dynvm_abi::table::NATIVE_HOSTCALLS.iter().map(|hostcall| hostcall.name));
+    let entries: Vec<String> = hostcalls
+        .map(|name| format!("{}{name}", dynvm_abi::linked::HOSTCALL_PREFIX))
+        .chain(dynvm_abi::linked::LIBC.iter().map(|name| format!("{}{name}", dynvm_abi::linked::LIBC_PREFIX)))
+        .collect();
+    declared.extend(entries.iter().map(String::as_str));
     declared.sort_unstable();
     declared.dedup();
     assert_eq!(declared, exported(&["--dynamic"], &INSTALLED.join("lib/libdynvm_loader.so")));
@@ -158,6 +166,45 @@ fn the_example_hosts_a_plugin() {
     let output = Command::new(host).arg("/nonexistent").output().unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent: cannot be read"));
+}
+
+/// A plugin that is part of the program, in C and compiled as C++, with crashes contained.
+#[needs::cc]
+#[needs::lld]
+#[test]
+fn the_example_with_a_linked_plugin() {
+    let linked = |name: &str, plugin: &str| {
+        let target = dynvm_link::Target::of_this_machine(out("linked")).unwrap();
+        let plugin = dynvm_link::plugin(root().join(plugin)).name(name).slots(2);
+        plugin.link(&target).unwrap_or_else(|error| panic!("{error:?}"))
+    };
+    let plugins =
+        [linked("c-headers", "examples/plugins/c-headers"), linked("rust", "examples/plugins/header-rewrite")];
+    for plugin in plugins {
+        let target = out(&format!("c-host-linked-{}", plugin.name));
+        let mut command = compiler("CC", "cc");
+        command.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-g"]).args(includes());
+        command.arg("-I").arg(plugin.header.parent().unwrap());
+        command.arg(format!("-DLINKED_HEADER=\"{}.h\"", plugin.name));
+        command.arg(format!("-DLINKED=dvn_{}", plugin.name.replace('-', "_")));
+        command.arg(root().join("examples/hosts/c-embedding/host.c")).arg(plugin.library);
+        command.arg(LIBRARIES.join("libdynvm_loader.a")).args(["-lpthread", "-ldl", "-lm", "-lgcc_s", "-o"]);
+        run(command.arg(&target));
+        let output = run(Command::new(&target).arg(&plugin.name));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains("action 0\n"), "{text}");
+        let output = Command::new(&target).arg("another").output().unwrap();
+        let expected = format!("error: no linked plugin `another`; linked: {};", plugin.name);
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(&expected), "{output:?}");
+
+        let mut command = compiler("CXX", "c++");
+        command.args(["-std=c++11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only", "-x", "c++"]);
+        run(command
+            .args(includes())
+            .arg(plugin.header)
+            .arg("-Wno-unused-variable")
+            .arg("-Wno-pragma-once-outside-header"));
+    }
 }
 
 /// A project finds the installed package, and each of its libraries runs the example.

@@ -4,6 +4,7 @@
 //
 //     dynvm_loader_t      options of images, and the trust policy    loader/options.h
 //     dynvm_module_t      a checked plugin, not running              loader/module.h
+//     dynvm_linked_t      a plugin that is part of the program       loader/linked.h
 //     dynvm_hostcalls_t   the host's functions, by name              loader/hostcalls.h
 //     dynvm_vm_t          one private image on one thread            loader/vm.h
 //     dynvm_deployment_t  the current version of a plugin            loader/deployment.h
@@ -49,6 +50,7 @@
 #include "loader/deployment.h"
 #include "loader/error.h"
 #include "loader/hostcalls.h"
+#include "loader/linked.h"
 #include "loader/module.h"
 #include "loader/options.h"
 #include "loader/vm.h"

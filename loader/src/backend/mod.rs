@@ -7,10 +7,8 @@
 //!       Instance  a running plugin: one for a VM, on one thread
 //! ```
 
-#[cfg(feature = "native")]
+#[cfg(any(feature = "native", feature = "null"))]
 pub(crate) mod native;
-#[cfg(feature = "null")]
-pub(crate) mod null;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 

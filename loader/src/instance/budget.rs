@@ -48,7 +48,7 @@ impl Request {
     }
 
     /// True if the callback is to be aborted.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "wasm interrupts itself"))]
     #[inline]
     pub(crate) fn stops(self) -> bool {
         self.kind() == Request::STOP
@@ -100,7 +100,10 @@ pub(crate) struct WatchdogEntry {
 }
 
 /// Message of the failure after [`WatchdogEntry::terminate`].
-#[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+#[cfg_attr(
+    not(any(feature = "native", feature = "null")),
+    expect(dead_code, reason = "only native VMs are terminated")
+)]
 pub(crate) const TERMINATED: &str = "the host terminated the plugin";
 
 /// Marks the start functions, which run before any callback.
@@ -119,7 +122,10 @@ impl WatchdogEntry {
 
     /// An entry that the watchdog does not sample, for a VM that can be terminated but has no
     /// budget.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only images without a host are unwatched"))]
+    #[cfg_attr(
+        not(any(feature = "native", feature = "null")),
+        expect(dead_code, reason = "only images without a host are unwatched")
+    )]
     pub(crate) fn unwatched(budget: CallbackBudget, log: Arc<dyn Log>, vm_id: &str) -> Arc<WatchdogEntry> {
         Arc::new(WatchdogEntry::make(budget, log, vm_id, false))
     }
@@ -151,7 +157,10 @@ impl WatchdogEntry {
     /// Aborts the running callback and makes every later one fail. Can be called from any thread;
     /// blocks for at most `patience`. Returns true if the plugin no longer runs, false if it is
     /// still inside a hostcall or a library that it called.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+    #[cfg_attr(
+        not(any(feature = "native", feature = "null")),
+        expect(dead_code, reason = "only native VMs are terminated")
+    )]
     pub(crate) fn terminate(&self, patience: Duration) -> bool {
         self.terminated.store(true, Ordering::Release);
         let end = Instant::now() + patience;
@@ -170,12 +179,15 @@ impl WatchdogEntry {
     }
 
     /// True during a call; false while destructors run at the VM's end.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "raw VMs are native"))]
     pub(crate) fn is_running(&self) -> bool {
         !self.serial.load(Ordering::Relaxed).is_multiple_of(2) && self.callback.load(Ordering::Relaxed) != ENDING
     }
 
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "only native VMs are terminated"))]
+    #[cfg_attr(
+        not(any(feature = "native", feature = "null")),
+        expect(dead_code, reason = "only native VMs are terminated")
+    )]
     #[inline]
     pub(crate) fn is_terminated(&self) -> bool {
         self.terminated.load(Ordering::Acquire)
@@ -195,14 +207,17 @@ impl WatchdogEntry {
     }
 
     /// Names a function of an image for messages.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "raw VMs are native"))]
     pub(crate) fn name_function(&self, address: usize, name: &str) {
         lock(&self.functions).insert(address, name.to_owned());
     }
 
     /// Ends the reports about this VM. Waits for one that is in progress, unless this is called
     /// inside it.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "the log of other VMs is reference-counted"))]
+    #[cfg_attr(
+        not(any(feature = "native", feature = "null")),
+        expect(dead_code, reason = "the log of other VMs is reference-counted")
+    )]
     pub(crate) fn end_reports(&self) {
         if self.watched {
             WATCHDOG.end_reports(self);
@@ -210,7 +225,7 @@ impl WatchdogEntry {
     }
 
     /// Gives the watchdog access to this thread, on which a native VM runs from now on.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "wasm interrupts itself"))]
     pub(crate) fn set_native(&self, access: NativeAccess) {
         self.thread.store((access.this_thread)(), Ordering::Relaxed);
         // Set only once: an entry belongs to one VM.
@@ -257,7 +272,7 @@ impl WatchdogEntry {
     }
 
     /// Marks the start of the VM's end, where destructors run.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm has no destructors"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "wasm has no destructors"))]
     pub(crate) fn enter_end(&self) -> Running<'_> {
         let running = self.enter(None, 0);
         self.callback.store(ENDING, Ordering::Relaxed);
@@ -266,7 +281,7 @@ impl WatchdogEntry {
 
     /// Marks the start of a call of this function of an image. `None` for a call within another
     /// call, which stays the marked one.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "raw VMs are native"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "raw VMs are native"))]
     #[inline]
     pub(crate) fn enter_raw(&self, function: usize) -> Option<Running<'_>> {
         let serial = self.serial.load(Ordering::Relaxed);
@@ -283,7 +298,10 @@ impl WatchdogEntry {
     }
 
     /// Records the stack. Called in a signal handler, so it only stores to atomics.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm has its own backtraces"))]
+    #[cfg_attr(
+        not(any(feature = "native", feature = "null")),
+        expect(dead_code, reason = "wasm has its own backtraces")
+    )]
     pub(crate) fn answer(&self, frames: &[u64]) {
         for (slot, frame) in self.frames.iter().zip(frames) {
             slot.store(*frame, Ordering::Relaxed);
@@ -294,7 +312,7 @@ impl WatchdogEntry {
     }
 
     /// The watchdog's request to this thread, if there is one for the running callback.
-    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    #[cfg_attr(not(any(feature = "native", feature = "null")), expect(dead_code, reason = "wasm interrupts itself"))]
     #[inline]
     pub(crate) fn requested(&self) -> Option<Request> {
         let request = Request(self.request.load(Ordering::Acquire));
@@ -541,7 +559,7 @@ impl Seen {
     }
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(all(test, any(feature = "native", feature = "null")))]
 mod tests {
     use super::*;
     use crate::host::NoLog;

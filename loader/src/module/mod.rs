@@ -3,7 +3,7 @@
 mod compiled;
 mod fat;
 #[cfg(feature = "null")]
-mod linked;
+pub(crate) mod linked;
 mod options;
 mod setup;
 mod trusted;

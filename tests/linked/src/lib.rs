@@ -1,22 +1,22 @@
 //! The linked plugins.
 
-use dynvm::Module;
+use dynvm::linked::Linked;
 
 macro_rules! plugins {
     ($($(#[$doc:meta])* $name:ident $cfg:ident $file:literal;)*) => {
         $(
             $(#[$doc])*
             #[cfg($cfg)]
-            pub fn $name() -> Module {
+            pub fn $name() -> &'static Linked {
                 mod generated {
                     include!(concat!(env!("OUT_DIR"), $file));
                 }
-                Module::linked(&generated::PLUGIN)
+                &generated::PLUGIN
             }
 
             $(#[$doc])*
             #[cfg(not($cfg))]
-            pub fn $name() -> Module {
+            pub fn $name() -> &'static Linked {
                 panic!("the plugin was not linked; the build printed the reason")
             }
         )*

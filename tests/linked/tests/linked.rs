@@ -10,8 +10,12 @@ use std::time::Duration;
 
 use dynvm::abi::types::{LogLevel, MapType};
 use dynvm::abi::version::AbiVersion;
-use dynvm::host::{AbsentMap, HeaderMap, Headers, Log, LogSource, MemoryLog, Services, Stream};
-use dynvm::{ArtifactKind, BackendKind, CallbackBudget, ContextId, Module, PluginConfig, StartError, Vm, VmConfig};
+use dynvm::host::{AbsentMap, Clock, HeaderMap, Headers, Log, LogSource, MemoryLog, Random, Services, Stream};
+use dynvm::linked::{Linked, names, register};
+use dynvm::{
+    ArtifactKind, BackendKind, CallbackBudget, ContextId, FailureKind, Loader, Module, PluginConfig, StartError, Vm,
+    VmConfig,
+};
 
 /// A VM with a started plugin.
 struct Running {
@@ -31,6 +35,8 @@ impl Running {
         services.log = log.clone();
         let mut vm = Vm::builder(module).services(services).build()?;
         let root = vm.start_plugin(PluginConfig::named("linked"))?;
+        // The loader's own messages.
+        log.take();
         Ok(Running { vm, root, log })
     }
 
@@ -77,20 +83,42 @@ fn alone() -> MutexGuard<'static, ()> {
 #[needs::lld]
 #[test]
 fn a_module_describes_the_plugin() {
-    let module = linked::shared();
+    let module = Module::linked(linked::shared());
     let info = module.info();
     assert_eq!((module.name(), module.backend(), info.kind), ("shared", BackendKind::Null, ArtifactKind::Linked));
     assert_eq!((info.abi_version, info.sha256.len()), (AbiVersion::V0_2_1, 64));
     assert!(info.size > 10_000, "{}", info.size);
     assert!(module.exports(dynvm::abi::table::CallbackId::proxy_on_request_headers));
-    assert_eq!(linked::slots().info().abi_version, AbiVersion::V0_1_0);
+    assert_eq!(Module::linked(linked::slots()).info().abi_version, AbiVersion::V0_1_0);
+}
+
+#[needs::lld]
+#[test]
+fn registered_plugins_are_found_by_name() {
+    let _alone = alone();
+    let loader = Loader::new().unwrap();
+    let error = loader.load_linked("slots").unwrap_err().to_string();
+    assert!(error.starts_with("no linked plugin `slots`; linked: none;"), "{error}");
+    for plugin in [linked::slots(), linked::shared(), linked::slots()] {
+        register(plugin).unwrap();
+    }
+    assert_eq!(names(), ["shared", "slots"]);
+    let mut vm = Running::start(&loader.load_linked("slots").unwrap());
+    assert_eq!(vm.stream("/count"), "local 1 1 total 1");
+    let error = loader.load_linked("slot").unwrap_err().to_string();
+    assert!(error.starts_with("no linked plugin `slot`; linked: shared, slots;"), "{error}");
+
+    let Linked { name, digest, size, abi_version, state_model, imports, slots } = *linked::shared();
+    let other = Box::leak(Box::new(Linked { name, digest, size, abi_version, state_model, imports, slots }));
+    let error = register(other).unwrap_err().to_string();
+    assert!(error.contains("two linked plugins are named `shared`") && error.contains("Plugin::name"), "{error}");
 }
 
 #[needs::lld]
 #[test]
 fn many_vms_have_thread_locals_of_their_own() {
     let _alone = alone();
-    let module = linked::shared();
+    let module = Module::linked(linked::shared());
     let count = |log: String| log.split(" total ").next().unwrap_or_default().to_owned();
     thread::scope(|scope| {
         for _ in 0..3 {
@@ -125,7 +153,7 @@ fn a_vm_may_run_inside_of_a_hostcall_of_another() {
     }
 
     let _alone = alone();
-    let module = linked::shared();
+    let module = Module::linked(linked::shared());
     let mut outer = Running::start(&module);
     for _ in 0..2 {
         outer.stream("/count");
@@ -141,7 +169,7 @@ fn a_vm_may_run_inside_of_a_hostcall_of_another() {
 #[test]
 fn a_slot_has_one_vm_and_begins_anew() {
     let _alone = alone();
-    let module = linked::slots();
+    let module = Module::linked(linked::slots());
     for _ in 0..3 {
         let (mut first, mut second) = (Running::start(&module), Running::start(&module));
         for round in 1..=3 {
@@ -159,12 +187,103 @@ fn a_slot_has_one_vm_and_begins_anew() {
 
 #[needs::lld]
 #[test]
-fn a_slot_with_threads_is_not_used_again() {
+fn a_slot_is_kept_by_threads() {
     let _alone = alone();
-    let module = linked::threads();
-    assert_eq!(Running::start(&module).stream("/count"), "local 1 1 total 1");
+    let module = Module::linked(linked::threads());
     assert_eq!(Running::start(&module).stream("/thread"), "local 0 in a thread");
+    assert_eq!(Running::start(&module).stream("/count"), "local 1 1 total 1", "the thread has ended");
+    assert_eq!(Running::start(&module).stream("/forever"), "started");
     assert!(Running::try_start(&module).is_err());
+}
+
+#[needs::lld]
+#[test]
+fn a_crash_fails_the_vm_of_a_slot() {
+    let _alone = alone();
+    let module = Module::linked(linked::slots());
+    let mut other = Running::start(&module);
+    for (path, kind, message) in
+        [("/abort", FailureKind::Exit, "the plugin aborted"), ("/fault", FailureKind::Trap, "SIGSEGV at instruction")]
+    {
+        for round in 0..3 {
+            let mut vm = Running::start(&module);
+            assert_eq!(vm.stream("/count"), "local 1 1 total 1", "after {round} crashes");
+            vm.stream(path);
+            let failure = vm.vm.failure().expect("it has failed");
+            assert_eq!(failure.kind, kind);
+            assert!(failure.message.starts_with(message) && failure.message.contains("\n   0: 0x"), "{failure}");
+        }
+    }
+    assert_eq!(other.stream("/count"), "local 1 1 total 1");
+}
+
+#[needs::lld]
+#[test]
+fn a_slot_has_a_heap_with_a_limit() {
+    let _alone = alone();
+    let start = |module: &Module| {
+        let mut config = VmConfig::default();
+        config.memory_limit = Some(64 << 20);
+        let mut vm = Vm::builder(module).config(config).build()?;
+        let root = vm.start_plugin(PluginConfig::named("linked"))?;
+        Ok::<_, StartError>(Running { vm, root, log: Arc::default() })
+    };
+    let mut vm = start(&Module::linked(linked::slots())).unwrap();
+    assert!(vm.vm.memory_size().is_some_and(|size| size > 0));
+    vm.stream("/grow");
+    let failure = vm.vm.failure().expect("it has failed");
+    assert_eq!((failure.kind, failure.message.starts_with("the plugin needs more memory")), (FailureKind::Limit, true));
+
+    let error = start(&Module::linked(linked::shared())).err().expect("it is refused").to_string();
+    assert!(error.contains("the program's heap") && error.contains("`.slots(..)`"), "{error}");
+}
+
+/// A service that is not the system's.
+struct Fixed;
+
+impl Clock for Fixed {
+    fn realtime_ns(&self) -> u64 {
+        1_000_000_000_000
+    }
+
+    fn monotonic_ns(&self) -> u64 {
+        5
+    }
+}
+
+impl Random for Fixed {
+    fn fill(&self, bytes: &mut [u8]) -> bool {
+        bytes.fill(7);
+        true
+    }
+}
+
+#[needs::lld]
+#[test]
+fn the_hosts_services_answer_for_the_c_library() {
+    let _alone = alone();
+    for plugin in [linked::slots(), linked::shared()] {
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            let log = Arc::new(MemoryLog::default());
+            let mut services = Services::default();
+            services.log = log.clone();
+            services.clock = Arc::new(Fixed);
+            services.random = Arc::new(Fixed);
+            let mut config = VmConfig::default();
+            config.environment.insert("DYNVM_LINKED_TEST".to_owned(), "of the VM".to_owned());
+            let mut vm = Vm::builder(&Module::linked(plugin)).config(config).services(services).build().unwrap();
+            let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
+            log.take();
+            let mut vm = Running { vm, root, log };
+            assert_eq!(vm.stream("/time"), "1000 s");
+            assert_eq!(vm.stream("/environment"), "of the VM");
+            assert_eq!(vm.stream("/print"), "printedas an error");
+            // The seed is the thread's in Rust, and VMs have thread-local variables of their own.
+            seen.push(vm.stream("/random"));
+        }
+        assert_eq!(seen[0], seen[1]);
+    }
 }
 
 #[cfg(target_env = "gnu")]
@@ -173,7 +292,7 @@ fn a_slot_with_threads_is_not_used_again() {
 #[test]
 fn c_constructors_and_destructors_run_for_each_vm() {
     let _alone = alone();
-    let module = linked::c();
+    let module = Module::linked(linked::c());
     for _ in 0..3 {
         let mut vms = [(); 2].map(|()| Running::start(&module));
         for round in 1..=3 {
@@ -194,7 +313,7 @@ fn c_constructors_and_destructors_run_for_each_vm() {
 #[test]
 fn cxx_exceptions_are_caught_and_variables_destroyed() {
     let _alone = alone();
-    let module = linked::cxx();
+    let module = Module::linked(linked::cxx());
     for _ in 0..2 {
         let mut vms = [(); 2].map(|()| Running::start(&module));
         for round in 1..=3 {
@@ -208,11 +327,35 @@ fn cxx_exceptions_are_caught_and_variables_destroyed() {
     }
 }
 
+/// By option of cargo, as `./dev check` runs this file, the loader has no more than linked plugins need.
+#[test]
+fn neither_wasmtime_nor_the_image_loader_is_needed() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "tree",
+        "--offline",
+        "--locked",
+        "-p",
+        "dynvm",
+        "--no-default-features",
+        "--features",
+        "null",
+        "-e",
+        "normal",
+    ]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    let tree = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && tree.contains("dynvm-heap "), "{output:?}");
+    for dependency in ["wasmtime ", "dynvm-image ", "libloading ", "object "] {
+        assert!(!tree.contains(dependency), "{dependency} is in\n{tree}");
+    }
+}
+
 #[needs::lld]
 #[test]
 fn a_caught_panic_changes_nothing() {
     let _alone = alone();
-    let mut vm = Running::start(&linked::shared());
+    let mut vm = Running::start(&Module::linked(linked::shared()));
     let logged = vm.stream("/panic");
     assert!(logged.ends_with("caught at depth 0"), "{logged}");
     assert!(!vm.vm.has_failed() && vm.stream("/count").starts_with("local 1 "));
@@ -237,7 +380,7 @@ impl Log for Panics {
 fn a_panic_of_the_host_fails_the_vm() {
     let _alone = alone();
     let log = Arc::new(Panics::default());
-    let (mut vm, root) = with_log(&linked::c(), log.clone());
+    let (mut vm, root) = with_log(&Module::linked(linked::c()), log.clone());
     let stream = vm.create_stream(root, Box::new(Request(Headers::default()))).unwrap();
     log.0.store(true, std::sync::atomic::Ordering::Relaxed);
     vm.on_request_headers(stream, 1, true);
@@ -267,7 +410,7 @@ fn an_overrun_is_reported_and_stops_nothing() {
     let mut services = Services::default();
     services.log = log.clone();
     let config = VmConfig::default().callback_budget(CallbackBudget::fail(Duration::from_millis(5)));
-    let mut vm = Vm::builder(&linked::shared()).config(config).services(services).build().unwrap();
+    let mut vm = Vm::builder(&Module::linked(linked::shared())).config(config).services(services).build().unwrap();
     let root = vm.start_plugin(PluginConfig::named("linked")).unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let slow = Slow(log.clone(), seen.clone(), Request(Headers::from([(":path", "/count")])));
@@ -290,7 +433,7 @@ impl Log for Stderr {
 fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
     const ABORT: &str = "DYNVM_LINKED_ABORT";
     if std::env::var_os(ABORT).is_some() {
-        let (mut vm, root) = with_log(&linked::shared(), Arc::new(Stderr));
+        let (mut vm, root) = with_log(&Module::linked(linked::shared()), Arc::new(Stderr));
         let stream = vm.create_stream(root, Box::new(Request(Headers::from([(":path", "/abort")])))).unwrap();
         vm.on_request_headers(stream, 1, true);
         unreachable!();
@@ -300,7 +443,10 @@ fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
     let output = program.env(ABORT, "").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(6), "{stderr}");
-    assert!(stderr.contains("Critical: the plugin calls abort; it is part of the program, which ends"), "{stderr}");
+    assert!(
+        stderr.contains("Critical: the plugin calls abort; its VM is not contained, so the process ends"),
+        "{stderr}"
+    );
 }
 
 /// A VM with a started plugin and this log.

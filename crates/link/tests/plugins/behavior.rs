@@ -29,6 +29,31 @@ pub fn run(path: &str) -> String {
             let local = thread::spawn(|| LOCAL.get()).join().expect("the thread returns");
             format!("local {local} in a thread")
         }
+        "/forever" => {
+            thread::spawn(|| {
+                loop {
+                    thread::park()
+                }
+            });
+            "started".to_owned()
+        }
+        // SAFETY: there is nothing; whoever runs the plugin survives it.
+        "/fault" => unsafe { std::ptr::without_provenance::<u8>(8).read_volatile() }.to_string(),
+        "/grow" => (0..1 << 10).map(|_| vec![1_u8; 1 << 20].leak().len()).sum::<usize>().to_string(),
+        "/time" => {
+            let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            format!("{} s", since.map_or(0, |since| since.as_secs()))
+        }
+        "/random" => {
+            use std::hash::{BuildHasher as _, RandomState};
+            format!("{:x}", RandomState::new().hash_one(1))
+        }
+        "/environment" => std::env::var("DYNVM_LINKED_TEST").unwrap_or_default(),
+        "/print" => {
+            println!("printed");
+            eprintln!("as an error");
+            String::new()
+        }
         "/abort" => panic!("out of a callback"),
         other => format!("{other}?"),
     }

@@ -113,9 +113,6 @@ pub fn compile(triple: &str, name: &str, kinds: &[&[Kind]]) -> Command {
         let output = linked(triple, kind);
         writeln!(modules, "mod p{index} {{ include!({:?}); }}", output.source).unwrap();
         writeln!(checks, "    crate::checks::{}(&p{index}::PLUGIN);", kind.check).unwrap();
-        let library = output.library.file_stem().unwrap().to_str().unwrap().strip_prefix("lib").unwrap().to_owned();
-        rustc.arg(format!("-lstatic={library}"));
-        rustc.args(output.needed.iter().map(|name| format!("-l{name}")));
     }
     let plugins = out_dir(triple).join(format!("{name}.rs"));
     fs::write(&plugins, format!("{modules}\npub fn check() {{\n{checks}}}\n")).unwrap();

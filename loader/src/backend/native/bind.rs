@@ -6,6 +6,8 @@ use std::ffi::c_void;
 
 use dynvm_image::{Bind, Facts, Import, Importer};
 
+use super::heap::{ALLOCATES, RESIZES_MEMORY};
+use super::interposed::interposed;
 use super::{
     Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines,
     plugin_signals, process_exit, random, stdio, threads,
@@ -37,106 +39,15 @@ unsafe impl Sync for Entry {}
 
 macro_rules! entries {
     ($($kind:ident { $($name:literal => $function:path,)* })*) => {
-        &[$($(Entry { name: $name, kind: Kind::$kind, function: $function as *const c_void },)*)*]
+        static INTERPOSED: &[Entry] =
+            &[$($(Entry { name: $name, kind: Kind::$kind, function: $function as *const c_void },)*)*];
     };
 }
 
-static INTERPOSED: &[Entry] = entries! {
-    Lifetime {
-        "__cxa_thread_atexit_impl" => destructors::at_thread_exit,
-        "__cxa_thread_atexit" => destructors::at_thread_exit,
-        "__cxa_atexit" => destructors::at_exit,
-        "__cxa_at_quick_exit" => destructors::at_quick_exit,
-        "on_exit" => destructors::on_exit,
-        "pthread_key_create" => keys::create,
-        "pthread_key_delete" => keys::delete,
-        "tss_create" => keys::create_c11,
-        "tss_delete" => keys::delete_c11,
-        "pthread_create" => threads::create,
-        "thrd_create" => threads::create_c11,
-        "pthread_sigmask" => plugin_signals::set_mask,
-        "sigprocmask" => plugin_signals::set_mask,
-        "putenv" => environment::putenv,
-        "vfork" => child_process::vfork,
-    }
-    Exit {
-        "abort" => process_exit::abort,
-        "exit" => process_exit::exit,
-        "_exit" => process_exit::exit_now,
-        "_Exit" => process_exit::exit_now,
-        "quick_exit" => process_exit::exit,
-        "pthread_exit" => process_exit::thread_exit,
-        "thrd_exit" => process_exit::thread_exit,
-        "__assert_fail" => process_exit::assert_fail,
-        "__stack_chk_fail" => process_exit::stack_chk_fail,
-    }
-    Output {
-        "write" => stdio::write,
-        "writev" => stdio::writev,
-    }
-    Clock {
-        "clock_gettime" => clock::clock_gettime,
-        "gettimeofday" => clock::gettimeofday,
-        "time" => clock::time,
-        "_ZNSt6chrono3_V212system_clock3nowEv" => clock::system_clock_now,
-        "_ZNSt6chrono3_V212steady_clock3nowEv" => clock::steady_clock_now,
-    }
-    Random {
-        "getrandom" => random::getrandom,
-        "getentropy" => random::getentropy,
-        "syscall" => random::syscall,
-        "dlsym" => random::dlsym,
-        "_Z17__wasi_random_getPhm" => random::random_get,
-    }
-    Environment {
-        "getenv" => environment::getenv,
-        "secure_getenv" => environment::getenv,
-    }
-    Heap {
-        "malloc" => heap::malloc,
-        "calloc" => heap::calloc,
-        "realloc" => heap::realloc,
-        "reallocarray" => heap::reallocarray,
-        "free" => heap::free,
-        "cfree" => heap::free,
-        "posix_memalign" => heap::posix_memalign,
-        "aligned_alloc" => heap::aligned_alloc,
-        "memalign" => heap::aligned_alloc,
-        "valloc" => heap::valloc,
-        "pvalloc" => heap::valloc,
-        "malloc_usable_size" => heap::usable_size,
-        "getline" => lines::getline,
-        "getdelim" => lines::getdelim,
-        "__getdelim" => lines::getdelim,
-    }
-};
+interposed!(entries);
 
 /// An image with one of these changes the process's environment, and would not find there what it put.
 const CHANGES_ENVIRONMENT: &[&str] = &["setenv", "unsetenv", "putenv", "clearenv", "environ", "__environ", "_environ"];
-
-/// Functions by which an image allocates, C++'s `new` among them.
-const ALLOCATES: &[&str] =
-    &["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign", "_Znwm", "_Znam"];
-
-/// Functions of libc that resize or free memory that their caller allocated, besides those in [`INTERPOSED`], or that
-/// replace the allocator.
-const RESIZES_MEMORY: &[&str] = &[
-    "argz_add",
-    "argz_add_sep",
-    "argz_append",
-    "argz_delete",
-    "argz_insert",
-    "argz_replace",
-    "envz_add",
-    "envz_merge",
-    "envz_remove",
-    "envz_strip",
-    "mallopt",
-    "malloc_trim",
-    "obstack_free",
-    "_obstack_begin",
-    "_obstack_newchunk",
-];
 
 /// Libraries that neither free nor resize memory of their caller. C++'s is loaded like an image, and allocates from the
 /// same heap.

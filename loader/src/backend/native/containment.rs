@@ -4,9 +4,8 @@
 //! hold a lock, so to abandon it would trade a crash for a deadlock, later and elsewhere. Faults, exits, exceptions and the watchdog all
 //! ask here.
 
-use dynvm_image::Frame;
-
 use super::backtrace::Backtrace;
+use super::unwinder::Frame;
 use super::vm::Instance;
 use super::{known_code, thread_stack, unwinder};
 
@@ -208,7 +207,7 @@ fn visit(walk: &mut Walk<'_>, frame: Frame) -> bool {
     if span.contains(&address) {
         walk.end_run(false);
         walk.trusted_to = frame;
-        walk.backtrace.push((address - span.start) as u64);
+        walk.backtrace.push((address.wrapping_sub(walk.instance.origin)) as u64);
     } else {
         let lsda = if walk.from == From::Throw { language_data } else { 0 };
         walk.add_foreign(address, lsda);

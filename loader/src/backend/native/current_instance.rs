@@ -16,9 +16,11 @@ pub(super) fn get() -> *const Instance {
     CURRENT.get()
 }
 
-/// Makes an instance the running one until the guard is dropped.
+/// Makes an instance the running one, with its thread-local variables in place, until the guard is dropped.
 #[inline]
 pub(super) fn enter(instance: &Instance) -> Entered<'_> {
+    #[cfg(feature = "null")]
+    instance.thread_locals.put_in_place();
     Entered { previous: CURRENT.replace(instance), _instance: instance }
 }
 
@@ -32,5 +34,11 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         CURRENT.set(self.previous);
+        // It may be a VM of the same linked plugin, in a hostcall.
+        // SAFETY: the guard of the previous instance is on this stack.
+        #[cfg(feature = "null")]
+        if let Some(previous) = unsafe { self.previous.as_ref() } {
+            previous.thread_locals.put_in_place();
+        }
     }
 }

@@ -6,7 +6,9 @@ use std::ffi::{CStr, c_char, c_void};
 use dynvm_abi::table::{HOSTCALLS, HostcallId, Type};
 use dynvm_abi::types::{LogLevel, Status};
 
-use super::{address_check, door, hostcall_entries};
+#[cfg(feature = "native")]
+use super::door;
+use super::{address_check, hostcall_entries};
 use crate::error::FailureKind;
 use crate::instance::InstanceState;
 
@@ -32,7 +34,9 @@ pub(crate) struct Functions {
 #[derive(Clone)]
 pub(crate) struct OwnHostcall {
     pub(crate) name: String,
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "linked plugins cannot call them"))]
     pub(crate) parameters: usize,
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "linked plugins cannot call them"))]
     pub(crate) function: *const c_void,
 }
 
@@ -173,6 +177,7 @@ impl CustomHostcalls {
     }
 }
 
+#[cfg(feature = "native")]
 /// Calls the embedder's own hostcall in a slot, for the running instance.
 pub(super) fn call_own(slot: usize, arguments: &[u64; MAX_PARAMETERS]) -> u64 {
     let Some((instance, table)) = door::caller().and_then(|instance| Some((instance, instance.foreign.as_ref()?)))

@@ -32,7 +32,14 @@ pub(super) unsafe extern "C" fn at_thread_exit(function: *mut c_void, object: *m
         }
         // A thread of the plugin's own.
         // SAFETY: the caller's promise.
+        #[cfg(target_env = "gnu")]
         None => unsafe { __cxa_thread_atexit_impl(function, object, dso) },
+        // Other C libraries do not have the function: what the variables hold is lost.
+        #[cfg(not(target_env = "gnu"))]
+        None => {
+            let _ = dso;
+            0
+        }
     }
 }
 
@@ -45,15 +52,22 @@ pub(super) unsafe extern "C" fn at_exit(function: *mut c_void, object: *mut c_vo
     // SAFETY: an instance lives for as long as it is current on this thread.
     match unsafe { current_instance::get().as_ref() } {
         Some(instance) => {
-            instance
-                .static_destructors
-                .borrow_mut()
-                .push(Destructor { function: function as usize, arguments: [object as u64, 0] });
+            instance.at_exit(Destructor { function: function as usize, arguments: [object as u64, 0] });
             0
         }
         // SAFETY: the caller's promise.
         None => unsafe { __cxa_atexit(function, object, dso) },
     }
+}
+
+/// `int atexit(void (*)(void))`
+///
+/// # Safety
+///
+/// As the C library's.
+pub(super) unsafe extern "C" fn at_exit_plain(function: *mut c_void) -> i32 {
+    // SAFETY: the caller's promise. A function without parameters ignores the argument.
+    unsafe { at_exit(function, std::ptr::null_mut(), std::ptr::null_mut()) }
 }
 
 /// `int on_exit(void (*)(int, void *), void *)`
@@ -65,7 +79,7 @@ pub(super) unsafe extern "C" fn on_exit(function: *mut c_void, argument: *mut c_
     // SAFETY: an instance lives for as long as it is current on this thread.
     let Some(instance) = (unsafe { current_instance::get().as_ref() }) else { return -1 };
     let destructor = Destructor { function: function as usize, arguments: [0, argument as u64] };
-    instance.static_destructors.borrow_mut().push(destructor);
+    instance.at_exit(destructor);
     0
 }
 
@@ -75,6 +89,7 @@ pub(super) extern "C" fn at_quick_exit(_: *mut c_void, _: *mut c_void) -> i32 {
 }
 
 unsafe extern "C" {
+    #[cfg(target_env = "gnu")]
     fn __cxa_thread_atexit_impl(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32;
     fn __cxa_atexit(function: *mut c_void, object: *mut c_void, dso: *mut c_void) -> i32;
 }

@@ -74,7 +74,7 @@ impl Exceptions {
     }
 }
 
-/// The type of a C++ exception, demangled.
+/// The type of a C++ exception, demangled where the loader has the code for it.
 ///
 /// # Safety
 ///
@@ -94,7 +94,12 @@ unsafe fn type_name(class: u64, exception: *mut c_void) -> Option<String> {
     };
     // A * at the front marks a name that is compared by address.
     let name = name.to_string_lossy().trim_start_matches('*').to_owned();
-    let mangled = format!("_ZTS{name}");
-    let symbol = cpp_demangle::BorrowedSymbol::new(mangled.as_bytes()).ok().and_then(|symbol| symbol.demangle().ok());
-    Some(symbol.map_or(name, |text| text.trim_start_matches("typeinfo name for ").to_owned()))
+    #[cfg(feature = "native")]
+    let name = {
+        let mangled = format!("_ZTS{name}");
+        let symbol =
+            cpp_demangle::BorrowedSymbol::new(mangled.as_bytes()).ok().and_then(|symbol| symbol.demangle().ok());
+        symbol.map_or(name, |text| text.trim_start_matches("typeinfo name for ").to_owned())
+    };
+    Some(name)
 }

@@ -3,11 +3,15 @@
 use std::ffi::c_void;
 
 use dynvm_abi::host::HostTable;
-use dynvm_abi::table::{HOSTCALLS, HostcallId};
+#[cfg(feature = "native")]
+use dynvm_abi::table::HOSTCALLS;
+use dynvm_abi::table::HostcallId;
 use dynvm_abi::types::Status;
 
 use super::crash_cause::Cause;
-use super::custom_hostcalls::{call_own, take};
+#[cfg(feature = "native")]
+use super::custom_hostcalls::call_own;
+use super::custom_hostcalls::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
 use super::{door, process_exit, thread_context};
@@ -15,6 +19,7 @@ use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
 
 /// The address of a hostcall's entry.
+#[cfg(feature = "native")]
 pub(super) fn find(name: &str) -> Option<usize> {
     match name {
         "proxy_dyn_get_thread_context" => return Some(thread_context::get as *const () as usize),
@@ -26,10 +31,12 @@ pub(super) fn find(name: &str) -> Option<usize> {
 }
 
 /// The address of a function.
+#[cfg(feature = "native")]
 #[derive(Clone, Copy)]
 struct Entry(*const c_void);
 
 // SAFETY: addresses of functions, which any thread may call.
+#[cfg(feature = "native")]
 unsafe impl Sync for Entry {}
 
 /// The embedder's functions take every argument in 64 bits.
@@ -42,6 +49,8 @@ macro_rules! foreign_type {
 macro_rules! entry_points {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
         $(
+            // SAFETY: the prefix is the loader's.
+            #[cfg_attr(feature = "null", unsafe(export_name = concat!("dynvm_hc_", stringify!($name))))]
             extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
                 hostcall(
                     HostcallId::$name,
@@ -67,6 +76,7 @@ macro_rules! entry_points {
         pub(super) static HOST: HostTable = HostTable { $($name,)* ..HostTable::UNIMPLEMENTED };
 
         /// In the order of the table.
+        #[cfg(feature = "native")]
         static ENTRIES: [Entry; HOSTCALLS.len()] = [$(Entry($name as *const c_void)),*];
     };
 }
@@ -77,6 +87,7 @@ dynvm_abi::hostcalls!(entry_points);
 pub(super) const SLOTS: usize = 16;
 
 /// The address of the entry of such a hostcall.
+#[cfg(feature = "native")]
 pub(super) fn own(slot: usize) -> Option<usize> {
     macro_rules! entries {
         ($($slot:literal)*) => { [$(Entry(own_entry::<$slot> as *const c_void)),*] };
@@ -86,6 +97,7 @@ pub(super) fn own(slot: usize) -> Option<usize> {
 }
 
 /// Takes as many arguments as such a hostcall may have: those that the plugin did not pass are registers and words of its frame, of any value.
+#[cfg(feature = "native")]
 extern "C" fn own_entry<const SLOT: usize>(
     a: u64,
     b: u64,
@@ -104,6 +116,7 @@ extern "C" fn own_entry<const SLOT: usize>(
 }
 
 /// What the plugin gets from a hostcall. If the VM failed in it, does not return to the plugin.
+#[cfg(feature = "native")]
 pub(super) fn returned(instance: &Instance, result: u64) -> u64 {
     if instance.state().has_failed() {
         leave(instance, Status::InternalFailure as u32);

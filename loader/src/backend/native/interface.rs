@@ -1,15 +1,18 @@
 //! The functions by which a plugin and its host meet: what its file exports and imports.
 
 use std::collections::{BTreeMap, BTreeSet};
+#[cfg(feature = "native")]
 use std::ops::Range;
 use std::sync::Arc;
 
-use dynvm_abi::version::AbiVersion;
-use dynvm_image::Facts;
-use object::read::elf::{Dyn as _, ElfFile64};
-use object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _};
-
-use crate::error::LoadError;
+#[cfg(feature = "native")]
+use {
+    crate::error::LoadError,
+    dynvm_abi::version::AbiVersion,
+    dynvm_image::Facts,
+    object::read::elf::{Dyn as _, ElfFile64},
+    object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _},
+};
 
 /// Dynamic symbols of a shared object.
 #[derive(Debug)]
@@ -19,11 +22,14 @@ pub(crate) struct Interface {
     /// Symbols that other libraries define.
     pub(crate) imports: BTreeSet<String>,
     /// The libraries that it needs, as the file names them.
+    #[cfg(feature = "native")]
     pub(crate) needed: Vec<String>,
     /// The addresses that the segments take, relative to the image's base.
+    #[cfg(feature = "native")]
     pub(super) span: Range<u64>,
 }
 
+#[cfg(feature = "native")]
 impl Interface {
     /// Reads a file for any machine; `None` if it is damaged.
     pub(crate) fn read(bytes: &[u8]) -> Option<Interface> {
@@ -71,6 +77,7 @@ impl Interface {
     }
 }
 
+#[cfg(feature = "native")]
 fn needed(file: &ElfFile64<'_, LittleEndian>) -> Option<Vec<String>> {
     let (endian, data) = (file.endian(), file.data());
     let (dynamic, strings) = file.elf_section_table().dynamic(endian, data).ok()??;
@@ -80,6 +87,23 @@ fn needed(file: &ElfFile64<'_, LittleEndian>) -> Option<Vec<String>> {
     Some(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect())
 }
 
+#[cfg(feature = "null")]
+impl From<&'static dynvm_abi::linked::Linked> for Interface {
+    fn from(plugin: &'static dynvm_abi::linked::Linked) -> Interface {
+        // Of the first copy: others export the same names.
+        let exports = plugin.slots[0].exports.iter().map(|export| (export.name.to_owned(), export.address as u64));
+        Interface {
+            exports: Arc::new(exports.collect()),
+            imports: plugin.imports.iter().map(|&name| name.to_owned()).collect(),
+            #[cfg(feature = "native")]
+            needed: Vec::new(),
+            #[cfg(feature = "native")]
+            span: 0..0,
+        }
+    }
+}
+
+#[cfg(feature = "native")]
 impl From<&Facts> for Interface {
     fn from(facts: &Facts) -> Interface {
         let exports = facts.exports().iter().map(|export| (export.name().to_owned(), export.address()));

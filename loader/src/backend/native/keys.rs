@@ -25,6 +25,8 @@ pub(super) unsafe extern "C" fn create(place: *mut libc::pthread_key_t, destruct
     if error == 0
         // SAFETY: an instance lives for as long as it is current on this thread.
         && let Some(instance) = unsafe { current_instance::get().as_ref() }
+        // The key is in a static, and as long-lived.
+        && !instance.mapping.image().shares_statics()
     {
         // SAFETY: the key was written.
         instance.keys.borrow_mut().push(Key { key: unsafe { place.read() }, destructor });

@@ -8,8 +8,10 @@ use std::ffi::{CStr, c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+#[cfg(feature = "native")]
 use dynvm_image::Image;
 
+#[cfg(feature = "native")]
 use super::module::runtimes;
 use super::unwinder;
 
@@ -165,6 +167,7 @@ impl<const COUNT: usize> Functions<COUNT> {
         }
     }
 
+    #[cfg(feature = "native")]
     fn find_in(&self, names: &[&CStr], image: &Image) {
         for (name, address) in names.iter().zip(&self.0) {
             if let Some(found) = image.symbol(name.to_str().unwrap_or_default()) {
@@ -287,10 +290,12 @@ pub(super) fn refresh() {
         }
     }
     LOADED.store(search.loaded, Ordering::Relaxed);
+    #[cfg(feature = "native")]
     add_runtimes();
 }
 
 /// The private copies that images use, which the system does not list.
+#[cfg(feature = "native")]
 fn add_runtimes() {
     let [gcc, cpp] = ["libgcc_s.so.1", "libstdc++.so.6"].map(|library| runtimes().image(library));
     if let Some(gcc) = gcc {

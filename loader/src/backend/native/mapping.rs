@@ -6,9 +6,13 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use dynvm_heap::Heap;
+#[cfg(feature = "native")]
 use dynvm_image::Image;
 
+#[cfg(feature = "null")]
+use super::linked::LinkedCopy;
 use super::plugin_signals::{INSTALL_HANDLERS, has_handler_in};
+#[cfg(feature = "native")]
 use super::system_loader::SystemImage;
 
 /// Held by the VM, and by each thread that the plugin started.
@@ -25,8 +29,13 @@ pub(super) struct Mapping {
 
 /// An image, by who mapped it.
 pub(super) enum Mapped {
+    #[cfg(feature = "native")]
     Image(Image),
+    #[cfg(feature = "native")]
     System(SystemImage),
+    /// Part of the program.
+    #[cfg(feature = "null")]
+    Linked(LinkedCopy),
 }
 
 /// Functions of the C library by which a plugin leaves its addresses with others, beyond those that the loader follows.
@@ -74,6 +83,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        #[cfg(feature = "native")]
         let ended_well = self.ended_well.load(Ordering::Relaxed);
         // SAFETY: neither is used after this.
         let (image, heap) = unsafe { (ManuallyDrop::take(&mut self.image), ManuallyDrop::take(&mut self.heap)) };
@@ -83,8 +93,10 @@ impl Drop for Mapping {
             return;
         }
         match image {
+            #[cfg(feature = "native")]
             Mapped::Image(image) if ended_well => image.retire(),
             // The system's loader would run destructors, in whatever state a crash left their objects.
+            #[cfg(feature = "native")]
             Mapped::System(image) if !ended_well => image.leak(),
             image => drop(image),
         }
@@ -94,24 +106,94 @@ impl Drop for Mapping {
 }
 
 impl Mapped {
+    /// What the addresses of its exports are relative to.
     pub(super) fn base(&self) -> usize {
         match self {
+            #[cfg(feature = "native")]
             Mapped::Image(image) => image.base(),
+            #[cfg(feature = "native")]
             Mapped::System(image) => image.base(),
+            #[cfg(feature = "null")]
+            Mapped::Linked(_) => 0,
         }
     }
 
+    /// The addresses that it takes; of a part of the program, those of its code.
     pub(super) fn span(&self) -> Range<usize> {
         match self {
+            #[cfg(feature = "native")]
             Mapped::Image(image) => image.span(),
+            #[cfg(feature = "native")]
             Mapped::System(image) => image.span(),
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => copy.span(),
+        }
+    }
+
+    /// What addresses in messages are relative to: as in the image's file, or the program's.
+    pub(super) fn origin(&self) -> usize {
+        match self {
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => super::linked::base_of_program(copy.span().start),
+            #[cfg(feature = "native")]
+            _ => self.span().start,
+        }
+    }
+
+    /// The thread-local variables of a VM on this thread, if the system does not keep them apart.
+    #[cfg(feature = "null")]
+    pub(super) fn thread_locals(&self) -> super::linked::PrivateThreadLocals {
+        match self {
+            Mapped::Linked(copy) => copy.thread_locals(),
+            #[cfg(feature = "native")]
+            _ => super::linked::PrivateThreadLocals::default(),
+        }
+    }
+
+    /// Whether other VMs use its statics.
+    pub(super) fn shares_statics(&self) -> bool {
+        match self {
+            #[cfg(feature = "native")]
+            Mapped::Image(_) | Mapped::System(_) => false,
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => copy.is_shared(),
+        }
+    }
+
+    /// Runs its constructors.
+    pub(super) fn initialize<E>(&self, call: &mut dyn FnMut(usize, [u64; 5]) -> Result<u64, E>) -> Result<(), E> {
+        match self {
+            #[cfg(feature = "native")]
+            Mapped::Image(image) => image.initialize(call),
+            // The system's loader has.
+            #[cfg(feature = "native")]
+            Mapped::System(_) => Ok(()),
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => copy.initialize(call),
+        }
+    }
+
+    /// Runs its destructors.
+    pub(super) fn finalize<E>(&self, call: &mut dyn FnMut(usize, [u64; 5]) -> Result<u64, E>) -> Result<(), E> {
+        match self {
+            #[cfg(feature = "native")]
+            Mapped::Image(image) => image.finalize(call),
+            // The system's loader will.
+            #[cfg(feature = "native")]
+            Mapped::System(_) => Ok(()),
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => copy.finalize(call),
         }
     }
 
     fn leak(self) {
         match self {
+            #[cfg(feature = "native")]
             Mapped::Image(image) => image.leak(),
+            #[cfg(feature = "native")]
             Mapped::System(image) => image.leak(),
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => std::mem::forget(copy),
         }
     }
 }

@@ -1,9 +1,11 @@
-//! Native plugins: ELF shared objects, mapped once for each VM.
+//! Native plugins: ELF shared objects, mapped once for each VM, and parts of the program.
 //!
 //! ```text
 //!   module            a checked artifact, linked once by the crate dynvm-image
 //!   interface         what its file exports and imports
+//!   interposed        the functions of libc that plugins have from the loader
 //!   bind              what its undefined symbols bind to: hostcalls and interposed functions
+//!   linked            plugins that are part of the program
 //!   mapping           an image and its heap, as long as something uses them
 //!   system_loader     the plain way, through dlopen, with hostcalls from an import_library
 //!   hostcall_entries  the hostcalls, as C functions
@@ -32,6 +34,7 @@
 
 mod address_check;
 mod backtrace;
+#[cfg(feature = "native")]
 mod bind;
 mod child_process;
 mod clock;
@@ -48,11 +51,15 @@ mod guard;
 mod guest;
 mod heap;
 mod hostcall_entries;
+#[cfg(feature = "native")]
 mod import_library;
 pub(crate) mod interface;
+mod interposed;
 mod keys;
 mod known_code;
 mod lines;
+#[cfg(feature = "null")]
+mod linked;
 mod mapping;
 mod module;
 mod plugin_signals;
@@ -62,6 +69,7 @@ mod random;
 mod registers;
 mod signals;
 mod stdio;
+#[cfg(feature = "native")]
 mod system_loader;
 mod thread_context;
 mod thread_stack;
@@ -69,15 +77,19 @@ mod threads;
 mod unwinder;
 mod vm;
 
-use std::sync::Arc;
+#[cfg(feature = "native")]
+use {
+    super::{Backend, Code, Source},
+    crate::artifact::BackendKind,
+    crate::error::LoadError,
+    std::sync::Arc,
+};
 
-use super::{Backend, Code, Source};
-use crate::artifact::BackendKind;
-use crate::error::LoadError;
 pub(crate) use address_check::{readable, writable};
 pub(crate) use module::NativeModule;
 pub(crate) use vm::NativeVm;
 
+#[cfg(feature = "native")]
 /// How native plugins run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -105,6 +117,7 @@ pub struct Options {
     pub own_hostcalls: bool,
 }
 
+#[cfg(feature = "native")]
 impl Options {
     /// Sets whether crashes are contained.
     pub fn contain_crashes(mut self, contain: bool) -> Options {
@@ -149,6 +162,7 @@ impl Options {
     }
 }
 
+#[cfg(feature = "native")]
 impl Default for Options {
     /// Containment, private heaps and all replacements on; images mapped by this crate.
     fn default() -> Self {
@@ -164,6 +178,7 @@ impl Default for Options {
     }
 }
 
+#[cfg(feature = "native")]
 /// Who maps a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -179,6 +194,7 @@ pub enum Loading {
     System,
 }
 
+#[cfg(feature = "native")]
 /// Functions of the C library that the host's services replace, where the plugin's own code calls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -193,6 +209,7 @@ pub struct Interpose {
     pub environment: bool,
 }
 
+#[cfg(feature = "native")]
 impl Default for Interpose {
     /// All of them.
     fn default() -> Self {
@@ -200,6 +217,7 @@ impl Default for Interpose {
     }
 }
 
+#[cfg(feature = "native")]
 impl Interpose {
     /// None of them.
     pub fn none() -> Interpose {
@@ -207,17 +225,20 @@ impl Interpose {
     }
 }
 
+#[cfg(feature = "native")]
 /// Links shared objects, and maps them.
 pub(crate) struct NativeBackend {
     options: Options,
 }
 
+#[cfg(feature = "native")]
 impl NativeBackend {
     pub(crate) fn new(options: Options) -> NativeBackend {
         NativeBackend { options }
     }
 }
 
+#[cfg(feature = "native")]
 impl Backend for NativeBackend {
     fn kind(&self) -> BackendKind {
         BackendKind::Native

@@ -1,58 +1,110 @@
-//! A native artifact: checked, and linked or left to the system's loader.
+//! A native module: an artifact, checked, and linked or left to the system's loader; or a part of the program.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
+#[cfg(feature = "native")]
+use std::{
+    path::PathBuf,
+    sync::{Mutex, OnceLock, PoisonError},
+};
 
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 use dynvm_heap::Heap;
+#[cfg(feature = "native")]
 use dynvm_image::{Bind, Facts, Image, Linked, Linker, Runtimes};
 
+#[cfg(feature = "native")]
 use super::bind::{Bindings, RuntimeBindings, WithOwn};
 use super::exception::Exceptions;
 use super::functions::FunctionNames;
 use super::interface::Interface;
+#[cfg(feature = "null")]
+use super::linked;
 use super::mapping::{Mapped, Mapping};
+#[cfg(feature = "native")]
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
-use super::{Loading, Options, custom_hostcalls, process_exit, signals, unwinder};
-use crate::backend::{Code, Instance, Source};
-use crate::error::{LoadError, StartError, with_causes};
+#[cfg(feature = "native")]
+use super::{Loading, Options, unwinder};
+use super::{custom_hostcalls, process_exit, signals};
+#[cfg(feature = "native")]
+use crate::backend::Source;
+use crate::backend::{Code, Instance};
+use crate::error::StartError;
+#[cfg(feature = "native")]
+use crate::error::{LoadError, with_causes};
 use crate::instance::InstanceState;
 
-/// A native artifact.
+/// A native module.
 pub(crate) struct NativeModule {
     pub(super) name: String,
     pub(super) abi_version: AbiVersion,
     pub(super) interface: Interface,
-    pub(super) path: Option<PathBuf>,
-    pub(super) options: Options,
+    #[cfg(feature = "native")]
+    path: Option<PathBuf>,
+    /// Why crashes of its VMs end the process; `None`: they are contained.
+    uncontained: Option<&'static str>,
     form: Form,
 }
 
 /// Who maps images of the module.
 enum Form {
     /// This loader.
+    #[cfg(feature = "native")]
     Image {
+        options: Options,
         bindings: Bindings,
         /// By the embedder's own hostcalls, of which most plugins have none.
         linked: Mutex<Vec<(Vec<String>, Arc<Linked>)>>,
         unlinked: Option<Box<[u8]>>,
     },
     /// The system's.
+    #[cfg(feature = "native")]
     System { bytes: Box<[u8]>, functions: FunctionNames },
+    /// Nobody: it is part of the program.
+    #[cfg(feature = "null")]
+    Linked(&'static dynvm_abi::linked::Linked),
+}
+
+/// Why crashes end the process.
+fn uncontained(contain_crashes: bool) -> Option<&'static str> {
+    match contain_crashes {
+        false => Some("by option (native::Options::contain_crashes)"),
+        true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
+        true => None,
+    }
 }
 
 impl NativeModule {
+    #[cfg(feature = "native")]
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
+        let uncontained = uncontained(options.contain_crashes);
         let (interface, form) = match options.loading {
-            Loading::Image => Form::image(source, &options)?,
+            Loading::Image => Form::image(source, options)?,
             Loading::System => Form::system(source)?,
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
-        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, options, form })
+        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, uncontained, form })
+    }
+
+    /// A plugin that is part of the program.
+    #[cfg(feature = "null")]
+    pub(crate) fn linked(plugin: &'static dynvm_abi::linked::Linked) -> NativeModule {
+        use dynvm_abi::linked::StateModel;
+
+        let shares_statics = plugin.state_model == StateModel::PerThread;
+        NativeModule {
+            name: plugin.name.to_owned(),
+            abi_version: plugin.abi_version,
+            interface: Interface::from(plugin),
+            #[cfg(feature = "native")]
+            path: None,
+            uncontained: if shares_statics { Some(linked::SHARES_STATICS) } else { uncontained(true) },
+            form: Form::Linked(plugin),
+        }
     }
 
     /// An instance whose hostcalls are the embedder's.
@@ -66,7 +118,7 @@ impl NativeModule {
 
     /// Whether crashes of its VMs are contained.
     pub(super) fn is_guarded(&self) -> bool {
-        self.options.contain_crashes && super::guard::AVAILABLE
+        self.uncontained.is_none()
     }
 
     /// Installs the handlers that checks of addresses need, if crashes are contained.
@@ -78,25 +130,39 @@ impl NativeModule {
 
     /// Why crashes of its VMs end the process; `None`: they are contained.
     pub(super) fn uncontained(&self) -> Option<&'static str> {
-        match self.options.contain_crashes {
-            false => Some("by option (native::Options::contain_crashes)"),
-            true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
-            true => None,
-        }
+        self.uncontained
     }
 
     /// Maps an image, with a heap of at most so many bytes. Nothing of an image runs that this loader maps; one of the system's loader has
     /// run its constructors.
-    pub(super) fn map(&self, memory_limit: Option<usize>, own_hostcalls: &[&str]) -> Result<Mapping, String> {
+    pub(super) fn map(
+        &self,
+        memory_limit: Option<usize>,
+        #[cfg_attr(not(feature = "native"), expect(unused_variables, reason = "a linked plugin has no other imports"))]
+        own_hostcalls: &[&str],
+    ) -> Result<Mapping, String> {
         let imports = &self.interface.imports;
+        let new_heap = |limit| Heap::new(limit).map_err(|error| format!("there is no room for its heap: {error}"));
         match &self.form {
+            #[cfg(feature = "native")]
             Form::Image { bindings, .. } => {
                 unwinder::prepare()?;
-                let image = Image::map(&self.linked(own_hostcalls)?).map_err(|error| with_causes(&error))?;
-                let heap = bindings.heap.then(|| Heap::new(memory_limit)).transpose();
-                let heap = heap.map_err(|error| format!("there is no room for its heap: {error}"))?;
+                let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| with_causes(&error))?;
+                let heap = bindings.heap.then(|| new_heap(memory_limit)).transpose()?;
                 Ok(Mapping::new(Mapped::Image(image), heap, imports))
             }
+            #[cfg(feature = "null")]
+            Form::Linked(plugin) => {
+                let has_heap = linked::can_have_heaps(plugin);
+                if memory_limit.is_some() && !has_heap {
+                    return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
+                                in Rust or C, link it with `.slots(..)`"
+                        .to_owned());
+                }
+                let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;
+                Ok(Mapping::new(Mapped::Linked(linked::LinkedCopy::take(plugin)?), heap, imports))
+            }
+            #[cfg(feature = "native")]
             Form::System { bytes, .. } => {
                 unwinder::prepare()?;
                 let marker = self.abi_version.marker();
@@ -109,9 +175,20 @@ impl NativeModule {
         }
     }
 
+    /// The names and addresses of what an image exports, relative to its base.
+    pub(super) fn exports(&self, mapped: &Mapped) -> Arc<BTreeMap<String, u64>> {
+        match mapped {
+            #[cfg(feature = "null")]
+            Mapped::Linked(copy) => copy.exports(),
+            #[cfg(feature = "native")]
+            _ => self.interface.exports.clone(),
+        }
+    }
+
     /// The linked module, for an embedder with these hostcalls of its own.
-    fn linked(&self, own_hostcalls: &[&str]) -> Result<Arc<Linked>, String> {
-        let Form::Image { bindings, linked, unlinked } = &self.form else {
+    #[cfg(feature = "native")]
+    fn linked_image(&self, own_hostcalls: &[&str]) -> Result<Arc<Linked>, String> {
+        let Form::Image { options, bindings, linked, unlinked } = &self.form else {
             return Err("the system's loader has it".to_owned());
         };
         // Of a module without unlinked bytes there is one form, in which nothing was missing.
@@ -123,8 +200,7 @@ impl NativeModule {
         let bytes = unlinked.as_deref().unwrap_or_default();
         let facts = Facts::read(bytes).map_err(|error| with_causes(&error))?;
         let bind = WithOwn(bindings, own_hostcalls);
-        let new =
-            link(facts, bytes, self.path.as_deref(), &bind, &self.options).map_err(|error| with_causes(&error))?;
+        let new = link(facts, bytes, self.path.as_deref(), &bind, options).map_err(|error| with_causes(&error))?;
         linked.push((own_hostcalls.iter().map(|name| (*name).to_owned()).collect(), new.clone()));
         Ok(new)
     }
@@ -132,10 +208,21 @@ impl NativeModule {
     /// Exceptions on this thread, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
     /// an exception that nobody catches.
     pub(super) fn exceptions(&self) -> Option<Exceptions> {
-        let is_cpp = matches!(self.form, Form::Image { .. }) && self.interface.imports.contains("__gxx_personality_v0");
-        let library = is_cpp.then(|| runtimes().image("libstdc++.so.6")).flatten();
-        let find = |name| library?.symbol(name);
-        let (set_terminate, globals) = (find("_ZSt13set_terminatePFvvE"), find("__cxa_get_globals")?);
+        if !self.interface.imports.contains("__gxx_personality_v0") {
+            return None;
+        }
+        let find = |name: &std::ffi::CStr| match &self.form {
+            #[cfg(feature = "native")]
+            Form::Image { .. } => runtimes().image("libstdc++.so.6")?.symbol(name.to_str().ok()?),
+            #[cfg(feature = "native")]
+            Form::System { .. } => None,
+            // SAFETY: the name ends with a null.
+            #[cfg(feature = "null")]
+            Form::Linked(_) => {
+                Some(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } as usize).filter(|at| *at != 0)
+            }
+        };
+        let (set_terminate, globals) = (find(c"_ZSt13set_terminatePFvvE"), find(c"__cxa_get_globals")?);
         // SAFETY: functions of the C++ ABI.
         unsafe {
             if let Some(set_terminate) = set_terminate {
@@ -148,11 +235,14 @@ impl NativeModule {
     /// The names of its functions, for backtraces.
     pub(super) fn functions(&self, mapping: &Mapping) -> FunctionNames {
         match (mapping.image(), &self.form) {
+            #[cfg(feature = "native")]
             (Mapped::Image(image), _) => FunctionNames::Linked(image.linked().clone()),
+            #[cfg(feature = "native")]
             (Mapped::System(_), Form::System { functions, .. }) => functions.clone(),
-            (Mapped::System(_), Form::Image { .. }) => {
-                unreachable!("the system's loader maps modules of this form alone")
-            }
+            #[cfg(feature = "native")]
+            (Mapped::System(_), _) => unreachable!("the system's loader maps modules of this form alone"),
+            #[cfg(feature = "null")]
+            (Mapped::Linked(_), _) => FunctionNames::OfProgram,
         }
     }
 
@@ -182,8 +272,9 @@ impl Code for NativeModule {
     }
 }
 
+#[cfg(feature = "native")]
 impl Form {
-    fn image(source: &Source<'_>, options: &Options) -> Result<(Interface, Form), LoadError> {
+    fn image(source: &Source<'_>, options: Options) -> Result<(Interface, Form), LoadError> {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
@@ -191,13 +282,13 @@ impl Form {
         for library in needed.iter().filter_map(|library| library.path.as_deref()) {
             (source.check_library)(library)?;
         }
-        let bindings = Bindings::new(&facts, options);
+        let bindings = Bindings::new(&facts, &options);
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
         let mut unlinked = Some(source.bytes.into());
         if needed.iter().all(|library| is_loaded_anyway(&library.name)) {
-            match link(facts, source.bytes, source.path, &bindings, options) {
+            match link(facts, source.bytes, source.path, &bindings, &options) {
                 Ok(module) => {
                     linked.push((Vec::new(), module));
                     unlinked = None;
@@ -206,7 +297,7 @@ impl Form {
                 Err(error) => return Err(malformed(error)),
             }
         }
-        Ok((interface, Form::Image { bindings, linked: Mutex::new(linked), unlinked }))
+        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }))
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {
@@ -219,12 +310,14 @@ impl Form {
     }
 }
 
+#[cfg(feature = "native")]
 fn malformed(name: &str, error: dynvm_image::Error) -> LoadError {
     LoadError::Malformed { name: name.to_owned(), what: with_causes(&error) }
 }
 
 /// Libraries that every process with plugins has: to open one runs nothing that would not run anyway. A plugin that needs others is linked
 /// when its first VM starts.
+#[cfg(feature = "native")]
 fn is_loaded_anyway(library: &str) -> bool {
     const LIBRARIES: &[&str] = &[
         "ld-linux",
@@ -239,6 +332,7 @@ fn is_loaded_anyway(library: &str) -> bool {
     LIBRARIES.iter().any(|known| library.starts_with(known))
 }
 
+#[cfg(feature = "native")]
 fn link(
     facts: Facts,
     bytes: &[u8],
@@ -256,6 +350,7 @@ fn link(
 }
 
 /// The private copies of libgcc_s and libstdc++ that images share.
+#[cfg(feature = "native")]
 pub(super) fn runtimes() -> &'static Runtimes {
     static RUNTIMES: OnceLock<Runtimes> = OnceLock::new();
     RUNTIMES.get_or_init(|| Runtimes::new(RuntimeBindings))

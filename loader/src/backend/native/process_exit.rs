@@ -12,9 +12,16 @@ use super::crash_cause::{Cause, Crash};
 use super::vm::Instance;
 use super::{address_check, child_process, door, guard};
 
-/// The instance whose code calls, if a guarded call can be left: none while the host runs on this thread.
-fn guarded() -> Option<&'static Instance> {
-    door::caller().filter(|instance| instance.frame.is_entered())
+/// The instance whose code calls, if a guarded call can be left: none while the host runs on this thread. Of one whose calls are not
+/// guarded, the log says what ends the process.
+fn guarded(function: &str) -> Option<&'static Instance> {
+    let instance = door::caller()?;
+    if instance.frame.is_entered() {
+        return Some(instance);
+    }
+    let message = || format!("the plugin calls {function}; its VM is not contained, so the process ends");
+    let _ = door::enter(instance, function, || instance.state().log(LogLevel::Critical, message().as_bytes()));
+    None
 }
 
 /// Leaves the guarded call under way, as crashed. Returns if it cannot be left.
@@ -65,7 +72,7 @@ fn is_child() -> bool {
 
 /// `void abort(void)`
 pub(super) extern "C" fn abort() {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("abort") {
         // SAFETY: the plugin called.
         unsafe { leave(instance, Cause::Abort) }
     }
@@ -74,7 +81,7 @@ pub(super) extern "C" fn abort() {
 
 /// `void exit(int)`
 pub(super) extern "C" fn exit(code: c_int) {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("exit") {
         // SAFETY: the plugin called.
         unsafe { leave(instance, Cause::Exit(code)) }
     }
@@ -88,7 +95,7 @@ pub(super) extern "C" fn exit(code: c_int) {
 
 /// `void _exit(int)`, `void _Exit(int)`
 pub(super) extern "C" fn exit_now(code: c_int) {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("_exit") {
         // SAFETY: the plugin called.
         unsafe { leave(instance, Cause::Exit(code)) }
     }
@@ -97,7 +104,7 @@ pub(super) extern "C" fn exit_now(code: c_int) {
 
 /// `void pthread_exit(void *)`, `void thrd_exit(int)`
 pub(super) unsafe extern "C" fn thread_exit(value: *mut c_void) {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("pthread_exit") {
         // SAFETY: the plugin called. Its frames are abandoned as in a crash, and not unwound.
         unsafe { leave(instance, Cause::ThreadExit) }
         abort_process();
@@ -108,7 +115,7 @@ pub(super) unsafe extern "C" fn thread_exit(value: *mut c_void) {
 
 /// `void __stack_chk_fail(void)`
 pub(super) extern "C" fn stack_chk_fail() {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("__stack_chk_fail") {
         // SAFETY: the plugin called. The frame whose canary was overwritten is abandoned.
         unsafe { leave(instance, Cause::StackSmashed) }
     }
@@ -130,7 +137,7 @@ pub(super) unsafe extern "C" fn assert_fail(
         unsafe { CStr::from_ptr(address) }.to_string_lossy().into_owned()
     };
     let message = || format!("{}:{line}: {}: assertion failed: {}", text(file), text(function), text(assertion));
-    match guarded() {
+    match guarded("__assert_fail") {
         Some(instance) => {
             let _ = door::enter(instance, "assert", || {
                 instance.state().log(LogLevel::Critical, message().as_bytes());
@@ -146,7 +153,7 @@ pub(super) unsafe extern "C" fn assert_fail(
 /// What `std::terminate` calls, in images that use the system's C++ library: an exception that nobody caught, or one that left a
 /// `noexcept` function. Passes on what is not a plugin's.
 pub(super) extern "C" fn terminate() {
-    if let Some(instance) = guarded() {
+    if let Some(instance) = guarded("std::terminate") {
         // SAFETY: the plugin's code threw.
         unsafe { leave_from(instance, Cause::Exception, From::Throw) }
     }

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 
+#[cfg(feature = "native")]
 use super::mapping::Mapped;
 use super::{address_check, door};
 
@@ -80,10 +81,15 @@ pub(super) unsafe extern "C" fn dlsym(library: *mut c_void, name: *const c_char)
     }
     // SAFETY: the caller's promise.
     let found = unsafe { libc::dlsym(library, name) };
-    if found.is_null() && library == libc::RTLD_DEFAULT { own_symbol(name) } else { found }
+    #[cfg(feature = "native")]
+    if found.is_null() && library == libc::RTLD_DEFAULT {
+        return own_symbol(name);
+    }
+    found
 }
 
 /// A symbol of the plugin's image, which the system's loader does not search.
+#[cfg(feature = "native")]
 fn own_symbol(name: *const c_char) -> *const c_void {
     let caller = door::caller().filter(|_| address_check::readable(name as u64, 1));
     let Some(Mapped::Image(image)) = caller.map(|instance| instance.mapping.image()) else { return std::ptr::null() };

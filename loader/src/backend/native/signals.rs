@@ -191,7 +191,7 @@ mod platform {
         }
         let (instruction, stack_pointer) = (registers.instruction(), registers.stack_pointer());
         let place = if instance.span.contains(&instruction) {
-            Place::Image(instruction - instance.span.start)
+            Place::Image(instruction.wrapping_sub(instance.origin))
         } else if instruction == address && matches!(signal, libc::SIGSEGV | libc::SIGBUS) {
             Place::Nowhere
         } else if known_code::is_c(instruction) {

@@ -112,6 +112,8 @@ thread_local! {
 }
 
 /// `const void *proxy_dyn_get_thread_context(void)`
+// SAFETY: the prefix is the loader's.
+#[cfg_attr(feature = "null", unsafe(export_name = "dynvm_hc_proxy_dyn_get_thread_context"))]
 pub(super) extern "C" fn get() -> *const c_void {
     // SAFETY: an instance lives for as long as it is current on this thread.
     let handle = match unsafe { current_instance::get().as_ref() } {
@@ -122,6 +124,8 @@ pub(super) extern "C" fn get() -> *const c_void {
 }
 
 /// `void proxy_dyn_set_limited_thread_context(const void *thread_context)`
+// SAFETY: as above.
+#[cfg_attr(feature = "null", unsafe(export_name = "dynvm_hc_proxy_dyn_set_limited_thread_context"))]
 pub(super) extern "C" fn set_limited(context: *const c_void) {
     if !current_instance::get().is_null() {
         return;

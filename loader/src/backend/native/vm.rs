@@ -16,7 +16,7 @@ use super::exception::Exceptions;
 use super::functions::FunctionNames;
 use super::guard::{self, Frame};
 use super::keys::Key;
-use super::mapping::{Mapped, Mapping};
+use super::mapping::Mapping;
 use super::module::NativeModule;
 use super::thread_context::ThreadContext;
 use super::{child_process, current_instance, heap, hostcall_entries, keys, signals, thread_stack};
@@ -34,6 +34,11 @@ pub(super) struct Instance {
     pub(super) frame: Frame,
     /// The addresses that the image takes.
     pub(super) span: Range<usize>,
+    /// What addresses in messages are relative to.
+    pub(super) origin: usize,
+    /// Those of a linked plugin, whose code all its VMs share.
+    #[cfg(feature = "null")]
+    pub(super) thread_locals: super::linked::PrivateThreadLocals,
     /// How the last guarded call ended, if it did not return.
     pub(super) crash: Cell<Option<Crash>>,
     /// More about the crash: the type of an exception.
@@ -78,10 +83,12 @@ impl Instance {
     pub(super) unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
         if !self.guarded {
             // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
-            return Ok(unsafe {
-                let function: unsafe extern "C" fn(u64, u64, u64, u64, u64) -> u64 = std::mem::transmute(function);
-                function(a[0], a[1], a[2], a[3], a[4])
-            });
+            let value = unsafe { call_or_abort(function, a[0], a[1], a[2], a[3], a[4]) };
+            // A failure in a hostcall could not leave the call.
+            return match self.state.has_failed().then(|| self.state.failure()).flatten() {
+                Some(failure) => Err(Box::new(failure)),
+                None => Ok(value),
+            };
         }
         let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
@@ -96,6 +103,13 @@ impl Instance {
             exceptions.restore(saved);
         }
         Err(self.crashed())
+    }
+
+    /// Keeps a destructor of a static variable. Statics that VMs share are never destroyed.
+    pub(super) fn at_exit(&self, destructor: Destructor) {
+        if !self.mapping.image().shares_statics() {
+            self.static_destructors.borrow_mut().push(destructor);
+        }
     }
 
     /// How the last guarded call ended.
@@ -122,6 +136,18 @@ impl Instance {
         let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
         Failure::new(kind, format!("{message}{detail}{}", self.functions.describe(backtrace.frames())))
     }
+}
+
+/// Calls a function. An exception that leaves it ends the process here, with a message, and not in a frame that knows nothing of it.
+///
+/// # Safety
+///
+/// The function takes at most five integers or pointers.
+#[inline]
+unsafe extern "C" fn call_or_abort(function: usize, a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+    type Function = unsafe extern "C-unwind" fn(u64, u64, u64, u64, u64) -> u64;
+    // SAFETY: the caller's promise.
+    unsafe { std::mem::transmute::<usize, Function>(function)(a, b, c, d, e) }
 }
 
 /// A native module that runs.
@@ -233,7 +259,7 @@ impl NativeVm {
         }
         let exceptions = if guarded { module.exceptions() } else { None };
         let base = mapping.image().base();
-        let exports = &module.interface.exports;
+        let exports = module.exports(mapping.image());
         let address = |name: &str| exports.get(name).map(|offset| base.wrapping_add(*offset as usize));
         let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
         let start = Start {
@@ -247,6 +273,9 @@ impl NativeVm {
             foreign,
             frame: Frame::default(),
             span: mapping.image().span(),
+            origin: mapping.image().origin(),
+            #[cfg(feature = "null")]
+            thread_locals: mapping.image().thread_locals(),
             crash: Cell::new(None),
             detail: RefCell::default(),
             walking: Cell::new(None),
@@ -276,7 +305,7 @@ impl NativeVm {
             instance: Box::new(instance),
             start,
             callbacks,
-            exports: exports.clone(),
+            exports,
             uncontained,
             current_thread: std::thread::current().id(),
         })
@@ -285,10 +314,9 @@ impl NativeVm {
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
     pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current_instance::enter(&self.instance);
-        if let Mapped::Image(image) = self.instance.mapping.image() {
-            // SAFETY: a resolver or constructor of the image, with its arguments.
-            image.initialize(&mut |function, arguments| unsafe { self.instance.call(function, arguments) })?;
-        }
+        // SAFETY: a resolver or constructor of the image, with its arguments.
+        let image = self.instance.mapping.image();
+        image.initialize(&mut |function, arguments| unsafe { self.instance.call(function, arguments) })?;
         if let Some(set_host) = self.start.set_host {
             // SAFETY: the plugin exports this function, which takes the table; that lives for ever.
             unsafe { self.instance.call(set_host, [&raw const hostcall_entries::HOST as u64, 0, 0, 0, 0])? };
@@ -378,11 +406,8 @@ impl NativeVm {
             unsafe { instance.call(function, [value, 0, 0, 0, 0])? };
         }
         self.run_registered(&instance.static_destructors)?;
-        if let Mapped::Image(image) = instance.mapping.image() {
-            // SAFETY: a destructor of the image, which takes nothing.
-            image.finalize(&mut |function, arguments| unsafe { instance.call(function, arguments) })?;
-        }
-        Ok(())
+        // SAFETY: a destructor of the image, which takes nothing.
+        instance.mapping.image().finalize(&mut |function, arguments| unsafe { instance.call(function, arguments) })
     }
 
     fn run_registered(&self, list: &RefCell<Vec<Destructor>>) -> Result<(), Box<Failure>> {

@@ -9,6 +9,8 @@ use crate::vm::{self, Function};
 pub static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 /// Threads that plugins started.
 pub static THREADS: AtomicUsize = AtomicUsize::new(0);
+/// All other calls.
+static OTHERS: AtomicUsize = AtomicUsize::new(0);
 
 macro_rules! forward {
     ($($counter:ident $name:ident($($param:ident: $ty:ty),*) -> $ret:ty;)*) => {
@@ -35,6 +37,15 @@ forward! {
     ALLOCATIONS posix_memalign(into: *mut *mut c_void, alignment: usize, size: usize) -> c_int;
     ALLOCATIONS aligned_alloc(alignment: usize, size: usize) -> *mut c_void;
     THREADS pthread_create(thread: *mut c_void, attributes: *const c_void, function: *const c_void, argument: *mut c_void) -> c_int;
+    OTHERS write(file: c_int, bytes: *const c_void, size: usize) -> isize;
+    OTHERS writev(file: c_int, vectors: *const c_void, count: c_int) -> isize;
+    OTHERS clock_gettime(clock: c_int, into: *mut c_void) -> c_int;
+    OTHERS getenv(name: *const c_void) -> *mut c_void;
+    OTHERS getrandom(into: *mut c_void, size: usize, flags: u32) -> isize;
+    OTHERS dlsym(library: *mut c_void, name: *const c_void) -> *mut c_void;
+    OTHERS syscall(number: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64) -> i64;
+    OTHERS pthread_key_create(key: *mut u32, destructor: *const c_void) -> c_int;
+    OTHERS pthread_key_delete(key: u32) -> c_int;
 }
 
 /// Destructors are kept with the VM: the C library would run them when the thread or the program ends.

@@ -12,7 +12,7 @@ static TAKEN: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 pub(super) struct Lease {
     slot: &'static Slot,
     /// No other VM uses the slot.
-    pub(super) is_exclusive: bool,
+    is_exclusive: bool,
 }
 
 impl Lease {
@@ -36,6 +36,11 @@ impl Lease {
             )
         })?;
         Ok(Lease { slot, is_exclusive: true })
+    }
+
+    /// Whether other VMs may run on the slot.
+    pub(super) fn is_shared(&self) -> bool {
+        !self.is_exclusive
     }
 
     pub(super) fn slot(&self) -> &'static Slot {

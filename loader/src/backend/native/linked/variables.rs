@@ -1,12 +1,15 @@
 //! Gives each VM variables of its own, although the code that uses them is there once.
 //!
 //! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is entered while another sits there saves the other's
-//! variables and puts its own in place. So a VM stays on its thread, whose addresses the plugin and the C library know.
+//! variables and puts its own in place. So a VM stays on its thread, whose addresses the plugin and the C library know; one that ends on
+//! another thread leaves its variables there.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::mem::ManuallyDrop;
 use std::ptr;
 use std::rc::Rc;
+use std::thread::{self, ThreadId};
 
 use dynvm_abi::linked::{Slot, ThreadLocals};
 
@@ -23,9 +26,11 @@ struct Seat(RefCell<Option<Rc<Saved>>>);
 struct Saved(RefCell<Box<[u8]>>);
 
 /// The thread-local variables of a VM.
-pub(super) struct PrivateThreadLocals(Option<Private>);
+#[derive(Default)]
+pub(crate) struct PrivateThreadLocals(Option<ManuallyDrop<Private>>);
 
 struct Private {
+    thread: ThreadId,
     /// This thread's block.
     block: *mut u8,
     seat: Rc<Seat>,
@@ -34,32 +39,38 @@ struct Private {
 
 impl PrivateThreadLocals {
     /// New variables on this thread, with their initial values.
-    pub(super) fn new(slot: &'static Slot) -> PrivateThreadLocals {
+    pub(crate) fn new(slot: &'static Slot) -> PrivateThreadLocals {
         PrivateThreadLocals(slot.thread_locals.map(|ThreadLocals { block, initial, size }| {
             // SAFETY: the descriptor's initial values, a constant of this size.
             let initial = unsafe { std::slice::from_raw_parts(initial, size) };
             let seats =
                 |seats: &mut HashMap<_, Rc<Seat>>| seats.entry(ptr::from_ref(slot) as usize).or_default().clone();
-            Private {
+            ManuallyDrop::new(Private {
+                thread: thread::current().id(),
                 block: block(),
                 seat: SEATS.with_borrow_mut(seats),
                 saved: Rc::new(Saved(RefCell::new(initial.into()))),
-            }
+            })
         }))
     }
 
     /// Puts the variables in the thread's block, if they are not there.
     #[inline]
-    pub(super) fn put_in_place(&self) {
-        let Some(private) = &self.0 else { return };
-        let mut owner = private.seat.0.borrow_mut();
-        if owner.as_ref().is_none_or(|owner| !Rc::ptr_eq(owner, &private.saved)) {
-            private.exchange(&mut owner);
+    pub(crate) fn put_in_place(&self) {
+        if let Some(private) = &self.0 {
+            private.put_in_place();
         }
     }
 }
 
 impl Private {
+    fn put_in_place(&self) {
+        let mut owner = self.seat.0.borrow_mut();
+        if owner.as_ref().is_none_or(|owner| !Rc::ptr_eq(owner, &self.saved)) {
+            self.exchange(&mut owner);
+        }
+    }
+
     #[cold]
     fn exchange(&self, owner: &mut Option<Rc<Saved>>) {
         if let Some(owner) = owner {
@@ -74,11 +85,13 @@ impl Private {
     }
 }
 
-impl Drop for Private {
+impl Drop for PrivateThreadLocals {
     fn drop(&mut self) {
-        let mut owner = self.seat.0.borrow_mut();
+        let Some(private) = self.0.as_mut().filter(|private| private.thread == thread::current().id()) else { return };
         // Nobody needs them any more.
-        owner.take_if(|owner| Rc::ptr_eq(owner, &self.saved));
+        private.seat.0.borrow_mut().take_if(|owner| Rc::ptr_eq(owner, &private.saved));
+        // SAFETY: nothing uses it after this.
+        unsafe { ManuallyDrop::drop(private) };
     }
 }
 

@@ -1,0 +1,121 @@
+//! Plugins that are part of the program: `dynvm-link` joined them to it, so nothing is read or mapped here.
+//!
+//! ```text
+//!   slots      which copy of a plugin a VM runs on
+//!   variables  gives each VM statics and thread-local variables of its own
+//!   names      what the loader defines for them, under the names by which they were linked
+//!   program    where in memory and in which file the program is, for backtraces
+//! ```
+
+mod names;
+mod program;
+mod slots;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dynvm_abi::linked::{Functions, Linked, StateModel};
+
+pub(super) use program::base_of_program;
+use slots::Lease;
+pub(super) use variables::PrivateThreadLocals;
+
+/// Why crashes of a plugin whose VMs share statics end the process.
+pub(super) const SHARES_STATICS: &str =
+    "its VMs share statics, which a crash may leave half changed (link it with `.slots(..)`)";
+
+/// Functions by which C++ allocates: from the program's C++ library, which allocates and frees on its own.
+const CPP_ALLOCATES: &[&str] = &["_Znwm", "_Znam"];
+
+/// A copy of a linked plugin, for as long as a VM or a thread of the plugin uses it.
+pub(super) struct LinkedCopy {
+    lease: Lease,
+}
+
+impl LinkedCopy {
+    /// Takes a copy that is free, with its statics as the program started with them.
+    ///
+    /// # Errors
+    ///
+    /// All are in use; the message has the remedy.
+    pub(super) fn take(plugin: &'static Linked) -> Result<LinkedCopy, String> {
+        let lease = Lease::take(plugin)?;
+        if !lease.is_shared() {
+            // SAFETY: nothing runs on a free slot: threads of the plugin keep theirs.
+            unsafe { variables::reset_statics(lease.slot()) };
+        }
+        Ok(LinkedCopy { lease })
+    }
+
+    /// Thread-local variables of a VM, on this thread.
+    pub(super) fn thread_locals(&self) -> PrivateThreadLocals {
+        PrivateThreadLocals::new(self.lease.slot())
+    }
+
+    /// Whether other VMs may run on the copy.
+    pub(super) fn is_shared(&self) -> bool {
+        self.lease.is_shared()
+    }
+
+    /// Its code.
+    pub(super) fn span(&self) -> Range<usize> {
+        let text = self.lease.slot().text;
+        text.start as usize..text.stop as usize
+    }
+
+    /// Its exports, by name.
+    pub(super) fn exports(&self) -> Arc<BTreeMap<String, u64>> {
+        let exports = self.lease.slot().exports.iter();
+        Arc::new(exports.map(|export| (export.name.to_owned(), export.address as u64)).collect())
+    }
+
+    /// Runs the constructors: for each VM, or once if VMs share what they construct.
+    pub(super) fn initialize<E>(&self, call: &mut dyn FnMut(usize, [u64; 5]) -> Result<u64, E>) -> Result<(), E> {
+        /// Shared slots whose constructors have run.
+        static CONSTRUCTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
+        let mut run = || {
+            // The number and list of arguments, and the environment, which are empty.
+            let none = [std::ptr::null::<u8>()];
+            let none = none.as_ptr() as u64;
+            addresses(self.lease.slot().constructors)
+                .try_for_each(|function| call(function, [0, none, none, 0, 0]).map(drop))
+        };
+        if !self.is_shared() {
+            return run();
+        }
+        // Held meanwhile: another VM must not run before they have.
+        let mut constructed = CONSTRUCTED.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = std::ptr::from_ref(self.lease.slot()) as usize;
+        if !constructed.contains(&slot) {
+            run()?;
+            constructed.push(slot);
+        }
+        Ok(())
+    }
+
+    /// Runs the destructors, unless other VMs use what they destroy.
+    pub(super) fn finalize<E>(&self, call: &mut dyn FnMut(usize, [u64; 5]) -> Result<u64, E>) -> Result<(), E> {
+        if self.is_shared() {
+            return Ok(());
+        }
+        addresses(self.lease.slot().destructors).rev().try_for_each(|function| call(function, [0; 5]).map(drop))
+    }
+}
+
+/// The addresses in a list of functions.
+fn addresses(list: Functions) -> impl DoubleEndedIterator<Item = usize> {
+    // SAFETY: the descriptor's list, a constant.
+    (0..list.count).map(move |index| unsafe { *list.first.cast::<usize>().add(index) })
+}
+
+/// Whether VMs of a plugin can have heaps of their own: what they allocate is theirs alone, and the plugin alone frees it.
+pub(super) fn can_have_heaps(plugin: &Linked) -> bool {
+    let imports = |names: &[&str]| names.iter().any(|name| plugin.imports.contains(name));
+    plugin.state_model == StateModel::PerImage
+        && plugin.slots[0].export("malloc").is_none()
+        && !imports(CPP_ALLOCATES)
+        && !imports(super::heap::RESIZES_MEMORY)
+}
