@@ -7,7 +7,7 @@ use std::ffi::c_void;
 use dynvm_image::{Bind, Facts, Import, Importer};
 
 use super::{
-    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines,
+    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines, locale,
     plugin_signals, process_exit, random, stdio, threads,
 };
 
@@ -50,13 +50,18 @@ static INTERPOSED: &[Entry] = entries! {
         "on_exit" => destructors::on_exit,
         "pthread_key_create" => keys::create,
         "pthread_key_delete" => keys::delete,
+        "pthread_getspecific" => keys::get,
+        "pthread_setspecific" => keys::set,
         "tss_create" => keys::create_c11,
         "tss_delete" => keys::delete_c11,
+        "tss_get" => keys::get,
+        "tss_set" => keys::set,
         "pthread_create" => threads::create,
         "thrd_create" => threads::create_c11,
         "pthread_sigmask" => plugin_signals::set_mask,
         "sigprocmask" => plugin_signals::set_mask,
         "putenv" => environment::putenv,
+        "uselocale" => locale::uselocale,
         "vfork" => child_process::vfork,
     }
     Exit {
@@ -138,9 +143,9 @@ const RESIZES_MEMORY: &[&str] = &[
     "_obstack_newchunk",
 ];
 
-/// Libraries that neither free nor resize memory of their caller. C++'s is loaded like an image, and allocates from the
-/// same heap.
-const KEEPS_OFF_MEMORY: &[&str] = &[
+/// Libraries of the C library and the compiler. They neither free nor resize memory of their caller, and keep nothing for a thread beyond
+/// a call. C++'s is loaded like an image, and allocates from the same heap.
+const OF_THE_SYSTEM: &[&str] = &[
     "ld-linux",
     "libc.so",
     "libdl.so",
@@ -167,7 +172,6 @@ impl Bindings {
     /// Decides by what the image imports, exports and needs.
     pub(super) fn new(facts: &Facts, options: &Options) -> Bindings {
         let imports_any = |names: &[&str]| names.iter().any(|name| facts.does_import(name));
-        let known = |library: &String| KEEPS_OFF_MEMORY.iter().any(|known| library.starts_with(known));
         Bindings {
             interpose: options.interpose,
             exits: options.contain_crashes && super::guard::AVAILABLE,
@@ -175,7 +179,7 @@ impl Bindings {
             heap: options.heap
                 && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
                 && facts.export("malloc").is_none()
-                && facts.needed().iter().all(known)
+                && facts.needed().iter().all(|library| is_of_the_system(library))
                 && !imports_any(RESIZES_MEMORY),
         }
     }
@@ -220,6 +224,11 @@ impl Bind for RuntimeBindings {
         let name = import.name();
         interposed(name, |kind| kind == Kind::Heap || matches!(name, "pthread_create" | "abort"))
     }
+}
+
+/// Whether a library is one of the C library and the compiler.
+pub(super) fn is_of_the_system(library: &str) -> bool {
+    OF_THE_SYSTEM.iter().any(|known| library.starts_with(known))
 }
 
 fn interposed(name: &str, wanted: impl Fn(Kind) -> bool) -> Option<usize> {

@@ -16,10 +16,11 @@ use super::interface::Interface;
 use super::mapping::{Mapped, Mapping};
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
-use super::{Loading, Options, custom_hostcalls, process_exit, signals, unwinder};
+use super::{Loading, Options, custom_hostcalls, pinned, process_exit, signals, unwinder};
 use crate::backend::{Code, Instance, Source};
 use crate::error::{LoadError, StartError, with_causes};
 use crate::instance::InstanceState;
+use crate::pin::PinReason;
 
 /// A native artifact.
 pub(crate) struct NativeModule {
@@ -28,6 +29,7 @@ pub(crate) struct NativeModule {
     pub(super) interface: Interface,
     pub(super) path: Option<PathBuf>,
     pub(super) options: Options,
+    pinned: Vec<PinReason>,
     form: Form,
 }
 
@@ -46,13 +48,16 @@ enum Form {
 
 impl NativeModule {
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
-        let (interface, form) = match options.loading {
+        let (interface, form, pinned) = match options.loading {
             Loading::Image => Form::image(source, &options)?,
-            Loading::System => Form::system(source)?,
+            Loading::System => {
+                let (interface, form) = Form::system(source)?;
+                (interface, form, vec![PinReason::SystemLoader])
+            }
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
-        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, options, form })
+        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, options, pinned, form })
     }
 
     /// An instance whose hostcalls are the embedder's.
@@ -129,7 +134,7 @@ impl NativeModule {
         Ok(new)
     }
 
-    /// Exceptions on this thread, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
+    /// Exceptions, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
     /// an exception that nobody catches.
     pub(super) fn exceptions(&self) -> Option<Exceptions> {
         let is_cpp = matches!(self.form, Form::Image { .. }) && self.interface.imports.contains("__gxx_personality_v0");
@@ -173,6 +178,10 @@ impl Code for NativeModule {
         self.abi_version
     }
 
+    fn pinned(&self) -> &[PinReason] {
+        &self.pinned
+    }
+
     fn exports(&self, callback: CallbackId) -> bool {
         self.defines(callback.describe().name)
     }
@@ -183,7 +192,7 @@ impl Code for NativeModule {
 }
 
 impl Form {
-    fn image(source: &Source<'_>, options: &Options) -> Result<(Interface, Form), LoadError> {
+    fn image(source: &Source<'_>, options: &Options) -> Result<(Interface, Form, Vec<PinReason>), LoadError> {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
@@ -192,6 +201,7 @@ impl Form {
             (source.check_library)(library)?;
         }
         let bindings = Bindings::new(&facts, options);
+        let pinned = pinned::reasons(&facts);
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
@@ -206,7 +216,7 @@ impl Form {
                 Err(error) => return Err(malformed(error)),
             }
         }
-        Ok((interface, Form::Image { bindings, linked: Mutex::new(linked), unlinked }))
+        Ok((interface, Form::Image { bindings, linked: Mutex::new(linked), unlinked }, pinned))
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {

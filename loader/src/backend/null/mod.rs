@@ -25,6 +25,7 @@ use dynvm_abi::version::AbiVersion;
 use super::{Code, Instance};
 use crate::error::StartError;
 use crate::instance::InstanceState;
+use crate::pin::PinReason;
 
 /// A linked plugin.
 pub(crate) struct NullModule {
@@ -40,6 +41,11 @@ impl NullModule {
 impl Code for NullModule {
     fn abi_version(&self) -> AbiVersion {
         self.plugin.abi_version
+    }
+
+    /// Always: its code uses the program's thread-local variables and C library.
+    fn pinned(&self) -> &[PinReason] {
+        &[PinReason::PartOfProgram]
     }
 
     fn exports(&self, callback: CallbackId) -> bool {
