@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// import each other.
 const LAYERS: &[&[&str]] = &[
     &["access", "artifact", "fork", "id", "bundle", "trust/verdict"],
-    &["config", "error"],
+    &["config", "error", "pin"],
     &["observe", "trust"],
     &["telemetry", "host"],
     &["header_pairs"],

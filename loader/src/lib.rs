@@ -78,6 +78,7 @@ mod hostcalls;
 mod id;
 mod instance;
 mod module;
+mod pin;
 mod plugin;
 mod telemetry;
 mod vm;
@@ -89,6 +90,7 @@ pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAc
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_causes};
 pub use id::{CallId, ContextId, VmId};
 pub use module::{Loader, LoaderOptions, Module};
+pub use pin::PinReason;
 pub use plugin::{Plugin, PluginBuilder, PluginStats, ReloadBackoff};
 pub use trust::Artifact;
-pub use vm::{RootDone, Vm, VmBuilder};
+pub use vm::{MovableVm, Pinned, RootDone, Vm, VmBuilder};

@@ -71,7 +71,7 @@
 //! # Threads
 //!
 //! An image takes its thread-local variables along, so that it can be called on one thread now and on another later, but on one at a time.
-//! [`Linked::pinned`] names the exceptions. Mapping and unmapping take no lock for longer than a table of addresses is changed, and none
+//! [`Facts::pinned`] names the exceptions. Mapping and unmapping take no lock for longer than a table of addresses is changed, and none
 //! while code of an image runs.
 //!
 //! # Platforms
@@ -94,7 +94,7 @@ mod tls;
 mod unwind;
 
 pub use bind::{Bind, Importer};
-pub use elf::{Export, Facts, Functions, Import, MACHINE, SymbolKind};
+pub use elf::{Export, Facts, Functions, Import, MACHINE, Pinned, SymbolKind};
 pub use error::Error;
 pub use image::{Image, Run};
 pub use link::{Linked, Linker};

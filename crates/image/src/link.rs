@@ -100,8 +100,7 @@ impl<'a> Linker<'a> {
             Some(_) => Owner::Threads,
             None => Owner::Image,
         });
-        let is_bound_to_its_thread = facts.is_bound_to_its_thread();
-        if is_bound_to_its_thread && owner != Owner::Image {
+        if facts.has_static_tls && owner != Owner::Image {
             let function = facts.starts_threads().unwrap_or("those of the process use it too").to_owned();
             return Err(Error::StaticTlsWithThreads { function });
         }
@@ -121,7 +120,7 @@ impl<'a> Linker<'a> {
         let name = path.as_deref().map(|path| path.as_os_str().as_bytes()).unwrap_or_default();
         let is_reusable = owner == Owner::Image
             && mapped_file.is_none()
-            && !is_bound_to_its_thread
+            && !facts.has_static_tls
             && !template.has_resolvers()
             && !CHANGES_RIGHTS.iter().any(|function| facts.does_import(function));
         let symbols = file.and_then(|file| SymbolSource::new(file, bytes));
@@ -135,7 +134,6 @@ impl<'a> Linker<'a> {
             module: Arc::new(Module { name: CString::new(name).unwrap_or_default(), facts }),
             template,
             owner,
-            is_bound_to_its_thread,
             is_reusable,
             is_visible_to_debuggers: self.is_visible_to_debuggers,
             spare: Mutex::new(Vec::new()),
@@ -273,7 +271,6 @@ pub struct Linked {
     pub(crate) owner: Owner,
     pub(crate) is_reusable: bool,
     pub(crate) is_visible_to_debuggers: bool,
-    is_bound_to_its_thread: bool,
     symbols: Option<SymbolSource>,
     functions: OnceLock<Functions>,
     /// Images that were used and reset.
@@ -284,15 +281,6 @@ impl Linked {
     /// Facts of the file.
     pub fn facts(&self) -> &Facts {
         &self.module.facts
-    }
-
-    /// Why an image has to stay on the thread that mapped it; `None`: it may move to another thread between calls.
-    pub fn pinned(&self) -> Option<&'static str> {
-        if self.is_bound_to_its_thread {
-            return Some("its thread-local storage is of the initial-exec model, which is bound to a thread");
-        }
-        (self.owner != Owner::Image)
-            .then_some("it may start threads, so that each thread has thread-local variables of its own")
     }
 
     /// The file's functions by address, read when this is first called: of a file that was linked with its path, from the file, if it is

@@ -23,6 +23,7 @@ use dynvm_abi::version::AbiVersion;
 use crate::artifact::BackendKind;
 use crate::error::{BoxedError, Failure, LoadError, StartError};
 use crate::instance::InstanceState;
+use crate::pin::PinReason;
 
 /// Compiles artifacts of one kind.
 pub(crate) trait Backend: Send + Sync {
@@ -54,6 +55,11 @@ pub(crate) trait Code: Any + Send + Sync {
 
     /// True if the plugin exports a callback.
     fn exports(&self, callback: CallbackId) -> bool;
+
+    /// Why its VMs have to stay on their threads.
+    fn pinned(&self) -> &[PinReason] {
+        &[]
+    }
 
     /// Creates an instance. None of its code has run yet.
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError>;
@@ -96,6 +102,14 @@ macro_rules! instance_trait {
             fn uncontained(&self) -> Option<&'static str> {
                 None
             }
+
+            /// Why it has to stay on its thread, besides the reasons of its module.
+            fn pinned(&self) -> Option<PinReason> {
+                None
+            }
+
+            /// Moves it to the calling thread, which runs it from now on.
+            fn enter_thread(&mut self) {}
 
             $(fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned;)*
         }

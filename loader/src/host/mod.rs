@@ -3,7 +3,7 @@
 //!
 //! A [`Services`] value has the services of one VM. Services shared by all VMs of a process (log,
 //! metrics, shared data, queues) are `Send + Sync`; services bound to the VM's event loop (calls,
-//! timers) are not. The embedder's [`Stream`] has everything that belongs to one stream.
+//! timers) need not be, unless the VM moves ([`MovableServices`]). The embedder's [`Stream`] has everything that belongs to one stream.
 //!
 //! The loader calls services inside callbacks, and they must not call back into the same VM.
 //! Responses to calls, due ticks and queue events are delivered by the embedder through the methods
@@ -18,6 +18,7 @@ mod header_map;
 pub mod http;
 mod log;
 mod metrics;
+mod movable;
 mod plugin_metrics;
 mod properties;
 mod property;
@@ -43,6 +44,7 @@ pub use foreign::{ForeignError, ForeignFunctions, NoForeignFunctions};
 pub use header_map::{AbsentMap, HeaderMap, Headers};
 pub use log::{Log, LogSource, MemoryLog, NoLog, StderrLog};
 pub use metrics::{InProcessMetrics, MetricError, MetricId, MetricValue, Metrics};
+pub use movable::MovableServices;
 pub use plugin_metrics::{plugin_metrics, write_plugin_metrics};
 pub use properties::{NoProperties, Properties, PropertyContext};
 pub use property::{PropertyError, PropertyPath};

@@ -232,6 +232,13 @@ impl WatchdogEntry {
         let _ = self.native.set(access);
     }
 
+    /// Notes that a native VM runs on this thread from now on.
+    pub(crate) fn enter_thread(&self) {
+        if let Some(native) = self.native.get() {
+            self.thread.store((native.this_thread)(), Ordering::Relaxed);
+        }
+    }
+
     /// Interrupts the VM's thread, if the backend can.
     fn interrupt(&self) {
         if let Some(native) = self.native.get() {
@@ -243,9 +250,7 @@ impl WatchdogEntry {
     /// not run.
     #[cold]
     fn enter_process(&self) {
-        if let Some(native) = self.native.get() {
-            self.thread.store((native.this_thread)(), Ordering::Relaxed);
-        }
+        self.enter_thread();
         self.generation.store(fork::generation(), Ordering::Relaxed);
         if self.watched {
             WATCHDOG.ensure_thread(self);

@@ -14,6 +14,12 @@ pub(crate) enum Context {
     Stream(StreamState),
 }
 
+impl Context {
+    fn is_pinned(&self) -> bool {
+        matches!(self, Context::Stream(StreamState { is_pinned: true, .. }))
+    }
+}
+
 /// One plugin configuration in the VM.
 pub(crate) struct Root {
     pub(crate) config: Rc<PluginConfig>,
@@ -37,6 +43,8 @@ pub(crate) enum DoneState {
 pub(crate) struct StreamState {
     pub(crate) root: u32,
     pub(crate) stream: Box<dyn Stream>,
+    /// The stream need not be `Send`.
+    is_pinned: bool,
     /// True once it got an event of a TCP connection.
     pub(crate) is_connection: bool,
     /// How the stream was notified when its VM stopped serving it.
@@ -54,7 +62,11 @@ pub(crate) enum Release {
 
 impl StreamState {
     pub(crate) fn new(root: u32, stream: Box<dyn Stream>) -> StreamState {
-        StreamState { root, stream, is_connection: false, released: None, ended: Ended::default() }
+        StreamState { root, stream, is_pinned: true, is_connection: false, released: None, ended: Ended::default() }
+    }
+
+    pub(crate) fn movable(root: u32, stream: Box<dyn Stream + Send>) -> StreamState {
+        StreamState { is_pinned: false, ..StreamState::new(root, stream) }
     }
 
     /// Fails or resumes a stream that no callback will continue. Later calls do nothing.
@@ -94,6 +106,7 @@ pub(crate) struct Ended {
 pub(crate) struct Contexts {
     slots: Vec<Option<(u32, Context)>>,
     live: usize,
+    pinned_streams: usize,
     next: u32,
 }
 
@@ -101,10 +114,11 @@ impl Contexts {
     pub(crate) fn new() -> Contexts {
         let mut slots = Vec::new();
         slots.resize_with(8, || None);
-        Contexts { slots, live: 0, next: 1 }
+        Contexts { slots, live: 0, pinned_streams: 0, next: 1 }
     }
 
     pub(crate) fn insert(&mut self, context: Context) -> u32 {
+        self.pinned_streams += usize::from(context.is_pinned());
         if (self.live + 1) * 2 > self.slots.len() {
             self.grow();
         }
@@ -120,6 +134,11 @@ impl Contexts {
         }
     }
 
+    /// Number of streams that need not be `Send`.
+    pub(crate) fn pinned_streams(&self) -> usize {
+        self.pinned_streams
+    }
+
     /// Makes this the id of the next context, if its slot is free.
     pub(crate) fn reserve_ids(&mut self, id: u32) {
         self.next = id.max(1);
@@ -130,7 +149,9 @@ impl Contexts {
         match &self.slots[index] {
             Some((found, _)) if *found == id => {
                 self.live -= 1;
-                self.slots[index].take().map(|(_, context)| context)
+                let (_, context) = self.slots[index].take()?;
+                self.pinned_streams -= usize::from(context.is_pinned());
+                Some(context)
             }
             _ => None,
         }

@@ -6,6 +6,7 @@ use dynvm_abi::table::CallbackId;
 
 use crate::artifact::{ArtifactKind, BackendKind, Choice, ModuleInfo};
 use crate::backend::Code;
+use crate::pin::PinReason;
 
 /// A checked and compiled artifact. Clones share it, also across threads.
 ///
@@ -66,6 +67,12 @@ impl Module {
     /// True if the module exports this callback.
     pub fn exports(&self, callback: CallbackId) -> bool {
         self.code().exports(callback)
+    }
+
+    /// Why VMs of the module have to stay on the thread that created them; empty if they may move between threads
+    /// ([`Vm::into_movable`](crate::Vm::into_movable)).
+    pub fn pinned(&self) -> &[PinReason] {
+        self.code().pinned()
     }
 
     pub(crate) fn shared_info(&self) -> &Arc<ModuleInfo> {

@@ -1,7 +1,7 @@
 //! Configures and starts a VM.
 
 use crate::call_trace::Tracer;
-use crate::host::Services;
+use crate::host::{MovableServices, Services};
 use crate::{Module, StartError, Vm, VmConfig};
 
 /// Configures a [`Vm`]; created by [`Vm::builder`].
@@ -24,13 +24,14 @@ pub struct VmBuilder<'a> {
     module: &'a Module,
     config: VmConfig,
     services: Services,
+    movable: Option<MovableServices>,
     tracer: Option<Box<dyn Tracer>>,
 }
 
 impl Vm {
     /// Configures a VM of this module, starting from the default configuration and services.
     pub fn builder(module: &Module) -> VmBuilder<'_> {
-        VmBuilder { module, config: VmConfig::default(), services: Services::default(), tracer: None }
+        VmBuilder { module, config: VmConfig::default(), services: Services::default(), movable: None, tracer: None }
     }
 }
 
@@ -44,6 +45,13 @@ impl VmBuilder<'_> {
     /// Sets the services of the host. Default: `Services::default()`.
     pub fn services(mut self, services: Services) -> Self {
         self.services = services;
+        self
+    }
+
+    /// Makes the VM one that may move to another thread ([`Vm::into_movable`]), with these services in place of those that need not
+    /// be `Send`.
+    pub fn movable(mut self, services: MovableServices) -> Self {
+        self.movable = Some(services);
         self
     }
 
@@ -61,6 +69,11 @@ impl VmBuilder<'_> {
     /// The system's loader or wasmtime rejects the image, or the plugin fails in its start
     /// functions.
     pub fn build(mut self) -> Result<Vm, StartError> {
-        Vm::start(self.module, self.config, self.services, &mut self.tracer)
+        let has_movable_services = self.movable.is_some();
+        if let Some(services) = self.movable {
+            services.replace_in(&mut self.services);
+        }
+        let vm = Vm::start(self.module, self.config, self.services, &mut self.tracer)?;
+        Ok(Vm { has_movable_services, ..vm })
     }
 }

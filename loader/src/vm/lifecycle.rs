@@ -62,7 +62,13 @@ impl Vm {
                 observed.set_uncontained();
             }
         }
-        let mut vm = Vm { instance, state, module: module.clone(), _not_send: std::marker::PhantomData };
+        let mut vm = Vm {
+            instance,
+            state,
+            module: module.clone(),
+            has_movable_services: false,
+            _not_send: std::marker::PhantomData,
+        };
         vm.initialize()?;
         vm.observe_memory();
         Ok(vm)
@@ -170,13 +176,36 @@ impl Vm {
     ///
     /// [`CallError::UnknownContext`]: there is no such root context.
     pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallError> {
+        self.insert_stream(root, |root| StreamState::new(root, stream))
+    }
+
+    /// The same for a stream that a VM takes along to another thread ([`into_movable`](Vm::into_movable)).
+    ///
+    /// [`delete_stream`](Vm::delete_stream) returns it as one that need not be `Send`; to get its type back, turn it into a `Box<dyn Any>`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_stream`](Vm::create_stream).
+    pub fn create_movable_stream(
+        &mut self,
+        root: ContextId,
+        stream: Box<dyn Stream + Send>,
+    ) -> Result<ContextId, CallError> {
+        self.insert_stream(root, |root| StreamState::movable(root, stream))
+    }
+
+    fn insert_stream(
+        &mut self,
+        root: ContextId,
+        stream: impl FnOnce(u32) -> StreamState,
+    ) -> Result<ContextId, CallError> {
         let root = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         let id = {
             let mut contexts = self.state.contexts.borrow_mut();
             if let Some(root) = contexts.root_mut(root) {
                 root.streams += 1;
             }
-            contexts.insert(Context::Stream(StreamState::new(root, stream)))
+            contexts.insert(Context::Stream(stream(root)))
         };
         self.call(proxy_on_context_create(id, root));
         Ok(self.state.context_id(id))

@@ -6,6 +6,7 @@ mod callbacks;
 mod deferred;
 mod instrument;
 mod lifecycle;
+mod movable;
 
 use std::cell::{Ref, RefMut};
 use std::marker::PhantomData;
@@ -16,6 +17,7 @@ use dynvm_abi::table::CallbackId;
 pub use builder::VmBuilder;
 use callback_values::Callback;
 pub use lifecycle::RootDone;
+pub use movable::{MovableVm, Pinned};
 
 use crate::backend::Instance;
 use crate::call_trace::Tracer;
@@ -27,8 +29,8 @@ use crate::{Module, StartError};
 
 /// A running instance of a [`Module`] on one thread (Proxy-Wasm's "Wasm VM").
 ///
-/// A VM belongs to the thread that created it, because plugins keep their state in thread-local
-/// variables: it is neither `Send` nor `Sync`.
+/// A VM belongs to its thread: it is neither `Send` nor `Sync`. Between callbacks it can be taken to
+/// another one, unless something binds it to this one: [`into_movable`](Vm::into_movable).
 ///
 /// After a failure of the plugin (a trap, a crash, an exceeded limit) the VM runs no more of its
 /// code: callbacks return the failure policy's results, and [`failure`](Vm::failure) describes the
@@ -64,6 +66,8 @@ pub struct Vm {
     instance: Box<dyn Instance>,
     state: Rc<InstanceState>,
     module: Module,
+    /// The services are those of [`VmBuilder::movable`].
+    has_movable_services: bool,
     _not_send: PhantomData<*const ()>,
 }
 

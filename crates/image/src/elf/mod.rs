@@ -9,6 +9,7 @@ mod reader;
 mod relocations;
 mod symbols;
 
+use std::fmt;
 use std::ops::Range;
 
 use object::elf;
@@ -32,6 +33,35 @@ const STARTS_THREADS: &[&str] = &["pthread_create", "thrd_create", "timer_create
 
 /// The member function of `std::thread` that starts one, in any version of libstdc++.
 const STARTS_CPP_THREADS: &str = "_ZNSt6thread15_M_start_thread";
+
+/// Why images of a file have to stay on the thread that mapped them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pinned {
+    /// Its thread-local variables have a fixed distance to the thread pointer.
+    StaticTls,
+    /// It can start threads, and each thread then has thread-local variables of its own.
+    Threads {
+        /// The function that starts threads.
+        function: String,
+    },
+}
+
+impl fmt::Display for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pinned::StaticTls => f.write_str(
+                "its thread-local storage is of the initial-exec model, which is bound to a thread: compile it without \
+                 -ftls-model=initial-exec",
+            ),
+            Pinned::Threads { function } => write!(
+                f,
+                "it can start threads ({function}), so that each thread has thread-local variables of its own: link it without \
+                 what calls that function"
+            ),
+        }
+    }
+}
 
 /// A size of pages.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +164,8 @@ pub struct Facts {
     /// Where the table of unwinding information is (`.eh_frame_hdr`).
     pub(crate) unwind_table: Option<u64>,
     pub(crate) relocations: Vec<Relocation>,
+    /// Its thread-local variables have a fixed distance to the thread pointer (initial-exec).
+    pub(crate) has_static_tls: bool,
     exports: Vec<Export>,
     imports: Vec<Import>,
     version_names: Vec<Box<str>>,
@@ -205,6 +237,7 @@ impl Facts {
                 .map(|table| table.address)
                 .filter(|address| layout.segment(*address, 12).is_some()),
             segments: layout.segments,
+            has_static_tls: relocations.iter().any(|relocation| relocation.fixup == Fixup::ThreadOffset),
             relocations,
             exports: symbols.exports,
             imports: symbols.imports,
@@ -213,7 +246,7 @@ impl Facts {
             soname: dynamic.get(elf::DT_SONAME).map(|at| dynamic.string(at)).transpose()?,
             library_folders: folders.iter().flat_map(|list| list.split(':')).map(str::to_owned).collect(),
         };
-        if facts.is_bound_to_its_thread()
+        if facts.has_static_tls
             && let Some(function) = facts.starts_threads()
         {
             return Err(Error::StaticTlsWithThreads { function: function.to_owned() });
@@ -283,9 +316,12 @@ impl Facts {
         names.into_iter().find(|name| STARTS_THREADS.contains(name) || name.starts_with(STARTS_CPP_THREADS))
     }
 
-    /// True if its thread-local variables have a fixed distance to the thread pointer (initial-exec).
-    pub(crate) fn is_bound_to_its_thread(&self) -> bool {
-        self.relocations.iter().any(|relocation| relocation.fixup == Fixup::ThreadOffset)
+    /// Why images have to stay on the thread that mapped them; `None`: they may move to another thread between calls.
+    pub fn pinned(&self) -> Option<Pinned> {
+        if self.has_static_tls {
+            return Some(Pinned::StaticTls);
+        }
+        self.starts_threads().map(|function| Pinned::Threads { function: function.to_owned() })
     }
 }
 

@@ -15,7 +15,7 @@ const SOURCE: &str = "
 
 fn works_on_any_thread(arguments: &[&str]) {
     let linked = link(&compile::c(SOURCE, arguments));
-    assert_eq!(linked.pinned(), None);
+    assert_eq!(linked.facts().pinned(), None);
     let (first, second) = (start(&linked), start(&linked));
     assert_eq!((call(&first, "next", 0), call(&first, "next", 0), call(&second, "next", 0)), (16, 18, 16));
     // The image moves to another thread, and back.
@@ -43,7 +43,7 @@ fn descriptors_are_valid_on_any_thread() {
 #[test]
 fn initial_exec_variables_pin_an_image_to_its_thread() {
     let linked = link(&compile::c(SOURCE, &["-ftls-model=initial-exec"]));
-    assert!(linked.pinned().unwrap().contains("initial-exec"));
+    assert!(linked.facts().pinned().unwrap().to_string().contains("initial-exec"));
     // Many more than the system has static thread-local storage for.
     let images: Vec<_> = (0..100).map(|_| start(&linked)).collect();
     for image in &images {
@@ -75,7 +75,7 @@ const THREADS: &str = "
 
 fn each_thread_has_its_own(arguments: &[&str]) {
     let linked = link(&compile::c(THREADS, arguments));
-    assert!(linked.pinned().unwrap().contains("threads"));
+    assert!(linked.facts().pinned().unwrap().to_string().contains("threads"));
     let (first, second) = (start(&linked), start(&linked));
     assert_eq!(call(&first, "own", 0), 11);
     assert_eq!(call(&first, "in_threads", 8), 8 * (1010 + 1 + 1500));
@@ -170,7 +170,7 @@ const ONCE: &str = "
 
 fn calls_once(arguments: &[&str]) {
     let linked = link(&compile::cpp(ONCE, arguments));
-    assert_eq!(linked.pinned(), None);
+    assert_eq!(linked.facts().pinned(), None);
     let (first, second) = (start(&linked), start(&linked));
     assert_eq!((call(&first, "once", 10), call(&first, "once", 20), call(&second, "once", 30)), (14, 15, 34));
     let other = std::thread::spawn(move || call(&start(&linked), "once", 40));
@@ -185,7 +185,7 @@ fn thread_local_variables_of_the_private_library_are_each_threads_own() {
     // In an image with a block for each thread.
     let threads = "extern \"C\" int in_thread() { int r; std::thread([&] { r = once(5); }).join(); return r; }";
     let linked = link(&compile::cpp(&format!("{ONCE}\n#include <thread>\n{threads}"), &["-pthread"]));
-    assert!(linked.pinned().is_some());
+    assert!(linked.facts().pinned().is_some());
     let image = start(&linked);
     assert_eq!((call(&image, "in_thread", 0), call(&image, "once", 1), call(&image, "in_thread", 0)), (9, 9, 9));
 }

@@ -9,7 +9,7 @@ use dynvm_image::{Bind, Facts, Import, Importer};
 use super::heap::{ALLOCATES, RESIZES_MEMORY};
 use super::interposed::interposed;
 use super::{
-    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines,
+    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines, locale,
     plugin_signals, process_exit, random, stdio, threads,
 };
 
@@ -49,9 +49,9 @@ interposed!(entries);
 /// An image with one of these changes the process's environment, and would not find there what it put.
 const CHANGES_ENVIRONMENT: &[&str] = &["setenv", "unsetenv", "putenv", "clearenv", "environ", "__environ", "_environ"];
 
-/// Libraries that neither free nor resize memory of their caller. C++'s is loaded like an image, and allocates from the
-/// same heap.
-const KEEPS_OFF_MEMORY: &[&str] = &[
+/// Libraries of the C library and the compiler. They neither free nor resize memory of their caller, and keep nothing for a thread beyond
+/// a call. C++'s is loaded like an image, and allocates from the same heap.
+const OF_THE_SYSTEM: &[&str] = &[
     "ld-linux",
     "libc.so",
     "libdl.so",
@@ -78,7 +78,6 @@ impl Bindings {
     /// Decides by what the image imports, exports and needs.
     pub(super) fn new(facts: &Facts, options: &Options) -> Bindings {
         let imports_any = |names: &[&str]| names.iter().any(|name| facts.does_import(name));
-        let known = |library: &String| KEEPS_OFF_MEMORY.iter().any(|known| library.starts_with(known));
         Bindings {
             interpose: options.interpose,
             exits: options.contain_crashes && super::guard::AVAILABLE,
@@ -86,7 +85,7 @@ impl Bindings {
             heap: options.heap
                 && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
                 && facts.export("malloc").is_none()
-                && facts.needed().iter().all(known)
+                && facts.needed().iter().all(|library| is_of_the_system(library))
                 && !imports_any(RESIZES_MEMORY),
         }
     }
@@ -131,6 +130,11 @@ impl Bind for RuntimeBindings {
         let name = import.name();
         interposed(name, |kind| kind == Kind::Heap || matches!(name, "pthread_create" | "abort"))
     }
+}
+
+/// Whether a library is one of the C library and the compiler.
+pub(super) fn is_of_the_system(library: &str) -> bool {
+    OF_THE_SYSTEM.iter().any(|known| library.starts_with(known))
 }
 
 fn interposed(name: &str, wanted: impl Fn(Kind) -> bool) -> Option<usize> {

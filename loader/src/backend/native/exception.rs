@@ -46,31 +46,40 @@ pub(super) unsafe extern "C" fn personality(
 
 /// The exceptions of this thread that the C++ library of the process knows of: those caught, and how many are not.
 #[derive(Clone, Copy)]
-pub(super) struct Exceptions(*mut [usize; 2]);
+pub(super) struct Exceptions {
+    globals: unsafe extern "C" fn() -> *mut [usize; 2],
+    of_thread: *mut [usize; 2],
+}
 
 impl Exceptions {
     /// Those of this thread. `globals` is the library's `__cxa_get_globals`.
     ///
     /// # Safety
     ///
-    /// The address is of this function.
+    /// The address is of this function, which stays mapped.
     pub(super) unsafe fn of_this_thread(globals: usize) -> Exceptions {
         // SAFETY: the caller's promise; the function's type is that of the C++ ABI. The count is 32 bits, behind which are 32 of padding.
         let globals: unsafe extern "C" fn() -> *mut [usize; 2] = unsafe { std::mem::transmute(globals) };
         // SAFETY: as above.
-        Exceptions(unsafe { globals() })
+        Exceptions { globals, of_thread: unsafe { globals() } }
+    }
+
+    /// Those of this thread, which is another one.
+    pub(super) fn on_this_thread(self) -> Exceptions {
+        // SAFETY: the promise of `of_this_thread`.
+        Exceptions { of_thread: unsafe { (self.globals)() }, ..self }
     }
 
     /// As they are now.
     pub(super) fn save(self) -> [usize; 2] {
         // SAFETY: the thread's own, for as long as it lives.
-        unsafe { self.0.read() }
+        unsafe { self.of_thread.read() }
     }
 
     /// As they were.
     pub(super) fn restore(self, saved: [usize; 2]) {
         // SAFETY: as above.
-        unsafe { self.0.write(saved) }
+        unsafe { self.of_thread.write(saved) }
     }
 }
 

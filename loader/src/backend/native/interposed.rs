@@ -13,13 +13,18 @@ macro_rules! interposed {
                 "on_exit" => destructors::on_exit,
                 "pthread_key_create" => keys::create,
                 "pthread_key_delete" => keys::delete,
+                "pthread_getspecific" => keys::get,
+                "pthread_setspecific" => keys::set,
                 "tss_create" => keys::create_c11,
                 "tss_delete" => keys::delete_c11,
+                "tss_get" => keys::get,
+                "tss_set" => keys::set,
                 "pthread_create" => threads::create,
                 "thrd_create" => threads::create_c11,
                 "pthread_sigmask" => plugin_signals::set_mask,
                 "sigprocmask" => plugin_signals::set_mask,
                 "putenv" => environment::putenv,
+                "uselocale" => locale::uselocale,
                 "vfork" => child_process::vfork,
             }
             Exit {

@@ -1,6 +1,10 @@
-//! Thread-specific data of a plugin: its keys end with its VM, so that no thread calls a destructor in an unmapped image.
+//! Thread-specific data of a plugin. A VM runs on one thread at a time, so its values are the VM's, and go where it goes.
+//!
+//! Keys are the C library's, which keeps the values of threads that the plugin starts. They end with the VM, so that no thread calls a
+//! destructor in an unmapped image.
 
 use std::ffi::{c_int, c_void};
+use std::ptr;
 
 use super::current_instance;
 use super::vm::Instance;
@@ -12,6 +16,7 @@ type Destructor = unsafe extern "C" fn(*mut c_void);
 pub(super) struct Key {
     key: libc::pthread_key_t,
     destructor: Option<Destructor>,
+    value: *mut c_void,
 }
 
 /// `int pthread_key_create(pthread_key_t *, void (*)(void *))`
@@ -29,7 +34,8 @@ pub(super) unsafe extern "C" fn create(place: *mut libc::pthread_key_t, destruct
         && !instance.mapping.image().shares_statics()
     {
         // SAFETY: the key was written.
-        instance.keys.borrow_mut().push(Key { key: unsafe { place.read() }, destructor });
+        let key = unsafe { place.read() };
+        instance.keys.borrow_mut().push(Key { key, destructor, value: ptr::null_mut() });
     }
     error
 }
@@ -46,6 +52,36 @@ pub(super) unsafe extern "C" fn delete(key: libc::pthread_key_t) -> c_int {
     }
     // SAFETY: the caller's promise.
     unsafe { libc::pthread_key_delete(key) }
+}
+
+/// Calls a function with a key of the VM that runs on this thread. `None`: it has no such key, or none runs.
+fn with<R>(key: libc::pthread_key_t, f: impl FnOnce(&mut Key) -> R) -> Option<R> {
+    // SAFETY: an instance lives for as long as it is current on this thread.
+    let instance = unsafe { current_instance::get().as_ref() }?;
+    instance.keys.borrow_mut().iter_mut().find(|known| known.key == key).map(f)
+}
+
+/// `void *pthread_getspecific(pthread_key_t)`, `void *tss_get(tss_t)`
+///
+/// # Safety
+///
+/// As the C library's.
+pub(super) unsafe extern "C" fn get(key: libc::pthread_key_t) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    with(key, |key| key.value).unwrap_or_else(|| unsafe { libc::pthread_getspecific(key) })
+}
+
+/// `int pthread_setspecific(pthread_key_t, const void *)`, and `int tss_set(tss_t, void *)`, of which 0 is the success too.
+///
+/// # Safety
+///
+/// As the C library's.
+pub(super) unsafe extern "C" fn set(key: libc::pthread_key_t, value: *mut c_void) -> c_int {
+    match with(key, |key| key.value = value) {
+        Some(()) => 0,
+        // SAFETY: the caller's promise.
+        None => unsafe { libc::pthread_setspecific(key, value) },
+    }
 }
 
 /// `int tss_create(tss_t *, tss_dtor_t)`
@@ -70,16 +106,12 @@ pub(super) unsafe extern "C" fn delete_c11(key: libc::pthread_key_t) {
     unsafe { delete(key) };
 }
 
-/// Deletes the keys of a VM. Returns the destructors to call for the values of this thread.
+/// Deletes the keys of a VM. Returns the destructors to call for its values.
 pub(super) fn end(instance: &Instance) -> Vec<(usize, u64)> {
     let keys = instance.keys.take();
-    let destructors = keys.into_iter().filter_map(|Key { key, destructor }| {
+    let destructors = keys.into_iter().filter_map(|Key { key, destructor, value }| {
         // SAFETY: a live key of this VM, which nobody uses any more.
-        let value = unsafe {
-            let value = libc::pthread_getspecific(key);
-            libc::pthread_key_delete(key);
-            value
-        };
+        unsafe { libc::pthread_key_delete(key) };
         (!value.is_null()).then_some((destructor? as usize, value as u64))
     });
     destructors.collect()

@@ -26,9 +26,11 @@
 //!   heap, lines       interposed functions of libc that allocate
 //!   destructors, keys, threads, plugin_signals
 //!                     interposed functions of libc whose effects end with the VM
+//!   locale            the interposed function of libc that sets the locale of a thread
 //!   stdio, clock, random, environment
 //!                     interposed functions of libc for output, time, randomness and environment
 //!   thread_context    hostcalls on threads that a plugin starts
+//!   pinned            which plugins have to stay on their threads
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
 
@@ -60,8 +62,11 @@ mod known_code;
 mod lines;
 #[cfg(feature = "null")]
 mod linked;
+mod locale;
 mod mapping;
 mod module;
+#[cfg(feature = "native")]
+mod pinned;
 mod plugin_signals;
 mod process_exit;
 mod random;

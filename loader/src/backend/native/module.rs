@@ -27,7 +27,7 @@ use super::mapping::{Mapped, Mapping};
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
 #[cfg(feature = "native")]
-use super::{Loading, Options, unwinder};
+use super::{Loading, Options, pinned, unwinder};
 use super::{custom_hostcalls, process_exit, signals};
 #[cfg(feature = "native")]
 use crate::backend::Source;
@@ -36,6 +36,7 @@ use crate::error::StartError;
 #[cfg(feature = "native")]
 use crate::error::{LoadError, with_causes};
 use crate::instance::InstanceState;
+use crate::pin::PinReason;
 
 /// A native module.
 pub(crate) struct NativeModule {
@@ -46,6 +47,7 @@ pub(crate) struct NativeModule {
     path: Option<PathBuf>,
     /// Why crashes of its VMs end the process; `None`: they are contained.
     uncontained: Option<&'static str>,
+    pinned: Vec<PinReason>,
     form: Form,
 }
 
@@ -81,13 +83,16 @@ impl NativeModule {
     #[cfg(feature = "native")]
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
         let uncontained = uncontained(options.contain_crashes);
-        let (interface, form) = match options.loading {
+        let (interface, form, pinned) = match options.loading {
             Loading::Image => Form::image(source, options)?,
-            Loading::System => Form::system(source)?,
+            Loading::System => {
+                let (interface, form) = Form::system(source)?;
+                (interface, form, vec![PinReason::SystemLoader])
+            }
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
-        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, uncontained, form })
+        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, uncontained, pinned, form })
     }
 
     /// A plugin that is part of the program.
@@ -103,6 +108,8 @@ impl NativeModule {
             #[cfg(feature = "native")]
             path: None,
             uncontained: if shares_statics { Some(linked::SHARES_STATICS) } else { uncontained(true) },
+            // Its code uses the program's thread-local variables and C library.
+            pinned: vec![PinReason::PartOfProgram],
             form: Form::Linked(plugin),
         }
     }
@@ -205,7 +212,7 @@ impl NativeModule {
         Ok(new)
     }
 
-    /// Exceptions on this thread, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
+    /// Exceptions, if its images use a C++ library that outlives them. Has that library end the VM, and not the process, for
     /// an exception that nobody catches.
     pub(super) fn exceptions(&self) -> Option<Exceptions> {
         if !self.interface.imports.contains("__gxx_personality_v0") {
@@ -263,6 +270,10 @@ impl Code for NativeModule {
         self.abi_version
     }
 
+    fn pinned(&self) -> &[PinReason] {
+        &self.pinned
+    }
+
     fn exports(&self, callback: CallbackId) -> bool {
         self.defines(callback.describe().name)
     }
@@ -274,7 +285,7 @@ impl Code for NativeModule {
 
 #[cfg(feature = "native")]
 impl Form {
-    fn image(source: &Source<'_>, options: Options) -> Result<(Interface, Form), LoadError> {
+    fn image(source: &Source<'_>, options: Options) -> Result<(Interface, Form, Vec<PinReason>), LoadError> {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
@@ -283,6 +294,7 @@ impl Form {
             (source.check_library)(library)?;
         }
         let bindings = Bindings::new(&facts, &options);
+        let pinned = pinned::reasons(&facts);
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
@@ -297,7 +309,7 @@ impl Form {
                 Err(error) => return Err(malformed(error)),
             }
         }
-        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }))
+        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned))
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {

@@ -9,6 +9,7 @@ mod platform {
         true
     }
     pub(in super::super) fn prepare_thread() {}
+    pub(in super::super) fn prepare_new_thread() {}
     pub(in super::super) fn restore_mask() {}
     pub(in super::super) fn install_interrupt() {}
     pub(in super::super) fn this_thread() -> i32 {
@@ -19,7 +20,7 @@ mod platform {
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod platform {
-    use std::cell::{Cell, UnsafeCell};
+    use std::cell::{Cell, OnceCell, UnsafeCell};
     use std::mem::MaybeUninit;
     use std::ptr;
     use std::sync::Once;
@@ -387,15 +388,24 @@ mod platform {
     /// How large the stack for signal handlers is: room for the registers of the largest processors, and for walking a stack.
     const STACK: usize = 64 * 1024;
 
+    thread_local! {
+        static STACK_OF_THREAD: OnceCell<SignalStack> = const { OnceCell::new() };
+    }
+
+    /// The same as [`prepare_thread`] for a VM that comes from another thread, unless it was done for an earlier one.
+    pub(in super::super) fn prepare_new_thread() {
+        if STACK_OF_THREAD.try_with(|stack| stack.get().is_none()).unwrap_or(false) {
+            prepare_thread();
+        }
+    }
+
     /// Gives this thread a stack for signal handlers, if it has none as large: without it an overflow of the stack cannot be handled. Notes
     /// which signals are blocked, and where the stack ends.
     pub(in super::super) fn prepare_thread() {
         thread_stack::find();
-        thread_local! {
-            static OWN: std::cell::OnceCell<SignalStack> = const { std::cell::OnceCell::new() };
-        }
-        OWN.with(|own| {
-            own.get_or_init(SignalStack::install);
+        // At the end of a thread, what it has must do.
+        let _ = STACK_OF_THREAD.try_with(|stack| {
+            stack.get_or_init(SignalStack::install);
         });
         // SAFETY: a place for a set, which the call fills.
         unsafe {
@@ -439,4 +449,6 @@ mod platform {
     }
 }
 
-pub(super) use platform::{install, install_interrupt, interrupt, prepare_thread, restore_mask, this_thread};
+pub(super) use platform::{
+    install, install_interrupt, interrupt, prepare_new_thread, prepare_thread, restore_mask, this_thread,
+};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::thread::ThreadId;
 
 use dynvm_heap::Heap;
 
@@ -19,11 +20,12 @@ use super::keys::Key;
 use super::mapping::Mapping;
 use super::module::NativeModule;
 use super::thread_context::ThreadContext;
-use super::{child_process, current_instance, heap, hostcall_entries, keys, signals, thread_stack};
+use super::{child_process, current_instance, heap, hostcall_entries, keys, locale, signals, thread_stack};
 use crate::backend::{NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
 use crate::instance::budget::{NativeAccess, TERMINATED};
+use crate::pin::PinReason;
 use dynvm_abi::table::CallbackId;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
@@ -49,13 +51,14 @@ pub(super) struct Instance {
     pub(super) in_host: Cell<bool>,
     /// Where the thread's stack ends, and how much of it must be left to enter the host.
     pub(super) stack: Cell<(usize, usize)>,
-    /// Exceptions that the process's C++ library knows of, if the image uses it.
+    /// Exceptions of this thread that the private C++ library knows of, if the image uses it.
     exceptions: Option<Exceptions>,
     pub(super) environment: Environment,
     pub(super) thread_context: ThreadContext,
     pub(super) thread_destructors: RefCell<Vec<Destructor>>,
     pub(super) static_destructors: RefCell<Vec<Destructor>>,
     pub(super) keys: RefCell<Vec<Key>>,
+    pub(super) replaced_locale: locale::Replaced,
     pub(super) mapping: Arc<Mapping>,
     functions: FunctionNames,
     /// The plugin's allocator; `None`: it frees with `free`.
@@ -159,7 +162,7 @@ pub(crate) struct NativeVm {
     exports: Arc<BTreeMap<String, u64>>,
     /// Why a crash ends the process.
     uncontained: Option<&'static str>,
-    current_thread: std::thread::ThreadId,
+    current_thread: ThreadId,
 }
 
 #[derive(Clone, Copy)]
@@ -214,6 +217,14 @@ macro_rules! native_callbacks {
 
             fn uncontained(&self) -> Option<&'static str> {
                 self.uncontained
+            }
+
+            fn pinned(&self) -> Option<PinReason> {
+                self.instance.replaced_locale.is_any().then_some(PinReason::Locale)
+            }
+
+            fn enter_thread(&mut self) {
+                self.set_thread(std::thread::current().id());
             }
 
             $(
@@ -287,6 +298,7 @@ impl NativeVm {
             thread_destructors: RefCell::default(),
             static_destructors: RefCell::default(),
             keys: RefCell::default(),
+            replaced_locale: locale::Replaced::default(),
             mapping: Arc::new(mapping),
             functions: functions.clone(),
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
@@ -309,6 +321,22 @@ impl NativeVm {
             uncontained,
             current_thread: std::thread::current().id(),
         })
+    }
+
+    /// Replaces what the instance knows of its thread, if that is another one now.
+    fn set_thread(&mut self, thread: ThreadId) {
+        if std::mem::replace(&mut self.current_thread, thread) == thread {
+            return;
+        }
+        let instance = &mut *self.instance;
+        if instance.guarded {
+            signals::prepare_new_thread();
+            instance.stack.set(thread_stack::end());
+            instance.exceptions = instance.exceptions.map(Exceptions::on_this_thread);
+        }
+        if let Some(slot) = instance.state.slot() {
+            slot.enter_thread();
+        }
     }
 
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.

@@ -2,8 +2,10 @@
 
 #![expect(missing_docs, reason = "proxy_wasm::main! expands to a public function without documentation")]
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::sync::OnceLock;
+use std::thread::{self, ThreadId};
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
@@ -24,6 +26,7 @@ impl Drop for Noisy {
 
 thread_local! {
     static STATE: RefCell<(Option<Noisy>, Vec<String>)> = const { RefCell::new((None, Vec::new())) };
+    static STREAMS: Cell<u32> = const { Cell::new(0) };
 }
 
 struct Root {
@@ -71,6 +74,14 @@ impl HttpContext for Stream {
             "print" => {
                 println!("to standard output");
                 eprintln!("to standard error");
+            }
+            "thread" => {
+                static FIRST: OnceLock<ThreadId> = OnceLock::new();
+                let thread = thread::current().id();
+                STREAMS.set(STREAMS.get() + 1);
+                let is_first = *FIRST.get_or_init(|| thread) == thread;
+                let text = format!("stream {}, on the same thread: {is_first}", STREAMS.get());
+                let _ = proxy_wasm::hostcalls::log(LogLevel::Info, &text);
             }
             "memory" => {
                 let mut hoard = HashMap::new();

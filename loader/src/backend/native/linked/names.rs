@@ -3,8 +3,8 @@
 
 use super::super::interposed::interposed;
 use super::super::{
-    child_process, clock, destructors, environment, heap, keys, lines, plugin_signals, process_exit, random, stdio,
-    threads,
+    child_process, clock, destructors, environment, heap, keys, lines, locale, plugin_signals, process_exit, random,
+    stdio, threads,
 };
 
 macro_rules! names {
