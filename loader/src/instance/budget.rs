@@ -88,6 +88,8 @@ pub(crate) struct WatchdogEntry {
     request: AtomicU64,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
+    /// Interrupts at which the callback was outside the plugin's code, so that its stack was not recorded.
+    declined: AtomicU32,
     /// Not behind a lock, because a fork could leave the lock held in the child.
     native: OnceLock<NativeAccess>,
     thread: AtomicI32,
@@ -145,6 +147,7 @@ impl WatchdogEntry {
             request: AtomicU64::new(Request::NONE.0),
             frames: [const { AtomicU64::new(0) }; 32],
             frame_count: AtomicUsize::new(0),
+            declined: AtomicU32::new(0),
             native: OnceLock::new(),
             thread: AtomicI32::new(0),
             terminated: AtomicBool::new(false),
@@ -271,6 +274,7 @@ impl WatchdogEntry {
         self.function.store(0, Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
         self.request.store(Request::NONE.0, Ordering::Relaxed);
+        self.declined.store(0, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
@@ -298,6 +302,7 @@ impl WatchdogEntry {
         }
         self.function.store(function, Ordering::Relaxed);
         self.request.store(Request::NONE.0, Ordering::Relaxed);
+        self.declined.store(0, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
     }
@@ -314,6 +319,12 @@ impl WatchdogEntry {
         self.frame_count.store(frames.len().min(self.frames.len()), Ordering::Relaxed);
         let serial = self.serial.load(Ordering::Relaxed);
         self.request.store(Request::of(serial, Request::DONE).0, Ordering::Release);
+    }
+
+    /// Counts an interrupt that found the thread outside the plugin's code. Called in a signal handler.
+    #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm interrupts itself"))]
+    pub(crate) fn decline(&self) {
+        self.declined.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The watchdog's request to this thread, if there is one for the running callback.
@@ -406,6 +417,8 @@ struct Seen {
     slot: Weak<WatchdogEntry>,
     serial: u64,
     since: Instant,
+    /// The first request for the stack.
+    asked: Option<Instant>,
     reported: bool,
 }
 
@@ -429,6 +442,7 @@ impl Watchdog {
             slot: Arc::downgrade(slot),
             serial: 0,
             since: Instant::now(),
+            asked: None,
             reported: false,
         });
         self.ensure_thread(slot);
@@ -490,9 +504,12 @@ impl Watchdog {
                 // Only the forking thread exists in a child. A VM of another thread never runs
                 // here.
                 if slot.is_of_this_process() {
-                    overruns.extend(seen.look(&slot));
+                    overruns.extend(seen.look(&slot, Instant::now()));
                     // Four samples per limit bound the delay with which an overrun is noticed.
                     pause = pause.min(slot.limit() / 4);
+                    if seen.asked.is_some() && !seen.reported {
+                        pause = pause.min(Duration::from_millis(10));
+                    }
                 }
                 live.push(slot);
                 true
@@ -532,12 +549,18 @@ fn guard_forks() {
     }
 }
 
+/// Interrupts that must find a thread outside the plugin's code, and for how long at least, before it is reported without a stack.
+const DECLINES: u32 = 5;
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The same for a thread that takes no interrupt: the system does not run it, or it blocks the signal.
+const PATIENCE_UNANSWERED: Duration = Duration::from_secs(1);
+
 impl Seen {
-    fn look(&mut self, slot: &Arc<WatchdogEntry>) -> Option<Overrun> {
+    fn look(&mut self, slot: &Arc<WatchdogEntry>, now: Instant) -> Option<Overrun> {
         let serial = slot.serial.load(Ordering::Acquire);
-        let now = Instant::now();
         if serial != self.serial || serial.is_multiple_of(2) {
-            (self.serial, self.since, self.reported) = (serial, now, false);
+            (self.serial, self.since, self.asked, self.reported) = (serial, now, None, false);
             return None;
         }
         // The callback started before it was first seen, so it is never reported early.
@@ -545,14 +568,12 @@ impl Seen {
         if time < slot.limit() || (self.reported && !slot.fails()) {
             return None;
         }
-        let answered = slot.has_answered(serial);
-        // A thread that cannot be interrupted (in a hostcall or a library) is reported without a
-        // stack after this time.
-        let patience = slot.limit() + Duration::from_millis(50);
-        if slot.native.get().is_some() && !answered {
+        if slot.native.get().is_some() && !slot.has_answered(serial) {
             slot.ask(serial, if slot.fails() { Request::STOP } else { Request::STACK });
             slot.interrupt();
-            if time < patience {
+            let asked = *self.asked.get_or_insert(now);
+            let is_elsewhere = slot.declined.load(Ordering::Relaxed) >= DECLINES;
+            if now - asked < if is_elsewhere { PATIENCE } else { PATIENCE_UNANSWERED } {
                 return None;
             }
         }
@@ -584,5 +605,37 @@ mod tests {
         assert_eq!(entry.requested(), None);
         entry.answer(&[]);
         assert!(!entry.has_answered(serial) && entry.has_answered(serial + 2));
+    }
+    /// A thread that has not run since it was asked for its stack gets time for it; one that is outside the plugin does not.
+    #[test]
+    fn a_report_waits_for_a_thread_that_does_not_run() {
+        let entry = Arc::new(WatchdogEntry::unwatched(CallbackBudget::report(PATIENCE), Arc::new(NoLog), ""));
+        let describe = Box::new(|frames: &[u64]| format!(" in {frames:?}"));
+        entry.set_native(NativeAccess { this_thread: || 1, interrupt: |_| (), describe });
+        let start = Instant::now();
+        let mut seen = Seen { slot: Arc::downgrade(&entry), serial: 0, since: start, asked: None, reported: false };
+        let text = |seen: &mut Seen, time| seen.look(&entry, start + time).map(|overrun| overrun.text);
+
+        let running = entry.enter(None, 0);
+        assert_eq!(text(&mut seen, Duration::ZERO), None);
+        // The watchdog itself comes late.
+        assert_eq!(text(&mut seen, PATIENCE * 3), None);
+        assert_eq!(text(&mut seen, PATIENCE * 5), None);
+        entry.answer(&[7]);
+        assert!(text(&mut seen, PATIENCE * 6).is_some_and(|text| text.ends_with(" in [7]")));
+        assert_eq!(text(&mut seen, PATIENCE * 7), None, "once");
+        drop(running);
+
+        let running = entry.enter(None, 0);
+        assert_eq!(text(&mut seen, PATIENCE * 10), None);
+        assert_eq!(text(&mut seen, PATIENCE * 11), None);
+        (0..DECLINES).for_each(|_| entry.decline());
+        assert!(text(&mut seen, PATIENCE * 12).is_some_and(|text| text.contains("in a hostcall or in a library")));
+        drop(running);
+
+        let _running = entry.enter(None, 0);
+        assert_eq!(text(&mut seen, PATIENCE * 20), None);
+        assert_eq!(text(&mut seen, PATIENCE * 21), None);
+        assert!(text(&mut seen, PATIENCE * 21 + PATIENCE_UNANSWERED).is_some(), "it blocks the signal");
     }
 }

@@ -53,7 +53,7 @@ mod platform {
             Previous { actions, count: AtomicUsize::new(0) }
         }
 
-        /// The newest but so many.
+        /// The newest handler after skipping `skipped` newer ones.
         fn newest_but(&self, skipped: usize) -> Option<libc::sigaction> {
             let index = self.count.load(Ordering::Acquire).checked_sub(skipped + 1)?;
             // SAFETY: it was written, and stays as it is.
@@ -343,11 +343,11 @@ mod platform {
                 || !(instance.span.contains(&instruction)
                     || known_code::is_abandonable(known_code::function_of(instruction)))
             {
-                return;
+                return slot.decline();
             }
             let (backtrace, may_abandon) = containment::examine(instance, From::Signal(registers.stack_pointer()));
             if request.stops() && !may_abandon {
-                return;
+                return slot.decline();
             }
             slot.answer(backtrace.frames());
             if request.stops() {
@@ -415,7 +415,7 @@ mod platform {
         }
     }
 
-    /// Taken away when the thread ends.
+    /// A thread's alternate signal stack, removed when the thread ends.
     struct SignalStack {
         memory: Option<Box<[u8]>>,
     }
