@@ -1,14 +1,11 @@
 //! The hostcalls, under the names by which plugins were linked.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use dynvm_abi::host::HostTable;
 use dynvm_abi::table::HostcallId;
 use dynvm_abi::types::Status;
 
 use super::current;
 use super::vm::Running;
-use crate::error::FailureKind;
 use crate::hostcalls::dispatch;
 use crate::instance::{Addr, Guest, InstanceState};
 
@@ -33,11 +30,8 @@ dynvm_abi::hostcalls!(entry_points);
 fn hostcall(id: HostcallId, call: impl FnOnce(&mut NullGuest<'_>, &InstanceState) -> Status) -> u32 {
     current::with(|running| {
         let Some(running) = running else { return without_vm(id) };
-        // A panic of the host's must not unwind into the plugin.
-        catch_unwind(AssertUnwindSafe(|| call(&mut NullGuest(running), &running.state))).unwrap_or_else(|_| {
-            running.state.fail_with(FailureKind::Host, format!("the host panicked in {}", id.describe().name));
-            Status::InternalFailure
-        })
+        let state = &running.state;
+        state.run_host(id.describe().name, || call(&mut NullGuest(running), state)).unwrap_or(Status::InternalFailure)
     }) as u32
 }
 

@@ -1,13 +1,11 @@
 //! Functions of the C library, under the names by which plugins were linked: those that act on behalf of a VM or on the whole program.
 
 use std::ffi::{c_int, c_void};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dynvm_abi::types::LogLevel;
 
 use super::current;
 use super::vm::Destructor;
-use crate::error::FailureKind;
 
 /// Defines functions that the C library performs.
 macro_rules! forward {
@@ -144,12 +142,9 @@ unsafe extern "C" fn random_get(into: *mut u8, len: usize) -> u16 {
     // SAFETY: the plugin's place.
     let into = unsafe { std::slice::from_raw_parts_mut(into, len) };
     let filled = current::with(|running| match running {
-        // A panic of the host's must not unwind into the plugin.
         Some(running) => {
-            catch_unwind(AssertUnwindSafe(|| running.state.services.random.fill(into))).unwrap_or_else(|_| {
-                running.state.fail_with(FailureKind::Host, "the host panicked when it was asked for random bytes");
-                false
-            })
+            let state = &running.state;
+            state.run_host("its source of random bytes", || state.services.random.fill(into)).unwrap_or(false)
         }
         None => getrandom::fill(into).is_ok(),
     });
