@@ -256,7 +256,8 @@ pub enum FailureKind {
     Limit,
     /// The plugin called a function that is not allowed in its current phase.
     Restricted,
-    /// The host failed inside a hostcall: a panic in the embedder's code, for example.
+    /// The host failed inside a hostcall: a panic in the embedder's code, for example, which does not
+    /// unwind further.
     Host,
 }
 

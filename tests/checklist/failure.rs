@@ -148,6 +148,70 @@ fn the_tracer_outlives_a_replacement_that_does_not_start() {
     assert_eq!((starts.get(), plugin.stats().reload_failure), (3, 1), "each start was traced");
 }
 
+/// A replacement that cannot even be created leaves the tracer with the plugin too. Here the host panics in its start function.
+#[super::compiler]
+#[test]
+fn the_tracer_outlives_a_replacement_that_is_not_created() {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use dynvm::call_trace::Event;
+    use dynvm::host::{Log, LogSource};
+
+    /// A log that panics at the first line of a VM, for a while.
+    #[derive(Default)]
+    struct Panics(AtomicBool);
+    impl Log for Panics {
+        fn log(&self, _: LogSource<'_>, _: dynvm::abi::types::LogLevel, line: &[u8]) {
+            assert!(line != b"_initialize" || !self.0.load(Ordering::Relaxed), "the host's");
+        }
+    }
+    let (log, starts) = (Arc::new(Panics::default()), Rc::new(Cell::new(0)));
+    let (mut parts, seen) = (parts(), starts.clone());
+    parts.services.log = log.clone();
+    let config = PluginConfig::named("p").failure_policy(FailurePolicy::Reload).configuration(in_headers(&["trap"]));
+    let tracer: Box<dyn dynvm::call_trace::Tracer> = Box::new(move |event| {
+        if matches!(event, Event::CallbackEnter { name: "proxy_on_configure", .. }) {
+            seen.set(seen.get() + 1);
+        }
+    });
+    let probe = probe(backend(), &[]);
+    let builder = Plugin::builder(&probe, config).services(parts.services).tracer(tracer);
+    let mut plugin = builder.backoff(ReloadBackoff::none()).start().unwrap();
+    let (vm, root) = plugin.vm_for_new_stream();
+    let id = vm.create_stream(root, Box::new(TestStream::default())).unwrap();
+    vm.on_request_headers(id, 0, true);
+    log.0.store(true, Ordering::Relaxed);
+    assert!(plugin.vm_for_new_stream().0.has_failed(), "no replacement is created");
+    log.0.store(false, Ordering::Relaxed);
+    assert!(!plugin.vm_for_new_stream().0.has_failed());
+    assert_eq!((starts.get(), plugin.stats().reload_failure), (2, 1), "each start was traced");
+}
+
+/// A VM whose plugin trapped has failed, even if the log panics at the news; that panic is the embedder's.
+#[super::compiler]
+#[test]
+fn a_log_that_panics_at_a_failure() {
+    use dynvm::host::{Log, LogSource};
+
+    struct Panics;
+    impl Log for Panics {
+        fn log(&self, _: LogSource<'_>, level: dynvm::abi::types::LogLevel, _: &[u8]) {
+            assert_ne!(level, dynvm::abi::types::LogLevel::Critical, "the host's");
+        }
+    }
+    let mut parts = parts();
+    parts.services.log = std::sync::Arc::new(Panics);
+    let mut harness =
+        Harness::with(parts, &probe(backend(), &[]), dynvm::VmConfig::default(), &in_headers(&["trap"])).map_err(|(e, _)| e).unwrap();
+    let id = harness.stream(TestStream::default());
+    let call = std::panic::AssertUnwindSafe(|| harness.vm.on_request_headers(id, 0, true));
+    assert!(std::panic::catch_unwind(call).is_err(), "the log is called from the embedder's call");
+    assert!(harness.vm.has_failed());
+}
+
 /// A trap in a start function is an error of the start.
 #[super::compiler]
 #[test]

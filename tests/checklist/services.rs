@@ -169,3 +169,30 @@ fn metrics() {
     let answers: Vec<&str> = lines.iter().map(|line| line.split(" = ").nth(1).unwrap()).collect();
     assert_eq!(answers, expected);
 }
+
+/// A panic of the host's does not unwind into the plugin, and not to the embedder: it fails the VM.
+#[super::compiler]
+#[test]
+fn a_panic_of_the_host() {
+    struct Panics;
+    impl dynvm::host::Clock for Panics {
+        fn realtime_ns(&self) -> u64 {
+            panic!("the host's clock")
+        }
+        fn monotonic_ns(&self) -> u64 {
+            panic!("the host's clock")
+        }
+    }
+    let mut parts = parts();
+    parts.services.clock = std::sync::Arc::new(Panics);
+    let text = script("on_request_headers", &["proxy_get_current_time_nanoseconds"]);
+    let mut harness = Harness::with(parts, &probe(backend(), &[]), VmConfig::default(), &text).map_err(|(e, _)| e).unwrap();
+    let stream = TestStream::default();
+    let asked = stream.asked.clone();
+    let id = harness.stream(stream);
+    harness.vm.on_request_headers(id, 0, true);
+    let failure = harness.vm.failure().expect("the VM has failed");
+    let expected = "the host panicked in proxy_get_current_time_nanoseconds";
+    assert_eq!((failure.kind, &*failure.message), (dynvm::FailureKind::Host, expected));
+    assert_eq!(*asked.borrow(), ["fail HttpRequest", "fail HttpResponse"]);
+}

@@ -2,6 +2,7 @@
 //! thread.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -403,6 +404,17 @@ impl InstanceState {
         if !self.has_ended_all.get() {
             self.cancel_all(root);
         }
+    }
+
+    /// Runs code of the host for the plugin, which called. `None`: it panicked, and the VM has failed. The panic must not
+    /// unwind into the plugin.
+    #[inline]
+    pub(crate) fn run_host<R>(&self, name: &str, host: impl FnOnce() -> R) -> Option<R> {
+        let returned = catch_unwind(AssertUnwindSafe(host));
+        if returned.is_err() {
+            self.fail_with(FailureKind::Host, format!("the host panicked in {name}"));
+        }
+        returned.ok()
     }
 
     pub(crate) fn fail_with(&self, kind: FailureKind, message: impl Into<String>) {

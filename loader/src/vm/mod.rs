@@ -252,11 +252,12 @@ impl Vm {
     #[cold]
     fn failed(&self, id: CallbackId, context: u32, failure: Box<Failure>) {
         let text = format!("the plugin failed in {}: {failure}", id.describe().name);
+        // Before the log, which is the host's and may panic.
+        self.state.set_failed_in(context);
+        self.state.fail(failure);
         self.state.effective.set(context);
         self.state.log(dynvm_abi::types::LogLevel::Critical, text.as_bytes());
         self.state.effective.set(0);
-        self.state.set_failed_in(context);
-        self.state.fail(failure);
     }
 }
 

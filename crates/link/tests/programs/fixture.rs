@@ -87,13 +87,17 @@ pub fn linked(triple: &str, kind: &Kind) -> dynvm_link::Output {
 
 /// The crate that programs know as `dynvm`, once.
 pub fn dynvm(triple: &str) -> PathBuf {
-    static BUILT: Mutex<()> = Mutex::new(());
-    let _one_at_a_time = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
+    let mut built = BUILT.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(path) = built.get(triple) {
+        return path.clone();
+    }
     let path = out_dir(triple).join("libdynvm.rlib");
     let abi = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-abi");
     let mut rustc = rustc(triple, "dynvm", &abi.join("src/lib.rs"));
     rustc.args(["--crate-type=rlib", "-Copt-level=2"]).env("CARGO_MANIFEST_DIR", abi).arg("-o").arg(&path);
     succeed(&mut rustc);
+    built.insert(triple.to_owned(), path.clone());
     path
 }
 

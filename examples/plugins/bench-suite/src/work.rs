@@ -55,7 +55,7 @@ pub fn sha256(body: &[u8]) -> String {
     })
 }
 
-/// The pattern of [`regex`], as in a masking filter: e-mail addresses and IPv4 addresses.
+/// The pattern of [`regex`](fn@regex), as in a masking filter: e-mail addresses and IPv4 addresses.
 pub const PATTERN: &str = r"(?-u)[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}|\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b";
 
 /// The compiled [`PATTERN`]; compiled once, at configuration.

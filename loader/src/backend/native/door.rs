@@ -4,8 +4,6 @@
 //! stack left, or in a child process that it forked, does not enter. What the plugin points to is tested before, with
 //! [`readable`](super::address_check::readable) and [`writable`](super::address_check::writable).
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use super::crash_cause::Cause;
 use super::vm::Instance;
 use super::{current_instance, process_exit, thread_stack};
@@ -31,10 +29,10 @@ pub(super) fn enter<R>(instance: &Instance, name: &str, host: impl FnOnce() -> R
         return Err(refuse(instance));
     }
     let before = instance.in_host.replace(true);
-    let returned = catch_unwind(AssertUnwindSafe(host));
+    let returned = instance.state().run_host(name, host);
     instance.in_host.set(before);
     match returned {
-        Ok(value) => {
+        Some(value) => {
             if let Some(slot) = instance.state().slot()
                 && slot.requested().is_some_and(|request| request.stops())
             {
@@ -42,7 +40,7 @@ pub(super) fn enter<R>(instance: &Instance, name: &str, host: impl FnOnce() -> R
             }
             Ok(value)
         }
-        Err(_) => Err(panicked(instance, name)),
+        None => Err(panicked(instance)),
     }
 }
 
@@ -71,8 +69,7 @@ fn refuse(instance: &Instance) -> Refused {
 
 #[cold]
 #[inline(never)]
-fn panicked(instance: &Instance, name: &str) -> Refused {
-    instance.state().fail_with(FailureKind::Host, format!("the host panicked in {name}"));
+fn panicked(instance: &Instance) -> Refused {
     // SAFETY: the plugin called; nothing here has anything to drop.
     unsafe { process_exit::leave(instance, Cause::Hostcall) };
     Refused

@@ -53,7 +53,7 @@ macro_rules! define_hostcalls {
                     "env",
                     stringify!($name),
                     |caller: Caller<'_, Data>, $($param: dynvm_abi::__wasm_type!($ty)),*| -> Result<u32> {
-                        hostcall(caller, |guest, state| dispatch::$name(guest, state, $(u64::from($param)),*))
+                        hostcall(caller, stringify!($name), |guest, state| dispatch::$name(guest, state, $(u64::from($param)),*))
                     },
                 )?;
             )*
@@ -84,9 +84,13 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Data>> {
 }
 
 #[inline]
-fn hostcall(caller: Caller<'_, Data>, call: impl FnOnce(&mut WasmGuest<'_>, &InstanceState) -> Status) -> Result<u32> {
+fn hostcall(
+    caller: Caller<'_, Data>,
+    name: &str,
+    call: impl FnOnce(&mut WasmGuest<'_>, &InstanceState) -> Status,
+) -> Result<u32> {
     let state = caller.data().state.clone();
-    let status = call(&mut WasmGuest::new(caller), &state);
+    let status = state.run_host(name, || call(&mut WasmGuest::new(caller), &state)).unwrap_or(Status::InternalFailure);
     if status != Status::Ok && state.has_failed() {
         return Err(failed(&state));
     }
@@ -100,11 +104,12 @@ fn wasi_call(
     call: impl FnOnce(&mut WasmGuest<'_>, &InstanceState) -> Result<(), u32>,
 ) -> Result<u32> {
     let state = caller.data().state.clone();
-    let answer = wasi::permit(&state, name).and_then(|()| call(&mut WasmGuest::new(caller), &state));
-    if state.has_failed() {
-        return Err(failed(&state));
+    let answer =
+        state.run_host(name, || wasi::permit(&state, name).and_then(|()| call(&mut WasmGuest::new(caller), &state)));
+    match answer {
+        Some(answer) if !state.has_failed() => Ok(answer.err().unwrap_or(wasi::SUCCESS)),
+        _ => Err(failed(&state)),
     }
-    Ok(answer.err().unwrap_or(wasi::SUCCESS))
 }
 
 fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Result<()> {
@@ -127,10 +132,10 @@ fn define_wasi(linker: &mut Linker<Data>, module: &str, engine: &Engine) -> Resu
         random_get(target: u32, len: u32);
     }
     linker.func_wrap(module, "proc_exit", |caller: Caller<'_, Data>, code: u32| -> Result<()> {
-        let state = caller.data().state.clone();
-        if wasi::permit(&state, "proc_exit").is_ok() {
+        wasi_call(caller, "proc_exit", |_, state| {
             state.log(LogLevel::Debug, format!("the plugin called proc_exit({code})").as_bytes());
-        }
+            Ok(())
+        })?;
         Err(wasmtime::Error::new(Exit(code)))
     })?;
     for (name, params, inert) in INERT {
