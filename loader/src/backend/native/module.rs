@@ -85,7 +85,7 @@ impl NativeModule {
         }
     }
 
-    /// Maps an image, with a heap of at most so many bytes. Nothing of an image runs that this loader maps; one of the system's loader has
+    /// Maps an image, with a heap of limited size. Nothing of an image runs that this loader maps; one of the system's loader has
     /// run its constructors.
     pub(super) fn map(&self, memory_limit: Option<usize>, own_hostcalls: &[&str]) -> Result<Mapping, String> {
         let imports = &self.interface.imports;
@@ -109,7 +109,7 @@ impl NativeModule {
         }
     }
 
-    /// The linked module, for an embedder with these hostcalls of its own.
+    /// The linked module, for an embedder that brings these hostcalls.
     fn linked(&self, own_hostcalls: &[&str]) -> Result<Arc<Linked>, String> {
         let Form::Image { bindings, linked, unlinked } = &self.form else {
             return Err("the system's loader has it".to_owned());

@@ -11,7 +11,7 @@ thread_local! {
 
 /// Calls a function with the running VM; `None` on threads of plugins.
 pub(super) fn with<R>(f: impl FnOnce(Option<&Running>) -> R) -> R {
-    // SAFETY: `enter` put it there, and borrows it until it is taken away.
+    // SAFETY: `enter` put it there, and borrows it until it is removed.
     f(unsafe { CURRENT.get().as_ref() })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   slots      which copy of a plugin a VM runs on
-//!   variables  gives each VM statics and thread-local variables of its own
+//!   variables  gives each VM private statics and thread-local variables
 //!   current    the VM that runs on this thread
 //!   hostcalls  the hostcalls, under the names by which plugins were linked
 //!   libc       the same for functions of the C library
