@@ -123,7 +123,8 @@ fn a_signal_ends_every_envoy() {
         }
     };
     wait("an Envoy starts", &mut || processes(&place) > 0);
-    let kill = Command::new("kill").args(["-INT", &tool.id().to_string()]).status().unwrap();
+    // The shell's: a bare Debian has no program of this name.
+    let kill = Command::new("sh").args(["-c", &format!("kill -INT {}", tool.id())]).status().unwrap();
     assert!(kill.success());
     wait("the tool ends", &mut || tool.try_wait().unwrap().is_some());
     let status = tool.wait().unwrap();

@@ -1,6 +1,6 @@
 //! Reads the few serialized protocol buffers that plugins pass to their host.
 
-/// The bytes of a field; the last one counts. `None`: there is none.
+/// The bytes of a field, of its last occurrence. `None` if the message lacks it or is malformed.
 pub fn field(bytes: &[u8], number: u64) -> Option<&[u8]> {
     let fields = fields(bytes)?;
     fields.into_iter().rev().find(|(of, _)| *of == number).map(|(_, value)| value)

@@ -129,7 +129,7 @@ pub enum OverrunAction {
     Report,
     /// The VM fails as well, as soon as that is sound.
     ///
-    /// A native plugin is aborted while it executes code of its own image that only the image has
+    /// A native plugin is aborted while it executes code of its image that only the image has
     /// called; inside a hostcall or a library it is only reported. A wasm plugin is interrupted if
     /// the loader runs with `CpuLimit::Time`, at the lower of the two limits; otherwise it is only
     /// reported.

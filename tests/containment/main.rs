@@ -137,19 +137,25 @@ fn bad_pointers() {
     assert!(log.iter().any(|line| line.contains("all refused") && !line.contains("not")), "{log:?}");
 }
 
-/// A C++ plugin with a statically linked C++ library allocates from the VM's heap.
+/// A C++ plugin allocates from the VM's heap, by a C++ library of its own or by the shared one.
 #[needs::cxx]
 #[test]
 fn memory_limit() {
-    let cpp = || loader().load_file(compile::plugin(Backend::Native, "crash.cc", &["STATIC"])).unwrap();
+    // Frames of the shared library end the backtrace.
+    for (linked, function) in [(&["STATIC"][..], "fail"), (&[], "")] {
+        limits_memory(&loader().load_file(compile::plugin(Backend::Native, "crash.cc", linked)).unwrap(), function);
+    }
+}
+
+fn limits_memory(cpp: &Module, function: &str) {
     let mut config = VmConfig::default();
     config.memory_limit = Some(8 << 20);
-    let (failure, _) = crash_with(&cpp(), "hoard", config.clone());
+    let (failure, _) = crash_with(cpp, "hoard", config.clone());
     let failure = failure.expect("the VM has failed");
     assert_eq!(failure.kind, FailureKind::Limit, "{failure}");
-    assert!(failure.message.contains("memory limit") && failure.message.contains("fail"), "{failure}");
+    assert!(failure.message.contains("memory limit") && failure.message.contains(function), "{failure}");
     // A limit that is not reached has no effect.
-    let mut harness = Harness::of(&cpp(), config, "");
+    let mut harness = Harness::of(cpp, config, "");
     let used = harness.vm.memory_size().expect("the heap is counted");
     assert!((10_000..8 << 20).contains(&used), "{used} bytes");
     let stream = harness.stream(TestStream::with_headers([(":path", "/")]));

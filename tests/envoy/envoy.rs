@@ -318,7 +318,9 @@ impl Envoy {
 
     /// Asks Envoy to end, and returns how it did.
     pub fn stop(mut self) -> std::process::ExitStatus {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        // The shell's: a bare Debian has no program of this name.
+        let kill = Command::new("sh").args(["-c", &format!("kill {}", self.child.id())]).status().unwrap();
+        assert!(kill.success());
         self.child.wait().unwrap()
     }
 }

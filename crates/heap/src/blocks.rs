@@ -324,7 +324,7 @@ impl Blocks {
         Ok(unsafe { NonNull::new_unchecked(self.spans.memory(number)) })
     }
 
-    /// Whether so many bytes more may be given to blocks.
+    /// True if the limit allows this many more bytes in blocks.
     fn admit(&mut self, bytes: usize) -> Result<(), Error> {
         if bytes > self.limit.saturating_sub(self.used.load(Relaxed)) {
             self.release_empty();

@@ -64,7 +64,7 @@ const SMALL: &[(u32, usize)] = &[(22, 8)];
 #[cfg(miri)]
 const LARGE: &[(u32, usize)] = SMALL;
 
-/// Of the addresses that a process may have, at most one in so many goes to one chunk.
+/// The part of a process's addresses that one chunk takes at most, as a divisor.
 const SHARE: usize = 4;
 
 static CHUNKS: [OnceLock<Chunk>; 32] = [const { OnceLock::new() }; 32];

@@ -103,7 +103,7 @@ impl Spans {
         self.committed.min(self.units.len())
     }
 
-    /// Takes units of which the first is aligned to so many. `None` if there is no room.
+    /// Takes units, of which the first is aligned to `alignment` units. `None` if there is no room.
     pub(crate) fn take(&mut self, len: usize, alignment: usize) -> Option<usize> {
         let wanted = len.checked_add(alignment - 1)?;
         let (start, found) = match self.search(wanted) {
@@ -197,7 +197,7 @@ impl Spans {
         cleaned
     }
 
-    /// A span of at least so many units.
+    /// A span of at least this many units.
     fn search(&self, len: usize) -> Option<usize> {
         let list = list_of(len);
         let at = |unit: u32| &self.units[unit as usize];

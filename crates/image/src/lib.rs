@@ -1,7 +1,7 @@
 //! Maps ELF shared objects into the process without the system's loader: linked once, then mapped privately as often as needed, each image
 //! with its own variables.
 //!
-//! `dlopen` gives a process one copy of a library. DynVM needs one for each VM: with statics and thread-local variables of its own, its
+//! `dlopen` gives a process one copy of a library. DynVM needs one for each VM: with private statics and thread-local variables, its
 //! undefined symbols bound to the VM's host, constructors that run guarded, in microseconds, and gone without a trace when the VM ends. So
 //! this crate does what a loader does, in two steps:
 //!

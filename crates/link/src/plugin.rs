@@ -72,7 +72,7 @@ impl Plugin {
         self
     }
 
-    /// Links the plugin so many times, so that as many VMs can run at a time although it keeps state in statics.
+    /// Links this many copies of the plugin, so that as many VMs can run at a time although it keeps state in statics.
     pub fn slots(mut self, count: usize) -> Self {
         self.slots = Some(count);
         self

@@ -128,7 +128,7 @@ functions! {
     cluster_run_on_all_workers(Ptr, u64);
 }
 
-/// What a filter cannot do without.
+/// Functions that every filter needs.
 const REQUIRED: &[&str] = &[
     "log",
     "http_get_header",

@@ -47,7 +47,7 @@ pub(super) struct Progress {
     /// The answer to a unary call, which counts if the status is good.
     answer: Option<Vec<u8>>,
     status: Option<(u32, Vec<u8>)>,
-    /// True if the plugin was told the end.
+    /// True if the end was delivered to the plugin.
     is_closed: bool,
 }
 

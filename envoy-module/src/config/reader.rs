@@ -28,7 +28,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// An object whose fields are taken one by one. Those that nobody takes are unknown.
+/// An object whose fields are read one by one. A field that is never read is an error: it is unknown.
 pub(super) struct Object {
     path: String,
     fields: Map<String, Value>,

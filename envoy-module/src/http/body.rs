@@ -17,7 +17,7 @@ pub(super) const REQUEST: [BodyPart; 2] = [BodyPart::BufferedRequest, BodyPart::
 /// The parts of a response's body.
 pub(super) const RESPONSE: [BodyPart; 2] = [BodyPart::BufferedResponse, BodyPart::ReceivedResponse];
 
-/// The length that the plugin is told.
+/// The length that the plugin gets.
 pub(super) fn size(vm: &Vm, context: ContextId, direction: Direction) -> usize {
     let buffer = match direction {
         Direction::Request => BufferType::HttpRequestBody,

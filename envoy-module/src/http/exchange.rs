@@ -61,7 +61,7 @@ pub struct Exchange {
     arrived: [Cell<bool>; 4],
     /// The plugin's context, once there is one.
     pub(super) context: OnceCell<StreamRef>,
-    /// True if the plugin has asked for a response of its own.
+    /// True if the plugin has asked for a local response.
     pub(super) replied: Cell<bool>,
     /// True if a response of this filter was given to Envoy, or the stream was reset.
     pub(super) ended: Cell<bool>,

@@ -10,7 +10,7 @@ use crate::hostcalls;
 use crate::options::{Loader, loader};
 use crate::text::{c_string, free, give, object, text};
 
-/// A version of a deployment. Lives as long as a module of it.
+/// A version of a deployment. It lives as long as one of its modules.
 pub(crate) struct Version {
     pub(crate) number: u64,
 }

@@ -38,7 +38,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, for tests and comparisons.
+/// A clock that the embedder moves, for tests and comparisons.
 pub struct ManualClock {
     /// The time of day when `elapsed_ns` was 0. Wraps if the clock is set back by more than that.
     start_ns: AtomicU64,

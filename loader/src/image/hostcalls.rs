@@ -21,7 +21,7 @@ pub enum BindError {
     #[error("{0}: a hostcall of the host's own has a name of at least 4 letters that does not begin with proxy_")]
     Name(String),
     /// A hostcall with too many parameters, or one too many.
-    #[error("{0}: a host has at most {MAX_OWN} hostcalls of its own, of at most {MAX_PARAMETERS} parameters")]
+    #[error("{0}: a host brings at most {MAX_OWN} hostcalls, of at most {MAX_PARAMETERS} parameters")]
     TooMany(String),
 }
 

@@ -297,7 +297,7 @@ impl Trial<'_> {
         })
     }
 
-    /// What a trace is of: a step, or one of the two behind them.
+    /// The title of a trace: that of its step, or of one of the two traces after the steps.
     fn title(&self, index: usize) -> &str {
         match index.checked_sub(self.traffic.len()) {
             None => self.traffic[index].title(),

@@ -147,14 +147,14 @@ pub(crate) fn find(address: usize) -> Option<Found> {
     TABLE.find(address)
 }
 
-/// All images. Takes the lock, for a moment.
+/// All images. Holds the lock briefly.
 pub(crate) fn records() -> Vec<Arc<Record>> {
     let _guard = TABLE.writer.lock().unwrap_or_else(PoisonError::into_inner);
     let all = TABLE.all(TABLE.version.load(Ordering::Relaxed));
     all.into_iter().map(|found| shared(found.record)).collect()
 }
 
-/// The image that has an address, kept alive. Takes the lock, for a moment.
+/// The image that has an address, kept alive. Holds the lock briefly.
 pub(crate) fn find_record(address: usize) -> Option<Arc<Record>> {
     find(address)?;
     let _guard = TABLE.writer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -184,7 +184,7 @@ unsafe extern "C" {
     static __stop_dynvm_probe: [usize; 2];
 }
 
-/// If the instruction is one of a probe: where to go on instead.
+/// The address at which to resume, if the instruction belongs to a probe.
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn landing(instruction: usize) -> Option<usize> {
     let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);

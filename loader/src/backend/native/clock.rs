@@ -105,7 +105,7 @@ fn read(host: &dyn Clock, clock: libc::clockid_t) -> Option<u64> {
 
 fn system_ns(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: a clock that there is, and a place for its time.
+    // SAFETY: the clock exists, and the pointer is valid for its time.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec * NS_PER_S as i64 + time.tv_nsec
 }

@@ -112,7 +112,7 @@ impl CustomHostcalls {
         self.functions.own.iter().map(|own| own.name.as_str()).collect()
     }
 
-    /// Makes a hostcall, if the plugin may and what it points to is memory.
+    /// Makes a hostcall, if the plugin may make it and its pointers are valid.
     #[inline]
     pub(super) fn call<const COUNT: usize>(
         &self,

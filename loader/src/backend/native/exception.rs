@@ -1,7 +1,7 @@
 //! C++ exceptions that a plugin does not catch.
 //!
-//! The unwinder, in search of a handler, asks each frame's personality routine. That of a guarded call ends the search: what is on the
-//! stack up to there is abandoned as in any crash, before a frame of the host's is asked or unwound. The C++ library counts exceptions under
+//! The unwinder, in search of a handler, asks each frame's personality routine. That of a guarded call ends the search: the
+//! frames up to there are abandoned as in any crash, and the search never reaches a frame of the host. The C++ library counts exceptions under
 //! way on the thread: [`Exceptions`] puts its counts back.
 
 use std::ffi::{CStr, c_char, c_int, c_void};

@@ -120,7 +120,7 @@ pub(super) unsafe extern "C" fn free(address: *mut c_void) {
             (Err(error), Some((instance, _))) => {
                 refuse(instance, error);
             }
-            // A block of a VM that has ended: its memory is free already. Nobody can be told of a defect.
+            // A block of a VM that has ended: its memory is free already. There is no VM to report a defect to.
             (Err(_), None) => {}
         }
     }

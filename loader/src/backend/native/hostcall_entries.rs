@@ -152,7 +152,7 @@ fn hostcall<const COUNT: usize>(
 
 const OK: u32 = Status::Ok as u32;
 
-/// Leaves the callback of a VM that failed inside a hostcall; where it cannot be left, the plugin is told instead.
+/// Leaves the callback of a VM that failed inside a hostcall; where it cannot be left, the plugin gets an error status instead.
 #[cold]
 fn leave(instance: &Instance, status: u32) -> u32 {
     // SAFETY: the plugin called; between here and its guarded call are its frames, and that of its hostcall, which has nothing to drop.

@@ -188,7 +188,7 @@ impl Default for Options {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Loading {
-    /// This crate: an image of its own for each VM.
+    /// This crate: a private image for each VM.
     #[default]
     Image,
     /// The system's loader (`dlopen`): the plain file, one image for the process, so one VM of it at a time. For plugins that need it, such

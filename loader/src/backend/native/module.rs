@@ -140,7 +140,7 @@ impl NativeModule {
         self.uncontained
     }
 
-    /// Maps an image, with a heap of at most so many bytes. Nothing of an image runs that this loader maps; one of the system's loader has
+    /// Maps an image, with a heap of limited size. Nothing of an image runs that this loader maps; one of the system's loader has
     /// run its constructors.
     pub(super) fn map(
         &self,
@@ -192,7 +192,7 @@ impl NativeModule {
         }
     }
 
-    /// The linked module, for an embedder with these hostcalls of its own.
+    /// The linked module, for an embedder that brings these hostcalls.
     #[cfg(feature = "native")]
     fn linked_image(&self, own_hostcalls: &[&str]) -> Result<Arc<Linked>, String> {
         let Form::Image { options, bindings, linked, unlinked } = &self.form else {

@@ -1,4 +1,4 @@
-//! Gives each VM variables of its own, although the code that uses them is there once.
+//! Gives each VM private variables, although the code that uses them exists once.
 //!
 //! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is entered while another sits there saves the other's
 //! variables and puts its own in place. So a VM stays on its thread, whose addresses the plugin and the C library know; one that ends on
