@@ -141,6 +141,27 @@ fn many_vms_have_thread_locals_of_their_own() {
 
 #[needs::lld]
 #[test]
+fn a_thousand_vms_on_a_thread_and_one_on_each_of_64() {
+    let _alone = alone();
+    let module = Module::linked(linked::shared());
+    let run = |vms: &mut [Running]| {
+        for round in 1..=3 {
+            for vm in &mut *vms {
+                let logged = vm.stream("/count");
+                assert!(logged.starts_with(&format!("local {round} {round} ")), "{logged}");
+            }
+        }
+    };
+    run(&mut (0..1000).map(|_| Running::start(&module)).collect::<Vec<_>>());
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| run(&mut [Running::start(&module)]));
+        }
+    });
+}
+
+#[needs::lld]
+#[test]
 fn a_vm_may_run_inside_of_a_hostcall_of_another() {
     /// A stream whose headers another VM of the same plugin looks at first.
     struct Nested(RefCell<Running>, Rc<RefCell<String>>, Request);
