@@ -5,7 +5,7 @@ use std::sync::Arc;
 use dynvm_abi::linked::Linked;
 
 use super::Module;
-use crate::artifact::{ArtifactKind, ModuleInfo};
+use crate::artifact::{ArtifactKind, Digest, ModuleInfo};
 use crate::backend::null::NullModule;
 use crate::telemetry;
 
@@ -18,9 +18,9 @@ impl Module {
             name: plugin.name.to_owned(),
             kind: ArtifactKind::Linked,
             size: plugin.size,
-            sha256: plugin.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             abi_version: plugin.abi_version,
             chosen: None,
+            digest: Digest::known(plugin.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
         };
         telemetry::loaded(plugin.name, Ok(&info));
         Module::of_program(info, Arc::new(NullModule::new(plugin)))
