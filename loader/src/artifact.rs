@@ -1,9 +1,12 @@
 //! Kinds of artifacts, detected by content, and the description of a loaded one.
 
+mod digest;
+
 use std::fmt;
 
 use dynvm_abi::version::AbiVersion;
-use sha2::{Digest as _, Sha256};
+
+pub(crate) use digest::{Digest, sha256};
 
 /// The format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -135,12 +138,11 @@ pub struct ModuleInfo {
     pub kind: ArtifactKind,
     /// Size of the artifact in bytes: for a fat plugin, of the whole file.
     pub size: usize,
-    /// SHA-256 of the artifact, in lower-case hexadecimal.
-    pub sha256: String,
     /// The ABI version that the plugin was built for.
     pub abi_version: AbiVersion,
     /// The part of a fat plugin that runs, with the reason. `None` for other artifacts.
     pub chosen: Option<Choice>,
+    pub(crate) digest: Digest,
 }
 
 impl ModuleInfo {
@@ -149,20 +151,16 @@ impl ModuleInfo {
         self.kind.backend()
     }
 
-    pub(crate) fn new(name: &str, kind: ArtifactKind, artifact: &[u8], abi_version: AbiVersion) -> ModuleInfo {
-        ModuleInfo {
-            name: name.to_owned(),
-            kind,
-            size: artifact.len(),
-            sha256: sha256(artifact),
-            abi_version,
-            chosen: None,
-        }
+    /// SHA-256 of the artifact, in lower-case hexadecimal.
+    ///
+    /// Of a native plugin's file, computed when it is first asked for. `None`: the file was overwritten before that.
+    pub fn sha256(&self) -> Option<&str> {
+        self.digest.get()
     }
 
     /// True if `artifact` has the digest of the artifact that this module was loaded from.
     pub fn is_of(&self, artifact: &[u8]) -> bool {
-        self.sha256 == sha256(artifact)
+        self.size == artifact.len() && self.sha256().is_some_and(|digest| digest == sha256(artifact))
     }
 }
 
@@ -187,11 +185,6 @@ pub struct Choice {
     /// Human-readable reason: `native image for x86_64`, or why the wasm module runs instead:
     /// `native plugins are not allowed`.
     pub reason: String,
-}
-
-/// SHA-256 in lower-case hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

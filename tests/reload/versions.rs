@@ -195,7 +195,8 @@ fn the_status_tells_what_is_current() {
     let path = stage.path.to_str().unwrap();
     assert_eq!(status.current.module.name, path);
     let known = std::process::Command::new("sha256sum").arg(path).output().unwrap().stdout;
-    assert!(known.starts_with(status.current.module.sha256.as_bytes()) && status.current.module.sha256.len() == 64);
+    let digest = status.current.module.sha256().unwrap();
+    assert!(known.starts_with(digest.as_bytes()) && digest.len() == 64);
     let log = stage.deployment_log.take();
     assert_eq!(log.len(), 1);
     assert_eq!(log[0].1, format!("{path}: version 2 is current"));

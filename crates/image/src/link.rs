@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -12,8 +13,8 @@ use crate::elf::{Facts, Functions, Import};
 use crate::error::Error;
 use crate::image::Mapping;
 use crate::needed::Library;
+use crate::original::Original;
 use crate::runtimes::{Runtime, Runtimes, is_private};
-use crate::symbol_source::SymbolSource;
 use crate::template::{Resolve, Template};
 use crate::tls::Owner;
 use crate::unwind;
@@ -30,6 +31,7 @@ pub struct Linker<'a> {
     bind: &'a dyn Bind,
     runtimes: Option<&'a Runtimes>,
     path: Option<&'a Path>,
+    original: Option<&'a Original>,
     maps_file: bool,
     is_visible_to_debuggers: bool,
     importer: Importer<'a>,
@@ -44,6 +46,7 @@ impl<'a> Linker<'a> {
             bind,
             runtimes: None,
             path: None,
+            original: None,
             maps_file: false,
             is_visible_to_debuggers: false,
             importer: Importer::Plugin,
@@ -61,6 +64,12 @@ impl<'a> Linker<'a> {
     /// Sets where the file is: for the libraries that it needs, for names in backtraces, and for what is read later.
     pub fn path(mut self, path: &'a Path) -> Linker<'a> {
         self.path = Some(path);
+        self
+    }
+
+    /// Sets the open file that the bytes are from. They may be its [first ones](crate::mapped_size), and the path is not opened.
+    pub fn original(mut self, original: &'a Original) -> Linker<'a> {
+        self.original = Some(original);
         self
     }
 
@@ -106,9 +115,8 @@ impl<'a> Linker<'a> {
         }
         let mut facts = facts;
         let relocations = std::mem::take(&mut facts.relocations);
-        let file =
-            self.path.map(File::open).transpose().map_err(|source| Error::System { action: "opening it", source })?;
-        let mapped_file = file.as_ref().filter(|_| self.maps_file);
+        let original = self.open(bytes.len()).map_err(|source| Error::System { action: "opening it", source })?;
+        let mapped_file = original.as_ref().map(Original::file).filter(|_| self.maps_file);
         if let Some(file) = mapped_file {
             check_content(file, bytes)?;
         }
@@ -123,13 +131,12 @@ impl<'a> Linker<'a> {
             && !facts.has_static_tls
             && !template.has_resolvers()
             && !CHANGES_RIGHTS.iter().any(|function| facts.does_import(function));
-        let symbols = file.and_then(|file| SymbolSource::new(file, bytes));
-        let functions = match symbols {
+        let functions = match original {
             Some(_) => OnceLock::new(),
             None => Functions::read(bytes).into(),
         };
         Ok(Arc::new(Linked {
-            symbols,
+            original,
             functions,
             module: Arc::new(Module { name: CString::new(name).unwrap_or_default(), facts }),
             template,
@@ -138,6 +145,15 @@ impl<'a> Linker<'a> {
             is_visible_to_debuggers: self.is_visible_to_debuggers,
             spare: Mutex::new(Vec::new()),
         }))
+    }
+
+    /// The file that the bytes are from; `None` if the path has become another one's.
+    fn open(&self, size: usize) -> io::Result<Option<Original>> {
+        if let Some(original) = self.original {
+            return Ok(Some(original.clone()));
+        }
+        let opened = self.path.map(|path| Original::new(File::open(path)?)).transpose()?;
+        Ok(opened.filter(|original| self.maps_file || original.size() == size as u64))
     }
 }
 
@@ -271,7 +287,7 @@ pub struct Linked {
     pub(crate) owner: Owner,
     pub(crate) is_reusable: bool,
     pub(crate) is_visible_to_debuggers: bool,
-    symbols: Option<SymbolSource>,
+    original: Option<Original>,
     functions: OnceLock<Functions>,
     /// Images that were used and reset.
     spare: Mutex<Vec<Mapping>>,
@@ -286,7 +302,8 @@ impl Linked {
     /// The file's functions by address, read when this is first called: of a file that was linked with its path, from the file, if it is
     /// still the same one.
     pub fn functions(&self) -> &Functions {
-        self.functions.get_or_init(|| self.symbols.as_ref().map_or_else(Functions::default, SymbolSource::read))
+        let read = || self.original.as_ref().and_then(Original::read).map(|bytes| Functions::read(&bytes));
+        self.functions.get_or_init(|| read().unwrap_or_default())
     }
 
     /// Bytes in memory that all images share.

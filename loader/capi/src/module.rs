@@ -1,7 +1,7 @@
 //! Modules: the C functions of `loader/module.h`.
 
 use std::ffi::{CStr, CString, c_char, c_void};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dynvm_abi::version::AbiVersion;
 
@@ -26,7 +26,7 @@ pub struct Module {
 struct Inner {
     module: dynvm::Module,
     name: CString,
-    sha256: CString,
+    sha256: OnceLock<CString>,
     imports: Vec<&'static CStr>,
 }
 
@@ -39,7 +39,7 @@ impl Module {
         }
         let inner = Inner {
             name: c_string(module.name()),
-            sha256: c_string(module.info().sha256.as_str()),
+            sha256: OnceLock::new(),
             imports: module.hostcalls().into_iter().map(hostcalls::name).collect(),
             module,
         };
@@ -115,7 +115,8 @@ pub unsafe extern "C" fn dynvm_module_name(module: *const Module) -> *const c_ch
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_module_sha256(module: *const Module) -> *const c_char {
     // SAFETY: guaranteed by the caller, as `loader/module.h` requires.
-    unsafe { object(module) }.inner.sha256.as_ptr()
+    let inner = unsafe { &object(module).inner };
+    inner.sha256.get_or_init(|| c_string(inner.module.info().sha256().unwrap_or_default())).as_ptr()
 }
 
 #[unsafe(no_mangle)]

@@ -40,9 +40,12 @@ pub(crate) struct Source<'a> {
     pub(crate) name: &'a str,
     #[cfg_attr(not(any(feature = "native", feature = "wasm")), expect(dead_code, reason = "nothing is compiled"))]
     pub(crate) bytes: &'a [u8],
-    /// The real path of the file that has exactly these bytes; `None` if they come from memory or are part of a file.
+    /// The real path of the file that begins with these bytes; `None` if they come from memory or lie within a file.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm modules need no other files"))]
     pub(crate) path: Option<&'a Path>,
+    /// The open file that these bytes are the beginning of.
+    #[cfg(feature = "native")]
+    pub(crate) original: Option<&'a dynvm_image::Original>,
     /// Applies the loader's trust policy to a library that the artifact needs.
     #[cfg_attr(not(feature = "native"), expect(dead_code, reason = "wasm modules need no other files"))]
     pub(crate) check_library: &'a dyn Fn(&Path) -> Result<(), LoadError>,

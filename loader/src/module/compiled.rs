@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use dynvm_abi::table::CallbackId;
 
+use super::input::Input;
 use crate::artifact::{ArtifactKind, BackendKind, Choice, ModuleInfo};
 use crate::backend::Code;
 use crate::pin::PinReason;
@@ -33,14 +34,15 @@ pub struct Module {
 }
 
 impl Module {
-    pub(super) fn new(
-        name: &str,
-        kind: ArtifactKind,
-        artifact: &[u8],
-        code: Arc<dyn Code>,
-        chosen: Option<Choice>,
-    ) -> Module {
-        let info = ModuleInfo { chosen, ..ModuleInfo::new(name, kind, artifact, code.abi_version()) };
+    pub(super) fn new(kind: ArtifactKind, input: &Input<'_>, code: Arc<dyn Code>, chosen: Option<Choice>) -> Module {
+        let info = ModuleInfo {
+            name: input.name.to_owned(),
+            kind,
+            size: input.size(),
+            abi_version: code.abi_version(),
+            chosen,
+            digest: input.digest(),
+        };
         Module { info: Arc::new(info), code }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Module;
+use super::input::Input;
 use super::setup::Setup;
 use crate::artifact::{ArtifactKind, BackendPreference, Choice};
 use crate::backend::Code;
@@ -15,26 +16,21 @@ pub(super) fn read<'a>(name: &str, bytes: &'a [u8]) -> Result<Option<Bundle<'a>>
     Bundle::read(bytes).map_err(|error| LoadError::Malformed { name: name.to_owned(), what: error.to_string() })
 }
 
-/// Loads the part that runs. `artifact` is the whole file.
-pub(super) fn load(
-    setup: &Setup,
-    name: &str,
-    bundle: &Bundle<'_>,
-    artifact: &[u8],
-    file: Option<&FileFacts>,
-) -> Result<Module, LoadError> {
-    let native =
-        choose_image(setup, name, bundle, file).and_then(|image| Ok((load_image(setup, name, &image)?, image.machine)));
+/// Loads the part that runs.
+pub(super) fn load(setup: &Setup, bundle: &Bundle<'_>, input: &Input<'_>) -> Result<Module, LoadError> {
+    let name = input.name;
+    let native = choose_image(setup, name, bundle, input.file)
+        .and_then(|image| Ok((load_image(setup, name, &image)?, image.machine)));
     let (part, code, reason) = match native {
         Ok((loaded, machine)) => (ArtifactKind::Native, loaded, format!("native image for {machine}")),
-        Err(reason) => match setup.compile(name, ArtifactKind::Wasm, bundle.wasm(), None) {
+        Err(reason) => match setup.compile(ArtifactKind::Wasm, &Input::of_bytes(name, bundle.wasm())) {
             Ok(loaded) => (ArtifactKind::Wasm, loaded, reason),
             Err(error) => {
                 return Err(LoadError::NoPartLoads { name: name.to_owned(), native: reason, wasm: Box::new(error) });
             }
         },
     };
-    Ok(Module::new(name, part, artifact, code, Some(Choice { part, reason })))
+    Ok(Module::new(part, input, code, Some(Choice { part, reason })))
 }
 
 /// The image to try, or the reason why none is tried.
@@ -87,7 +83,7 @@ fn image_may_be_used(
 }
 
 fn load_image(setup: &Setup, name: &str, image: &Image<'_>) -> Result<Arc<dyn Code>, String> {
-    setup.compile(name, ArtifactKind::Native, image.bytes, None).map_err(|error| {
+    setup.compile(ArtifactKind::Native, &Input::of_bytes(name, image.bytes)).map_err(|error| {
         // The reason becomes part of a message that begins with the name already.
         let text = with_causes(&error);
         format!("the native image does not load: {}", text.strip_prefix(&format!("{name}: ")).unwrap_or(&text))

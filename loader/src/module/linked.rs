@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dynvm_abi::linked::Linked;
 
 use super::{Loader, Module};
-use crate::artifact::{ArtifactKind, ModuleInfo};
+use crate::artifact::{ArtifactKind, Digest, ModuleInfo};
 use crate::backend::native::NativeModule;
 use crate::error::LoadError;
 use crate::telemetry;
@@ -75,9 +75,9 @@ impl Module {
             name: plugin.name.to_owned(),
             kind: ArtifactKind::Linked,
             size: plugin.size,
-            sha256: plugin.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             abi_version: plugin.abi_version,
             chosen: None,
+            digest: Digest::known(plugin.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
         };
         telemetry::loaded(plugin.name, Ok(&info));
         Module::of_program(info, Arc::new(NativeModule::linked(plugin)))

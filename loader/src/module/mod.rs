@@ -2,6 +2,7 @@
 
 mod compiled;
 mod fat;
+mod input;
 #[cfg(feature = "null")]
 pub(crate) mod linked;
 mod options;
@@ -11,6 +12,7 @@ mod trusted;
 use std::path::Path;
 
 pub use compiled::Module;
+use input::Input;
 pub use options::LoaderOptions;
 use setup::Setup;
 
@@ -18,7 +20,7 @@ use crate::artifact::ArtifactKind;
 use crate::bundle::{Bundle, Image};
 use crate::error::LoadError;
 use crate::telemetry;
-use crate::trust::{Artifact, FileFacts};
+use crate::trust::{Artifact, Extent, FileFacts};
 
 /// Loads artifacts as modules. Clones share one engine and one configuration; a process needs one
 /// loader.
@@ -77,7 +79,7 @@ impl Loader {
     ///
     /// See [`LoadError`]; each error names the file, the fact and the remedy.
     pub fn load_file(&self, path: impl AsRef<Path>) -> Result<Module, LoadError> {
-        self.load_artifact(&self.read_file(path)?)
+        self.load_artifact(&self.read_to_load(path.as_ref(), None)?)
     }
 
     /// Reads a file, with the facts and the signature that this loader's trust policy needs.
@@ -86,7 +88,7 @@ impl Loader {
     ///
     /// As [`Artifact::read`].
     pub fn read_file(&self, path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
-        self.trust_policy().map_or_else(|| Artifact::read(&path), |policy| policy.read_file(path.as_ref(), None))
+        Artifact::read_for(self.trust_policy(), path.as_ref(), None, Extent::Whole)
     }
 
     /// Loads an artifact that [`read_file`](Loader::read_file) has read. The file is not opened
@@ -98,7 +100,7 @@ impl Loader {
     /// an artifact that was read by a loader without such rules.
     pub fn load_artifact(&self, artifact: &Artifact) -> Result<Module, LoadError> {
         self.check_artifact(artifact)?;
-        self.load_trusted(&artifact.name, &artifact.bytes, artifact.file.as_ref(), artifact.path.as_deref())
+        self.load_trusted(Input::of_file(artifact))
     }
 
     /// Loads an artifact from memory. The name is used in messages. A trust policy with rules about
@@ -109,37 +111,30 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes(&self, name: &str, bytes: &[u8]) -> Result<Module, LoadError> {
         self.check(name, bytes, None)?;
-        self.load_trusted(name, bytes, None, None)
+        self.load_trusted(Input::of_bytes(name, bytes))
     }
 
-    /// Loads an artifact that has passed the policy, or whose loader has none.
-    fn load_trusted(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        file: Option<&FileFacts>,
-        path: Option<&Path>,
-    ) -> Result<Module, LoadError> {
-        let _loading = telemetry::loading(name);
-        let loaded = self.load(name, bytes, file, path);
-        telemetry::loaded(name, loaded.as_ref().map(Module::info));
+    /// Reads as much of a file as its policy and its backend ask for.
+    fn read_to_load(&self, path: &Path, signature: Option<&Path>) -> Result<Artifact, LoadError> {
+        Artifact::read_for(self.trust_policy(), path, signature, self.0.extent)
+    }
+
+    fn load_trusted(&self, input: Input<'_>) -> Result<Module, LoadError> {
+        let _loading = telemetry::loading(input.name);
+        let loaded = self.load(&input);
+        telemetry::loaded(input.name, loaded.as_ref().map(Module::info));
         loaded
     }
 
-    fn load(
-        &self,
-        name: &str,
-        bytes: &[u8],
-        file: Option<&FileFacts>,
-        path: Option<&Path>,
-    ) -> Result<Module, LoadError> {
+    fn load(&self, input: &Input<'_>) -> Result<Module, LoadError> {
+        let Input { name, bytes, .. } = *input;
         let kind = ArtifactKind::of(bytes).map_err(|what| LoadError::NotAPlugin { name: name.to_owned(), what })?;
         if kind == ArtifactKind::Wasm
             && let Some(bundle) = fat::read(name, bytes)?
         {
-            return fat::load(&self.0, name, &bundle, bytes, file);
+            return fat::load(&self.0, &bundle, input);
         }
-        Ok(Module::new(name, kind, bytes, self.0.compile(name, kind, bytes, path)?, None))
+        Ok(Module::new(kind, input, self.0.compile(kind, input)?, None))
     }
 
     /// Checks that this image of a fat plugin would be loaded here by a loader that prefers native

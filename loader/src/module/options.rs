@@ -7,7 +7,7 @@ use crate::backend::native::{self, NativeBackend};
 #[cfg(feature = "wasm")]
 use crate::backend::wasm::{self, WasmBackend};
 use crate::error::LoadError;
-use crate::trust::TrustPolicy;
+use crate::trust::{Extent, TrustPolicy};
 
 /// Options of a [`Loader`](super::Loader): the allowed backends, their settings, and the trust
 /// policy.
@@ -80,6 +80,19 @@ impl LoaderOptions {
     pub fn prefer(mut self, prefer: BackendPreference) -> LoaderOptions {
         self.prefer = prefer;
         self
+    }
+
+    /// How much of a native plugin's file has to be read: all of it, if rules are about all of it, or if the system's loader is to read it
+    /// again and compare.
+    pub(super) fn extent(&self) -> Extent {
+        #[cfg(feature = "native")]
+        if let Some(options) = &self.native
+            && options.loading == native::Loading::Image
+            && self.trust.as_ref().is_none_or(|policy| !policy.rules(ArtifactKind::Native).ask_of_bytes())
+        {
+            return Extent::Mapped;
+        }
+        Extent::Whole
     }
 
     /// The backends that are compiled in and allowed.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::input::Input;
 use super::{Loader, Module};
 use crate::artifact::ArtifactKind;
 use crate::error::LoadError;
@@ -16,7 +17,7 @@ impl Loader {
     /// See [`LoadError`]; [`LoadError::Io`] also if the signature cannot be read.
     pub fn load_file_signed(&self, path: impl AsRef<Path>, signature: impl AsRef<Path>) -> Result<Module, LoadError> {
         match &self.0.trust {
-            Some(policy) => self.load_artifact(&policy.read_file(path.as_ref(), Some(signature.as_ref()))?),
+            Some(_) => self.load_artifact(&self.read_to_load(path.as_ref(), Some(signature.as_ref()))?),
             None => self.load_file(path),
         }
     }
@@ -29,7 +30,7 @@ impl Loader {
     /// See [`LoadError`].
     pub fn load_bytes_signed(&self, name: &str, bytes: &[u8], signature: &str) -> Result<Module, LoadError> {
         self.check(name, bytes, Some(signature))?;
-        self.load_trusted(name, bytes, None, None)
+        self.load_trusted(Input::of_bytes(name, bytes))
     }
 
     /// The policy that this loader applies, if it has one.

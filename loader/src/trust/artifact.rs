@@ -4,6 +4,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "native")]
+use dynvm_image::Original;
+
 use super::file::open;
 use super::{Evidence, FileFacts, TrustPolicy};
 use crate::{ArtifactKind, LoadError};
@@ -36,6 +39,9 @@ pub struct Artifact {
     pub signature: Option<String>,
     /// The file's absolute path, without symbolic links: where it looks for libraries of its own.
     pub(crate) path: Option<PathBuf>,
+    /// The file, if it is a native plugin's.
+    #[cfg(feature = "native")]
+    pub(crate) original: Option<Original>,
 }
 
 impl Artifact {
@@ -47,12 +53,41 @@ impl Artifact {
     /// [`LoadError::Io`]: the file cannot be read, is not a regular file, or is larger than 1 GiB.
     /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
     pub fn read(path: impl AsRef<Path>) -> Result<Artifact, LoadError> {
-        let path = path.as_ref();
+        Artifact::read_for(None, path.as_ref(), None, Extent::Whole)
+    }
+
+    /// Reads a file for a loader, with what the rules of its policy need to know about it.
+    pub(crate) fn read_for(
+        policy: Option<&TrustPolicy>,
+        path: &Path,
+        signature: Option<&Path>,
+        extent: Extent,
+    ) -> Result<Artifact, LoadError> {
         let failed = |source| LoadError::Io { path: path.to_owned(), source };
         let file = open(path).map_err(failed)?;
-        let bytes = read(file, path)?;
-        let real = path.canonicalize().map_err(failed)?;
-        Ok(Artifact { name: path.display().to_string(), bytes, file: None, signature: None, path: Some(real) })
+        let asks_of_files = policy.is_some_and(TrustPolicy::asks_of_files);
+        let facts = if asks_of_files { Some(FileFacts::of(&file, path).map_err(failed)?) } else { None };
+        #[cfg(feature = "native")]
+        let original = Original::new(file.try_clone().map_err(failed)?).map_err(failed)?;
+        // The digest of what was written just now is not left for later.
+        #[cfg(feature = "native")]
+        let extent = if original.is_settled() { extent } else { Extent::Whole };
+        let bytes = read(file, path, extent)?;
+        let asks_for_signatures = policy.is_some_and(TrustPolicy::asks_for_signatures);
+        let signature = if asks_for_signatures { read_signature(path, signature)? } else { None };
+        let real = match &facts {
+            Some(facts) => facts.path().to_owned(),
+            None => path.canonicalize().map_err(failed)?,
+        };
+        Ok(Artifact {
+            name: path.display().to_string(),
+            #[cfg(feature = "native")]
+            original: Some(original).filter(|_| ArtifactKind::of(&bytes) == Ok(ArtifactKind::Native)),
+            bytes,
+            file: facts,
+            signature,
+            path: Some(real),
+        })
     }
 
     /// The evidence for a trust policy.
@@ -79,7 +114,7 @@ impl Artifact {
 /// # Errors
 ///
 /// As [`Artifact::read`].
-pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
+fn read(mut file: File, path: &Path, extent: Extent) -> Result<Vec<u8>, LoadError> {
     let failed = |source| LoadError::Io { path: path.to_owned(), source };
     let refused = |what: &str| failed(io::Error::other(what.to_owned()));
     let metadata = file.metadata().map_err(failed)?;
@@ -92,7 +127,7 @@ pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
     if metadata.len() > MAX_SIZE {
         return Err(refused(&format!("it has {} bytes, and no plugin has more than 1 GiB", metadata.len())));
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(metadata.len().min(HEAD) as usize);
     file.by_ref().take(HEAD).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 == HEAD {
         // The first bytes may end inside a character of a text.
@@ -100,14 +135,38 @@ pub(super) fn read(mut file: File, path: &Path) -> Result<Vec<u8>, LoadError> {
             Err(error) if error.error_len().is_none() => &bytes[..error.valid_up_to()],
             _ => &bytes,
         };
-        ArtifactKind::of(text).map_err(|what| LoadError::NotAPlugin { name: path.display().to_string(), what })?;
+        let kind =
+            ArtifactKind::of(text).map_err(|what| LoadError::NotAPlugin { name: path.display().to_string(), what })?;
         // The file may have grown since its size was read.
-        file.take(MAX_SIZE + 1 - HEAD).read_to_end(&mut bytes).map_err(failed)?;
+        let rest = extent.of(kind, &bytes).min(MAX_SIZE + 1).saturating_sub(HEAD);
+        bytes.reserve_exact(rest.min(metadata.len().saturating_sub(HEAD)) as usize);
+        file.take(rest).read_to_end(&mut bytes).map_err(failed)?;
         if bytes.len() as u64 > MAX_SIZE {
             return Err(refused("it grew to more than 1 GiB while it was being read"));
         }
     }
     Ok(bytes)
+}
+
+/// How much of a file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Whole,
+    /// Of a native plugin, as far as it is mapped: without its debug information, often a tenth.
+    #[cfg(feature = "native")]
+    Mapped,
+}
+
+impl Extent {
+    /// The size of the part, by the file's first bytes.
+    fn of(self, kind: ArtifactKind, head: &[u8]) -> u64 {
+        #[cfg(feature = "native")]
+        if (self, kind) == (Extent::Mapped, ArtifactKind::Native) {
+            return dynvm_image::mapped_size(head).unwrap_or(u64::MAX);
+        }
+        let _ = (kind, head);
+        u64::MAX
+    }
 }
 
 impl TrustPolicy {
@@ -119,16 +178,7 @@ impl TrustPolicy {
     /// [`LoadError::Io`]: the file, or an existing signature, cannot be read.
     /// [`LoadError::NotAPlugin`]: the first bytes are not a plugin's; the rest has not been read.
     pub fn read_file(&self, path: &Path, signature: Option<&Path>) -> Result<Artifact, LoadError> {
-        let failed = |source| LoadError::Io { path: path.to_owned(), source };
-        let file = open(path).map_err(failed)?;
-        let facts = if self.asks_of_files() { Some(FileFacts::of(&file, path).map_err(failed)?) } else { None };
-        let bytes = read(file, path)?;
-        let signature = if self.asks_for_signatures() { read_signature(path, signature)? } else { None };
-        let real = match &facts {
-            Some(facts) => facts.path().to_owned(),
-            None => path.canonicalize().map_err(failed)?,
-        };
-        Ok(Artifact { name: path.display().to_string(), bytes, file: facts, signature, path: Some(real) })
+        Artifact::read_for(Some(self), path, signature, Extent::Whole)
     }
 }
 
@@ -158,7 +208,7 @@ mod tests {
     use super::*;
 
     fn read_path(path: &Path) -> Result<Vec<u8>, LoadError> {
-        read(open(path).unwrap(), path)
+        read(open(path).unwrap(), path, Extent::Whole)
     }
 
     #[test]

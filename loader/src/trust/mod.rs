@@ -40,6 +40,7 @@ mod signature;
 mod verdict;
 
 pub use artifact::Artifact;
+pub(crate) use artifact::Extent;
 pub use digest::Sha256Digest;
 pub use file::FileFacts;
 pub use policy::{Evidence, Require, Rules, TrustPolicy};

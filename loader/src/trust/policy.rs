@@ -98,6 +98,12 @@ impl TrustPolicy {
 }
 
 impl Rules {
+    /// True if a rule is about the artifact's bytes.
+    #[cfg(feature = "native")]
+    pub(crate) fn ask_of_bytes(&self) -> bool {
+        self.sha256.is_some() || self.keys.is_some()
+    }
+
     fn asks_of_files(&self) -> bool {
         self.owners.is_some() || self.only_owner_writes || self.directories.is_some()
     }

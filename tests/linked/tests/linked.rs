@@ -86,7 +86,7 @@ fn a_module_describes_the_plugin() {
     let module = Module::linked(linked::shared());
     let info = module.info();
     assert_eq!((module.name(), module.backend(), info.kind), ("shared", BackendKind::Null, ArtifactKind::Linked));
-    assert_eq!((info.abi_version, info.sha256.len()), (AbiVersion::V0_2_1, 64));
+    assert_eq!((info.abi_version, info.sha256().unwrap().len()), (AbiVersion::V0_2_1, 64));
     assert!(info.size > 10_000, "{}", info.size);
     assert!(module.exports(dynvm::abi::table::CallbackId::proxy_on_request_headers));
     assert_eq!(Module::linked(linked::slots()).info().abi_version, AbiVersion::V0_1_0);

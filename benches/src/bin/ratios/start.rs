@@ -29,7 +29,7 @@ pub fn measure(suite: &Artifacts, rounds: usize) -> anyhow::Result<()> {
 
 const ROWS: [&str; 6] = [
     "native: size of the mapped part",
-    "native: read and edit the file",
+    "native: read and link the file",
     "native: a VM, started and stopped",
     "wasm: compile",
     "wasm: read from the cache",

@@ -95,7 +95,7 @@ impl Build {
         Build {
             path: side.artifact.name.clone(),
             size_bytes: info.size,
-            sha256: info.sha256.clone(),
+            sha256: info.sha256().unwrap_or_default().to_owned(),
             abi_version: info.abi_version.to_string(),
             sdk: inspection.sdk.clone(),
             toolchain: inspection.toolchain.clone(),

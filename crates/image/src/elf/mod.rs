@@ -17,6 +17,7 @@ use object::elf;
 use crate::error::Error;
 use dynamic::{Dynamic, PROGRAM};
 pub use functions::Functions;
+pub use reader::mapped_size;
 use reader::{Bytes, Layout};
 pub(crate) use relocations::{Fixup, Relocation};
 pub use symbols::{Export, Import, SymbolKind};

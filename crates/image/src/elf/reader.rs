@@ -13,6 +13,21 @@ const LIMIT: u64 = 1 << 31;
 /// The most program headers that are read. Linkers write about a dozen.
 const HEADERS: usize = 128;
 
+/// The size of a program header.
+const HEADER: u64 = 56;
+
+/// How many of a file's first bytes are mapped or describe what is, by its program headers: [`Facts::read`](super::Facts::read) and
+/// [`Linker::link`](crate::Linker::link) need no more. `None` if `head`, the file's beginning, does not have the program headers.
+pub fn mapped_size(head: &[u8]) -> Option<u64> {
+    let file = Bytes(head);
+    let (table, count) = (file.u64(32)?, u64::from(file.u16(56)?));
+    let headers = file.range(table, count * HEADER)?;
+    let header = |index| headers.range(index * HEADER, HEADER);
+    let loaded = (0..count).filter_map(header).filter(|header| header.u32(0) == Some(elf::PT_LOAD));
+    let ends = loaded.filter_map(|segment| segment.u64(8)?.checked_add(segment.u64(32)?));
+    Some(ends.fold(table + count * HEADER, u64::max))
+}
+
 /// A run of little-endian numbers, at any alignment.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
@@ -68,15 +83,14 @@ impl<'a> Layout<'a> {
         let header = |at| file.u64(at).ok_or_else(|| Error::damaged("its header is cut off"));
         let short = |at| file.u16(at).ok_or_else(|| Error::damaged("its header is cut off"));
         let (table_at, size, count) = (header(32)?, short(54)?, usize::from(short(56)?));
-        const SIZE: u16 = 56;
-        if size != SIZE || count > HEADERS {
+        if u64::from(size) != HEADER || count > HEADERS {
             return Err(Error::damaged("its program headers have an unknown size or number"));
         }
-        let table = file.range(table_at, count as u64 * u64::from(SIZE));
+        let table = file.range(table_at, count as u64 * HEADER);
         let table = table.ok_or_else(|| Error::damaged("its program headers are cut off"))?;
         let mut layout = Layout { file, segments: Vec::new(), headers: Vec::new(), table: None, alignment: page.0 };
         for index in 0..count as u64 {
-            layout.add(table.range(index * 56, 56).expect("in the table"), page)?;
+            layout.add(table.range(index * HEADER, HEADER).expect("in the table"), page)?;
         }
         if layout.segments.is_empty() {
             return Err(Error::damaged("it has no loadable segment"));

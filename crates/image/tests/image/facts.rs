@@ -1,9 +1,9 @@
 //! What is read of a file.
 
-use dynvm_image::{Facts, Functions, SymbolKind};
+use dynvm_image::{Facts, Functions, Image, Linker, Original, SymbolKind, mapped_size};
 
 use crate::compile;
-use crate::load::link;
+use crate::load::{link, nothing, runtimes};
 
 #[needs::cc]
 #[test]
@@ -45,4 +45,30 @@ fn functions_are_named_after_the_file_was_replaced() {
     assert_eq!(Functions::read(&bytes).find(outer + 1), Some(("outer", 1)));
     std::fs::write(path.with_extension("old"), b"another file").unwrap();
     assert!(overwritten.functions().is_empty());
+}
+
+#[needs::cc]
+#[test]
+fn the_mapped_part_of_a_file_is_enough_to_link_it() {
+    let path = compile::c(
+        "static __attribute__((noinline, used)) int local(void) { return 7; } int number(void) { return local(); }",
+        &["-g"],
+    );
+    let bytes = std::fs::read(&path).unwrap();
+    let size = mapped_size(&bytes[..4096]).unwrap() as usize;
+    assert!(size < bytes.len(), "behind it are debug information and names");
+    assert!(Facts::read(&bytes[..size - 1]).is_err());
+    let original = Original::new(std::fs::File::open(&path).unwrap()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let linker = Linker::new(&nothing).runtimes(runtimes()).path(&path).original(&original);
+    // SAFETY: the facts are of these bytes, and nothing is bound.
+    let linked = unsafe { linker.link(Facts::read(&bytes[..size]).unwrap(), &bytes[..size]).unwrap() };
+    let number = linked.facts().export("number").unwrap().address();
+    let local = (0..size as u64).find(|at| linked.functions().find(*at) == Some(("local", 0)));
+    assert!(local.is_some(), "names come from the rest of the file");
+    let image = Image::map(&linked).unwrap();
+    // SAFETY: a function of the image that takes nothing.
+    let function: extern "C" fn() -> i32 = unsafe { std::mem::transmute(image.address(number)) };
+    assert_eq!(function(), 7);
+    assert!(mapped_size(&bytes[..100]).is_none());
 }

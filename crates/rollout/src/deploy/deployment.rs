@@ -229,7 +229,10 @@ impl Deployment {
         if std::fs::read(path).is_ok_and(|bytes| self.current().module.info().is_of(&bytes)) {
             return Ok(None);
         }
-        self.reload_from(path).map(Some)
+        let number = self.reload_from(path)?;
+        // The next change of the file is compared with this content, which may not be there any more by then.
+        self.current().module.info().sha256();
+        Ok(Some(number))
     }
 
     fn reload_source(&self, source: &Source) -> Result<u64, DeployError> {

@@ -119,7 +119,7 @@ fn report(deployment: &Deployment, served: &AtomicU64) {
         status.reloads_failed
     );
     for version in &status.retained {
-        let (module, digest) = (&version.module, &version.module.sha256[..12]);
+        let (module, digest) = (&version.module, version.module.sha256().map_or("unknown", |digest| &digest[..12]));
         println!(
             "  version {} ({}, {digest}): {} VMs, {} streams",
             version.number, module.kind, version.vms, version.streams

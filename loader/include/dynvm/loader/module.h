@@ -51,7 +51,8 @@ void dynvm_module_free(dynvm_module_t *module);
 /** The path of the file, or the name passed in. Valid until the module is freed. [any-thread] */
 const char *dynvm_module_name(const dynvm_module_t *module);
 
-/** SHA-256 of the artifact, in hexadecimal. Valid until the module is freed. [any-thread] */
+/** SHA-256 of the artifact, in hexadecimal; empty if its file was overwritten before this was first asked for. Valid until the module is
+ * freed. [any-thread] */
 const char *dynvm_module_sha256(const dynvm_module_t *module);
 
 /** The newest ABI version that the plugin declares. [any-thread] */

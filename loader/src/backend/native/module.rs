@@ -13,7 +13,7 @@ use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 use dynvm_heap::Heap;
 #[cfg(feature = "native")]
-use dynvm_image::{Bind, Facts, Image, Linked, Linker, Runtimes};
+use dynvm_image::{Bind, Facts, Image, Linked, Linker, Original, Runtimes};
 
 #[cfg(feature = "native")]
 use super::bind::{Bindings, RuntimeBindings, WithOwn};
@@ -60,7 +60,7 @@ enum Form {
         bindings: Bindings,
         /// By the embedder's own hostcalls, of which most plugins have none.
         linked: Mutex<Vec<(Vec<String>, Arc<Linked>)>>,
-        unlinked: Option<Box<[u8]>>,
+        unlinked: Option<Unlinked>,
     },
     /// The system's.
     #[cfg(feature = "native")]
@@ -77,6 +77,13 @@ fn uncontained(contain_crashes: bool) -> Option<&'static str> {
         true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
         true => None,
     }
+}
+
+/// What is linked when the first VM starts.
+#[cfg(feature = "native")]
+struct Unlinked {
+    bytes: Box<[u8]>,
+    original: Option<Original>,
 }
 
 impl NativeModule {
@@ -204,10 +211,11 @@ impl NativeModule {
         if let Some((_, linked)) = linked.iter().find(|(names, _)| names == own_hostcalls) {
             return Ok(linked.clone());
         }
-        let bytes = unlinked.as_deref().unwrap_or_default();
+        let Some(Unlinked { bytes, original }) = unlinked else { unreachable!("a module without is linked") };
         let facts = Facts::read(bytes).map_err(|error| with_causes(&error))?;
         let bind = WithOwn(bindings, own_hostcalls);
-        let new = link(facts, bytes, self.path.as_deref(), &bind, options).map_err(|error| with_causes(&error))?;
+        let new = link(facts, bytes, self.path.as_deref(), original.as_ref(), &bind, options);
+        let new = new.map_err(|error| with_causes(&error))?;
         linked.push((own_hostcalls.iter().map(|name| (*name).to_owned()).collect(), new.clone()));
         Ok(new)
     }
@@ -298,17 +306,19 @@ impl Form {
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
-        let mut unlinked = Some(source.bytes.into());
+        let mut is_linked = false;
         if needed.iter().all(|library| is_loaded_anyway(&library.name)) {
-            match link(facts, source.bytes, source.path, &bindings, &options) {
+            match link(facts, source.bytes, source.path, source.original, &bindings, &options) {
                 Ok(module) => {
                     linked.push((Vec::new(), module));
-                    unlinked = None;
+                    is_linked = true;
                 }
                 Err(dynvm_image::Error::Unresolved { .. }) if options.own_hostcalls => {}
                 Err(error) => return Err(malformed(error)),
             }
         }
+        let unlinked =
+            (!is_linked).then(|| Unlinked { bytes: source.bytes.into(), original: source.original.cloned() });
         Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned))
     }
 
@@ -349,12 +359,16 @@ fn link(
     facts: Facts,
     bytes: &[u8],
     path: Option<&std::path::Path>,
+    original: Option<&Original>,
     bindings: &dyn Bind,
     options: &Options,
 ) -> Result<Arc<Linked>, dynvm_image::Error> {
     let mut linker = Linker::new(bindings).runtimes(runtimes()).map_file(options.map_file).debugger(options.debugger);
     if let Some(path) = path {
         linker = linker.path(path);
+    }
+    if let Some(original) = original {
+        linker = linker.original(original);
     }
     // SAFETY: an embedder that allows native plugins vouches for them and for what they bring along (LoaderOptions::native). The facts
     // are of these bytes. What is bound are functions of this program, of the types that their names have in C.
