@@ -6,15 +6,22 @@ use std::rc::Rc;
 
 use dynvm::abi::types::{BufferType, MapType, StreamType};
 use dynvm::host::{AbsentMap, Buffer, HeaderMap, LocalResponse, PropertyError, PropertyPath, Stream};
+use hyper::StatusCode;
 use hyper::http::{request, response};
 use tokio::sync::Notify;
 
 /// What ends an exchange early.
 pub enum Ending {
     /// The plugin answers.
-    Local(LocalResponse),
-    /// The plugin closed the stream, or its VM failed.
-    Broken,
+    Local(Box<LocalResponse>),
+    /// The proxy answers, with this status and no body.
+    Status(StatusCode),
+}
+
+impl From<StatusCode> for Ending {
+    fn from(status: StatusCode) -> Ending {
+        Ending::Status(status)
+    }
 }
 
 pub struct Exchange {
@@ -84,14 +91,14 @@ impl Stream for Exchange {
     }
 
     fn close_stream(&mut self, _: StreamType) {
-        self.end(Ending::Broken);
+        self.end(StatusCode::SERVICE_UNAVAILABLE.into());
     }
 
     fn send_local_response(&mut self, response: LocalResponse) {
-        self.end(Ending::Local(response));
+        self.end(Ending::Local(Box::new(response)));
     }
 
     fn fail(&mut self, _: StreamType) {
-        self.end(Ending::Broken);
+        self.end(StatusCode::SERVICE_UNAVAILABLE.into());
     }
 }

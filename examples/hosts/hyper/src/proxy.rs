@@ -6,12 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use dynvm::abi::types::{FilterDataStatus, FilterHeadersStatus};
-use dynvm::host::{HeaderMap, LocalResponse};
+use dynvm::host::HeaderMap;
 use dynvm::{ContextId, Vm};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::http::{self, request, response};
+use hyper::http::{self, request};
 use hyper::{Request, Response, StatusCode, Uri, Version};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -40,52 +40,36 @@ const HOP_BY_HOP: [HeaderName; 6] = [
 pub async fn handle(worker: Rc<Worker>, client: SocketAddr, request: Request<Incoming>) -> Result<Reply, Infallible> {
     let (parts, body) = request.into_parts();
     let stream = OpenStream::new(worker, client, parts);
-    Ok(match exchange(&stream, body).await {
-        Ok(reply) | Err(reply) => reply,
-    })
+    Ok(exchange(&stream, body).await.unwrap_or_else(answer))
 }
 
-/// The upstream's response, or the one that ends the exchange early.
-async fn exchange(stream: &OpenStream, body: Incoming) -> Result<Reply, Reply> {
-    let has_body = !body.is_end_stream();
+async fn exchange(stream: &OpenStream, body: Incoming) -> Result<Reply, Ending> {
     let count = stream.read(|exchange| HeaderMap::len(&exchange.request))?;
-    let status = stream.call(|vm, id| vm.on_request_headers(id, count, !has_body))?;
-    stream.pass(holds(status, has_body)).await?;
-    if has_body {
-        let body = collect(body, StatusCode::PAYLOAD_TOO_LARGE).await?;
-        let size = body.len();
-        stream.read(|exchange| exchange.request_body = body)?;
-        let status = stream.call(|vm, id| vm.on_request_body(id, size, true))?;
-        stream.pass(status != FilterDataStatus::Continue).await?;
-    }
-
+    stream.deliver(Direction::Request, count, body).await?;
     let (parts, body) = stream.read(|exchange| (exchange.request.clone(), exchange.request_body.clone()))?;
-    let request =
-        outgoing(parts, stream.worker.setup.upstream, body.into()).map_err(|_| plain(StatusCode::BAD_REQUEST))?;
-    let response = stream.worker.client.request(request).await.map_err(|_| plain(StatusCode::BAD_GATEWAY))?;
+    let request = outgoing(parts, stream.worker.setup.upstream, body.into()).map_err(|_| StatusCode::BAD_REQUEST)?;
 
+    let response = stream.worker.client.request(request).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
     let (mut parts, body) = response.into_parts();
     HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
-    let has_body = !body.is_end_stream();
     let count = HeaderMap::len(&parts);
     stream.read(|exchange| exchange.response = Some(parts))?;
-    let status = stream.call(|vm, id| vm.on_response_headers(id, count, !has_body))?;
-    stream.pass(holds(status, has_body)).await?;
-    if has_body {
-        let body = collect(body, StatusCode::BAD_GATEWAY).await?;
-        let size = body.len();
-        stream.read(|exchange| exchange.response_body = body)?;
-        let status = stream.call(|vm, id| vm.on_response_body(id, size, true))?;
-        stream.pass(status != FilterDataStatus::Continue).await?;
-    }
+    let has_body = stream.deliver(Direction::Response, count, body).await?;
     let (parts, body) =
         stream.read(|exchange| (exchange.response.take(), std::mem::take(&mut exchange.response_body)))?;
-    let mut parts = parts.ok_or_else(|| plain(StatusCode::SERVICE_UNAVAILABLE))?;
+    let mut parts = parts.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     if has_body {
         // The plugin may have changed it, and hyper knows its length.
         parts.headers.remove(header::CONTENT_LENGTH);
     }
     Ok(Response::from_parts(parts, body.into()))
+}
+
+/// Which message of an exchange.
+#[derive(Clone, Copy)]
+enum Direction {
+    Request,
+    Response,
 }
 
 /// True if the message waits for `continue_stream` before anything else happens to it.
@@ -125,32 +109,58 @@ impl OpenStream {
         OpenStream { worker, id, changed }
     }
 
+    /// Passes a message through the plugin: its headers, then its body, whole. True if it has one.
+    async fn deliver(&self, direction: Direction, headers: usize, body: Incoming) -> Result<bool, Ending> {
+        let has_body = !body.is_end_stream();
+        let status = self.call(|vm, id| match direction {
+            Direction::Request => vm.on_request_headers(id, headers, !has_body),
+            Direction::Response => vm.on_response_headers(id, headers, !has_body),
+        })?;
+        self.pass(holds(status, has_body)).await?;
+        if !has_body {
+            return Ok(false);
+        }
+        let too_large = match direction {
+            Direction::Request => StatusCode::PAYLOAD_TOO_LARGE,
+            Direction::Response => StatusCode::BAD_GATEWAY,
+        };
+        let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| too_large)?.to_bytes().to_vec();
+        let size = body.len();
+        self.read(|exchange| match direction {
+            Direction::Request => exchange.request_body = body,
+            Direction::Response => exchange.response_body = body,
+        })?;
+        let status = self.call(|vm, id| match direction {
+            Direction::Request => vm.on_request_body(id, size, true),
+            Direction::Response => vm.on_response_body(id, size, true),
+        })?;
+        self.pass(status != FilterDataStatus::Continue).await?;
+        Ok(true)
+    }
+
     /// Reads or changes the exchange. It is gone, and answered with 503, if the VM was replaced.
-    fn read<R>(&self, look: impl FnOnce(&mut Exchange) -> R) -> Result<R, Reply> {
+    fn read<R>(&self, look: impl FnOnce(&mut Exchange) -> R) -> Result<R, Ending> {
+        let id = self.id.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         let mut plugin = self.worker.plugin.borrow_mut();
-        let exchange =
-            self.id.and_then(|id| plugin.vm().stream_mut::<Exchange>(id).map(|mut exchange| look(&mut exchange)));
-        exchange.ok_or_else(|| plain(StatusCode::SERVICE_UNAVAILABLE))
+        let exchange = plugin.vm().stream_mut::<Exchange>(id);
+        Ok(look(&mut *exchange.ok_or(StatusCode::SERVICE_UNAVAILABLE)?))
     }
 
     /// Calls the plugin.
-    fn call<R>(&self, callback: impl FnOnce(&mut Vm, ContextId) -> R) -> Result<R, Reply> {
+    fn call<R>(&self, callback: impl FnOnce(&mut Vm, ContextId) -> R) -> Result<R, Ending> {
         self.read(|exchange| exchange.resumed = false)?;
-        let id = self.id.ok_or_else(|| plain(StatusCode::SERVICE_UNAVAILABLE))?;
+        let id = self.id.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
         Ok(callback(self.worker.plugin.borrow_mut().vm(), id))
     }
 
-    /// Returns once the message may go on. The error is the response that ends the exchange instead.
-    async fn pass(&self, held: bool) -> Result<(), Reply> {
+    /// Returns once the message may go on. The error is what ends the exchange instead.
+    async fn pass(&self, held: bool) -> Result<(), Ending> {
         loop {
             let (ending, resumed) = self.read(|exchange| (exchange.ending.take(), exchange.resumed))?;
             match ending {
-                Some(Ending::Local(response)) => return Err(local(&response)),
-                Some(Ending::Broken) => return Err(plain(StatusCode::SERVICE_UNAVAILABLE)),
+                Some(ending) => return Err(ending),
                 None if !held || resumed => return Ok(()),
-                None => {
-                    timeout(PATIENCE, self.changed.notified()).await.map_err(|_| plain(StatusCode::GATEWAY_TIMEOUT))?
-                }
+                None => timeout(PATIENCE, self.changed.notified()).await.map_err(|_| StatusCode::GATEWAY_TIMEOUT)?,
             }
         }
     }
@@ -183,21 +193,19 @@ pub fn outgoing(
     Ok(Request::from_parts(parts, body))
 }
 
-async fn collect(body: Incoming, too_large: StatusCode) -> Result<Vec<u8>, Reply> {
-    let body = Limited::new(body, MAX_BODY).collect().await.map_err(|_| plain(too_large))?;
-    Ok(body.to_bytes().to_vec())
-}
-
-fn plain(status: StatusCode) -> Reply {
+/// The response that ends an exchange early.
+fn answer(ending: Ending) -> Reply {
     let (mut parts, ()) = Response::new(()).into_parts();
-    parts.status = status;
-    Response::from_parts(parts, Full::default())
-}
-
-fn local(response: &LocalResponse) -> Reply {
-    let (mut parts, ()): (response::Parts, ()) = Response::new(()).into_parts();
-    parts.status =
-        u16::try_from(response.status_code).ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or_default();
-    response.headers.for_each(&mut |name, value| parts.add(name, value));
-    Response::from_parts(parts, response.body.clone().into())
+    match ending {
+        Ending::Status(status) => {
+            parts.status = status;
+            Response::from_parts(parts, Full::default())
+        }
+        Ending::Local(response) => {
+            let status = u16::try_from(response.status_code).ok().and_then(|code| StatusCode::from_u16(code).ok());
+            parts.status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            response.headers.for_each(&mut |name, value| parts.add(name, value));
+            Response::from_parts(parts, response.body.into())
+        }
+    }
 }
