@@ -159,6 +159,8 @@ pub(super) struct Bindings {
     interpose: Interpose,
     exits: bool,
     environment: bool,
+    /// Embedders bring hostcalls.
+    direct: bool,
     /// The image allocates from its VM's heap.
     pub(super) heap: bool,
 }
@@ -172,6 +174,7 @@ impl Bindings {
             interpose: options.interpose,
             exits: options.contain_crashes && super::guard::AVAILABLE,
             environment: !imports_any(CHANGES_ENVIRONMENT),
+            direct: options.own_hostcalls,
             heap: options.heap
                 && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
                 && facts.export("malloc").is_none()
@@ -196,7 +199,7 @@ impl Bindings {
 impl Bind for Bindings {
     fn bind(&self, _: Importer<'_>, import: &Import) -> Option<usize> {
         let name = import.name();
-        hostcall_entries::find(name).or_else(|| interposed(name, |kind| self.replaces(kind)))
+        hostcall_entries::find(name, self.direct).or_else(|| interposed(name, |kind| self.replaces(kind)))
     }
 }
 

@@ -35,14 +35,20 @@ pub(super) fn enter<R>(instance: &Instance, name: &str, host: impl FnOnce() -> R
     instance.in_host.set(before);
     match returned {
         Ok(value) => {
-            if let Some(slot) = instance.state().slot()
-                && slot.requested().is_some_and(|request| request.stops())
-            {
-                overrun(instance);
-            }
+            check_time(instance);
             Ok(value)
         }
         Err(_) => Err(panicked(instance, name)),
+    }
+}
+
+/// Leaves a call whose time is over, or that the host terminated.
+#[inline]
+pub(super) fn check_time(instance: &Instance) {
+    if let Some(slot) = instance.state().slot()
+        && slot.requested().is_some_and(|request| request.stops())
+    {
+        overrun(instance);
     }
 }
 
@@ -98,5 +104,6 @@ impl Instance {
     pub(super) fn mark_forked(&self) {
         self.frame.mark_forked();
         self.stack.set((0, usize::MAX));
+        self.stack_limit.set(usize::MAX);
     }
 }

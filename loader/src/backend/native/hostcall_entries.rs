@@ -10,19 +10,20 @@ use super::crash_cause::Cause;
 use super::custom_hostcalls::{call_own, take};
 use super::guest::NativeGuest;
 use super::vm::Instance;
-use super::{door, process_exit, thread_context};
+use super::{direct_hostcalls, door, process_exit, thread_context};
 use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
 
-/// The address of a hostcall's entry.
-pub(super) fn find(name: &str) -> Option<usize> {
+/// The address of a hostcall's entry: one for VMs whose embedder brings hostcalls, or the one for all.
+pub(super) fn find(name: &str, direct: bool) -> Option<usize> {
     match name {
         "proxy_dyn_get_thread_context" => return Some(thread_context::get as *const () as usize),
         "proxy_dyn_set_limited_thread_context" => return Some(thread_context::set_limited as *const () as usize),
         _ => {}
     }
     let index = HOSTCALLS.iter().position(|hostcall| hostcall.name == name)?;
-    Some(ENTRIES[index].0 as usize)
+    let direct = if direct { direct_hostcalls::entry(index) } else { None };
+    Some(direct.unwrap_or(ENTRIES[index].0 as usize))
 }
 
 /// The address of a function.
@@ -42,7 +43,7 @@ macro_rules! foreign_type {
 macro_rules! entry_points {
     ($($name:ident($($param:ident: $ty:ident),*) $versions:ident [$($status:ident)*];)*) => {
         $(
-            extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
+            pub(super) extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
                 hostcall(
                     HostcallId::$name,
                     [$($param as u64),*],
