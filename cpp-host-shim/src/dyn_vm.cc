@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "calls.h"
+#include "probe.h"
 #include "include/proxy-wasm/signature_util.h"
 
 namespace dynvm {
@@ -105,6 +106,10 @@ bool DynVm::link(std::string_view debug_name) {
     refuse(FailState::UnableToInitializeCode, "Native plugins: nothing was loaded");
     return false;
   }
+  if (!catchFaults()) {
+    refuse(FailState::UnableToInitializeCode, "Native plugins: too many libraries of this process have a copy of the shim");
+    return false;
+  }
   VmConfig config(dynvm_vm_config_new(hostcalls_.get()));
   const auto &options = loading_->options();
   // A name that is not text is no reason to fail: it only appears in messages.
@@ -134,14 +139,17 @@ bool DynVm::link(std::string_view debug_name) {
   return true;
 }
 
-std::optional<std::string_view> DynVm::getMemory(uint64_t pointer, uint64_t size) {
+namespace {
+
+// Kept apart from the functions below, which are called for each value of a hostcall.
+[[gnu::noinline, gnu::cold]] std::optional<std::string_view> memoryAt(uint64_t pointer, uint64_t size) {
   if (!dynvm_is_readable(pointer, size)) {
     return std::nullopt;
   }
   return std::string_view(reinterpret_cast<const char *>(pointer), size);
 }
 
-bool DynVm::setMemory(uint64_t pointer, uint64_t size, const void *data) {
+[[gnu::noinline, gnu::cold]] bool write(uint64_t pointer, uint64_t size, const void *data) {
   if (size == 0) {
     return true;
   }
@@ -152,15 +160,38 @@ bool DynVm::setMemory(uint64_t pointer, uint64_t size, const void *data) {
   return true;
 }
 
-bool DynVm::getWord(uint64_t pointer, Word *word) {
-  if (!dynvm_is_readable(pointer, sizeof(word->u64_))) {
-    return false;
+} // namespace
+
+std::optional<std::string_view> DynVm::getMemory(uint64_t pointer, uint64_t size) {
+  if (!isSurelyReadable(pointer, size)) [[unlikely]] {
+    return memoryAt(pointer, size);
   }
-  std::memcpy(&word->u64_, reinterpret_cast<const void *>(pointer), sizeof(word->u64_));
+  return std::string_view(reinterpret_cast<const char *>(pointer), size);
+}
+
+bool DynVm::setMemory(uint64_t pointer, uint64_t size, const void *data) {
+  if (data == nullptr || !isSurelyWritable(pointer, size)) [[unlikely]] {
+    return write(pointer, size, data);
+  }
+  std::memcpy(reinterpret_cast<void *>(pointer), data, size);
   return true;
 }
 
-bool DynVm::setWord(uint64_t pointer, Word word) { return setMemory(pointer, sizeof(word.u64_), &word.u64_); }
+bool DynVm::getWord(uint64_t pointer, Word *word) {
+  const auto memory = getMemory(pointer, sizeof(word->u64_));
+  if (memory) {
+    std::memcpy(&word->u64_, memory->data(), sizeof(word->u64_));
+  }
+  return memory.has_value();
+}
+
+bool DynVm::setWord(uint64_t pointer, Word word) {
+  if (!isSurelyWritable(pointer, sizeof(word.u64_))) [[unlikely]] {
+    return write(pointer, sizeof(word.u64_), &word.u64_);
+  }
+  std::memcpy(reinterpret_cast<void *>(pointer), &word.u64_, sizeof(word.u64_));
+  return true;
+}
 
 // Called on a thread other than the VM's.
 void DynVm::terminate() {
@@ -182,8 +213,16 @@ DynVm::Export *DynVm::exported(std::string_view name) {
   if (!module_ || !dynvm_module_defines(module_.get(), owned.c_str())) {
     return nullptr;
   }
-  const dynvm_function_t address = vm_ ? dynvm_vm_function(vm_.get(), owned.c_str()) : 0;
-  return &exports_.emplace_back(Export{this, owned, address, definedBits(name)});
+  Export &function = exports_.emplace_back(Export{this, owned, definedBits(name)});
+  find(function);
+  return &function;
+}
+
+void DynVm::find(Export &function) {
+  function.address = vm_ ? dynvm_vm_function(vm_.get(), function.name.c_str()) : 0;
+  if (function.address != 0) {
+    dynvm_vm_prepare(vm_.get(), function.address, &function.prepared);
+  }
 }
 
 // The host calls this as `_initialize`, whether or not the plugin exports it.
@@ -214,8 +253,9 @@ bool DynVm::open() {
     return false;
   }
   for (auto &function : exports_) {
-    function.address = dynvm_vm_function(vm_.get(), function.name.c_str());
+    find(function);
   }
+  thread_ = {thisThread(), &proxy_wasm::current_context_, &proxy_wasm::effective_context_id_};
   return true;
 }
 
@@ -223,14 +263,24 @@ Word DynVm::allocate(ContextBase *context, Word size) {
   if (isFailed()) {
     return 0;
   }
-  SaveRestoreContext saved(context);
-  const uint64_t address = dynvm_vm_allocate(vm_.get(), size, mode(isTraced()));
+  if (thread_.id != thisThread()) [[unlikely]] {
+    SaveRestoreContext saved(context);
+    return allocateIn(size);
+  }
+  const Current current(*thread_.context, *thread_.effective_context_id, context);
+  return allocateIn(size);
+}
+
+inline Word DynVm::allocateIn(Word size) {
+  // The host restricts its calls of the allocator in any case; mayCall asks it.
+  const uint32_t mode = DYNVM_CALL_RESTRICTED | (isTraced() ? DYNVM_CALL_TRACED : 0);
+  const uint64_t address = dynvm_vm_allocate(vm_.get(), size, mode);
   if (address == 0) {
     failedIn("malloc");
     return 0;
   }
   // A plugin's allocator may return any address.
-  return dynvm_is_writable(address, size) ? address : 0;
+  return isSurelyWritable(address, size) || dynvm_is_writable(address, size) ? address : 0;
 }
 
 const std::string DynVm::NEVER_ALLOWED;

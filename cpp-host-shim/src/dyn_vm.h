@@ -77,10 +77,19 @@ private:
   struct Export {
     DynVm *vm;
     std::string name;
-    /// 0 until the image is open.
-    dynvm_function_t address;
     /// The defined bits of a result.
     uint64_t mask;
+    /// 0 until the image is open.
+    dynvm_function_t address = 0;
+    dynvm_prepared_t prepared = {};
+  };
+
+  /// The thread on which the VM was opened: what the host keeps for it.
+  struct Thread {
+    /// No thread's before.
+    uintptr_t id = 0;
+    ContextBase **context = nullptr;
+    uint32_t *effective_context_id = nullptr;
   };
 
   template <class R, class... Args>
@@ -88,10 +97,12 @@ private:
   template <class R, class... Args> void bind(std::string_view module, std::string_view name, R (*function)(Args...));
 
   Export *exported(std::string_view name);
+  void find(Export &function);
   template <class R, class... Numbers> static R call(Export &function, ContextBase *context, Numbers... numbers);
-  template <class R> static R callTraced(Export &function, std::array<uint64_t, 5> numbers, size_t count);
+  template <class R> static R callSlowly(Export &function, ContextBase *context, std::array<uint64_t, 5> numbers, size_t count);
   template <class R, class... Args> static R callThrough(Export &function, ContextBase *context, Args... args);
   Word allocate(ContextBase *context, Word size);
+  Word allocateIn(Word size);
   void start(ContextBase *context);
   bool open();
 
@@ -129,6 +140,7 @@ private:
   // Of a module that was loaded from a file: its path, and what tells its versions apart.
   std::string path_;
   std::string stamp_;
+  Thread thread_;
   // Must not move: the host's functions point into it.
   std::deque<Export> exports_;
   std::mutex terminator_mutex_;

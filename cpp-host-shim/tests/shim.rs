@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use build::{Host, Program, built_by_cargo, compiler, here, run, sdk_plugin};
+use build::{Host, LOADER, Program, built_by_cargo, compiler, here, run, sdk_plugin};
 use dynvm::bundle::BundleWriter;
+use measured::{BASE, Measured};
 
 mod build;
+mod measured;
 
 /// The plugins of the tests, in a directory.
 static PLUGINS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -46,7 +48,7 @@ fn wasm_module(export: &str) -> Vec<u8> {
 
 /// An example plugin on the Rust SDK, built unchanged.
 fn rust_plugin() -> PathBuf {
-    built_by_cargo("header-rewrite", "header_rewrite.so")
+    built_by_cargo("header-rewrite", "header_rewrite.so", &[])
 }
 
 fn passes(program: &Path, arguments: &[&Path], last_line: &str) {
@@ -61,6 +63,7 @@ const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-O1", "-g"];
 fn contract(name: &'static str, includes: &[PathBuf], flags: &[&'static str], libraries: &[String]) {
     let program = Program {
         name,
+        loader: &LOADER,
         sources: vec![here("tests/data/shim.cc")],
         includes: includes.to_vec(),
         flags: [&WARNINGS, flags].concat(),
@@ -115,6 +118,7 @@ fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
     let host = Host::required();
     let program = Program {
         name,
+        loader: &LOADER,
         sources: vec![here("tests/data/lifecycle.cc")],
         includes: host.includes.clone(),
         flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
@@ -175,16 +179,17 @@ fn a_host_with_a_key() {
     let verifier = verifier.expect("src/signature_util.cc is in an include directory: the root of the host");
     let program = Program {
         name: "signatures",
+        loader: &LOADER,
         sources: vec![here("tests/data/signatures.cc"), verifier],
         includes: host.includes,
         flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN", KEY]].concat(),
         libraries: host.libraries,
     };
-    let files = ["plugin.so", "fat.wasm", "allows.toml"].map(|name| PLUGINS.join(name));
-    passes(&program.build(), &files.each_ref().map(PathBuf::as_path), "nothing without a signature");
+    let files = ["plugin.so", "fat.wasm", "allows.toml", "refuses.toml"].map(|name| PLUGINS.join(name));
+    passes(&program.build(), &files.each_ref().map(PathBuf::as_path), "nothing but what the key signed");
 }
 
-/// Any key: nothing is signed.
+/// The public key of RFC 8032, 7.1, test 1.
 const KEY: &str = concat!(
     "-DPROXY_WASM_VERIFY_WITH_ED25519_PUBKEY=\"",
     "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a\""
@@ -196,10 +201,33 @@ fn an_embedder() {
     let host = Host::required();
     let program = Program {
         name: "embedder",
+        loader: &LOADER,
         sources: vec![here("tests/data/embedder.cc")],
         includes: host.includes,
         flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
         libraries: host.libraries,
     };
     passes(&program.build(), &[&C_PLUGIN], "the stream was answered");
+}
+
+/// Instructions that the shim may take beyond NullVM's, for one iteration. A few more than it takes, since compilers differ.
+const MOST_BEYOND_NULL_VM: [(&str, f64); 4] =
+    [("onRequestHeaders, no-op", 40.0), ("get header, miss", 44.0), ("replace header", 39.0), ("log, level off", 27.0)];
+
+/// The machine's load does not change the number of instructions.
+#[cfg(target_arch = "x86_64")]
+#[needs::cpp_sdk]
+#[needs::valgrind]
+#[test]
+fn instructions_beyond_those_of_null_vm() {
+    let host = Host::required();
+    let sdk = host.sdk().expect("proxy_wasm_intrinsics.cc is in an include directory").to_owned();
+    let results = Measured::build(host, &sdk).instructions();
+    let beyond = |case: &str| results.median(case, "shim") - results.median(case, BASE);
+    let over: Vec<String> = MOST_BEYOND_NULL_VM
+        .iter()
+        .filter(|(case, most)| beyond(case) > *most)
+        .map(|(case, most)| format!("{case}: {:.0} more than NullVM, at most {most}", beyond(case)))
+        .collect();
+    assert!(over.is_empty(), "{}\n{}", over.join("\n"), results.table("instructions"));
 }

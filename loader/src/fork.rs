@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+pub(crate) static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// A number that differs between a process and its children, once [`count`] has been called.
 #[inline]

@@ -41,16 +41,25 @@ pub fn compiler(variable: &str, default: &str) -> Command {
 }
 
 /// A library of a package of the workspace, built.
-pub fn built_by_cargo(package: &str, library: &str) -> PathBuf {
+pub fn built_by_cargo(package: &str, library: &str, options: &[&str]) -> PathBuf {
     let mut command = Command::new(env!("CARGO"));
-    command.args(["build", "--release", "-p", package, "--message-format=json", "--quiet"]).current_dir(here(".."));
+    command.args(["build", "--release", "-p", package, "--message-format=json", "--quiet"]).args(options);
+    command.current_dir(here(".."));
     let text = String::from_utf8_lossy(&run(&mut command).stdout).into_owned();
     let path = text.split('"').find(|word| word.ends_with(library));
     path.unwrap_or_else(|| panic!("cargo does not name {library}")).into()
 }
 
 /// The loader's library, built.
-pub static LOADER: LazyLock<PathBuf> = LazyLock::new(|| built_by_cargo("dynvm-capi", "/libdynvm_loader.a"));
+pub static LOADER: LazyLock<PathBuf> = LazyLock::new(|| built_by_cargo("dynvm-capi", "/libdynvm_loader.a", &[]));
+
+/// The same as programs that are deployed have it, whatever a configuration of cargo's says for development.
+#[allow(dead_code, reason = "only what measures uses it")]
+pub static OPTIMISED_LOADER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let options = ["opt-level=3", "codegen-units=1"].map(|option| format!("profile.release.package.dynvm.{option}"));
+    let [level, units] = &options;
+    built_by_cargo("dynvm-capi", "/libdynvm_loader.a", &["--config", level, "--config", units])
+});
 
 /// The directory in which cargo builds.
 #[allow(dead_code, reason = "the bench does not use it")]
@@ -100,6 +109,7 @@ pub fn sdk_plugin(sdk: &Path, source: &str, flags: &[&str], name: &str) -> PathB
 /// A program: the shim and further sources.
 pub struct Program {
     pub name: &'static str,
+    pub loader: &'static LazyLock<PathBuf>,
     pub sources: Vec<PathBuf>,
     pub includes: Vec<PathBuf>,
     pub flags: Vec<&'static str>,
@@ -117,7 +127,7 @@ impl Program {
             command.arg("-I").arg(dir);
         }
         command.args(["src/dyn_vm.cc", "src/loading.cc"].map(here)).args(self.sources).arg("-o").arg(&program);
-        run(command.arg(&*LOADER).args(self.libraries).args(["-ldl", "-lm", "-lgcc_s"]));
+        run(command.arg(&**self.loader).args(self.libraries).args(["-ldl", "-lm", "-lgcc_s"]));
         program
     }
 }

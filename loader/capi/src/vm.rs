@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{Clock, Log, LogSource, SystemClock};
-use dynvm::image::{CallMode, Function, Hostcalls as Table, ImageConfig, NativeImage, Terminator};
+use dynvm::image::{
+    CallMode, Fault, Function, Hostcalls as Table, ImageConfig, NativeImage, Prepared, Returned, Terminator,
+};
 use dynvm::{CallbackBudget, StartError};
 
 use crate::error::{Code, Error, attempt};
@@ -266,12 +268,31 @@ pub unsafe extern "C" fn dynvm_vm_function(vm: *const Vm, name: *const c_char) -
     name.ok().and_then(|name| vm.raw.function(name)).map_or(0, Function::address)
 }
 
-/// The type behind `dynvm_result_t`.
-#[repr(C)]
-pub struct Returned {
-    value: u64,
-    /// 0 if the function returned.
-    code: u32,
+const _: () = assert!(Returned::CRASHED == Code::Failed as u32);
+
+/// Prepares calls of a function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_vm_prepare(vm: *mut Vm, function: usize, out: *mut Prepared) -> bool {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    let image = unsafe { &object(vm).raw };
+    let Some(prepared) =
+        image.function_at(function).and_then(|function| image.prepare(function, call_slowly, vm.cast()))
+    else {
+        return false;
+    };
+    // SAFETY: `out` has room for it, as `loader/vm.h` requires.
+    unsafe { out.write(prepared) };
+    true
+}
+
+/// A prepared call for which more has to be done.
+///
+/// # Safety
+///
+/// `prepared` is from [`dynvm_vm_prepare`], whose VM was not freed.
+unsafe extern "C" fn call_slowly(a: u64, b: u64, c: u64, d: u64, e: u64, prepared: *const Prepared) -> Returned {
+    // SAFETY: guaranteed by the caller, as this function requires.
+    unsafe { call((*prepared).owner().cast(), (*prepared).function(), [a, b, c, d, e], CallMode::default()) }
 }
 
 /// `DYNVM_CALL_*` of `loader/vm.h`.
@@ -394,6 +415,12 @@ pub extern "C" fn dynvm_is_readable(address: u64, size: u64) -> bool {
 #[unsafe(no_mangle)]
 pub extern "C" fn dynvm_is_writable(address: u64, size: u64) -> bool {
     dynvm::image::is_writable(address, size)
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn dynvm_catch_faults(faults: *const Fault, count: usize) -> bool {
+    // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
+    count == 0 || dynvm::image::catch_faults(unsafe { std::slice::from_raw_parts(faults, count) })
 }
 
 #[unsafe(no_mangle)]

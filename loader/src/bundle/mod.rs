@@ -8,6 +8,7 @@
 //!   parts    a parsed bundle and its images
 //!   format   each header to bytes and back
 //!   machine  the machine of an ELF file
+//!   module_signature  what signs a module, and so the whole file
 //!   read     from bytes to a checked bundle, in one pass
 //!   write    from a module and images to bytes
 //! ```
@@ -15,6 +16,7 @@
 mod error;
 mod format;
 mod machine;
+mod module_signature;
 mod names;
 mod parts;
 mod read;

@@ -26,7 +26,7 @@ pub struct Image<'a> {
 }
 
 impl<'a> Bundle<'a> {
-    /// The wasm module, byte for byte as it was bundled.
+    /// The wasm module, byte for byte as it was bundled, and the signature of the whole file that `wasmsign2` added behind its header.
     pub fn wasm(&self) -> &'a [u8] {
         self.wasm
     }

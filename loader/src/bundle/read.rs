@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::format::{self, Manifest};
+use super::module_signature::without_signature;
 use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, NATIVE_SECTION, SIGNATURE_SECTION, machine};
 
 impl<'a> Bundle<'a> {
@@ -90,7 +91,7 @@ impl<'a> Parts<'a> {
             return Err(BundleError::DuplicateMachine { machine: image.machine.to_owned() });
         }
         machine::check(image.machine, image.bytes)?;
-        if sha256(image.bytes) != image.digest {
+        if sha256(&[image.bytes]) != image.digest {
             let what = format!("native image for {}", image.machine);
             return Err(BundleError::Digest { what, section: NATIVE_SECTION });
         }
@@ -106,12 +107,13 @@ impl<'a> Parts<'a> {
         if self.images.is_empty() {
             return Err(BundleError::NoImages);
         }
-        let wasm = self.wasm.unwrap_or_default();
-        if manifest.wasm_len != wasm.len() as u64 {
-            let what = format!("it says {} bytes of wasm, there are {}", manifest.wasm_len, wasm.len());
+        let wasm = without_signature(self.wasm.unwrap_or_default());
+        let len = wasm.iter().map(|part| part.len()).sum::<usize>();
+        if manifest.wasm_len != len as u64 {
+            let what = format!("it says {} bytes of wasm, there are {len}", manifest.wasm_len);
             return Err(BundleError::Manifest { what });
         }
-        if sha256(wasm) != manifest.wasm_digest {
+        if sha256(&wasm) != manifest.wasm_digest {
             return Err(BundleError::Digest { what: "wasm module".to_owned(), section: MANIFEST_SECTION });
         }
         if manifest.images.len() != self.images.len() {
@@ -188,6 +190,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
+/// The digest of parts that follow each other.
+pub(super) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    parts.iter().for_each(|part| digest.update(part));
+    digest.finalize().into()
 }

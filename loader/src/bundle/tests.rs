@@ -1,12 +1,15 @@
 //! Tests of the layout with small synthetic parts. The workspace's `tests` use real plugins.
 
 use super::format::{self, leb128_len, push_section};
-use super::read::sha256;
 use super::write::check_size;
 use super::*;
 
 const WASM: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\0\x06\x04note!";
 const SIGNATURE: &str = "untrusted comment: a\nAAAA\ntrusted comment: b\nBBBB\n";
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    read::sha256(&[bytes])
+}
 
 /// The fields of an ELF file that are checked, and a mark.
 fn elf(number: u8, mark: &[u8]) -> Vec<u8> {
@@ -255,4 +258,27 @@ fn a_fat_plugin_is_bundled_again_from_its_module() {
     let bundle = Bundle::read(&again).unwrap().unwrap();
     assert_eq!((bundle.wasm(), bundle.images().len(), bundle.signature()), (WASM, 1, None));
     assert_eq!(bundle.image_for("x86_64").unwrap().bytes, image);
+}
+
+/// With a custom section of this name behind the header.
+fn with_section(bytes: &[u8], name: &str) -> Vec<u8> {
+    let (header, rest) = bytes.split_at(8);
+    let mut out = header.to_vec();
+    push_section(&mut out, name, &[b"of the rest"]);
+    out.extend(rest);
+    out
+}
+
+#[test]
+fn a_signature_of_the_module_is_added_last() {
+    let signed = with_section(&fat(), "signature");
+    let bundle = Bundle::read(&signed).unwrap().expect("a fat plugin");
+    assert_eq!(bundle.wasm(), with_section(WASM, "signature"));
+    assert_eq!((bundle.images().len(), bundle.signature()), (2, Some(SIGNATURE)));
+    assert!(matches!(error(&with_section(&fat(), "other")), BundleError::Manifest { .. }));
+    assert!(matches!(error(&with_section(&signed, "signature")), BundleError::Manifest { .. }));
+    // It is none of what is bundled again.
+    let image = elf(62, b"one");
+    let again = BundleWriter::new(&signed).unwrap().image("x86_64", &image).unwrap().write().unwrap();
+    assert_eq!(Bundle::read(&again).unwrap().unwrap().wasm(), WASM);
 }

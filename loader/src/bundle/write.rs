@@ -1,6 +1,7 @@
 //! Writes a fat plugin from a module and images.
 
 use super::format::{self, Entry, Manifest};
+use super::module_signature::without_signature;
 use super::read::sha256;
 use super::{Bundle, BundleError, Image, MANIFEST_SECTION, MAX_IMAGES, MAX_SIZE, NATIVE_SECTION, SIGNATURE_SECTION};
 use super::{machine, names};
@@ -52,7 +53,7 @@ impl<'a> BundleWriter<'a> {
             Ok(_) => Err(BundleError::DuplicateMachine { machine: machine.to_owned() }),
             Err(_) if self.images.len() == MAX_IMAGES => Err(BundleError::TooManyImages),
             Err(at) => {
-                self.images.insert(at, Image { machine, digest: sha256(bytes), bytes });
+                self.images.insert(at, Image { machine, digest: sha256(&[bytes]), bytes });
                 Ok(self)
             }
         }
@@ -92,16 +93,18 @@ impl<'a> BundleWriter<'a> {
         }
         let entry =
             |image: &Image<'a>| Entry { machine: image.machine, len: image.bytes.len() as u64, digest: image.digest };
+        // A signature of the module is none of the fat plugin.
+        let wasm = without_signature(self.wasm);
         let manifest = Manifest {
-            wasm_len: self.wasm.len() as u64,
-            wasm_digest: sha256(self.wasm),
+            wasm_len: wasm.iter().map(|part| part.len() as u64).sum(),
+            wasm_digest: sha256(&wasm),
             images: self.images.iter().map(entry).collect(),
         };
         let manifest = manifest.to_bytes();
         let parts = self.images.iter().map(|image| image.bytes.len() as u64).sum::<u64>() + self.wasm.len() as u64;
         check_size(parts)?;
         let mut out = Vec::with_capacity(parts as usize + 1024 * (self.images.len() + 1));
-        out.extend_from_slice(self.wasm);
+        wasm.iter().for_each(|part| out.extend_from_slice(part));
         for image in &self.images {
             format::push_section(&mut out, NATIVE_SECTION, &[&format::image_header(image), image.bytes]);
         }

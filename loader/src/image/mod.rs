@@ -34,6 +34,7 @@
 mod hostcalls;
 
 use std::cell::OnceCell;
+use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -43,8 +44,10 @@ use dynvm_abi::table::HostcallId;
 
 pub use hostcalls::{BindError, Hostcalls};
 
+pub use crate::backend::native::Fault;
 use crate::backend::native::custom_hostcalls::{CustomHostcalls, Mode};
 pub use crate::backend::native::custom_hostcalls::{MayCall, Trace, Variables};
+pub use crate::backend::native::prepared::{Prepared, PreparedCall, Returned};
 use crate::backend::native::{NativeModule, NativeVm};
 use crate::config::CallbackBudget;
 use crate::error::{Failure, FailureKind, StartError};
@@ -122,7 +125,7 @@ pub struct Function(usize);
 impl Function {
     /// A function of the embedder that can be called like those of the image: for calls of
     /// functions with other types.
-    pub fn of_host(function: *const std::ffi::c_void) -> Function {
+    pub fn of_host(function: *const c_void) -> Function {
         Function(function as usize)
     }
 
@@ -218,11 +221,9 @@ impl NativeImage {
         let vm = native(&self.module)?.instantiate_custom(&self.state, foreign)?;
         let vm = self.vm.get_or_init(|| vm);
         let _running = self.slot.enter(None, 0);
-        let before = vm.foreign().map(|foreign| foreign.enter(Mode::of(true, traced)));
+        let before = vm.enter_mode(Mode::of(true, traced));
         let done = vm.run_constructors();
-        if let (Some(foreign), Some(before)) = (vm.foreign(), before) {
-            foreign.enter(before);
-        }
+        vm.enter_mode(before);
         done.map_err(failed)
     }
 
@@ -244,6 +245,15 @@ impl NativeImage {
     #[inline]
     pub fn function_at(&self, address: usize) -> Option<Function> {
         self.vm.get()?.contains(address).then_some(Function(address))
+    }
+
+    /// Prepares calls of a function, which then take few instructions: [`Prepared::call`].
+    ///
+    /// The slow path is called instead, with the same arguments, where more has to be done: for a VM that failed or was terminated, inside
+    /// of a hostcall of any VM, in another process after a fork, and on platforms other than x86-64 Linux. It makes the call as
+    /// [`call`](NativeImage::call) does, and finds its data in [`Prepared::owner`]. `None` before the image is open.
+    pub fn prepare(&self, function: Function, slow: PreparedCall, owner: *mut c_void) -> Option<Prepared> {
+        Some(self.vm.get()?.prepare(function.0, slow, owner))
     }
 
     /// Calls a function with crash containment, from outside any call or inside a hostcall. A
@@ -331,12 +341,9 @@ impl NativeImage {
             _ => return Err(self.cannot_run()),
         };
         let running = self.slot.enter_raw(function);
-        let foreign = vm.foreign();
-        let before = foreign.map(|foreign| foreign.enter(mode.mode()));
+        let before = vm.enter_mode(mode.mode());
         let returned = call(vm);
-        if let (Some(foreign), Some(before)) = (foreign, before) {
-            foreign.enter(before);
-        }
+        vm.enter_mode(before);
         drop(running);
         match returned {
             Ok(value) => Ok(value),
@@ -417,6 +424,12 @@ pub fn is_readable(address: u64, len: u64) -> bool {
 #[inline]
 pub fn is_writable(address: u64, len: u64) -> bool {
     len == 0 || crate::backend::native::writable(address, len)
+}
+
+/// Makes instructions of the embedder go on at their landings if they fault: for checks of addresses in the embedder's own code. Needs what
+/// [`is_readable`] needs. Naming the same array again has no effect. False if there are 8 others.
+pub fn catch_faults(faults: &'static [Fault]) -> bool {
+    crate::backend::native::catch_faults(faults)
 }
 
 /// Ends a plugin from any thread.

@@ -93,13 +93,22 @@ pub(crate) struct WatchdogEntry {
     /// Not behind a lock, because a fork could leave the lock held in the child.
     native: OnceLock<NativeAccess>,
     thread: AtomicI32,
-    terminated: AtomicBool,
     watched: bool,
     /// The VM is gone: nothing about it is reported any more.
     ended: AtomicBool,
     /// The fork generation in which the VM runs.
     generation: AtomicU32,
+    /// What keeps a call from being made or from going on: 0, or a set of the constants below. One
+    /// word, so that prepared calls and direct hostcalls look at nothing else.
+    attention: AtomicU32,
 }
+
+/// The VM has failed.
+const HAS_FAILED: u32 = 1;
+/// The host terminated it.
+const IS_TERMINATED: u32 = 2;
+/// The watchdog requested something, perhaps in an earlier call.
+const IS_REQUESTED: u32 = 4;
 
 /// Message of the failure after [`WatchdogEntry::terminate`].
 #[cfg_attr(
@@ -113,6 +122,20 @@ const STARTING: u8 = u8::MAX;
 
 /// Marks the destructors, which run after all callbacks.
 const ENDING: u8 = u8::MAX - 1;
+
+/// Where prepared calls and direct hostcalls find what they read and write.
+#[cfg(all(any(feature = "native", feature = "null"), target_os = "linux", target_arch = "x86_64"))]
+impl WatchdogEntry {
+    pub(crate) const ATTENTION_AT: usize = std::mem::offset_of!(WatchdogEntry, attention);
+    pub(crate) const FUNCTION_AT: usize = std::mem::offset_of!(WatchdogEntry, function);
+    pub(crate) const GENERATION_AT: usize = std::mem::offset_of!(WatchdogEntry, generation);
+    pub(crate) const SERIAL_AT: usize = std::mem::offset_of!(WatchdogEntry, serial);
+
+    /// Marks the end of a prepared call that did not return.
+    pub(crate) fn leave_prepared(&self) {
+        drop(Running(self));
+    }
+}
 
 impl WatchdogEntry {
     /// An entry that the watchdog samples until it is dropped.
@@ -150,10 +173,10 @@ impl WatchdogEntry {
             declined: AtomicU32::new(0),
             native: OnceLock::new(),
             thread: AtomicI32::new(0),
-            terminated: AtomicBool::new(false),
             watched,
             ended: AtomicBool::new(false),
             generation: AtomicU32::new(fork::generation()),
+            attention: AtomicU32::new(0),
         }
     }
 
@@ -165,7 +188,7 @@ impl WatchdogEntry {
         expect(dead_code, reason = "only native VMs are terminated")
     )]
     pub(crate) fn terminate(&self, patience: Duration) -> bool {
-        self.terminated.store(true, Ordering::Release);
+        self.attention.fetch_or(IS_TERMINATED, Ordering::Release);
         let end = Instant::now() + patience;
         loop {
             let serial = self.serial.load(Ordering::Acquire);
@@ -193,7 +216,7 @@ impl WatchdogEntry {
     )]
     #[inline]
     pub(crate) fn is_terminated(&self) -> bool {
-        self.terminated.load(Ordering::Acquire)
+        self.attention.load(Ordering::Acquire) & IS_TERMINATED != 0
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -265,6 +288,20 @@ impl WatchdogEntry {
         self.generation.load(Ordering::Relaxed) == fork::generation()
     }
 
+    /// Notes that the VM has failed.
+    pub(crate) fn set_failed(&self) {
+        self.attention.fetch_or(HAS_FAILED, Ordering::Relaxed);
+    }
+
+    /// Forgets what was requested in earlier calls.
+    #[inline]
+    fn clear_request(&self) {
+        if self.attention.load(Ordering::Relaxed) & IS_REQUESTED != 0 {
+            self.attention.fetch_and(!IS_REQUESTED, Ordering::Relaxed);
+        }
+        self.request.store(Request::NONE.0, Ordering::Relaxed);
+    }
+
     /// Marks the start of a callback; dropping the guard marks its end.
     pub(crate) fn enter(&self, callback: Option<CallbackId>, context: u32) -> Running<'_> {
         if !self.is_of_this_process() {
@@ -273,7 +310,7 @@ impl WatchdogEntry {
         self.callback.store(callback.map_or(STARTING, |id| id as u8), Ordering::Relaxed);
         self.function.store(0, Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
-        self.request.store(Request::NONE.0, Ordering::Relaxed);
+        self.clear_request();
         self.declined.store(0, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
@@ -301,7 +338,7 @@ impl WatchdogEntry {
             self.enter_process();
         }
         self.function.store(function, Ordering::Relaxed);
-        self.request.store(Request::NONE.0, Ordering::Relaxed);
+        self.clear_request();
         self.declined.store(0, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
@@ -339,6 +376,7 @@ impl WatchdogEntry {
     /// Asks for something in the callback with this serial number. Ignored if that has ended.
     fn ask(&self, serial: u64, kind: u64) {
         self.request.store(Request::of(serial, kind).0, Ordering::Release);
+        self.attention.fetch_or(IS_REQUESTED, Ordering::Release);
     }
 
     /// True if the stack of the callback with this serial number has been recorded.

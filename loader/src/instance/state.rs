@@ -323,6 +323,9 @@ impl InstanceState {
     /// Fails the VM. The first failure is the reported one.
     pub(crate) fn fail(&self, failure: Box<Failure>) {
         if !self.has_failed.replace(true) {
+            if let Some(slot) = &self.slot {
+                slot.set_failed();
+            }
             self.tell_failure(&failure);
         }
         self.failure.borrow_mut().get_or_insert(failure);

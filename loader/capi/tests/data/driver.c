@@ -130,10 +130,15 @@ static dynvm_vm_t *vm_of(const dynvm_module_t *module, size_t memory_limit) {
   return made;
 }
 
+// Calls are prepared: what is promised is the same.
+static bool prepares;
+
 static bool call(const char *name, uint64_t a, uint64_t *result) {
   dynvm_function_t function = dynvm_vm_function(vm, name);
-  CHECK(function != 0);
-  dynvm_result_t returned = dynvm_vm_call(vm, function, a, 0, 0, 0, 0);
+  dynvm_prepared_t prepared;
+  CHECK(function != 0 && dynvm_vm_prepare(vm, function, &prepared));
+  dynvm_result_t returned =
+      prepares ? prepared.call(a, 0, 0, 0, 0, &prepared) : dynvm_vm_call(vm, function, a, 0, 0, 0, 0);
   if (result != NULL) *result = returned.value;
   return returned.code == 0;
 }
@@ -214,6 +219,22 @@ static void policies(void) {
   dynvm_module_free(module);
 }
 
+// Whether a byte can be read, by an instruction of this program.
+static bool is_byte(uint64_t address) {
+  static dynvm_fault_t fault;
+  bool read = false;
+  fault.instruction = &&access;
+  fault.landing = &&landing;
+  CHECK(dynvm_catch_faults(&fault, 1) && dynvm_catch_faults(&fault, 1));
+#if defined(__x86_64__)
+  __asm__ goto("%l1: cmpb $0, (%0)" : : "r"(address) : "cc", "memory" : access, landing);
+#endif
+access:
+  read = true;
+landing:
+  return read;
+}
+
 static void calls(const dynvm_module_t *module) {
   vm = vm_of(module, 0);
   CHECK(dynvm_vm_function(vm, "counts") == 0 && !dynvm_vm_has_failed(vm));
@@ -230,6 +251,10 @@ static void calls(const dynvm_module_t *module) {
   dynvm_function_t sum = dynvm_vm_function(vm, "sum");
   dynvm_result_t returned =
       dynvm_vm_call(vm, sum, garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5);
+  CHECK(returned.code == 0 && returned.value == 15);
+  dynvm_prepared_t prepared;
+  CHECK(dynvm_vm_prepare(vm, sum, &prepared));
+  returned = prepared.call(garbage | 1, garbage | 2, garbage | 3, garbage | 4, garbage | 5, &prepared);
   CHECK(returned.code == 0 && returned.value == 15);
   struct half half = {(double (*)(float))dynvm_vm_function(vm, "half"), 0};
   CHECK(dynvm_vm_call_through(vm, call_half, &half, 0) && half.result == 1.5);
@@ -248,6 +273,7 @@ static void calls(const dynvm_module_t *module) {
   uint64_t address = dynvm_vm_allocate(vm, 1 << 20, 0);
   CHECK(dynvm_is_readable(address, 1 << 20) && dynvm_is_writable(address, 1 << 20));
   CHECK(!dynvm_is_readable(16, 1) && dynvm_is_readable(0, 0));
+  CHECK(is_byte(address) && is_byte((uint64_t)"text") && !is_byte(16) && !is_byte(0));
   CHECK(dynvm_vm_memory_size(vm) >= 1 << 20);
   logged[0] = 0;
   dynvm_vm_free(vm);
@@ -265,6 +291,8 @@ static void functions_of_others(const dynvm_module_t *module) {
   for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++) {
     CHECK(dynvm_vm_call(vm, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
     CHECK(dynvm_vm_call_in(vm, DYNVM_CALL_RESTRICTED, foreign[i], 0, 0, 0, 0, 0).code == DYNVM_CODE_ARGUMENT);
+    dynvm_prepared_t prepared;
+    CHECK(!dynvm_vm_prepare(vm, foreign[i], &prepared));
   }
   CHECK(!dynvm_vm_has_failed(vm) && (uint32_t)value("counts") == 1);
   dynvm_vm_free(other);
@@ -446,11 +474,14 @@ int main(int argc, char **argv) {
   dynvm_module_free(module);
   modules(loader, again);
   policies();
-  calls(again);
   functions_of_others(again);
-  crashes(again);
-  threads(again);
-  watchdog(again);
+  for (int i = 0; i < 2; i++) {
+    prepares = i != 0;
+    calls(again);
+    crashes(again);
+    threads(again);
+    watchdog(again);
+  }
   deployments(loader);
   dynvm_module_free(again);
   dynvm_loader_free(loader);

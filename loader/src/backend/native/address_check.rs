@@ -1,6 +1,8 @@
 //! Touches memory that a plugin names, before the host does: an address that is not the plugin's to give is an error, not a crash of
 //! the host, which may hold a lock.
 
+use std::sync::OnceLock;
+
 /// Whether all of these bytes can be read.
 #[inline]
 pub(crate) fn readable(address: u64, len: u64) -> bool {
@@ -177,11 +179,29 @@ mod platform {
     }
 }
 
+/// An instruction that may fault, and where to go on then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Fault {
+    /// The address of the instruction.
+    pub instruction: usize,
+    /// Where to go on.
+    pub landing: usize,
+}
+
+/// Tables of embedders. Set once each, never removed, so that a signal handler may read them.
+static TABLES: [OnceLock<&'static [Fault]>; 8] = [const { OnceLock::new() }; 8];
+
+/// Adds a table, unless it is there. False if there is no room.
+pub(crate) fn catch_faults(faults: &'static [Fault]) -> bool {
+    TABLES.iter().any(|table| std::ptr::eq(*table.get_or_init(|| faults), faults))
+}
+
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe extern "C" {
     // Made by the linker around the section.
-    static __start_dynvm_probe: [usize; 2];
-    static __stop_dynvm_probe: [usize; 2];
+    static __start_dynvm_probe: [Fault; 1];
+    static __stop_dynvm_probe: [Fault; 1];
 }
 
 /// The address at which to resume, if the instruction belongs to a probe.
@@ -189,6 +209,8 @@ unsafe extern "C" {
 pub(super) fn landing(instruction: usize) -> Option<usize> {
     let (start, stop) = (&raw const __start_dynvm_probe, &raw const __stop_dynvm_probe);
     // SAFETY: the linker puts all entries between the two.
-    let entries = unsafe { std::slice::from_raw_parts(start, stop.offset_from_unsigned(start)) };
-    entries.iter().find(|[at, _]| *at == instruction).map(|[_, landing]| *landing)
+    let own = unsafe { std::slice::from_raw_parts(start.cast::<Fault>(), stop.offset_from_unsigned(start)) };
+    let tables = TABLES.iter().map_while(OnceLock::get).copied();
+    let fault = std::iter::once(own).chain(tables).flatten().find(|fault| fault.instruction == instruction);
+    fault.map(|fault| fault.landing)
 }

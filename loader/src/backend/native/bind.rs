@@ -70,6 +70,8 @@ pub(super) struct Bindings {
     interpose: Interpose,
     exits: bool,
     environment: bool,
+    /// Embedders bring hostcalls.
+    direct: bool,
     /// The image allocates from its VM's heap.
     pub(super) heap: bool,
 }
@@ -82,6 +84,7 @@ impl Bindings {
             interpose: options.interpose,
             exits: options.contain_crashes && super::guard::AVAILABLE,
             environment: !imports_any(CHANGES_ENVIRONMENT),
+            direct: options.own_hostcalls,
             heap: options.heap
                 && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
                 && facts.export("malloc").is_none()
@@ -106,7 +109,7 @@ impl Bindings {
 impl Bind for Bindings {
     fn bind(&self, _: Importer<'_>, import: &Import) -> Option<usize> {
         let name = import.name();
-        hostcall_entries::find(name).or_else(|| interposed(name, |kind| self.replaces(kind)))
+        hostcall_entries::find(name, self.direct).or_else(|| interposed(name, |kind| self.replaces(kind)))
     }
 }
 

@@ -67,7 +67,7 @@ impl Mode {
     /// `trace` receives each.
     const TRACED: Mode = Mode(2);
     /// None is made: destructors run, outside of any call of the embedder's. What they log goes to the VM's log.
-    const ENDING: Mode = Mode(4);
+    pub(super) const ENDING: Mode = Mode(4);
 
     pub(crate) fn of(restricted: bool, traced: bool) -> Mode {
         let restricted = if restricted { Mode::RESTRICTED } else { Mode::OPEN };
@@ -97,9 +97,15 @@ impl CustomHostcalls {
         self.mode.replace(mode)
     }
 
-    /// The VM ends: no function of the embedder's is called any more.
-    pub(super) fn end(&self) {
-        self.mode.set(Mode::ENDING);
+    /// True if a hostcall is more than a call of the embedder's function with what the plugin passed.
+    #[inline]
+    pub(super) fn is_indirect(&self) -> bool {
+        self.mode.get() != Mode::OPEN || self.checks_addresses
+    }
+
+    /// The embedder's function for each hostcall; null for those that the plugin does not import.
+    pub(super) fn table(&self) -> [*const c_void; HOSTCALLS.len()] {
+        self.functions.table
     }
 
     /// The embedder's environment variable of this name.
@@ -220,17 +226,23 @@ pub(super) fn take<const COUNT: usize>(ty: Type, arguments: &mut [u64; COUNT], i
     }
 }
 
-/// The embedder's status, if every SDK knows it: in the Rust SDK's type others are undefined behaviour.
-#[inline]
-fn known(status: u32) -> u32 {
-    const FOREIGN_TO_SDKS: u64 = 1 << Status::BadExpression as u32
-        | 1 << Status::ResultMismatch as u32
-        | 1 << Status::BrokenConnection as u32
-        | 1 << Status::Unimplemented as u32;
-    if status > Status::Unimplemented as u32 || FOREIGN_TO_SDKS >> status & 1 != 0 {
-        return Status::InternalFailure as u32;
+/// The statuses that every SDK knows, a bit each: in the Rust SDK's type others are undefined behaviour.
+pub(super) const KNOWN: u32 = {
+    const UNKNOWN: [Status; 4] =
+        [Status::BadExpression, Status::ResultMismatch, Status::BrokenConnection, Status::Unimplemented];
+    let mut known = (1 << (Status::Unimplemented as u32 + 1)) - 1;
+    let mut index = 0;
+    while index < UNKNOWN.len() {
+        known &= !(1 << UNKNOWN[index] as u32);
+        index += 1;
     }
-    status
+    known
+};
+
+/// The embedder's status, if every SDK knows it.
+#[inline]
+pub(super) fn known(status: u32) -> u32 {
+    if status < u32::BITS && KNOWN >> status & 1 != 0 { status } else { Status::InternalFailure as u32 }
 }
 
 #[cfg(test)]

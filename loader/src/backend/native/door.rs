@@ -33,14 +33,20 @@ pub(super) fn enter<R>(instance: &Instance, name: &str, host: impl FnOnce() -> R
     instance.in_host.set(before);
     match returned {
         Some(value) => {
-            if let Some(slot) = instance.state().slot()
-                && slot.requested().is_some_and(|request| request.stops())
-            {
-                overrun(instance);
-            }
+            check_time(instance);
             Ok(value)
         }
         None => Err(panicked(instance)),
+    }
+}
+
+/// Leaves a call whose time is over, or that the host terminated.
+#[inline]
+pub(super) fn check_time(instance: &Instance) {
+    if let Some(slot) = instance.state().slot()
+        && slot.requested().is_some_and(|request| request.stops())
+    {
+        overrun(instance);
     }
 }
 
@@ -95,5 +101,6 @@ impl Instance {
     pub(super) fn mark_forked(&self) {
         self.frame.mark_forked();
         self.stack.set((0, usize::MAX));
+        self.stack_limit.set(usize::MAX);
     }
 }

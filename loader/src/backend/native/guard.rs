@@ -20,6 +20,9 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    pub(super) const FORKED_AT: usize = std::mem::offset_of!(Frame, forked);
+
     /// Whether a guarded call is under way.
     pub(super) fn is_entered(&self) -> bool {
         self.address() != 0
@@ -61,10 +64,14 @@ pub(super) struct Outcome {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod platform {
+    use super::super::prepared::crashed;
     use super::{Frame, Outcome};
 
     /// Where a frame has the address of the function, from its stack pointer.
     pub(super) const FUNCTION_AT: usize = 8;
+
+    /// In place of the frame of the call around it: a [prepared](super::super::prepared) call, around which there is none.
+    pub(in super::super) const PREPARED: usize = 1;
 
     /// Calls `function` with five arguments.
     ///
@@ -144,18 +151,27 @@ mod platform {
             "fninit",
             "fldcw [rsp + 4]",
             "ldmxcsr [rsp]",
-            "xor eax, eax",
-            "mov edx, 1",
             "add rsp, 24",
+            "pop rdi",
             "pop rcx",
-            "pop qword ptr [rcx]",
             "pop rbx",
             "pop r15",
             "pop r14",
             "pop r13",
             "pop r12",
             "pop rbp",
+            "cmp rcx, {prepared}",
+            "je 2f",
+            "mov [rdi], rcx",
+            "xor eax, eax",
+            "mov edx, 1",
             "ret",
+            // A prepared call has more to undo.
+            "2:",
+            "mov qword ptr [rdi], 0",
+            "jmp {crashed}",
+            prepared = const PREPARED,
+            crashed = sym crashed,
         )
     }
 
@@ -334,5 +350,7 @@ mod platform {
 use platform::FUNCTION_AT;
 pub(super) use platform::{call, clear_flags, escape};
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub(super) use platform::PREPARED;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use platform::resume;

@@ -14,20 +14,23 @@ use super::custom_hostcalls::call_own;
 use super::custom_hostcalls::take;
 use super::guest::NativeGuest;
 use super::vm::Instance;
+#[cfg(feature = "native")]
+use super::direct_hostcalls;
 use super::{door, process_exit, thread_context};
 use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
 
-/// The address of a hostcall's entry.
+/// The address of a hostcall's entry: one for VMs whose embedder brings hostcalls, or the one for all.
 #[cfg(feature = "native")]
-pub(super) fn find(name: &str) -> Option<usize> {
+pub(super) fn find(name: &str, direct: bool) -> Option<usize> {
     match name {
         "proxy_dyn_get_thread_context" => return Some(thread_context::get as *const () as usize),
         "proxy_dyn_set_limited_thread_context" => return Some(thread_context::set_limited as *const () as usize),
         _ => {}
     }
     let index = HOSTCALLS.iter().position(|hostcall| hostcall.name == name)?;
-    Some(ENTRIES[index].0 as usize)
+    let direct = if direct { direct_hostcalls::entry(index) } else { None };
+    Some(direct.unwrap_or(ENTRIES[index].0 as usize))
 }
 
 /// The address of a function.
@@ -51,7 +54,7 @@ macro_rules! entry_points {
         $(
             // SAFETY: the prefix is the loader's.
             #[cfg_attr(feature = "null", unsafe(export_name = concat!("dynvm_hc_", stringify!($name))))]
-            extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
+            pub(super) extern "C" fn $name($($param: dynvm_abi::__native_type!($ty)),*) -> u32 {
                 hostcall(
                     HostcallId::$name,
                     [$($param as u64),*],

@@ -118,6 +118,16 @@ impl Mapped {
         }
     }
 
+    /// Whether it is a part of the program.
+    pub(super) fn is_linked(&self) -> bool {
+        match self {
+            #[cfg(feature = "null")]
+            Mapped::Linked(_) => true,
+            #[cfg(feature = "native")]
+            _ => false,
+        }
+    }
+
     /// The addresses that it takes; of a part of the program, those of its code.
     pub(super) fn span(&self) -> Range<usize> {
         match self {

@@ -10,10 +10,12 @@
 //!   system_loader     the plain way, through dlopen, with hostcalls from an import_library
 //!   hostcall_entries  the hostcalls, as C functions
 //!   custom_hostcalls  hostcalls implemented by an embedder
+//!   direct_hostcalls  the same in fewest instructions
 //!   guest             access of hostcalls to the plugin's memory
 //!   current_instance  the VM that runs on this thread
 //!   guard             calls that survive a crash of the called function: faults (signals),
 //!                     exceptions (exception), exits of the process (process_exit)
+//!   prepared          the same in fewest instructions, for calls by an embedder
 //!   containment       the rule for which of them are contained
 //!   known_code        library functions that hold nothing, and the text of libraries
 //!   child_process     child processes that a plugin forks
@@ -45,6 +47,8 @@ mod crash_cause;
 mod current_instance;
 pub(crate) mod custom_hostcalls;
 mod destructors;
+#[cfg(feature = "native")]
+mod direct_hostcalls;
 mod door;
 mod environment;
 mod exception;
@@ -68,6 +72,7 @@ mod module;
 #[cfg(feature = "native")]
 mod pinned;
 mod plugin_signals;
+pub(crate) mod prepared;
 mod process_exit;
 mod random;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -90,7 +95,8 @@ use {
     std::sync::Arc,
 };
 
-pub(crate) use address_check::{readable, writable};
+pub use address_check::Fault;
+pub(crate) use address_check::{catch_faults, readable, writable};
 pub(crate) use module::NativeModule;
 pub(crate) use vm::NativeVm;
 

@@ -134,8 +134,9 @@ impl Drop for OpenFile {
 fn provide_hostcalls() -> Result<(), String> {
     static LIBRARY: OnceLock<Result<(), String>> = OnceLock::new();
     let open = || {
-        let functions =
-            HOSTCALLS.iter().filter_map(|hostcall| Some((hostcall.name, hostcall_entries::find(hostcall.name)?)));
+        let functions = HOSTCALLS
+            .iter()
+            .filter_map(|hostcall| Some((hostcall.name, hostcall_entries::find(hostcall.name, false)?)));
         let file = file_in_memory(c"dynvm-hostcalls", &import_library::write(functions))?;
         // SAFETY: the library has no code that runs when it is opened.
         let library = unsafe { Library::open(Some(path_of(&file)), RTLD_NOW | RTLD_GLOBAL) };

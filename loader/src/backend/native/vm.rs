@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ffi::c_void;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::thread::ThreadId;
 use dynvm_heap::Heap;
 
 use super::crash_cause::{Cause, Crash};
-use super::custom_hostcalls::CustomHostcalls;
+use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
 use super::environment::Environment;
 use super::exception::Exceptions;
@@ -19,14 +20,15 @@ use super::guard::{self, Frame};
 use super::keys::Key;
 use super::mapping::Mapping;
 use super::module::NativeModule;
+use super::prepared::{Prepared, PreparedCall};
 use super::thread_context::ThreadContext;
 use super::{child_process, current_instance, heap, hostcall_entries, keys, locale, signals, thread_stack};
 use crate::backend::{NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
-use crate::instance::budget::{NativeAccess, TERMINATED};
+use crate::instance::budget::{NativeAccess, TERMINATED, WatchdogEntry};
 use crate::pin::PinReason;
-use dynvm_abi::table::CallbackId;
+use dynvm_abi::table::{CallbackId, HOSTCALLS};
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
 pub(super) struct Instance {
@@ -49,9 +51,17 @@ pub(super) struct Instance {
     pub(super) walking: Cell<Option<(Cause, usize)>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
+    /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
+    pub(super) indirect: Cell<bool>,
+    /// The embedder's functions, for hostcalls that do no more.
+    pub(super) direct: [*const c_void; HOSTCALLS.len()],
+    /// The watchdog's entry, which the state keeps; null: there is none.
+    pub(super) slot: *const WatchdogEntry,
     /// Where the thread's stack ends, and how much of it must be left to enter the host.
     pub(super) stack: Cell<(usize, usize)>,
-    /// Exceptions of this thread that the private C++ library knows of, if the image uses it.
+    /// Above this, enough of it is left for sure.
+    pub(super) stack_limit: Cell<usize>,
+    /// Exceptions of this thread that the C++ library knows of, if the image uses it.
     exceptions: Option<Exceptions>,
     pub(super) environment: Environment,
     pub(super) thread_context: ThreadContext,
@@ -113,6 +123,28 @@ impl Instance {
         if !self.mapping.image().shares_statics() {
             self.static_destructors.borrow_mut().push(destructor);
         }
+    }
+
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guarded
+    }
+
+    /// Fails the VM after a prepared call, around which no other was, did not return.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    #[cold]
+    pub(super) fn prepared_call_crashed(&self) {
+        if self.frame.is_forked() {
+            child_process::has_returned();
+        }
+        if let Some(exceptions) = self.exceptions {
+            // While no plugin runs on the thread, none is under way.
+            exceptions.restore([0; 2]);
+        }
+        let failure = self.crashed();
+        if let Some(slot) = self.state.slot() {
+            slot.leave_prepared();
+        }
+        self.state.fail(failure);
     }
 
     /// How the last guarded call ended.
@@ -280,8 +312,8 @@ impl NativeVm {
             start: address("_start"),
         };
         let functions = module.functions(&mapping);
+        let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
-            foreign,
             frame: Frame::default(),
             span: mapping.image().span(),
             origin: mapping.image().origin(),
@@ -291,7 +323,11 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
-            stack: Cell::new(if guarded { thread_stack::end() } else { (0, 0) }),
+            indirect: Cell::new(foreign.as_ref().is_none_or(CustomHostcalls::is_indirect)),
+            direct: foreign.as_ref().map_or([std::ptr::null(); _], CustomHostcalls::table),
+            slot: state.slot().map_or(std::ptr::null(), Arc::as_ptr),
+            stack: Cell::new((lowest, reserve)),
+            stack_limit: Cell::new(lowest + reserve),
             exceptions,
             environment: Environment::new(&state.config.environment),
             thread_context: ThreadContext::default(),
@@ -301,6 +337,7 @@ impl NativeVm {
             replaced_locale: locale::Replaced::default(),
             mapping: Arc::new(mapping),
             functions: functions.clone(),
+            foreign,
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
             guarded,
             state,
@@ -331,7 +368,9 @@ impl NativeVm {
         let instance = &mut *self.instance;
         if instance.guarded {
             signals::prepare_new_thread();
-            instance.stack.set(thread_stack::end());
+            let (lowest, reserve) = thread_stack::end();
+            instance.stack.set((lowest, reserve));
+            instance.stack_limit.set(lowest + reserve);
             instance.exceptions = instance.exceptions.map(Exceptions::on_this_thread);
         }
         if let Some(slot) = instance.state.slot() {
@@ -365,9 +404,18 @@ impl NativeVm {
         Ok(())
     }
 
-    /// The embedder's hostcalls, if it brought them.
-    pub(crate) fn foreign(&self) -> Option<&CustomHostcalls> {
-        self.instance.foreign.as_ref()
+    /// Changes how the embedder's hostcalls are made, if it brought them. Returns how they were before.
+    #[inline]
+    pub(crate) fn enter_mode(&self, mode: Mode) -> Mode {
+        let Some(foreign) = &self.instance.foreign else { return mode };
+        let before = foreign.enter(mode);
+        self.instance.indirect.set(foreign.is_indirect());
+        before
+    }
+
+    /// Prepares calls of a function of the image.
+    pub(crate) fn prepare(&self, function: usize, slow: PreparedCall, owner: *mut c_void) -> Prepared {
+        Prepared::new(&self.instance, function, slow, owner)
     }
 
     /// The address of something that the image exports.
@@ -456,9 +504,7 @@ impl Drop for NativeVm {
         let is_own = self.current_thread == std::thread::current().id();
         let instance = &*self.instance;
         instance.thread_context.end();
-        if let Some(foreign) = &instance.foreign {
-            foreign.end();
-        }
+        self.enter_mode(Mode::ENDING);
         if is_own
             && !instance.state.has_failed()
             && let Err(failure) = self.run_destructors()
