@@ -74,15 +74,12 @@ void run(const std::string &path, const std::string &fat, const std::string &pol
 
   const std::string good = sign(bytesOf(fat), PRIVATE_KEY);
   CHECK(loads(good, false, "") && loads(good, false, policy));
-  CHECK(loads(good, true, "") && loads(good, true, policy));
   told.take();
   CHECK(!loads(good, false, refusal) && has(told.take(), "policy"));
   std::string changed = good;
   changed.back() ^= 1;
-  for (const bool as_null : {false, true}) {
-    CHECK(!loads(changed, as_null, "") && has(told.take(), "Hash mismatch"));
-    CHECK(!loads(sign(bytesOf(fat), OTHER_KEY), as_null, "") && has(told.take(), "Signature mismatch"));
-  }
+  CHECK(!loads(changed, false, "") && has(told.take(), "Hash mismatch"));
+  CHECK(!loads(sign(bytesOf(fat), OTHER_KEY), false, "") && has(told.take(), "Signature mismatch"));
 }
 
 } // namespace

@@ -28,7 +28,9 @@ use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
 use crate::instance::budget::{NativeAccess, TERMINATED, WatchdogEntry};
 use crate::pin::PinReason;
-use dynvm_abi::table::{CallbackId, HOSTCALLS};
+use dynvm_abi::table::CallbackId;
+#[cfg(feature = "native")]
+use dynvm_abi::table::HOSTCALLS;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
 pub(super) struct Instance {
@@ -54,6 +56,7 @@ pub(super) struct Instance {
     /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
     pub(super) indirect: Cell<bool>,
     /// The embedder's functions, for hostcalls that do no more.
+    #[cfg(feature = "native")]
     pub(super) direct: [*const c_void; HOSTCALLS.len()],
     /// The watchdog's entry, which the state keeps; null: there is none.
     pub(super) slot: *const WatchdogEntry,
@@ -324,6 +327,7 @@ impl NativeVm {
             walking: Cell::new(None),
             in_host: Cell::new(false),
             indirect: Cell::new(foreign.as_ref().is_none_or(CustomHostcalls::is_indirect)),
+            #[cfg(feature = "native")]
             direct: foreign.as_ref().map_or([std::ptr::null(); _], CustomHostcalls::table),
             slot: state.slot().map_or(std::ptr::null(), Arc::as_ptr),
             stack: Cell::new((lowest, reserve)),
