@@ -8,7 +8,7 @@
 //      target/release/libdynvm_loader.a -lpthread -ldl -lm -lgcc_s           (one command)
 //   ./c-host plugin.so [configuration]
 //
-// With a plugin that is part of the program, from `dynvm build --static --out-dir dist DIR`, the
+// With a plugin that is part of the program, which the crate dynvm-link has written to dist, the
 // compiler gets -I dist -DLINKED_HEADER='"c-headers.h"' -DLINKED=dvn_c_headers and, before the
 // loader's library, dist/libdvn_c_headers.a; then PLUGIN is its name.
 //

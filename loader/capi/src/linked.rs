@@ -68,7 +68,7 @@ unsafe fn describe(plugin: &'static Linked) -> Result<&'static linked::Linked, E
     let wrong = |what: String| Error::new(Code::Argument, format!("the description of a linked plugin {what}"));
     if plugin.struct_size != size_of::<Linked>() {
         return Err(wrong(
-            "is of another version of DynVM: run `dynvm build --static` of this version again".to_owned(),
+            "is of another version of DynVM: link the plugin again with the dynvm-link of this version".to_owned(),
         ));
     }
     let abi_version = match plugin.abi_version {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Plugins that are part of the program. `dynvm build --static` writes a static library and a header
+// Plugins that are part of the program. The crate dynvm-link writes a static library and a header
 // for each, which has its description as a dynvm_linked_t.
 
 #ifndef DYNVM_LOADER_LINKED_H

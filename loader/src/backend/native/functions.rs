@@ -13,7 +13,7 @@ pub(super) enum FunctionNames {
     Linked(Arc<Linked>),
     #[cfg(feature = "native")]
     File(Arc<(Box<[u8]>, OnceLock<Functions>)>),
-    /// Those of the program, of which the loader knows the addresses only.
+    /// Those of the program.
     #[cfg(feature = "null")]
     OfProgram,
 }
@@ -56,11 +56,17 @@ impl FunctionNames {
     }
 }
 
-/// The functions of the program's own file; `None` if it cannot be read.
+/// The functions of the program's own file; `None` if it cannot be read, or would take too long for a thread that serves.
 #[cfg(all(feature = "null", feature = "native"))]
 fn of_program() -> Option<&'static Functions> {
+    const FILE: &str = "/proc/self/exe";
+    const MAX_SIZE: u64 = 64 << 20;
     static FUNCTIONS: OnceLock<Option<Functions>> = OnceLock::new();
-    let read = || std::fs::read("/proc/self/exe").ok().map(|bytes| Functions::read(&bytes));
+    let read = || {
+        let size = std::fs::metadata(FILE).ok()?.len();
+        let bytes = (size <= MAX_SIZE).then(|| std::fs::read(FILE).ok())??;
+        Some(Functions::read(&bytes))
+    };
     FUNCTIONS.get_or_init(read).as_ref()
 }
 

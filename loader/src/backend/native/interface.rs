@@ -88,12 +88,11 @@ fn needed(file: &ElfFile64<'_, LittleEndian>) -> Option<Vec<String>> {
 }
 
 #[cfg(feature = "null")]
-impl From<&'static dynvm_abi::linked::Linked> for Interface {
-    fn from(plugin: &'static dynvm_abi::linked::Linked) -> Interface {
-        // Of the first copy: others export the same names.
-        let exports = plugin.slots[0].exports.iter().map(|export| (export.name.to_owned(), export.address as u64));
+impl Interface {
+    /// That of a part of the program.
+    pub(super) fn of_linked(plugin: &dynvm_abi::linked::Linked, exports: Arc<BTreeMap<String, u64>>) -> Interface {
         Interface {
-            exports: Arc::new(exports.collect()),
+            exports,
             imports: plugin.imports.iter().map(|&name| name.to_owned()).collect(),
             #[cfg(feature = "native")]
             needed: Vec::new(),

@@ -360,6 +360,7 @@ mod tests {
 
     #[test]
     fn functions_and_their_libraries() {
+        #[cfg(feature = "native")]
         unwinder::prepare().unwrap();
         refresh();
         assert!(is_own(functions_and_their_libraries as *const () as usize));

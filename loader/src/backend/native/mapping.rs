@@ -144,7 +144,7 @@ impl Mapped {
     pub(super) fn origin(&self) -> usize {
         match self {
             #[cfg(feature = "null")]
-            Mapped::Linked(copy) => super::linked::base_of_program(copy.span().start),
+            Mapped::Linked(copy) => copy.base_of_program(),
             #[cfg(feature = "native")]
             _ => self.span().start,
         }

@@ -67,7 +67,7 @@ enum Form {
     System { bytes: Box<[u8]>, functions: FunctionNames },
     /// Nobody: it is part of the program.
     #[cfg(feature = "null")]
-    Linked(&'static dynvm_abi::linked::Linked),
+    Linked(linked::LinkedPlugin),
 }
 
 /// Why crashes end the process.
@@ -108,16 +108,17 @@ impl NativeModule {
         use dynvm_abi::linked::StateModel;
 
         let shares_statics = plugin.state_model == StateModel::PerThread;
+        let form = linked::LinkedPlugin::new(plugin);
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
-            interface: Interface::from(plugin),
+            interface: Interface::of_linked(plugin, form.exports()),
             #[cfg(feature = "native")]
             path: None,
             uncontained: if shares_statics { Some(linked::SHARES_STATICS) } else { uncontained(true) },
             // Its code uses the program's thread-local variables and C library.
             pinned: vec![PinReason::PartOfProgram],
-            form: Form::Linked(plugin),
+            form: Form::Linked(form),
         }
     }
 
@@ -167,14 +168,14 @@ impl NativeModule {
             }
             #[cfg(feature = "null")]
             Form::Linked(plugin) => {
-                let has_heap = linked::can_have_heaps(plugin);
+                let has_heap = plugin.can_have_heaps();
                 if memory_limit.is_some() && !has_heap {
                     return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
                                 in Rust or C, link it with `.slots(..)`"
                         .to_owned());
                 }
                 let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;
-                Ok(Mapping::new(Mapped::Linked(linked::LinkedCopy::take(plugin)?), heap, imports))
+                Ok(Mapping::new(Mapped::Linked(plugin.take()?), heap, imports))
             }
             #[cfg(feature = "native")]
             Form::System { bytes, .. } => {
@@ -231,10 +232,11 @@ impl NativeModule {
             Form::Image { .. } => runtimes().image("libstdc++.so.6")?.symbol(name.to_str().ok()?),
             #[cfg(feature = "native")]
             Form::System { .. } => None,
-            // SAFETY: the name ends with a null.
             #[cfg(feature = "null")]
             Form::Linked(_) => {
-                Some(unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) } as usize).filter(|at| *at != 0)
+                // SAFETY: the name ends with a null.
+                let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+                (!found.is_null()).then_some(found as usize)
             }
         };
         let (set_terminate, globals) = (find(c"_ZSt13set_terminatePFvvE"), find(c"__cxa_get_globals")?);

@@ -18,7 +18,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dynvm_abi::linked::{Functions, Linked, StateModel};
 
-pub(super) use program::base_of_program;
 use slots::Lease;
 pub(super) use variables::PrivateThreadLocals;
 
@@ -29,26 +28,62 @@ pub(super) const SHARES_STATICS: &str =
 /// Functions by which C++ allocates: from the program's C++ library, which allocates and frees on its own.
 const CPP_ALLOCATES: &[&str] = &["_Znwm", "_Znam"];
 
-/// A copy of a linked plugin, for as long as a VM or a thread of the plugin uses it.
-pub(super) struct LinkedCopy {
-    lease: Lease,
+/// A linked plugin.
+pub(super) struct LinkedPlugin {
+    plugin: &'static Linked,
+    /// The exports of each copy, by name.
+    exports: Vec<Arc<BTreeMap<String, u64>>>,
+    /// What addresses in the program differ by from those in its file.
+    base: usize,
 }
 
-impl LinkedCopy {
+impl LinkedPlugin {
+    pub(super) fn new(plugin: &'static Linked) -> LinkedPlugin {
+        let exports = plugin.slots.iter().map(|slot| {
+            let exports = slot.exports.iter().map(|export| (export.name.to_owned(), export.address as u64));
+            Arc::new(exports.collect())
+        });
+        let base = program::base_of_program(plugin.slots[0].text.start as usize);
+        LinkedPlugin { plugin, exports: exports.collect(), base }
+    }
+
     /// Takes a copy that is free, with its statics as the program started with them.
     ///
     /// # Errors
     ///
     /// All are in use; the message has the remedy.
-    pub(super) fn take(plugin: &'static Linked) -> Result<LinkedCopy, String> {
-        let lease = Lease::take(plugin)?;
+    pub(super) fn take(&self) -> Result<LinkedCopy, String> {
+        let (index, lease) = Lease::take(self.plugin)?;
         if !lease.is_shared() {
             // SAFETY: nothing runs on a free slot: threads of the plugin keep theirs.
             unsafe { variables::reset_statics(lease.slot()) };
         }
-        Ok(LinkedCopy { lease })
+        Ok(LinkedCopy { lease, exports: self.exports[index].clone(), base: self.base })
     }
 
+    /// The exports of the first copy, by name; others export the same names.
+    pub(super) fn exports(&self) -> Arc<BTreeMap<String, u64>> {
+        self.exports[0].clone()
+    }
+
+    /// Whether VMs can have heaps of their own: what they allocate is theirs alone, and the plugin alone frees it.
+    pub(super) fn can_have_heaps(&self) -> bool {
+        let imports = |names: &[&str]| names.iter().any(|name| self.plugin.imports.contains(name));
+        self.plugin.state_model == StateModel::PerImage
+            && self.plugin.slots[0].export("malloc").is_none()
+            && !imports(CPP_ALLOCATES)
+            && !imports(super::heap::RESIZES_MEMORY)
+    }
+}
+
+/// A copy of a linked plugin, for as long as a VM or a thread of the plugin uses it.
+pub(super) struct LinkedCopy {
+    lease: Lease,
+    exports: Arc<BTreeMap<String, u64>>,
+    base: usize,
+}
+
+impl LinkedCopy {
     /// Thread-local variables of a VM, on this thread.
     pub(super) fn thread_locals(&self) -> PrivateThreadLocals {
         PrivateThreadLocals::new(self.lease.slot())
@@ -67,8 +102,12 @@ impl LinkedCopy {
 
     /// Its exports, by name.
     pub(super) fn exports(&self) -> Arc<BTreeMap<String, u64>> {
-        let exports = self.lease.slot().exports.iter();
-        Arc::new(exports.map(|export| (export.name.to_owned(), export.address as u64)).collect())
+        self.exports.clone()
+    }
+
+    /// What its addresses differ by from those in the program's file.
+    pub(super) fn base_of_program(&self) -> usize {
+        self.base
     }
 
     /// Runs the constructors: for each VM, or once if VMs share what they construct.
@@ -109,13 +148,4 @@ impl LinkedCopy {
 fn addresses(list: Functions) -> impl DoubleEndedIterator<Item = usize> {
     // SAFETY: the descriptor's list, a constant.
     (0..list.count).map(move |index| unsafe { *list.first.cast::<usize>().add(index) })
-}
-
-/// Whether VMs of a plugin can have heaps of their own: what they allocate is theirs alone, and the plugin alone frees it.
-pub(super) fn can_have_heaps(plugin: &Linked) -> bool {
-    let imports = |names: &[&str]| names.iter().any(|name| plugin.imports.contains(name));
-    plugin.state_model == StateModel::PerImage
-        && plugin.slots[0].export("malloc").is_none()
-        && !imports(CPP_ALLOCATES)
-        && !imports(super::heap::RESIZES_MEMORY)
 }

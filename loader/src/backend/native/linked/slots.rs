@@ -16,18 +16,18 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// Takes a slot.
+    /// Takes a slot, with its index.
     ///
     /// # Errors
     ///
     /// All are in use; the message has the remedy.
-    pub(super) fn take(plugin: &'static Linked) -> Result<Lease, String> {
+    pub(super) fn take(plugin: &'static Linked) -> Result<(usize, Lease), String> {
         if plugin.state_model == StateModel::PerThread {
-            return Ok(Lease { slot: &plugin.slots[0], is_exclusive: false });
+            return Ok((0, Lease { slot: &plugin.slots[0], is_exclusive: false }));
         }
         let mut taken = taken();
-        let slot = plugin.slots.iter().find(|slot| taken.insert(address(slot)));
-        let slot = slot.ok_or_else(|| {
+        let slot = plugin.slots.iter().enumerate().find(|(_, slot)| taken.insert(address(slot)));
+        let (index, slot) = slot.ok_or_else(|| {
             let count = plugin.slots.len();
             format!(
                 "it keeps state in statics, and its slots, {count}, are all in use: end another VM of it, link it with \
@@ -35,7 +35,7 @@ impl Lease {
                 count + 1
             )
         })?;
-        Ok(Lease { slot, is_exclusive: true })
+        Ok((index, Lease { slot, is_exclusive: true }))
     }
 
     /// Whether other VMs may run on the slot.
