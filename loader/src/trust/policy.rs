@@ -99,6 +99,7 @@ impl TrustPolicy {
 
 impl Rules {
     /// True if a rule is about the artifact's bytes.
+    #[cfg(feature = "native")]
     pub(crate) fn ask_of_bytes(&self) -> bool {
         self.sha256.is_some() || self.keys.is_some()
     }
