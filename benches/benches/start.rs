@@ -12,7 +12,7 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.sample_size(20);
     for (name, loader, path) in [
-        ("native: read and edit", &plain, &suite.native),
+        ("native: read and link", &plain, &suite.native),
         ("wasm: compile", &plain, &suite.wasm),
         ("wasm: read from the cache", &cached, &suite.wasm),
     ] {
