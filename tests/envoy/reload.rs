@@ -88,6 +88,49 @@ fn a_new_listener_takes_over_under_load() {
 #[needs::envoy]
 #[needs::wasm_rust]
 #[test]
+fn a_discovered_filter_takes_over_under_load() {
+    let upstream = Upstream::start();
+    for (program, workers) in programs().into_iter().zip([4, 1]) {
+        let dir = tempfile::tempdir().unwrap();
+        let ecds = dir.path().join("ecds.json");
+        let discover = |by: By, configuration: &str| {
+            let filter = module_filter("probe", &plugin("probe", &probe(by), configuration, &json!({})));
+            let resource = json!({"@type": ty("envoy.config.core.v3.TypedExtensionConfig"), "name": "probe",
+                "typed_config": filter["typed_config"]});
+            write(&ecds, &json!({"resources": [resource]}).to_string());
+        };
+        discover(By::Native, "status=200");
+        let discovered = json!({"name": "probe", "config_discovery": {
+            "config_source": {"path_config_source": {"path": &ecds}, "resource_api_version": "V3"},
+            "type_urls": [ty("envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter")],
+        }});
+        let setup = Setup::new().cluster("upstream", upstream.port).listener("main", vec![discovered]);
+        let mut config = setup.config();
+        config["node"] = json!({"id": "test", "cluster": "test"});
+        let mut envoy = Envoy::start_with(&program, &config, workers);
+        let port = envoy.port("main");
+        let statuses = all_answered(port, || {
+            for by in [By::Wasm, By::Native] {
+                for status in [201, 200] {
+                    discover(by, &format!("status={status}"));
+                    envoy.wait("has the new version", |_| get(port, "/a", &[]).status() == status);
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+            }
+        });
+        let count = |status| statuses.iter().filter(|of| **of == status).count();
+        assert_eq!(count(200) + count(201), statuses.len(), "{statuses:?}");
+        assert!(count(200) > 20 && count(201) > 20, "{} {}", count(200), count(201));
+        // One that is refused changes nothing.
+        discover(By::Native, "refuse");
+        envoy.wait_for_log("proxy_on_configure");
+        assert_eq!(get(port, "/a", &[]).status(), 200);
+    }
+}
+
+#[needs::envoy]
+#[needs::wasm_rust]
+#[test]
 fn a_new_file_takes_over_under_load() {
     let upstream = Upstream::start();
     let dir = tempfile::tempdir().unwrap();
