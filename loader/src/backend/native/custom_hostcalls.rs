@@ -104,6 +104,7 @@ impl CustomHostcalls {
     }
 
     /// The embedder's function for each hostcall; null for those that the plugin does not import.
+    #[cfg(feature = "native")]
     pub(super) fn table(&self) -> [*const c_void; HOSTCALLS.len()] {
         self.functions.table
     }

@@ -12,10 +12,10 @@ use super::crash_cause::Cause;
 #[cfg(feature = "native")]
 use super::custom_hostcalls::call_own;
 use super::custom_hostcalls::take;
-use super::guest::NativeGuest;
-use super::vm::Instance;
 #[cfg(feature = "native")]
 use super::direct_hostcalls;
+use super::guest::NativeGuest;
+use super::vm::Instance;
 use super::{door, process_exit, thread_context};
 use crate::hostcalls::dispatch;
 use crate::instance::InstanceState;
