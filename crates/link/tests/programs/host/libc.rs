@@ -46,6 +46,9 @@ forward! {
     OTHERS syscall(number: i64, a: i64, b: i64, c: i64, d: i64, e: i64, f: i64) -> i64;
     OTHERS pthread_key_create(key: *mut u32, destructor: *const c_void) -> c_int;
     OTHERS pthread_key_delete(key: u32) -> c_int;
+    OTHERS pthread_getspecific(key: u32) -> *mut c_void;
+    OTHERS pthread_setspecific(key: u32, value: *const c_void) -> c_int;
+    OTHERS uselocale(locale: *mut c_void) -> *mut c_void;
 }
 
 /// Destructors are kept with the VM: the C library would run them when the thread or the program ends.
