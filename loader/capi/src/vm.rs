@@ -420,7 +420,7 @@ pub extern "C" fn dynvm_is_writable(address: u64, size: u64) -> bool {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn dynvm_catch_faults(faults: *const Fault, count: usize) -> bool {
     // SAFETY: guaranteed by the caller, as `loader/vm.h` requires.
-    count == 0 || dynvm::image::catch_faults(unsafe { std::slice::from_raw_parts(faults, count) })
+    count == 0 || unsafe { dynvm::image::catch_faults(std::slice::from_raw_parts(faults, count)) }
 }
 
 #[unsafe(no_mangle)]

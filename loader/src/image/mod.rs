@@ -428,7 +428,11 @@ pub fn is_writable(address: u64, len: u64) -> bool {
 
 /// Makes instructions of the embedder go on at their landings if they fault: for checks of addresses in the embedder's own code. Needs what
 /// [`is_readable`] needs. Naming the same array again has no effect. False if there are 8 others.
-pub fn catch_faults(faults: &'static [Fault]) -> bool {
+///
+/// # Safety
+///
+/// Where an instruction of the array faults, execution can go on at its landing, with the registers as they are, on any thread.
+pub unsafe fn catch_faults(faults: &'static [Fault]) -> bool {
     crate::backend::native::catch_faults(faults)
 }
 
