@@ -7,6 +7,7 @@ use dynvm_abi::types::LogLevel;
 
 use super::callback_values::*;
 use super::{Called, ContextId, Vm};
+use crate::artifact::ArtifactKind;
 use crate::backend::NotStarted;
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
@@ -57,7 +58,10 @@ impl Vm {
         }
         if let Some(reason) = instance.uncontained() {
             telemetry::vm_uncontained(&state.config.vm_id, reason);
-            state.log(LogLevel::Warn, format!("a crash of the plugin ends the process: {reason}").as_bytes());
+            // Who links a plugin in without slots decides so once, for all of its VMs.
+            if module.info().kind != ArtifactKind::Linked {
+                state.log(LogLevel::Warn, format!("a crash of the plugin ends the process: {reason}").as_bytes());
+            }
             if let Some(observed) = state.observed() {
                 observed.set_uncontained();
             }
