@@ -385,8 +385,8 @@ impl NativeVm {
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
     pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
         let _entered = current_instance::enter(&self.instance);
-        // SAFETY: a resolver or constructor of the image, with its arguments.
         let image = self.instance.mapping.image();
+        // SAFETY: a resolver or constructor of the image, with its arguments.
         image.initialize(&mut |function, arguments| unsafe { self.instance.call(function, arguments) })?;
         if let Some(set_host) = self.start.set_host {
             // SAFETY: the plugin exports this function, which takes the table; that lives for ever.
