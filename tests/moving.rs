@@ -46,7 +46,7 @@ fn start(module: &Module, config: VmConfig, configuration: &str) -> (Vm, Context
 /// The count that the plugin gives to a stream.
 fn count(vm: &Vm, stream: ContextId) -> Option<String> {
     let stream = vm.stream::<Request>(stream)?;
-    Some(String::from_utf8_lossy(&stream.0.get(b"count")?).into_owned())
+    Some(String::from_utf8_lossy(stream.0.get(b"count")?).into_owned())
 }
 
 /// Serves one stream.
