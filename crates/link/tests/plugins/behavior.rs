@@ -39,7 +39,9 @@ pub fn run(path: &str) -> String {
         }
         // SAFETY: there is nothing; whoever runs the plugin survives it.
         "/fault" => unsafe { std::ptr::without_provenance::<u8>(8).read_volatile() }.to_string(),
-        "/grow" => (0..1 << 10).map(|_| std::hint::black_box(vec![1_u8; 1 << 20]).leak().len()).sum::<usize>().to_string(),
+        "/grow" => {
+            (0..1 << 10).map(|_| std::hint::black_box(vec![1_u8; 1 << 20]).leak().len()).sum::<usize>().to_string()
+        }
         "/time" => {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             format!("{} s", since.map_or(0, |since| since.as_secs()))
