@@ -1,8 +1,8 @@
 //! Calls of an image's functions in the fewest instructions, for embedders that bring their own hostcalls.
 //!
-//! What does not change between calls is looked up once. A call marks the VM as running, for the watchdog and for this thread, and guards,
-//! as [`NativeImage::call`](crate::image::NativeImage::call) does for one from outside of any other. Where a few tests say that there is more
-//! to do, a slow path does it.
+//! What does not change between calls is looked up once. A call marks the VM as running, for the watchdog and for this thread, and is
+//! guarded, like a [`NativeImage::call`](crate::image::NativeImage::call) that is not nested in another. Everything else is left to a slow
+//! path: nested calls, failed or terminated VMs, forked children.
 
 use std::ffi::c_void;
 
