@@ -1,5 +1,6 @@
 //! Sends requests through the proxy to servers on loopback, with plugins of the repository.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -65,21 +66,23 @@ fn nobody() -> SocketAddr {
 struct Proxy {
     process: Child,
     address: SocketAddr,
+    log: PathBuf,
 }
 
 impl Proxy {
     fn start(upstream: SocketAddr, plugin: &Path, configuration: &str, clusters: &[(&str, SocketAddr)]) -> Proxy {
-        let file = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{}.json", plugin.display().to_string().replace('/', "-")));
-        std::fs::write(&file, configuration).unwrap();
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(plugin.display().to_string().replace('/', "-"));
+        let (configured, log) = (file.with_added_extension("json"), file.with_added_extension("log"));
+        std::fs::write(&configured, configuration).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_host-hyper"));
-        command.args(["127.0.0.1:0", &upstream.to_string()]).arg(plugin).arg(file);
+        command.args(["127.0.0.1:0", &upstream.to_string()]).arg(plugin).arg(configured);
         command.args(clusters.iter().map(|(name, address)| format!("{name}={address}")));
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut process = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
-        Proxy { process, address }
+        Proxy { process, address, log }
     }
 
     fn request(&self, head: &str, body: &str) -> Message {
@@ -98,6 +101,9 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        if thread::panicking() {
+            eprintln!("{}", std::fs::read_to_string(&self.log).unwrap_or_default());
+        }
     }
 }
 
