@@ -5,6 +5,7 @@
 //! ask here.
 
 use super::backtrace::Backtrace;
+use super::crash_cause::Cause;
 use super::unwinder::Frame;
 use super::vm::Instance;
 use super::{known_code, thread_stack, unwinder};
@@ -22,9 +23,32 @@ pub(super) enum From {
     ForcedUnwind,
 }
 
+/// How far the walk of a stack has come, for a handler to go on from where the walk faults on a damaged stack.
+#[derive(Clone, Copy)]
+pub(super) struct Walking {
+    /// Why the stack is walked.
+    pub(super) cause: Cause,
+    /// Up to here the stack was understood.
+    understood_to: usize,
+    /// All frames up to there may be abandoned.
+    may_abandon: bool,
+}
+
+impl Walking {
+    pub(super) fn new(cause: Cause, stack_pointer: usize) -> Walking {
+        Walking { cause, understood_to: stack_pointer, may_abandon: true }
+    }
+
+    /// Whether the guarded call may be abandoned though the walk faulted: what was not walked is searched.
+    pub(super) fn may_abandon(&self, instance: &Instance) -> bool {
+        self.may_abandon && is_clear(instance, self.understood_to)
+    }
+}
+
 /// The plugin's frames up to the innermost guarded call, and whether that may be abandoned.
 ///
-/// Allocates nothing, so that it can run in a signal handler. On a damaged stack it may fault; then [`is_clear`] decides.
+/// Allocates nothing, so that it can run in a signal handler. On a damaged stack it may fault; then the handler asks what is left in
+/// `instance.walking`.
 #[inline(never)]
 pub(super) fn examine(instance: &Instance, from: From) -> (Backtrace, bool) {
     let mut walk = Walk {
@@ -52,7 +76,7 @@ pub(super) fn examine(instance: &Instance, from: From) -> (Backtrace, bool) {
 ///
 /// For stacks that cannot be walked: overwritten, or of code without unwind tables. What an earlier call left behind there may make this
 /// say no, where yes would do.
-pub(super) fn is_clear(instance: &Instance, stack_pointer: usize) -> bool {
+fn is_clear(instance: &Instance, stack_pointer: usize) -> bool {
     // More is not searched in a signal handler.
     const MOST: usize = 1 << 20;
     let end = instance.frame.address();
@@ -207,6 +231,12 @@ fn visit(walk: &mut Walk<'_>, frame: Frame) -> bool {
     if span.contains(&address) {
         walk.end_run(false);
         walk.trusted_to = frame;
+        let walking = &walk.instance.walking;
+        walking.set(walking.get().map(|so_far| Walking {
+            understood_to: frame,
+            may_abandon: walk.may_abandon,
+            ..so_far
+        }));
         walk.backtrace.push((address.wrapping_sub(walk.instance.origin)) as u64);
     } else {
         let lsda = if walk.from == From::Throw { language_data } else { 0 };

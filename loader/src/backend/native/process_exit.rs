@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use dynvm_abi::types::LogLevel;
 
-use super::containment::{self, From};
+use super::containment::{self, From, Walking};
 use super::crash_cause::{Cause, Crash};
 use super::vm::Instance;
 use super::{address_check, child_process, door, guard};
@@ -46,7 +46,7 @@ pub(super) unsafe fn leave_from(instance: &Instance, cause: Cause, from: From) {
     }
     guard::clear_flags();
     // Should the stack be damaged, the handler of signals takes over.
-    instance.walking.set(Some((cause, (&raw const instance) as usize)));
+    instance.walking.set(Some(Walking::new(cause, (&raw const instance) as usize)));
     let (backtrace, may_abandon) = containment::examine(instance, from);
     instance.walking.set(None);
     if may_abandon {

@@ -27,7 +27,7 @@ mod platform {
     use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
     use super::super::backtrace::Backtrace;
-    use super::super::containment::{self, From};
+    use super::super::containment::{self, From, Walking};
     use super::super::crash_cause::{Cause, Crash, Place};
     use super::super::registers::Registers;
     use super::super::vm::Instance;
@@ -185,10 +185,10 @@ mod platform {
         registers: &mut Registers<'_>,
         address: usize,
     ) -> Option<Crash> {
-        if let Some((cause, stack_pointer)) = instance.walking.take() {
-            // Walking the stack of a first fault faulted too: without a backtrace then.
-            return containment::is_clear(instance, stack_pointer)
-                .then(|| Crash { cause, backtrace: Backtrace::default() });
+        if let Some(walking) = instance.walking.take() {
+            // Walking the stack of a first failure faulted: without a backtrace then.
+            let crash = Crash { cause: walking.cause, backtrace: Backtrace::default() };
+            return walking.may_abandon(instance).then_some(crash);
         }
         let (instruction, stack_pointer) = (registers.instruction(), registers.stack_pointer());
         let place = if instance.span.contains(&instruction) {
@@ -212,7 +212,7 @@ mod platform {
             registers.set_instruction(instruction - 1);
         }
         let cause = Cause::Fault { signal, place, address };
-        instance.walking.set(Some((cause, stack_pointer)));
+        instance.walking.set(Some(Walking::new(cause, stack_pointer)));
         let (backtrace, may_abandon) = containment::examine(instance, From::Signal(stack_pointer));
         instance.walking.set(None);
         registers.set_instruction(instruction);

@@ -10,6 +10,7 @@ use std::thread::ThreadId;
 
 use dynvm_heap::Heap;
 
+use super::containment::Walking;
 use super::crash_cause::{Cause, Crash};
 use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
@@ -49,8 +50,8 @@ pub(super) struct Instance {
     pub(super) crash: Cell<Option<Crash>>,
     /// More about the crash: the type of an exception.
     pub(super) detail: RefCell<Option<String>>,
-    /// What ended a call whose stack is being walked, and from where.
-    pub(super) walking: Cell<Option<(Cause, usize)>>,
+    /// What ended a call whose stack is being walked, and how far the walk has come.
+    pub(super) walking: Cell<Option<Walking>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
     /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
