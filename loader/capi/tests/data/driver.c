@@ -445,6 +445,27 @@ static void deployments(const dynvm_loader_t *loader) {
   dynvm_deployment_free(deployment);
 }
 
+// Returns true; where its load faults, it goes on at `peek_landing`, and returns false.
+bool peek(const void *address);
+extern const char peek_load[], peek_landing[];
+#if defined(__x86_64__)
+__asm__(".text\npeek:\npeek_load: movb (%rdi), %al\nmovl $1, %eax\nret\npeek_landing: xorl %eax, %eax\nret\n");
+#else
+__asm__(".text\npeek:\npeek_load: ldrb w1, [x0]\nmov w0, #1\nret\npeek_landing: mov w0, #0\nret\n");
+#endif
+
+static void faults(void) {
+  static const dynvm_fault_t table[] = {{peek_load, peek_landing}};
+  static dynvm_fault_t others[8];
+  CHECK(dynvm_catch_faults(NULL, 0) && dynvm_catch_faults(table, 1) && dynvm_catch_faults(table, 1));
+  CHECK(peek(table) && !peek((const void *)16));
+  for (int i = 0; i < 8; i++) {
+    others[i] = table[0];
+    CHECK(dynvm_catch_faults(&others[i], 1) == (i < 7));
+  }
+  CHECK(dynvm_catch_faults(&others[6], 1) && !peek((const void *)16));
+}
+
 int main(int argc, char **argv) {
   if (argc != 5) return 2;
   files = (const char *const *)argv;
@@ -465,6 +486,7 @@ int main(int argc, char **argv) {
     threads(again);
     watchdog(again);
   }
+  faults();
   deployments(loader);
   dynvm_module_free(again);
   dynvm_loader_free(loader);
