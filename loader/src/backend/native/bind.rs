@@ -9,8 +9,8 @@ use dynvm_image::{Bind, Facts, Import, Importer};
 use super::heap::{ALLOCATES, RESIZES_MEMORY};
 use super::interposed::interposed;
 use super::{
-    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines, locale,
-    plugin_signals, process_exit, random, stdio, threads,
+    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, limitations,
+    lines, locale, plugin_signals, process_exit, random, stdio, threads,
 };
 
 /// Why a function is replaced.
@@ -79,17 +79,12 @@ pub(super) struct Bindings {
 impl Bindings {
     /// Decides by what the image imports, exports and needs.
     pub(super) fn new(facts: &Facts, options: &Options) -> Bindings {
-        let imports_any = |names: &[&str]| names.iter().any(|name| facts.does_import(name));
         Bindings {
             interpose: options.interpose,
-            exits: options.contain_crashes && super::guard::AVAILABLE,
-            environment: !imports_any(CHANGES_ENVIRONMENT),
+            exits: limitations::uncontained(options.contain_crashes).is_none(),
+            environment: changes_environment(facts).is_none(),
             direct: options.own_hostcalls,
-            heap: options.heap
-                && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
-                && facts.export("malloc").is_none()
-                && facts.needed().iter().all(|library| is_of_the_system(library))
-                && !imports_any(RESIZES_MEMORY),
+            heap: allocates(facts) && shares_heap(facts, options).is_none(),
         }
     }
 
@@ -133,6 +128,34 @@ impl Bind for RuntimeBindings {
         let name = import.name();
         interposed(name, |kind| kind == Kind::Heap || matches!(name, "pthread_create" | "abort"))
     }
+}
+
+fn imported<'a>(facts: &Facts, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| facts.does_import(name))
+}
+
+/// Whether an image allocates memory.
+pub(super) fn allocates(facts: &Facts) -> bool {
+    imported(facts, ALLOCATES).is_some()
+}
+
+/// Why an image allocates from the C library's heap, if it allocates; `None`: each VM has its own.
+pub(super) fn shares_heap(facts: &Facts, options: &Options) -> Option<String> {
+    if !options.heap {
+        return Some("by option (native::Options::heap)".to_owned());
+    }
+    if facts.export("malloc").is_some() {
+        return Some("it defines malloc".to_owned());
+    }
+    if let Some(library) = facts.needed().iter().find(|library| !is_of_the_system(library)) {
+        return Some(format!("it needs {library}, which may free or resize its memory"));
+    }
+    imported(facts, RESIZES_MEMORY).map(|function| format!("it calls {function}, which resizes or frees its memory"))
+}
+
+/// The function or variable by which an image changes the process's environment.
+pub(super) fn changes_environment(facts: &Facts) -> Option<&'static str> {
+    imported(facts, CHANGES_ENVIRONMENT)
 }
 
 /// Whether a library is one of the C library and the compiler.

@@ -39,7 +39,7 @@ pub(super) enum Mapped {
 }
 
 /// Functions of the C library by which a plugin leaves its addresses with others, beyond those that the loader follows.
-const KEEP_REFERENCES: &[&str] = &[
+pub(super) const KEEP_REFERENCES: &[&str] = &[
     "fopencookie",
     "makecontext",
     "mq_notify",

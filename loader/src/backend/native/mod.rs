@@ -32,6 +32,7 @@
 //!   stdio, clock, random, environment
 //!                     interposed functions of libc for output, time, randomness and environment
 //!   thread_context    hostcalls on threads that a plugin starts
+//!   limitations       what VMs of a module lack
 //!   pinned            which plugins have to stay on their threads
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
@@ -63,6 +64,7 @@ pub(crate) mod interface;
 mod interposed;
 mod keys;
 mod known_code;
+mod limitations;
 mod lines;
 #[cfg(feature = "null")]
 mod linked;

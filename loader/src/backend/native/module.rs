@@ -28,7 +28,7 @@ use super::system_loader::SystemImage;
 use super::vm::NativeVm;
 #[cfg(feature = "native")]
 use super::{Loading, Options, pinned, unwinder};
-use super::{custom_hostcalls, process_exit, signals};
+use super::{custom_hostcalls, limitations, process_exit, signals};
 #[cfg(feature = "native")]
 use crate::backend::Source;
 use crate::backend::{Code, Instance};
@@ -36,6 +36,7 @@ use crate::error::StartError;
 #[cfg(feature = "native")]
 use crate::error::{LoadError, with_causes};
 use crate::instance::InstanceState;
+use crate::limitation::Limitation;
 use crate::pin::PinReason;
 
 /// A native module.
@@ -48,6 +49,7 @@ pub(crate) struct NativeModule {
     /// Why crashes of its VMs end the process; `None`: they are contained.
     uncontained: Option<&'static str>,
     pinned: Vec<PinReason>,
+    limitations: Vec<Limitation>,
     form: Form,
 }
 
@@ -70,15 +72,6 @@ enum Form {
     Linked(linked::LinkedPlugin),
 }
 
-/// Why crashes end the process.
-fn uncontained(contain_crashes: bool) -> Option<&'static str> {
-    match contain_crashes {
-        false => Some("by option (native::Options::contain_crashes)"),
-        true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
-        true => None,
-    }
-}
-
 /// What is linked when the first VM starts.
 #[cfg(feature = "native")]
 struct Unlinked {
@@ -89,17 +82,21 @@ struct Unlinked {
 impl NativeModule {
     #[cfg(feature = "native")]
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
-        let uncontained = uncontained(options.contain_crashes);
-        let (interface, form, pinned) = match options.loading {
+        let uncontained = match options.loading {
+            Loading::Image => limitations::uncontained(options.contain_crashes),
+            Loading::System => Some(limitations::BY_SYSTEM_LOADER),
+        };
+        let (interface, form, pinned, limitations) = match options.loading {
             Loading::Image => Form::image(source, options)?,
             Loading::System => {
                 let (interface, form) = Form::system(source)?;
-                (interface, form, vec![PinReason::SystemLoader])
+                (interface, form, vec![PinReason::SystemLoader], limitations::of_system_loader())
             }
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
-        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, uncontained, pinned, form })
+        let name = source.name.to_owned();
+        Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, form })
     }
 
     /// A plugin that is part of the program.
@@ -107,17 +104,19 @@ impl NativeModule {
     pub(crate) fn linked(plugin: &'static dynvm_abi::linked::Linked) -> NativeModule {
         use dynvm_abi::linked::StateModel;
 
-        let shares_statics = plugin.state_model == StateModel::PerThread;
         let form = linked::LinkedPlugin::new(plugin);
+        let shares_statics = plugin.state_model == StateModel::PerThread;
+        let uncontained = if shares_statics { Some(linked::SHARES_STATICS) } else { limitations::uncontained(true) };
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
             interface: Interface::of_linked(plugin, form.exports()),
             #[cfg(feature = "native")]
             path: None,
-            uncontained: if shares_statics { Some(linked::SHARES_STATICS) } else { uncontained(true) },
+            uncontained,
             // Its code uses the program's thread-local variables and C library.
             pinned: vec![PinReason::PartOfProgram],
+            limitations: limitations::of_linked(&form, uncontained),
             form: Form::Linked(form),
         }
     }
@@ -168,7 +167,7 @@ impl NativeModule {
             }
             #[cfg(feature = "null")]
             Form::Linked(plugin) => {
-                let has_heap = plugin.can_have_heaps();
+                let has_heap = plugin.shares_heap().is_none();
                 if memory_limit.is_some() && !has_heap {
                     return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
                                 in Rust or C, link it with `.slots(..)`"
@@ -280,8 +279,12 @@ impl Code for NativeModule {
         self.abi_version
     }
 
-    fn pinned(&self) -> &[PinReason] {
-        &self.pinned
+    fn pinned(&self) -> Vec<PinReason> {
+        self.pinned.clone()
+    }
+
+    fn limitations(&self) -> Vec<Limitation> {
+        self.limitations.clone()
     }
 
     fn exports(&self, callback: CallbackId) -> bool {
@@ -295,7 +298,10 @@ impl Code for NativeModule {
 
 #[cfg(feature = "native")]
 impl Form {
-    fn image(source: &Source<'_>, options: Options) -> Result<(Interface, Form, Vec<PinReason>), LoadError> {
+    fn image(
+        source: &Source<'_>,
+        options: Options,
+    ) -> Result<(Interface, Form, Vec<PinReason>, Vec<Limitation>), LoadError> {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
@@ -304,7 +310,7 @@ impl Form {
             (source.check_library)(library)?;
         }
         let bindings = Bindings::new(&facts, &options);
-        let pinned = pinned::reasons(&facts);
+        let (pinned, limitations) = (pinned::reasons(&facts), limitations::of_image(&facts, &options));
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
@@ -321,7 +327,7 @@ impl Form {
         }
         let unlinked =
             (!is_linked).then(|| Unlinked { bytes: source.bytes.into(), original: source.original.cloned() });
-        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned))
+        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned, limitations))
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {
