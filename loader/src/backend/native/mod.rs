@@ -33,6 +33,7 @@
 //!                     interposed functions of libc for output, time, randomness and environment
 //!   thread_context    hostcalls on threads that a plugin starts
 //!   limitations       what VMs of a module lack
+//!   sanitizers        plugins built with one
 //!   pinned            which plugins have to stay on their threads
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
@@ -79,6 +80,8 @@ mod process_exit;
 mod random;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod registers;
+#[cfg(feature = "native")]
+mod sanitizers;
 mod signals;
 mod stdio;
 #[cfg(feature = "native")]

@@ -27,7 +27,7 @@ use super::mapping::{Mapped, Mapping};
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
 #[cfg(feature = "native")]
-use super::{Loading, Options, pinned, unwinder};
+use super::{Loading, Options, pinned, sanitizers, unwinder};
 use super::{custom_hostcalls, limitations, process_exit, signals};
 #[cfg(feature = "native")]
 use crate::backend::Source;
@@ -161,7 +161,7 @@ impl NativeModule {
             #[cfg(feature = "native")]
             Form::Image { bindings, .. } => {
                 unwinder::prepare()?;
-                let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| with_causes(&error))?;
+                let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| refusal(&error))?;
                 let heap = bindings.heap.then(|| new_heap(memory_limit)).transpose()?;
                 Ok(Mapping::new(Mapped::Image(image), heap, imports))
             }
@@ -212,10 +212,10 @@ impl NativeModule {
             return Ok(linked.clone());
         }
         let Some(Unlinked { bytes, original }) = unlinked else { unreachable!("a module without is linked") };
-        let facts = Facts::read(bytes).map_err(|error| with_causes(&error))?;
+        let facts = Facts::read(bytes).map_err(|error| refusal(&error))?;
         let bind = WithOwn(bindings, own_hostcalls);
         let new = link(facts, bytes, self.path.as_deref(), original.as_ref(), &bind, options);
-        let new = new.map_err(|error| with_causes(&error))?;
+        let new = new.map_err(|error| refusal(&error))?;
         linked.push((own_hostcalls.iter().map(|name| (*name).to_owned()).collect(), new.clone()));
         Ok(new)
     }
@@ -305,6 +305,7 @@ impl Form {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
+        sanitizers::check(facts.needed(), Loading::Image).map_err(|what| damaged(source.name, what))?;
         let needed = facts.needed_files(source.path).map_err(malformed)?;
         for library in needed.iter().filter_map(|library| library.path.as_deref()) {
             (source.check_library)(library)?;
@@ -331,10 +332,10 @@ impl Form {
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {
-        let interface = Interface::read(source.bytes).ok_or_else(|| LoadError::Malformed {
-            name: source.name.to_owned(),
-            what: "the ELF file is damaged or truncated: copy or build it again".to_owned(),
+        let interface = Interface::read(source.bytes).ok_or_else(|| {
+            damaged(source.name, "the ELF file is damaged or truncated: copy or build it again".to_owned())
         })?;
+        sanitizers::check(&interface.needed, Loading::System).map_err(|what| damaged(source.name, what))?;
         let functions = FunctionNames::of_file(source.bytes);
         Ok((interface, Form::System { bytes: source.bytes.into(), functions }))
     }
@@ -342,7 +343,23 @@ impl Form {
 
 #[cfg(feature = "native")]
 fn malformed(name: &str, error: dynvm_image::Error) -> LoadError {
-    LoadError::Malformed { name: name.to_owned(), what: with_causes(&error) }
+    damaged(name, refusal(&error))
+}
+
+#[cfg(feature = "native")]
+fn damaged(name: &str, what: String) -> LoadError {
+    LoadError::Malformed { name: name.to_owned(), what }
+}
+
+/// Why an image cannot be linked or mapped, and what to do.
+#[cfg(feature = "native")]
+fn refusal(error: &dynvm_image::Error) -> String {
+    use dynvm_image::Error::{ForeignThreadLocal, StaticTlsWithThreads, TwoCppRuntimes};
+    let mut text = with_causes(error);
+    if matches!(error, ForeignThreadLocal { .. } | StaticTlsWithThreads { .. } | TwoCppRuntimes { .. }) {
+        text += ", or let the system's loader map the plugin (native::Loading::System)";
+    }
+    text
 }
 
 /// Libraries that every process with plugins has: to open one runs nothing that would not run anyway. A plugin that needs others is linked
