@@ -1,9 +1,11 @@
 //! What VMs of a plugin lack, as its module, inspections and metrics say.
 
+use std::process::Command;
+
 use dynvm::inspect::inspect_file;
 use dynvm::native::{Interpose, Loading, Options};
 use dynvm::observe::Observer;
-use dynvm::{Loader, Protection, VmConfig};
+use dynvm::{Loader, PinReason, Protection, VmConfig};
 use harness::{Backend, Harness, compile, loader, loader_with, parts};
 
 fn with(options: Options) -> Loader {
@@ -19,10 +21,15 @@ fn limitations(loader: &Loader, source: &str, defines: &[&str]) -> Vec<String> {
     module.info().limitations.iter().map(ToString::to_string).collect()
 }
 
+fn pinned(source: &str, defines: &[&str]) -> Vec<PinReason> {
+    loader().load_file(compile::plugin(Backend::Native, source, defines)).unwrap().pinned().to_vec()
+}
+
 #[needs::wasm_clang]
 #[test]
 fn most_plugins_lack_nothing() {
-    assert_eq!(limitations(&loader(), "limits.c", &[]), [""; 0]);
+    assert_eq!(limitations(&loader(), "limits.c", &["ORDINARY"]), [""; 0]);
+    assert_eq!(pinned("limits.c", &["ORDINARY"]), []);
     assert_eq!(harness::probe(Backend::Wasm, &[]).info().limitations, []);
 }
 
@@ -32,13 +39,46 @@ fn most_plugins_lack_nothing() {
 fn plugins_lack_what_they_prevent() {
     let of = |define| limitations(&loader(), "limits.c", &[define]);
     assert_eq!(of("CALLS=setenv"), ["environment: it uses setenv, which is of the process's environment"]);
-    assert_eq!(of("CALLS=openlog"), ["unloading: it calls openlog, by which its addresses stay with others"]);
+    assert_eq!(of("CALLS=openlog"), ["unloading: it calls openlog, by which its addresses may stay with others"]);
     let recursion = "recursion: recursion through the C library's malloc ends the process";
-    assert_eq!(of("CALLS=argz_add"), [recursion, "heap: it calls argz_add, which resizes or frees its memory"]);
+    assert_eq!(of("CALLS=argz_add"), [recursion, "heap: it calls argz_add, which may resize or free its memory"]);
     assert_eq!(of("DEFINES_MALLOC"), [recursion, "heap: it defines malloc"]);
     let recursion = "recursion: recursion through libstdc++.so.6 ends the process: link it statically with that";
     assert_eq!(limitations(&loader(), "crash.cc", &[]), [recursion]);
     assert_eq!(limitations(&loader(), "crash.cc", &["STATIC"]), [""; 0]);
+}
+
+/// A function of the C library that the loader does not know may have every effect: it is named.
+#[needs::cc]
+#[test]
+fn functions_that_are_not_known() {
+    let lacking = limitations(&loader(), "limits.c", &["CALLS=vmsplice"]);
+    let reasons = [
+        "recursion: recursion through the C library's malloc ends the process",
+        "heap: it calls vmsplice, which may resize or free its memory",
+        "unloading: it calls vmsplice, by which its addresses may stay with others",
+    ];
+    assert_eq!(lacking, reasons);
+    assert_eq!(pinned("limits.c", &["CALLS=vmsplice"]), [PinReason::Function("vmsplice".to_owned())]);
+    // One that is known to act on the thread has no other effect.
+    assert_eq!(pinned("limits.c", &["CALLS=pthread_kill"]), [PinReason::Function("pthread_kill".to_owned())]);
+    assert_eq!(limitations(&loader(), "limits.c", &["CALLS=pthread_kill"]), [""; 0]);
+}
+
+/// Rust's standard library and a static C++ library call known functions alone.
+#[needs::cxx]
+#[test]
+fn standard_libraries() {
+    let plugin = compile::output_dir().join(format!("standard-{}.so", std::process::id()));
+    let mut rustc = Command::new("rustc");
+    rustc.args(["--edition=2024", "--crate-type=cdylib", "-Copt-level=1", "-o"]).arg(&plugin);
+    assert!(rustc.arg(compile::tests_dir().join("plugins/standard.rs")).status().unwrap().success());
+    let cxx = compile::plugin(Backend::Native, "standard.cc", &["STATIC"]);
+    for (plugin, expected) in [(&plugin, &[Protection::Environment][..]), (&cxx, &[])] {
+        let module = loader().load_file(plugin).unwrap();
+        let lacking: Vec<_> = module.info().limitations.iter().map(|limitation| limitation.protection).collect();
+        assert_eq!((module.pinned(), &*lacking), (&[][..], expected), "{:?}", module.info());
+    }
 }
 
 /// By the options of the embedder.
@@ -70,7 +110,7 @@ fn metrics() {
     let observer = Observer::new();
     let mut parts = parts();
     parts.services.observer = Some(observer.clone());
-    let path = compile::plugin(Backend::Native, "limits.c", &["CALLS=dlopen"]);
+    let path = compile::plugin(Backend::Native, "limits.c", &["CALLS=pthread_kill"]);
     let loader = with(Options::default().heap(false));
     let module = loader.load_file(&path).unwrap();
     let harness = Harness::with(parts, &module, VmConfig::default(), "").map_err(|(error, _)| error).unwrap();

@@ -6,8 +6,9 @@ use std::ffi::c_void;
 
 use dynvm_image::{Bind, Facts, Import, Importer};
 
-use super::heap::{ALLOCATES, RESIZES_MEMORY};
+use super::heap::ALLOCATES;
 use super::interposed::interposed;
+use super::libc_functions::{Effect, is_of_process, may_have};
 use super::{
     Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, limitations,
     lines, locale, plugin_signals, process_exit, random, stdio, threads,
@@ -147,10 +148,25 @@ pub(super) fn shares_heap(facts: &Facts, options: &Options) -> Option<String> {
     if facts.export("malloc").is_some() {
         return Some("it defines malloc".to_owned());
     }
-    if let Some(library) = facts.needed().iter().find(|library| !is_of_the_system(library)) {
-        return Some(format!("it needs {library}, which may free or resize its memory"));
-    }
-    imported(facts, RESIZES_MEMORY).map(|function| format!("it calls {function}, which resizes or frees its memory"))
+    let changing = source(facts, Effect::ChangedMemory);
+    changing.map(|source| format!("it {source}, which may resize or free its memory"))
+}
+
+/// Libraries that an image needs besides those of the C library and the compiler.
+pub(super) fn own_libraries(facts: &Facts) -> impl Iterator<Item = &str> {
+    facts.needed().iter().map(String::as_str).filter(|library| !is_of_the_system(library))
+}
+
+/// Functions that an image imports and that may have an effect. Those of libraries of its own and hostcalls of an embedder's are not among
+/// them.
+pub(super) fn functions_with(facts: &Facts, effect: Effect) -> impl Iterator<Item = &str> {
+    facts.imports().iter().map(Import::name).filter(move |name| may_have(effect, name) && is_of_process(name))
+}
+
+/// A library or function by which an image may have an effect, as the rest of a sentence.
+pub(super) fn source(facts: &Facts, effect: Effect) -> Option<String> {
+    let library = own_libraries(facts).next().map(|library| format!("needs {library}"));
+    library.or_else(|| functions_with(facts, effect).next().map(|function| format!("calls {function}")))
 }
 
 /// The function or variable by which an image changes the process's environment.

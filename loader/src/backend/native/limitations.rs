@@ -7,9 +7,9 @@ use {
 };
 
 use super::guard;
+use super::libc_functions::Effect;
 #[cfg(feature = "null")]
 use super::linked::LinkedPlugin;
-use super::mapping::KEEP_REFERENCES;
 use crate::limitation::{Limitation, Protection};
 
 /// Why crashes of plugins that the system's loader maps end the process.
@@ -23,6 +23,11 @@ pub(super) fn uncontained(contain_crashes: bool) -> Option<&'static str> {
         true if !guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
         true => None,
     }
+}
+
+/// Whether a module's VMs lack a protection.
+pub(super) fn is_lacking(protection: Protection, limitations: &[Limitation]) -> bool {
+    limitations.iter().any(|limitation| limitation.protection == protection)
 }
 
 /// All of them: the plain way has none of the protections.
@@ -41,8 +46,8 @@ pub(super) fn of_image(facts: &Facts, options: &Options) -> Vec<Limitation> {
     let library = library.map(|library| format!("{library} ends the process: link it statically with that"));
     let mut found = of_crashes(uncontained(options.contain_crashes), library, heap);
     let mut add = |protection, reason: String| found.push(Limitation::new(protection, reason));
-    if let Some(function) = KEEP_REFERENCES.iter().find(|function| facts.does_import(function)) {
-        add(Protection::Unloading, stays(function));
+    if let Some(source) = bind::source(facts, Effect::KeptAddress) {
+        add(Protection::Unloading, stays(&source));
     }
     let interpose = options.interpose;
     for (protection, is_on, option) in [
@@ -69,8 +74,8 @@ pub(super) fn of_linked(plugin: &LinkedPlugin, uncontained: Option<&str>) -> Vec
     if let Some(reason) = plugin.shares_statics() {
         found.push(Limitation::new(Protection::Statics, reason));
     }
-    if let Some(function) = KEEP_REFERENCES.iter().find(|function| plugin.does_import(function)) {
-        found.push(Limitation::new(Protection::Unloading, stays(function)));
+    if let Some(source) = plugin.source(Effect::KeptAddress) {
+        found.push(Limitation::new(Protection::Unloading, stays(&source)));
     }
     found
 }
@@ -81,15 +86,17 @@ fn of_crashes(uncontained: Option<&str>, library: Option<String>, heap: Option<S
     if let Some(reason) = uncontained {
         let protections = [Protection::Faults, Protection::Exits, Protection::Recursion];
         found.extend(protections.map(|protection| Limitation::new(protection, reason)));
-    } else if let Some(through) = library.or(heap.as_ref().map(|_| "the C library's malloc ends the process".to_owned())) {
+    } else if let Some(through) =
+        library.or(heap.as_ref().map(|_| "the C library's malloc ends the process".to_owned()))
+    {
         found.push(Limitation::new(Protection::Recursion, format!("recursion through {through}")));
     }
     found.extend(heap.map(|reason| Limitation::new(Protection::Heap, reason)));
     found
 }
 
-fn stays(function: &str) -> String {
-    format!("it calls {function}, by which its addresses stay with others")
+fn stays(source: &str) -> String {
+    format!("it {source}, by which its addresses may stay with others")
 }
 
 /// Whether recursion cannot go through a library: it has no functions that a plugin's frames call again and again, or those keep off the end

@@ -17,7 +17,8 @@
 //!                     exceptions (exception), exits of the process (process_exit)
 //!   prepared          the same in fewest instructions, for calls by an embedder
 //!   containment       the rule for which of them are contained
-//!   known_code        library functions that hold nothing, and the text of libraries
+//!   known_code        library functions that may be abandoned, and the text of libraries
+//!   libc_functions    what is known of functions of libc
 //!   child_process     child processes that a plugin forks
 //!   door              the way into the host's code
 //!   thread_stack      how much of the stack is left
@@ -65,6 +66,7 @@ pub(crate) mod interface;
 mod interposed;
 mod keys;
 mod known_code;
+mod libc_functions;
 mod limitations;
 mod lines;
 #[cfg(feature = "null")]

@@ -20,9 +20,11 @@ use super::bind::{Bindings, RuntimeBindings, WithOwn};
 use super::exception::Exceptions;
 use super::functions::FunctionNames;
 use super::interface::Interface;
+#[cfg(feature = "native")]
+use super::libc_functions::{Effect, is_of_process, may_have};
 #[cfg(feature = "null")]
 use super::linked;
-use super::mapping::{Mapped, Mapping};
+use super::mapping::{Leaves, Mapped, Mapping};
 #[cfg(feature = "native")]
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
@@ -36,7 +38,7 @@ use crate::error::StartError;
 #[cfg(feature = "native")]
 use crate::error::{LoadError, with_causes};
 use crate::instance::InstanceState;
-use crate::limitation::Limitation;
+use crate::limitation::{Limitation, Protection};
 use crate::pin::PinReason;
 
 /// A native module.
@@ -50,6 +52,7 @@ pub(crate) struct NativeModule {
     uncontained: Option<&'static str>,
     pinned: Vec<PinReason>,
     limitations: Vec<Limitation>,
+    leaves: Leaves,
     form: Form,
 }
 
@@ -82,21 +85,26 @@ struct Unlinked {
 impl NativeModule {
     #[cfg(feature = "native")]
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
-        let uncontained = match options.loading {
-            Loading::Image => limitations::uncontained(options.contain_crashes),
-            Loading::System => Some(limitations::BY_SYSTEM_LOADER),
-        };
-        let (interface, form, pinned, limitations) = match options.loading {
-            Loading::Image => Form::image(source, options)?,
+        let mut uncontained = limitations::uncontained(options.contain_crashes);
+        let (interface, form, pinned, limitations, keeps_addresses) = match options.loading {
+            Loading::Image => {
+                let (interface, form, pinned, limitations) = Form::image(source, options)?;
+                let keeps_addresses = limitations::is_lacking(Protection::Unloading, &limitations);
+                (interface, form, pinned, limitations, keeps_addresses)
+            }
             Loading::System => {
+                uncontained = Some(limitations::BY_SYSTEM_LOADER);
                 let (interface, form) = Form::system(source)?;
-                (interface, form, vec![PinReason::SystemLoader], limitations::of_system_loader())
+                let keeps = |name: &String| may_have(Effect::KeptAddress, name) && is_of_process(name);
+                let keeps_addresses = interface.imports.iter().any(keeps);
+                (interface, form, vec![PinReason::SystemLoader], limitations::of_system_loader(), keeps_addresses)
             }
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
         let name = source.name.to_owned();
-        Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, form })
+        let leaves = interface.leaves(keeps_addresses);
+        Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, leaves, form })
     }
 
     /// A plugin that is part of the program.
@@ -107,16 +115,19 @@ impl NativeModule {
         let form = linked::LinkedPlugin::new(plugin);
         let shares_statics = plugin.state_model == StateModel::PerThread;
         let uncontained = if shares_statics { Some(linked::SHARES_STATICS) } else { limitations::uncontained(true) };
+        let interface = Interface::of_linked(plugin, form.exports());
+        let limitations = limitations::of_linked(&form, uncontained);
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
-            interface: Interface::of_linked(plugin, form.exports()),
+            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations)),
+            interface,
             #[cfg(feature = "native")]
             path: None,
             uncontained,
             // Its code uses the program's thread-local variables and C library.
             pinned: vec![PinReason::PartOfProgram],
-            limitations: limitations::of_linked(&form, uncontained),
+            limitations,
             form: Form::Linked(form),
         }
     }
@@ -155,7 +166,6 @@ impl NativeModule {
         #[cfg_attr(not(feature = "native"), expect(unused_variables, reason = "a linked plugin has no other imports"))]
         own_hostcalls: &[&str],
     ) -> Result<Mapping, String> {
-        let imports = &self.interface.imports;
         let new_heap = |limit| Heap::new(limit).map_err(|error| format!("there is no room for its heap: {error}"));
         match &self.form {
             #[cfg(feature = "native")]
@@ -163,7 +173,7 @@ impl NativeModule {
                 unwinder::prepare()?;
                 let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| refusal(&error))?;
                 let heap = bindings.heap.then(|| new_heap(memory_limit)).transpose()?;
-                Ok(Mapping::new(Mapped::Image(image), heap, imports))
+                Ok(Mapping::new(Mapped::Image(image), heap, self.leaves))
             }
             #[cfg(feature = "null")]
             Form::Linked(plugin) => {
@@ -174,7 +184,7 @@ impl NativeModule {
                         .to_owned());
                 }
                 let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;
-                Ok(Mapping::new(Mapped::Linked(plugin.take()?), heap, imports))
+                Ok(Mapping::new(Mapped::Linked(plugin.take()?), heap, self.leaves))
             }
             #[cfg(feature = "native")]
             Form::System { bytes, .. } => {
@@ -184,7 +194,7 @@ impl NativeModule {
                 // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those
                 // of these bytes.
                 let image = unsafe { SystemImage::open(self.path.as_deref(), bytes, &self.interface.span, marker)? };
-                Ok(Mapping::new(Mapped::System(image), None, imports))
+                Ok(Mapping::new(Mapped::System(image), None, self.leaves))
             }
         }
     }

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dynvm_abi::linked::{Functions, Linked, StateModel};
 
+use super::libc_functions::{Effect, may_have};
 use slots::Lease;
 pub(super) use variables::PrivateThreadLocals;
 
@@ -66,8 +67,10 @@ impl LinkedPlugin {
         self.exports[0].clone()
     }
 
-    pub(super) fn does_import(&self, name: &str) -> bool {
-        self.plugin.imports.contains(&name)
+    /// A function by which it may have an effect, as the rest of a sentence.
+    pub(super) fn source(&self, effect: Effect) -> Option<String> {
+        let function = self.plugin.imports.iter().find(|name| may_have(effect, name));
+        function.map(|function| format!("calls {function}"))
     }
 
     /// Whether it calls the program's C++ library.
@@ -80,18 +83,16 @@ impl LinkedPlugin {
 
     /// Why VMs allocate from the program's heap; `None`: each has its own, as what it allocates is its alone, and the plugin alone frees it.
     pub(super) fn shares_heap(&self) -> Option<String> {
-        let imported = |names: &[&'static str]| names.iter().copied().find(|name| self.does_import(name));
         if self.plugin.state_model == StateModel::PerThread {
             return Some("its VMs share statics, which refer to it (link it with `.slots(..)`)".to_owned());
         }
         if self.plugin.slots[0].export("malloc").is_some() {
             return Some("it defines malloc".to_owned());
         }
-        if imported(CPP_ALLOCATES).is_some() {
+        if CPP_ALLOCATES.iter().any(|name| self.plugin.imports.contains(name)) {
             return Some("it allocates by the program's C++ library, which also frees for it".to_owned());
         }
-        let resizes = imported(super::heap::RESIZES_MEMORY);
-        resizes.map(|function| format!("it calls {function}, which resizes or frees its memory"))
+        self.source(Effect::ChangedMemory).map(|source| format!("it {source}, which may resize or free its memory"))
     }
 
     /// Why not several VMs at once have statics of their own.
