@@ -193,3 +193,20 @@ fn messages_that_nobody_wants_are_none() {
         assert!(line.starts_with("WARN dynvm::plugin warn "), "{line}");
     }
 }
+
+/// A module that lacks something says so when it is loaded.
+#[needs::cc]
+#[test]
+fn what_a_module_lacks_is_told() {
+    record();
+    let path = compile::plugin(Backend::Native, "limits.c", &["CALLS=setenv"]);
+    let module = loader().load_file(&path).unwrap();
+    let reason = &module.info().limitations[0].reason;
+    let lacking = format!("protection lacking module={:?} protection=\"environment\" reason={reason:?}", module.name());
+    assert_eq!(take().last().unwrap(), &format!("WARN dynvm {lacking}"));
+    let path = compile::plugin(Backend::Native, "threads.c", &["_GNU_SOURCE"]);
+    let module = loader().load_file(&path).unwrap();
+    let reason = module.pinned()[0].to_string();
+    let pinned = format!("INFO dynvm VMs pinned to their threads module={:?} reason={reason:?}", module.name());
+    assert!(take().contains(&pinned));
+}

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 /// From the bottom up. A file belongs to the longest entry that is a prefix of its path. Modules of one line do not
 /// import each other.
 const LAYERS: &[&[&str]] = &[
+    &["limitation", "pin"],
     &["access", "artifact", "fork", "id", "bundle", "trust/verdict"],
-    &["config", "error", "pin"],
+    &["config", "error"],
     &["observe", "trust"],
     &["telemetry", "host"],
     &["header_pairs"],

@@ -5,6 +5,7 @@ mod fat;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use dynvm::Limitation;
 use dynvm::inspect::Inspection;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
@@ -16,6 +17,10 @@ use crate::{artifact, exit};
 ///
 /// No code of the artifact runs. Its imports and exports are compared with the Proxy-Wasm ABI: hostcalls it
 /// needs, callbacks it exports, and imports that no host of its ABI version provides.
+///
+/// For a native plugin the output says whether its VMs may move between threads, and which protections they
+/// lack, with the reasons: faults, exits, recursion, heap, statics, unloading, output, clock, random,
+/// environment.
 ///
 /// For a fat plugin (dynvm bundle) the output covers the wasm module, every native image and whether it would
 /// load here, and the signature, which is not verified.
@@ -113,9 +118,30 @@ fn print(inspection: &Inspection) {
     let sections = inspection.custom_sections.iter().map(|(name, size)| format!("{name} ({size})"));
     list("sections", &sections.collect::<Vec<_>>());
     match &inspection.refusal {
-        None => line("verdict", &format!("{}{}", "would load".green(), fat::choice(inspection))),
+        None => {
+            match inspection.pinned.as_slice() {
+                [] => line("threads", "VMs may move between threads"),
+                reasons => reasons.iter().for_each(|reason| line("threads", &format!("VMs stay on theirs: {reason}"))),
+            }
+            for (reason, protections) in by_reason(&inspection.limitations) {
+                line("lacks", &format!("{}: {reason}", protections.join(", ").yellow()));
+            }
+            line("verdict", &format!("{}{}", "would load".green(), fat::choice(inspection)));
+        }
         Some(refusal) => line("verdict", &format!("{}: {refusal}", "would not load".red())),
     }
+}
+
+/// Limitations with the same reason together, in the order of the first of each.
+fn by_reason(limitations: &[Limitation]) -> Vec<(&str, Vec<&'static str>)> {
+    let mut reasons: Vec<(&str, Vec<_>)> = Vec::new();
+    for Limitation { protection, reason, .. } in limitations {
+        match reasons.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, protections)) => protections.push(protection.name()),
+            None => reasons.push((reason, vec![protection.name()])),
+        }
+    }
+    reasons
 }
 
 /// An inspection as JSON.
@@ -137,8 +163,16 @@ struct Json<'a> {
     custom_sections: &'a std::collections::BTreeMap<String, usize>,
     descriptor: Option<std::collections::BTreeMap<&'a str, &'a str>>,
     fat_plugin: Option<fat::Json<'a>>,
+    pinned: Vec<String>,
+    limitations: Vec<JsonLimitation<'a>>,
     would_load: bool,
     refusal: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct JsonLimitation<'a> {
+    protection: &'static str,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -152,6 +186,10 @@ impl<'a> From<&'a Inspection> for Json<'a> {
         let hostcall = |hostcall: &'a dynvm::inspect::Hostcall| JsonHostcall {
             name: &hostcall.name,
             problem: hostcall.problem.as_deref(),
+        };
+        let limitation = |limitation: &'a Limitation| JsonLimitation {
+            protection: limitation.protection.name(),
+            reason: &limitation.reason,
         };
         Json {
             file: &of.name,
@@ -173,6 +211,8 @@ impl<'a> From<&'a Inspection> for Json<'a> {
                 .as_ref()
                 .map(|lines| lines.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()),
             fat_plugin: of.fat.as_ref().map(fat::Json::from),
+            pinned: of.pinned.iter().map(ToString::to_string).collect(),
+            limitations: of.limitations.iter().map(limitation).collect(),
             would_load: of.refusal.is_none(),
             refusal: of.refusal.as_deref(),
         }

@@ -8,6 +8,9 @@ use dynvm_abi::version::AbiVersion;
 
 pub(crate) use digest::{Digest, sha256};
 
+use crate::limitation::Limitation;
+use crate::pin::PinReason;
+
 /// The format of an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -142,6 +145,11 @@ pub struct ModuleInfo {
     pub abi_version: AbiVersion,
     /// The part of a fat plugin that runs, with the reason. `None` for other artifacts.
     pub chosen: Option<Choice>,
+    /// Why its VMs have to stay on the thread that created them; empty if they may move between threads
+    /// ([`Vm::into_movable`](crate::Vm::into_movable)).
+    pub pinned: Vec<PinReason>,
+    /// The protections that its VMs lack, each with the reason; empty for wasm modules.
+    pub limitations: Vec<Limitation>,
     pub(crate) digest: Digest,
 }
 

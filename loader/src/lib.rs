@@ -77,6 +77,7 @@ mod fork;
 mod hostcalls;
 mod id;
 mod instance;
+mod limitation;
 mod module;
 mod pin;
 mod plugin;
@@ -89,6 +90,7 @@ pub use artifact::{ArtifactKind, BackendKind, BackendPreference, Choice, ModuleI
 pub use config::{CallbackBudget, CapabilityRestriction, FailurePolicy, OverrunAction, PluginConfig, VmConfig};
 pub use error::{CallError, Failure, FailureKind, LoadError, StartError, with_causes};
 pub use id::{CallId, ContextId, VmId};
+pub use limitation::{Limitation, Protection};
 pub use module::{Loader, LoaderOptions, Module};
 pub use pin::PinReason;
 pub use plugin::{Plugin, PluginBuilder, PluginStats, ReloadBackoff};

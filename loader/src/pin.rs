@@ -13,7 +13,7 @@ pub enum PinReason {
     StaticTls,
     /// It can start threads, by this function, so its thread-local variables are those of a thread.
     Threads(String),
-    /// It calls this function, whose effect is bound to the calling thread.
+    /// It calls this function, which is not known to keep nothing for the calling thread.
     Function(String),
     /// It needs this library, which may keep state for each thread.
     Library(String),
@@ -45,7 +45,7 @@ impl fmt::Display for PinReason {
                 write!(f, "it can start threads ({function}): link it without what calls that function")
             }
             PinReason::Function(function) => {
-                write!(f, "it calls {function}, which acts on the calling thread: link it without what calls that function")
+                write!(f, "it calls {function}, which may keep something for its thread: link it without what calls that function")
             }
             PinReason::Library(library) => {
                 write!(f, "it needs {library}, which may keep state for each thread: link it statically with that library")

@@ -59,6 +59,14 @@ pub(crate) fn loaded(name: &str, loaded: Result<&ModuleInfo, &LoadError>) {
                 size_bytes = info.size,
                 abi_version = abi_version
             );
+            for reason in &info.pinned {
+                let reason = reason.to_string();
+                event!(INFO, "VMs pinned to their threads", module = name, reason = reason);
+            }
+            for limitation in &info.limitations {
+                let (protection, reason) = (limitation.protection.name(), limitation.reason.as_str());
+                event!(WARN, "protection lacking", module = name, protection = protection, reason = reason);
+            }
         }
         Err(error) => {
             let error = with_causes(error);

@@ -31,6 +31,7 @@ pub const LIBC: &[&str] = &[
     "atexit",
     "on_exit",
     "pthread_key_create",
+    "__pthread_key_create",
     "pthread_key_delete",
     "pthread_getspecific",
     "pthread_setspecific",
@@ -44,6 +45,7 @@ pub const LIBC: &[&str] = &[
     "sigprocmask",
     "putenv",
     "uselocale",
+    "__uselocale",
     "vfork",
     // The end of the process or the thread.
     "abort",

@@ -5,7 +5,11 @@ use dynvm::{FailureKind, Module, VmConfig};
 use harness::{Backend, Harness, TestStream, compile, loader};
 
 fn module() -> Module {
-    loader().load_file(compile::plugin(Backend::Native, "leaves.c", &[])).unwrap()
+    defined(&[])
+}
+
+fn defined(defines: &[&str]) -> Module {
+    loader().load_file(compile::plugin(Backend::Native, "leaves.c", defines)).unwrap()
 }
 
 /// Sends a request to a plugin that does this: its VM, and the log.
@@ -88,7 +92,7 @@ fn images_stay_while_they_are_used() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
-    let module = module();
+    let module = defined(&["NO_STREAMS"]);
     drop(request(&module, ""));
     let before = mapped();
     for _ in 0..200 {
@@ -102,7 +106,10 @@ fn images_stay_while_they_are_used() {
     assert_eq!(mapped(), with_vm, "the thread runs on");
     std::thread::sleep(std::time::Duration::from_millis(50));
     drop(request(&module, "handler"));
-    assert!(mapped() > with_vm, "a signal may still come");
+    let with_handler = mapped();
+    assert!(with_handler > with_vm, "a signal may still come");
+    drop(request(&self::module(), ""));
+    assert!(mapped() > with_handler, "a stream may refer to its memory (fmemopen)");
 }
 
 #[needs::cxx]

@@ -62,6 +62,9 @@ fn main() {
     );
     missing("PKG_CONFIG", runs("pkg-config"), "pkg-config: apt-get install pkg-config");
     missing("PROTOC", runs("protoc"), "protoc: apt-get install protobuf-compiler libprotobuf-dev");
+    missing("GO", succeeds(Command::new("go").arg("version")), "Go: apt-get install golang-go");
+    let asan = compiles(&[named("CC", "cc")], &["-x", "c", "-shared", "-fPIC", "-fsanitize=address"]);
+    missing("ASAN", asan, "a C compiler with AddressSanitizer: apt-get install gcc libasan8");
     missing("VALGRIND", runs("valgrind"), "valgrind: apt-get install valgrind");
     missing("ENVOY", is_set("DYNVM_ENVOY"), "an Envoy: ./dev setup, or set DYNVM_ENVOY to a program");
     missing("BROWSER", is_set("DYNVM_BROWSER"), "a Chromium: set DYNVM_BROWSER to a program");

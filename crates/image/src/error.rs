@@ -81,6 +81,13 @@ pub enum Error {
         /// What the system's loader said.
         reason: String,
     },
+    /// The constructors of a library that the file needs end the process, or do not end.
+    Constructors {
+        /// The library.
+        library: String,
+        /// What happened in a child process.
+        reason: String,
+    },
     /// A library that the file needs is looked up in folders relative to the file, and the file was loaded from memory.
     NoOrigin {
         /// The library.
@@ -185,6 +192,11 @@ impl fmt::Display for Error {
             Error::Library { name, reason } => {
                 write!(f, "the library {name} cannot be opened ({reason}): install it, or link the plugin statically with it")
             }
+            Error::Constructors { library, reason } => write!(
+                f,
+                "the library {library} cannot be opened ({reason}, in a child process): install one that works, or link the plugin \
+                 statically with it"
+            ),
             Error::NoOrigin { name, folder } => write!(
                 f,
                 "it looks for the library {name} in {folder}, and was loaded from memory, not from a folder: load it by its path, or link \

@@ -59,7 +59,8 @@
 //! - A symbol that the file defines is the file's own, always. Undefined symbols go first to [`Bind`], then to the libraries that the file
 //!   needs, in the version that it asks for.
 //! - Libraries that the file needs are opened by the system's loader, once for the process. libgcc_s and libstdc++ are exceptions:
-//!   [`Runtimes`].
+//!   [`Runtimes`]. A library that is not the system's is opened in a child process first: one whose constructors crash or never end is an
+//!   error.
 //! - `dl_iterate_phdr`, `dladdr` and `_dl_find_object` find images when an image calls them, not when another library does; `dlsym` never
 //!   does.
 //! - Destructors that an image registers with the system (`__cxa_atexit`, `__cxa_thread_atexit_impl`, `__cxa_thread_atexit`) run after it
@@ -91,6 +92,7 @@ mod original;
 mod runtimes;
 mod template;
 mod tls;
+mod trial;
 mod unwind;
 
 pub use bind::{Bind, Importer};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::elf::{Facts, Import};
 use crate::error::Error;
+use crate::trial;
 
 /// A library that a file needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,11 @@ impl Library {
         let bytes = needed.path.as_ref().map_or(needed.name.as_bytes(), |path| path.as_os_str().as_bytes());
         let failed = |reason| Error::Library { name: needed.name.clone(), reason };
         let name = CString::new(bytes).map_err(|_| failed("its name has a zero in it".to_owned()))?;
+        if !is_of_the_system(&needed.name) {
+            // SAFETY: the caller's promise.
+            unsafe { trial::open(&name) }
+                .map_err(|reason| Error::Constructors { library: needed.name.clone(), reason })?;
+        }
         // SAFETY: the caller's promise. An error's text is copied before anything else is called.
         unsafe {
             let handle = libc::dlopen(name.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL);

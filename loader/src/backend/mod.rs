@@ -23,6 +23,7 @@ use dynvm_abi::version::AbiVersion;
 use crate::artifact::BackendKind;
 use crate::error::{BoxedError, Failure, LoadError, StartError};
 use crate::instance::InstanceState;
+use crate::limitation::Limitation;
 use crate::pin::PinReason;
 
 /// Compiles artifacts of one kind.
@@ -60,8 +61,13 @@ pub(crate) trait Code: Any + Send + Sync {
     fn exports(&self, callback: CallbackId) -> bool;
 
     /// Why its VMs have to stay on their threads.
-    fn pinned(&self) -> &[PinReason] {
-        &[]
+    fn pinned(&self) -> Vec<PinReason> {
+        Vec::new()
+    }
+
+    /// The protections that its VMs lack.
+    fn limitations(&self) -> Vec<Limitation> {
+        Vec::new()
     }
 
     /// Creates an instance. None of its code has run yet.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dynvm_abi::table::{self, CALLBACKS, ENTRY_POINTS};
 use dynvm_abi::version::AbiVersion;
 
-use crate::{ArtifactKind, Choice};
+use crate::{ArtifactKind, Choice, Limitation, PinReason};
 
 /// Description of an artifact.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,10 @@ pub struct Inspection {
     pub fat: Option<FatPlugin>,
     /// The reason why this loader would not load the artifact; `None` if it would.
     pub refusal: Option<String>,
+    /// Why VMs of the artifact have to stay on their threads; empty if they may move, or if the artifact would not load.
+    pub pinned: Vec<PinReason>,
+    /// The protections that VMs of the artifact lack, each with the reason.
+    pub limitations: Vec<Limitation>,
 }
 
 /// An imported function of the ABI.

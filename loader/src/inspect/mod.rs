@@ -69,6 +69,10 @@ fn inspection(
     if let (Some(fat), Ok(module)) = (&mut inspection.fat, &loaded) {
         fat.chosen.clone_from(&module.info().chosen);
     }
+    if let Ok(module) = &loaded {
+        inspection.pinned.clone_from(&module.info().pinned);
+        inspection.limitations.clone_from(&module.info().limitations);
+    }
     inspection.refusal = loaded.err().map(|error| crate::with_causes(&error));
     inspection
 }

@@ -88,7 +88,8 @@ pub(crate) struct WatchdogEntry {
     request: AtomicU64,
     frames: [AtomicU64; 32],
     frame_count: AtomicUsize,
-    /// Interrupts at which the callback was outside the plugin's code, so that its stack was not recorded.
+    /// Interrupts at which the callback was outside the plugin's code, so that its stack was not recorded. The watchdog resets it before it asks
+    /// a callback for the first time.
     declined: AtomicU32,
     /// Not behind a lock, because a fork could leave the lock held in the child.
     native: OnceLock<NativeAccess>,
@@ -293,13 +294,12 @@ impl WatchdogEntry {
         self.attention.fetch_or(HAS_FAILED, Ordering::Relaxed);
     }
 
-    /// Forgets what was requested in earlier calls.
+    /// Forgets that something was requested in an earlier call. The request itself is for that call alone.
     #[inline]
     fn clear_request(&self) {
         if self.attention.load(Ordering::Relaxed) & IS_REQUESTED != 0 {
             self.attention.fetch_and(!IS_REQUESTED, Ordering::Relaxed);
         }
-        self.request.store(Request::NONE.0, Ordering::Relaxed);
     }
 
     /// Marks the start of a callback; dropping the guard marks its end.
@@ -311,7 +311,6 @@ impl WatchdogEntry {
         self.function.store(0, Ordering::Relaxed);
         self.context.store(context, Ordering::Relaxed);
         self.clear_request();
-        self.declined.store(0, Ordering::Relaxed);
         // Only this thread writes the serial number, so a load and a store are enough.
         self.serial.store(self.serial.load(Ordering::Relaxed) + 1, Ordering::Release);
         Running(self)
@@ -339,7 +338,6 @@ impl WatchdogEntry {
         }
         self.function.store(function, Ordering::Relaxed);
         self.clear_request();
-        self.declined.store(0, Ordering::Relaxed);
         self.serial.store(serial + 1, Ordering::Release);
         Some(Running(self))
     }
@@ -607,9 +605,12 @@ impl Seen {
             return None;
         }
         if slot.native.get().is_some() && !slot.has_answered(serial) {
+            let asked = *self.asked.get_or_insert_with(|| {
+                slot.declined.store(0, Ordering::Relaxed);
+                now
+            });
             slot.ask(serial, if slot.fails() { Request::STOP } else { Request::STACK });
             slot.interrupt();
-            let asked = *self.asked.get_or_insert(now);
             let is_elsewhere = slot.declined.load(Ordering::Relaxed) >= DECLINES;
             if now - asked < if is_elsewhere { PATIENCE } else { PATIENCE_UNANSWERED } {
                 return None;
@@ -674,6 +675,7 @@ mod tests {
         let _running = entry.enter(None, 0);
         assert_eq!(text(&mut seen, PATIENCE * 20), None);
         assert_eq!(text(&mut seen, PATIENCE * 21), None);
+        assert_eq!(text(&mut seen, PATIENCE * 23), None, "what the callback before declined does not count");
         assert!(text(&mut seen, PATIENCE * 21 + PATIENCE_UNANSWERED).is_some(), "it blocks the signal");
     }
 }

@@ -41,6 +41,8 @@ impl Module {
             size: input.size(),
             abi_version: code.abi_version(),
             chosen,
+            pinned: code.pinned(),
+            limitations: code.limitations(),
             digest: input.digest(),
         };
         Module { info: Arc::new(info), code }
@@ -74,7 +76,7 @@ impl Module {
     /// Why VMs of the module have to stay on the thread that created them; empty if they may move between threads
     /// ([`Vm::into_movable`](crate::Vm::into_movable)).
     pub fn pinned(&self) -> &[PinReason] {
-        self.code().pinned()
+        &self.info.pinned
     }
 
     pub(crate) fn shared_info(&self) -> &Arc<ModuleInfo> {

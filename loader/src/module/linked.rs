@@ -6,6 +6,7 @@ use dynvm_abi::linked::Linked;
 
 use super::{Loader, Module};
 use crate::artifact::{ArtifactKind, Digest, ModuleInfo};
+use crate::backend::Code as _;
 use crate::backend::native::NativeModule;
 use crate::error::LoadError;
 use crate::telemetry;
@@ -71,15 +72,18 @@ impl Module {
     ///
     /// No loader and no trust policy take part, since the plugin is as trusted as the program.
     pub fn linked(plugin: &'static Linked) -> Module {
+        let code = NativeModule::linked(plugin);
         let info = ModuleInfo {
             name: plugin.name.to_owned(),
             kind: ArtifactKind::Linked,
             size: plugin.size,
             abi_version: plugin.abi_version,
             chosen: None,
+            pinned: code.pinned(),
+            limitations: code.limitations(),
             digest: Digest::known(plugin.digest.iter().map(|byte| format!("{byte:02x}")).collect()),
         };
         telemetry::loaded(plugin.name, Ok(&info));
-        Module::of_program(info, Arc::new(NativeModule::linked(plugin)))
+        Module::of_program(info, Arc::new(code))
     }
 }

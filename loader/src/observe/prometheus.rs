@@ -39,6 +39,18 @@ fn modules(page: &mut Page<'_>, modules: &[ModuleSnapshot]) -> fmt::Result {
             page.sample("dynvm_module_info", &labels, 1)?;
         }
     }
+    page.family("dynvm_module_limitations", "gauge", "Protections that VMs of the module lack.")?;
+    for module in modules {
+        for protection in &module.limitations {
+            let mut labels = labels(module).to_vec();
+            labels.push(("protection", protection.to_string()));
+            page.sample("dynvm_module_limitations", &labels, 1)?;
+        }
+    }
+    page.family("dynvm_module_pinned", "gauge", "Whether VMs of the module have to stay on their threads.")?;
+    for module in modules {
+        page.sample("dynvm_module_pinned", &labels(module), u8::from(module.pinned))?;
+    }
     page.family("dynvm_vms", "gauge", "Live VMs by state.")?;
     for module in modules {
         for (state, count) in [("running", module.vms_running), ("failed", module.vms_failed)] {

@@ -1,11 +1,14 @@
 //! Values of an observer's counters at one moment.
 
+use std::collections::BTreeSet;
+
 use dynvm_abi::table::CallbackId;
 use dynvm_abi::version::AbiVersion;
 
 use super::histogram::{Distribution, Histogram};
 use crate::artifact::BackendKind;
 use crate::error::FailureKind;
+use crate::limitation::Protection;
 
 /// The counters of an [`Observer`](super::Observer) at one moment.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +44,10 @@ pub struct ModuleSnapshot {
     /// ([`Vm::memory_size`](crate::Vm::memory_size)); `None` if it is known for none. Read when a
     /// VM or a plugin in it has started, and after every 64th callback.
     pub memory: Option<u64>,
+    /// Whether live VMs have to stay on their threads ([`ModuleInfo::pinned`](crate::ModuleInfo::pinned)).
+    pub pinned: bool,
+    /// The protections that live VMs lack ([`ModuleInfo::limitations`](crate::ModuleInfo::limitations)).
+    pub limitations: BTreeSet<Protection>,
     /// The versions of the module with live VMs: several after its file was replaced and loaded
     /// again.
     pub versions: Vec<ModuleVersion>,
@@ -130,6 +137,8 @@ impl ModuleSnapshot {
             vm_start_errors: 0,
             vm_start: Distribution::default(),
             memory: None,
+            pinned: false,
+            limitations: BTreeSet::new(),
             versions: Vec::new(),
         }
     }

@@ -86,6 +86,8 @@ impl State {
             *(if failed { &mut module.vms_failed } else { &mut module.vms_running }) += 1;
             module.vms_uncontained += u64::from(vm.slots.uncontained.load(Ordering::Relaxed));
             module.add_version(vm.module.size as u64, vm.module.abi_version);
+            module.pinned |= !vm.module.pinned.is_empty();
+            module.limitations.extend(vm.module.limitations.iter().map(|limitation| limitation.protection));
             if let Some(bytes) = vm.slots.memory() {
                 *module.memory.get_or_insert(0) += bytes;
             }

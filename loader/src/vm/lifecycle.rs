@@ -12,7 +12,7 @@ use crate::backend::NotStarted;
 use crate::call_trace::Tracer;
 use crate::error::{CallError, Failure, StartError};
 use crate::host::{Services, Stream};
-use crate::instance::contexts::{Context, DoneState, Root, StreamState};
+use crate::instance::contexts::{Context, DoneState, Ended, Root, StreamState};
 use crate::instance::{InstanceState, Phase};
 use crate::telemetry;
 use crate::{Module, PluginConfig, VmConfig};
@@ -203,15 +203,13 @@ impl Vm {
         root: ContextId,
         stream: impl FnOnce(u32) -> StreamState,
     ) -> Result<ContextId, CallError> {
-        let root = self.state.root_id(root).ok_or(CallError::UnknownContext(root))?;
         let id = {
             let mut contexts = self.state.contexts.borrow_mut();
-            if let Some(root) = contexts.root_mut(root) {
-                root.streams += 1;
-            }
-            contexts.insert(Context::Stream(stream(root)))
+            let found = if root.vm() == self.state.id { contexts.root_mut(root.get()) } else { None };
+            found.ok_or(CallError::UnknownContext(root))?.streams += 1;
+            contexts.insert(Context::Stream(stream(root.get())))
         };
-        self.call(proxy_on_context_create(id, root));
+        self.call(proxy_on_context_create(id, root.get()));
         Ok(self.state.context_id(id))
     }
 
@@ -219,14 +217,7 @@ impl Vm {
     /// for its `proxy_done`, which hosts may ignore for streams, as proxy-wasm-cpp-host does. A
     /// second call does nothing.
     pub fn on_done(&mut self, stream: ContextId) -> bool {
-        let Some(id) = self.state.stream_id(stream) else { return true };
-        {
-            let mut contexts = self.state.contexts.borrow_mut();
-            let Some(state) = contexts.stream_mut(id) else { return true };
-            if std::mem::replace(&mut state.ended.done, true) {
-                return true;
-            }
-        }
+        let Some(id) = self.end(stream, |ended| &mut ended.done) else { return true };
         let called = self.call(proxy_on_done(id));
         called.and_then(|called| called.value) != Some(0)
     }
@@ -234,15 +225,19 @@ impl Vm {
     /// Lets the plugin log the stream (`proxy_on_log`), between `on_done` and `delete_stream`. A
     /// second call does nothing.
     pub fn on_log(&mut self, stream: ContextId) {
-        let Some(id) = self.state.stream_id(stream) else { return };
-        {
-            let mut contexts = self.state.contexts.borrow_mut();
-            let Some(state) = contexts.stream_mut(id) else { return };
-            if std::mem::replace(&mut state.ended.log, true) {
-                return;
-            }
-        }
+        let Some(id) = self.end(stream, |ended| &mut ended.log) else { return };
         self.call(proxy_on_log(id));
+    }
+
+    /// Notes that a stream has one of its final callbacks. Returns its number, unless it has had that one or there is no such stream.
+    #[inline]
+    fn end(&self, stream: ContextId, part: impl FnOnce(&mut Ended) -> &mut bool) -> Option<u32> {
+        if stream.vm() != self.state.id {
+            return None;
+        }
+        let mut contexts = self.state.contexts.borrow_mut();
+        let ended = part(&mut contexts.stream_mut(stream.get())?.ended);
+        (!std::mem::replace(ended, true)).then_some(stream.get())
     }
 
     /// Deletes a stream context (`proxy_on_delete`) and returns the embedder's stream. The id is
@@ -250,9 +245,17 @@ impl Vm {
     ///
     /// Calls `on_done` and `on_log` first if they were not called.
     pub fn delete_stream(&mut self, stream: ContextId) -> Option<Box<dyn Stream>> {
-        let id = self.state.stream_id(stream)?;
-        self.on_done(stream);
-        self.on_log(stream);
+        if stream.vm() != self.state.id {
+            return None;
+        }
+        let id = stream.get();
+        let ended = self.state.contexts.borrow().stream(id)?.ended;
+        if !ended.done {
+            self.on_done(stream);
+        }
+        if !ended.log {
+            self.on_log(stream);
+        }
         self.call(proxy_on_delete(id));
         let mut contexts = self.state.contexts.borrow_mut();
         let Some(Context::Stream(state)) = contexts.remove(id) else { return None };

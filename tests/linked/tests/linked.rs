@@ -13,8 +13,8 @@ use dynvm::abi::version::AbiVersion;
 use dynvm::host::{AbsentMap, Clock, HeaderMap, Headers, Log, LogSource, MemoryLog, Random, Services, Stream};
 use dynvm::linked::{Linked, names, register};
 use dynvm::{
-    ArtifactKind, BackendKind, CallbackBudget, ContextId, FailureKind, Loader, Module, PluginConfig, StartError, Vm,
-    VmConfig,
+    ArtifactKind, BackendKind, CallbackBudget, ContextId, FailureKind, Loader, Module, PinReason, PluginConfig,
+    Protection, StartError, Vm, VmConfig,
 };
 
 /// A VM with a started plugin.
@@ -90,6 +90,40 @@ fn a_module_describes_the_plugin() {
     assert!(info.size > 10_000, "{}", info.size);
     assert!(module.exports(dynvm::abi::table::CallbackId::proxy_on_request_headers));
     assert_eq!(Module::linked(linked::slots()).info().abi_version, AbiVersion::V0_1_0);
+}
+
+/// The protections that a linked plugin lacks, with the beginnings of the reasons.
+#[track_caller]
+fn assert_lacks(plugin: &'static Linked, expected: &[(Protection, &str)]) {
+    let module = Module::linked(plugin);
+    let found: Vec<_> =
+        module.info().limitations.iter().map(|lacking| (lacking.protection, lacking.reason.as_str())).collect();
+    assert_eq!(found.len(), expected.len(), "{found:?}");
+    for ((protection, reason), (expected, start)) in found.iter().zip(expected) {
+        assert!(protection == expected && reason.starts_with(start), "{found:?}");
+    }
+    assert_eq!(module.pinned(), [PinReason::PartOfProgram]);
+}
+
+#[needs::lld]
+#[test]
+fn modules_say_what_their_vms_lack() {
+    use Protection::{Exits, Faults, Heap, Recursion, Statics};
+    assert_lacks(linked::slots(), &[]);
+    assert_lacks(linked::threads(), &[(Statics, "it has one slot")]);
+    let shared = "its VMs share statics";
+    let crashes = [Faults, Exits, Recursion, Heap].map(|protection| (protection, shared));
+    assert_lacks(linked::shared(), &[&crashes[..], &[(Statics, "its VMs share them")]].concat());
+}
+
+#[cfg(target_env = "gnu")]
+#[needs::lld]
+#[needs::cxx]
+#[test]
+fn plugins_in_c_plus_plus_lack_a_heap() {
+    let recursion = (Protection::Recursion, "recursion through the program's C++ library ends the process");
+    assert_lacks(linked::cxx(), &[recursion, (Protection::Heap, "it allocates by the program's C++ library")]);
+    assert_lacks(linked::c(), &[]);
 }
 
 #[needs::lld]

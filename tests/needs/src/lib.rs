@@ -80,6 +80,10 @@ needs! {
     pkg_config: "DYNVM_NEEDS_PKG_CONFIG";
     /// The compiler of protocol buffers.
     protoc: "DYNVM_NEEDS_PROTOC";
+    /// Go, with cgo.
+    go: "DYNVM_NEEDS_GO";
+    /// A C compiler that builds with AddressSanitizer, and its runtime.
+    asan: "DYNVM_NEEDS_ASAN";
     /// Valgrind.
     valgrind: "DYNVM_NEEDS_VALGRIND";
     /// An Envoy with V8 and dynamic modules, named by `DYNVM_ENVOY`.

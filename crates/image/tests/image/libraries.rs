@@ -127,3 +127,29 @@ fn a_cpp_library_of_a_cpp_plugin_is_refused() {
     let source = "int help(int); int answer(void) { return help(0) + 12; }";
     assert_eq!(call(&load(&compile::c(source, &link_helper)), "answer", 0), 42);
 }
+
+/// They run in a child process first, so that nothing of the program is abandoned or waits for ever.
+#[needs::cc]
+#[test]
+fn constructors_that_crash_or_never_end_are_errors() {
+    let link = |action: &str| {
+        let constructor = format!("__attribute__((constructor)) static void start(void) {{ {action} }}");
+        let source =
+            format!("#include <stdlib.h>\n#include <unistd.h>\nint help(void) {{ return 42; }}\n{constructor}");
+        let helper = compile::c(&source, &[]);
+        let arguments = [helper.to_str().unwrap(), "-Wl,-rpath,$ORIGIN"];
+        let plugin = compile::c("int help(void); int answer(void) { return help(); }", &arguments);
+        try_link(&plugin).map(|_| plugin)
+    };
+    for (action, expected) in [
+        ("*(volatile int *)8 = 1;", "end the process by signal 11"),
+        ("abort();", "end the process by signal 6"),
+        ("exit(3);", "end the process with code 3"),
+        ("for (;;) pause();", "have not ended after 10 s"),
+    ] {
+        let error = link(action).unwrap_err();
+        assert!(matches!(&error, Error::Constructors { reason, .. } if reason.contains(expected)), "{action}: {error}");
+    }
+    // One that works; and the system's loader is not locked up.
+    assert_eq!(call(&load(&link("static volatile int done; done = 1;").unwrap()), "answer", 0), 42);
+}

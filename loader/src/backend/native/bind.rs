@@ -6,11 +6,12 @@ use std::ffi::c_void;
 
 use dynvm_image::{Bind, Facts, Import, Importer};
 
-use super::heap::{ALLOCATES, RESIZES_MEMORY};
+use super::heap::ALLOCATES;
 use super::interposed::interposed;
+use super::libc_functions::{Effect, is_of_process, may_have};
 use super::{
-    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, lines, locale,
-    plugin_signals, process_exit, random, stdio, threads,
+    Interpose, Options, child_process, clock, destructors, environment, heap, hostcall_entries, keys, limitations,
+    lines, locale, plugin_signals, process_exit, random, stdio, threads,
 };
 
 /// Why a function is replaced.
@@ -79,17 +80,12 @@ pub(super) struct Bindings {
 impl Bindings {
     /// Decides by what the image imports, exports and needs.
     pub(super) fn new(facts: &Facts, options: &Options) -> Bindings {
-        let imports_any = |names: &[&str]| names.iter().any(|name| facts.does_import(name));
         Bindings {
             interpose: options.interpose,
-            exits: options.contain_crashes && super::guard::AVAILABLE,
-            environment: !imports_any(CHANGES_ENVIRONMENT),
+            exits: limitations::uncontained(options.contain_crashes).is_none(),
+            environment: changes_environment(facts).is_none(),
             direct: options.own_hostcalls,
-            heap: options.heap
-                && facts.imports().iter().any(|import| ALLOCATES.contains(&import.name()))
-                && facts.export("malloc").is_none()
-                && facts.needed().iter().all(|library| is_of_the_system(library))
-                && !imports_any(RESIZES_MEMORY),
+            heap: allocates(facts) && shares_heap(facts, options).is_none(),
         }
     }
 
@@ -133,6 +129,49 @@ impl Bind for RuntimeBindings {
         let name = import.name();
         interposed(name, |kind| kind == Kind::Heap || matches!(name, "pthread_create" | "abort"))
     }
+}
+
+fn imported<'a>(facts: &Facts, names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| facts.does_import(name))
+}
+
+/// Whether an image allocates memory.
+pub(super) fn allocates(facts: &Facts) -> bool {
+    imported(facts, ALLOCATES).is_some()
+}
+
+/// Why an image allocates from the C library's heap, if it allocates; `None`: each VM has its own.
+pub(super) fn shares_heap(facts: &Facts, options: &Options) -> Option<String> {
+    if !options.heap {
+        return Some("by option (native::Options::heap)".to_owned());
+    }
+    if facts.export("malloc").is_some() {
+        return Some("it defines malloc".to_owned());
+    }
+    let changing = source(facts, Effect::ChangedMemory);
+    changing.map(|source| format!("it {source}, which may resize or free its memory"))
+}
+
+/// Libraries that an image needs besides those of the C library and the compiler.
+pub(super) fn own_libraries(facts: &Facts) -> impl Iterator<Item = &str> {
+    facts.needed().iter().map(String::as_str).filter(|library| !is_of_the_system(library))
+}
+
+/// Functions that an image imports and that may have an effect. Those of libraries of its own and hostcalls of an embedder's are not among
+/// them.
+pub(super) fn functions_with(facts: &Facts, effect: Effect) -> impl Iterator<Item = &str> {
+    facts.imports().iter().map(Import::name).filter(move |name| may_have(effect, name) && is_of_process(name))
+}
+
+/// A library or function by which an image may have an effect, as the rest of a sentence.
+pub(super) fn source(facts: &Facts, effect: Effect) -> Option<String> {
+    let library = own_libraries(facts).next().map(|library| format!("needs {library}"));
+    library.or_else(|| functions_with(facts, effect).next().map(|function| format!("calls {function}")))
+}
+
+/// The function or variable by which an image changes the process's environment.
+pub(super) fn changes_environment(facts: &Facts) -> Option<&'static str> {
+    imported(facts, CHANGES_ENVIRONMENT)
 }
 
 /// Whether a library is one of the C library and the compiler.

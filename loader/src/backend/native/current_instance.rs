@@ -5,11 +5,9 @@ use super::vm::Instance;
 pub(super) use place::get;
 use place::set;
 
-/// Makes an instance the running one, with its thread-local variables in place, until the guard is dropped.
+/// Makes an instance the running one until the guard is dropped.
 #[inline]
 pub(super) fn enter(instance: &Instance) -> Entered<'_> {
-    #[cfg(feature = "null")]
-    instance.thread_locals.put_in_place();
     let previous = get();
     set(instance);
     Entered { previous, _instance: instance }
@@ -31,12 +29,6 @@ impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
         set(self.previous);
-        // It may be a VM of the same linked plugin, in a hostcall.
-        // SAFETY: the guard of the previous instance is on this stack.
-        #[cfg(feature = "null")]
-        if let Some(previous) = unsafe { self.previous.as_ref() } {
-            previous.thread_locals.put_in_place();
-        }
     }
 }
 

@@ -104,7 +104,7 @@ impl CustomHostcalls {
     }
 
     /// The embedder's function for each hostcall; null for those that the plugin does not import.
-    #[cfg(feature = "native")]
+    #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
     pub(super) fn table(&self) -> [*const c_void; HOSTCALLS.len()] {
         self.functions.table
     }

@@ -18,26 +18,6 @@ use crate::error::FailureKind;
 pub(super) const ALLOCATES: &[&str] =
     &["malloc", "calloc", "realloc", "posix_memalign", "aligned_alloc", "memalign", "_Znwm", "_Znam"];
 
-/// Functions of libc that resize or free memory that their caller allocated, besides those that the loader replaces, or
-/// that replace the allocator.
-pub(super) const RESIZES_MEMORY: &[&str] = &[
-    "argz_add",
-    "argz_add_sep",
-    "argz_append",
-    "argz_delete",
-    "argz_insert",
-    "argz_replace",
-    "envz_add",
-    "envz_merge",
-    "envz_remove",
-    "envz_strip",
-    "mallopt",
-    "malloc_trim",
-    "obstack_free",
-    "_obstack_begin",
-    "_obstack_newchunk",
-];
-
 /// The instance that runs on this thread, and its heap.
 #[inline]
 fn current<'a>() -> Option<(&'a Instance, &'a Heap)> {

@@ -14,6 +14,9 @@ use {
     object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _},
 };
 
+use super::mapping::Leaves;
+use super::plugin_signals::INSTALL_HANDLERS;
+
 /// Dynamic symbols of a shared object.
 #[derive(Debug)]
 pub(crate) struct Interface {
@@ -27,6 +30,13 @@ pub(crate) struct Interface {
     /// The addresses that the segments take, relative to the image's base.
     #[cfg(feature = "native")]
     pub(super) span: Range<u64>,
+}
+
+impl Interface {
+    /// What the plugin may leave with others.
+    pub(super) fn leaves(&self, addresses: bool) -> Leaves {
+        Leaves { addresses, handlers: INSTALL_HANDLERS.iter().any(|function| self.imports.contains(*function)) }
+    }
 }
 
 #[cfg(feature = "native")]

@@ -12,6 +12,7 @@ macro_rules! interposed {
                 "atexit" => destructors::at_exit_plain,
                 "on_exit" => destructors::on_exit,
                 "pthread_key_create" => keys::create,
+                "__pthread_key_create" => keys::create,
                 "pthread_key_delete" => keys::delete,
                 "pthread_getspecific" => keys::get,
                 "pthread_setspecific" => keys::set,
@@ -25,6 +26,7 @@ macro_rules! interposed {
                 "sigprocmask" => plugin_signals::set_mask,
                 "putenv" => environment::putenv,
                 "uselocale" => locale::uselocale,
+                "__uselocale" => locale::uselocale,
                 "vfork" => child_process::vfork,
             }
             Exit {

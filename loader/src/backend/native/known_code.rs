@@ -1,152 +1,62 @@
 //! Functions of libraries that may be abandoned in the middle, and the text of the libraries that matter to containment.
 //!
 //! To abandon a function is sound if it holds nothing then: no lock, no state of the process that is half changed. That is known of few
-//! functions, so the list names those that may be abandoned, with the reason. It is used in signal handlers: everything is looked up
-//! when a VM starts.
+//! functions, so lists name those that may be abandoned, those of the C library in [`libc_functions`](super::libc_functions). They are used
+//! in signal handlers: everything is looked up when a VM starts.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, CString, c_int, c_void};
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(feature = "native")]
 use dynvm_image::Image;
 
+use super::libc_functions::ABANDONABLE;
 #[cfg(feature = "native")]
 use super::module::runtimes;
 use super::unwinder;
 
-/// Functions of the C library that take no lock, in their whole tree of calls, but the allocator's.
-const ABANDONABLE: &[&CStr] = &[
-    // Memory and strings: they access their arguments and nothing else. `strdup` allocates before it copies.
-    c"memcpy",
-    c"mempcpy",
-    c"memmove",
-    c"memset",
-    c"memcmp",
-    c"memccpy",
-    c"memchr",
-    c"memrchr",
-    c"memmem",
-    c"rawmemchr",
-    c"bcmp",
-    c"bzero",
-    c"strlen",
-    c"strnlen",
-    c"strcmp",
-    c"strncmp",
-    c"strcasecmp",
-    c"strncasecmp",
-    c"strchr",
-    c"strchrnul",
-    c"strrchr",
-    c"strstr",
-    c"strcasestr",
-    c"strspn",
-    c"strcspn",
-    c"strpbrk",
-    c"strcpy",
-    c"stpcpy",
-    c"strncpy",
-    c"stpncpy",
-    c"strcat",
-    c"strncat",
-    c"strtok_r",
-    c"strsep",
-    c"strdup",
-    c"strndup",
-    c"__memcpy_chk",
-    c"__memmove_chk",
-    c"__memset_chk",
-    c"__mempcpy_chk",
-    c"__strcpy_chk",
-    c"__stpcpy_chk",
-    c"__strncpy_chk",
-    c"__strcat_chk",
-    c"__strncat_chk",
-    c"__strdup",
-    c"__strndup",
-    c"wcslen",
-    c"wcscpy",
-    c"wcscmp",
-    c"wmemcpy",
-    c"wmemmove",
-    c"wmemset",
-    // Formatting to and from memory: the stream is a variable of theirs, and has no lock.
-    c"sprintf",
-    c"snprintf",
-    c"vsprintf",
-    c"vsnprintf",
-    c"__sprintf_chk",
-    c"__snprintf_chk",
-    c"__vsprintf_chk",
-    c"__vsnprintf_chk",
-    c"sscanf",
-    c"vsscanf",
-    c"__isoc99_sscanf",
-    c"__isoc99_vsscanf",
-    c"__isoc23_sscanf",
-    c"__isoc23_vsscanf",
-    // Callbacks over the plugin's own memory. At most a temporary array leaks.
-    c"qsort",
-    c"qsort_r",
-    c"bsearch",
-    c"lfind",
-    c"lsearch",
-    c"tfind",
-    c"tsearch",
-    c"tdelete",
-    c"twalk",
-];
-
 /// The allocator: inside of it, its lock may be held.
-const ALLOCATOR: &[&CStr] = &[
-    c"malloc",
-    c"calloc",
-    c"realloc",
-    c"free",
-    c"memalign",
-    c"aligned_alloc",
-    c"posix_memalign",
-    c"malloc_usable_size",
-];
+const ALLOCATOR: &[&str] =
+    &["malloc", "calloc", "realloc", "free", "memalign", "aligned_alloc", "posix_memalign", "malloc_usable_size"];
 
 /// Functions of the unwinder that call back: they hold nothing while a frame's personality routine, or their caller's function, runs. A
 /// routine that the plugin brings may end the VM, as that of its own C++ library does where an exception leaves a `noexcept` function.
-const UNWINDING: &[&CStr] = &[
-    c"_Unwind_RaiseException",
-    c"_Unwind_Resume",
-    c"_Unwind_Resume_or_Rethrow",
-    c"_Unwind_ForcedUnwind",
-    c"_Unwind_Backtrace",
+const UNWINDING: &[&str] = &[
+    "_Unwind_RaiseException",
+    "_Unwind_Resume",
+    "_Unwind_Resume_or_Rethrow",
+    "_Unwind_ForcedUnwind",
+    "_Unwind_Backtrace",
 ];
 
 /// Functions of the C++ runtime by which an exception is thrown, and which hold nothing while it looks for a handler.
-const THROWING: &[&CStr] = &[
-    c"__cxa_throw",
-    c"__cxa_rethrow",
-    c"__cxa_call_unexpected",
-    c"__gxx_personality_v0",
-    c"_ZSt9terminatev",
-    c"_ZSt17rethrow_exceptionNSt15__exception_ptr13exception_ptrE",
+const THROWING: &[&str] = &[
+    "__cxa_throw",
+    "__cxa_rethrow",
+    "__cxa_call_unexpected",
+    "__gxx_personality_v0",
+    "_ZSt9terminatev",
+    "_ZSt17rethrow_exceptionNSt15__exception_ptr13exception_ptrE",
     // They give the exception's memory back, should making it throw.
-    c"_ZSt17__throw_bad_allocv",
-    c"_ZSt16__throw_bad_castv",
-    c"_ZSt18__throw_bad_typeidv",
-    c"_ZSt19__throw_logic_errorPKc",
-    c"_ZSt20__throw_domain_errorPKc",
-    c"_ZSt24__throw_invalid_argumentPKc",
-    c"_ZSt20__throw_length_errorPKc",
-    c"_ZSt20__throw_out_of_rangePKc",
-    c"_ZSt24__throw_out_of_range_fmtPKcz",
-    c"_ZSt21__throw_runtime_errorPKc",
-    c"_ZSt19__throw_range_errorPKc",
-    c"_ZSt22__throw_overflow_errorPKc",
-    c"_ZSt23__throw_underflow_errorPKc",
-    c"_ZSt19__throw_ios_failurePKc",
-    c"_ZSt20__throw_system_errori",
-    c"_ZSt20__throw_future_errori",
-    c"_ZSt25__throw_bad_function_callv",
-    c"_ZSt28__throw_bad_array_new_lengthv",
+    "_ZSt17__throw_bad_allocv",
+    "_ZSt16__throw_bad_castv",
+    "_ZSt18__throw_bad_typeidv",
+    "_ZSt19__throw_logic_errorPKc",
+    "_ZSt20__throw_domain_errorPKc",
+    "_ZSt24__throw_invalid_argumentPKc",
+    "_ZSt20__throw_length_errorPKc",
+    "_ZSt20__throw_out_of_rangePKc",
+    "_ZSt24__throw_out_of_range_fmtPKcz",
+    "_ZSt21__throw_runtime_errorPKc",
+    "_ZSt19__throw_range_errorPKc",
+    "_ZSt22__throw_overflow_errorPKc",
+    "_ZSt23__throw_underflow_errorPKc",
+    "_ZSt19__throw_ios_failurePKc",
+    "_ZSt20__throw_system_errori",
+    "_ZSt20__throw_future_errori",
+    "_ZSt25__throw_bad_function_callv",
+    "_ZSt28__throw_bad_array_new_lengthv",
 ];
 
 /// Addresses, as chosen for this processor; 0 for a function that the process does not have.
@@ -157,8 +67,9 @@ impl<const COUNT: usize> Functions<COUNT> {
         Functions([const { AtomicUsize::new(0) }; COUNT])
     }
 
-    fn find(&self, names: &[&CStr], library: *mut c_void) {
+    fn find(&self, names: &[&str], library: *mut c_void) {
         for (name, address) in names.iter().zip(&self.0) {
+            let name = CString::new(*name).unwrap_or_default();
             // SAFETY: the name ends with a null, and the handle is open.
             let found = unsafe { libc::dlsym(library, name.as_ptr()) } as usize;
             if found != 0 {
@@ -168,9 +79,9 @@ impl<const COUNT: usize> Functions<COUNT> {
     }
 
     #[cfg(feature = "native")]
-    fn find_in(&self, names: &[&CStr], image: &Image) {
+    fn find_in(&self, names: &[&str], image: &Image) {
         for (name, address) in names.iter().zip(&self.0) {
-            if let Some(found) = image.symbol(name.to_str().unwrap_or_default()) {
+            if let Some(found) = image.symbol(name) {
                 address.store(found, Ordering::Relaxed);
             }
         }
@@ -235,7 +146,7 @@ pub(super) fn refresh() {
     struct Search {
         loaded: usize,
         known: usize,
-        cpp: Vec<std::ffi::CString>,
+        cpp: Vec<CString>,
     }
     unsafe extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void) -> c_int {
         // SAFETY: the system passes a loaded object, and what it was given.
@@ -275,7 +186,7 @@ pub(super) fn refresh() {
     if known == 0 {
         ABANDONABLE_AT.find(ABANDONABLE, libc::RTLD_DEFAULT);
         ALLOCATOR_AT.find(ALLOCATOR, libc::RTLD_DEFAULT);
-        THREAD_EXIT_AT.find(&[c"pthread_exit"], libc::RTLD_DEFAULT);
+        THREAD_EXIT_AT.find(&["pthread_exit"], libc::RTLD_DEFAULT);
     }
     let mut search = Search { loaded: 0, known, cpp: Vec::new() };
     // SAFETY: the search outlives the call.

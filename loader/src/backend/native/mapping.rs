@@ -1,6 +1,5 @@
 //! The memory of a VM: its image and its heap, given up together when nothing runs in them or refers to them any more.
 
-use std::collections::BTreeSet;
 use std::mem::ManuallyDrop;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +10,7 @@ use dynvm_image::Image;
 
 #[cfg(feature = "null")]
 use super::linked::LinkedCopy;
-use super::plugin_signals::{INSTALL_HANDLERS, has_handler_in};
+use super::plugin_signals::has_handler_in;
 #[cfg(feature = "native")]
 use super::system_loader::SystemImage;
 
@@ -19,10 +18,7 @@ use super::system_loader::SystemImage;
 pub(super) struct Mapping {
     image: ManuallyDrop<Mapped>,
     heap: ManuallyDrop<Option<Heap>>,
-    /// The plugin can leave its addresses with others in ways that nobody follows.
-    is_referred_to: bool,
-    /// The plugin can install handlers of signals.
-    installs_handlers: bool,
+    leaves: Leaves,
     /// The VM ended without a failure, after its destructors.
     ended_well: AtomicBool,
 }
@@ -38,32 +34,20 @@ pub(super) enum Mapped {
     Linked(LinkedCopy),
 }
 
-/// Functions of the C library by which a plugin leaves its addresses with others, beyond those that the loader follows.
-const KEEP_REFERENCES: &[&str] = &[
-    "fopencookie",
-    "makecontext",
-    "mq_notify",
-    "openlog",
-    "pthread_atfork",
-    "register_printf_function",
-    "register_printf_specifier",
-    "setvbuf",
-    "setbuf",
-    "setbuffer",
-    "timer_create",
-];
+/// What a plugin may leave with others, by the functions that it imports.
+#[derive(Clone, Copy)]
+pub(super) struct Leaves {
+    /// Its addresses, in ways that nobody follows.
+    pub(super) addresses: bool,
+    /// Handlers of signals.
+    pub(super) handlers: bool,
+}
 
 impl Mapping {
     /// `heap`: `None` if the image allocates from the C library.
-    pub(super) fn new(image: Mapped, heap: Option<Heap>, imports: &BTreeSet<String>) -> Mapping {
-        let does_import = |functions: &[&str]| functions.iter().any(|function| imports.contains(*function));
-        Mapping {
-            image: ManuallyDrop::new(image),
-            heap: ManuallyDrop::new(heap),
-            is_referred_to: does_import(KEEP_REFERENCES),
-            installs_handlers: does_import(INSTALL_HANDLERS),
-            ended_well: AtomicBool::new(false),
-        }
+    pub(super) fn new(image: Mapped, heap: Option<Heap>, leaves: Leaves) -> Mapping {
+        let (image, heap) = (ManuallyDrop::new(image), ManuallyDrop::new(heap));
+        Mapping { image, heap, leaves, ended_well: AtomicBool::new(false) }
     }
 
     pub(super) fn image(&self) -> &Mapped {
@@ -87,7 +71,7 @@ impl Drop for Mapping {
         let ended_well = self.ended_well.load(Ordering::Relaxed);
         // SAFETY: neither is used after this.
         let (image, heap) = unsafe { (ManuallyDrop::take(&mut self.image), ManuallyDrop::take(&mut self.heap)) };
-        if self.is_referred_to || self.installs_handlers && has_handler_in(&image.span()) {
+        if self.leaves.addresses || self.leaves.handlers && has_handler_in(&image.span()) {
             image.leak();
             heap.map(Heap::leak);
             return;

@@ -17,7 +17,8 @@
 //!                     exceptions (exception), exits of the process (process_exit)
 //!   prepared          the same in fewest instructions, for calls by an embedder
 //!   containment       the rule for which of them are contained
-//!   known_code        library functions that hold nothing, and the text of libraries
+//!   known_code        library functions that may be abandoned, and the text of libraries
+//!   libc_functions    what is known of functions of libc
 //!   child_process     child processes that a plugin forks
 //!   door              the way into the host's code
 //!   thread_stack      how much of the stack is left
@@ -32,6 +33,8 @@
 //!   stdio, clock, random, environment
 //!                     interposed functions of libc for output, time, randomness and environment
 //!   thread_context    hostcalls on threads that a plugin starts
+//!   limitations       what VMs of a module lack
+//!   sanitizers        plugins built with one
 //!   pinned            which plugins have to stay on their threads
 //!   vm                a running instance: callbacks down, memory access up
 //! ```
@@ -63,6 +66,8 @@ pub(crate) mod interface;
 mod interposed;
 mod keys;
 mod known_code;
+mod libc_functions;
+mod limitations;
 mod lines;
 #[cfg(feature = "null")]
 mod linked;
@@ -77,6 +82,8 @@ mod process_exit;
 mod random;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod registers;
+#[cfg(feature = "native")]
+mod sanitizers;
 mod signals;
 mod stdio;
 #[cfg(feature = "native")]

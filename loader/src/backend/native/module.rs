@@ -20,15 +20,17 @@ use super::bind::{Bindings, RuntimeBindings, WithOwn};
 use super::exception::Exceptions;
 use super::functions::FunctionNames;
 use super::interface::Interface;
+#[cfg(feature = "native")]
+use super::libc_functions::{Effect, is_of_process, may_have};
 #[cfg(feature = "null")]
 use super::linked;
-use super::mapping::{Mapped, Mapping};
+use super::mapping::{Leaves, Mapped, Mapping};
 #[cfg(feature = "native")]
 use super::system_loader::SystemImage;
 use super::vm::NativeVm;
 #[cfg(feature = "native")]
-use super::{Loading, Options, pinned, unwinder};
-use super::{custom_hostcalls, process_exit, signals};
+use super::{Loading, Options, pinned, sanitizers, unwinder};
+use super::{custom_hostcalls, limitations, process_exit, signals};
 #[cfg(feature = "native")]
 use crate::backend::Source;
 use crate::backend::{Code, Instance};
@@ -36,6 +38,7 @@ use crate::error::StartError;
 #[cfg(feature = "native")]
 use crate::error::{LoadError, with_causes};
 use crate::instance::InstanceState;
+use crate::limitation::{Limitation, Protection};
 use crate::pin::PinReason;
 
 /// A native module.
@@ -48,6 +51,8 @@ pub(crate) struct NativeModule {
     /// Why crashes of its VMs end the process; `None`: they are contained.
     uncontained: Option<&'static str>,
     pinned: Vec<PinReason>,
+    limitations: Vec<Limitation>,
+    leaves: Leaves,
     form: Form,
 }
 
@@ -70,15 +75,6 @@ enum Form {
     Linked(linked::LinkedPlugin),
 }
 
-/// Why crashes end the process.
-fn uncontained(contain_crashes: bool) -> Option<&'static str> {
-    match contain_crashes {
-        false => Some("by option (native::Options::contain_crashes)"),
-        true if !super::guard::AVAILABLE => Some("crashes are contained on x86-64 and aarch64 Linux only"),
-        true => None,
-    }
-}
-
 /// What is linked when the first VM starts.
 #[cfg(feature = "native")]
 struct Unlinked {
@@ -89,17 +85,26 @@ struct Unlinked {
 impl NativeModule {
     #[cfg(feature = "native")]
     pub(super) fn new(source: &Source<'_>, options: Options) -> Result<NativeModule, LoadError> {
-        let uncontained = uncontained(options.contain_crashes);
-        let (interface, form, pinned) = match options.loading {
-            Loading::Image => Form::image(source, options)?,
+        let mut uncontained = limitations::uncontained(options.contain_crashes);
+        let (interface, form, pinned, limitations, keeps_addresses) = match options.loading {
+            Loading::Image => {
+                let (interface, form, pinned, limitations) = Form::image(source, options)?;
+                let keeps_addresses = limitations::is_lacking(Protection::Unloading, &limitations);
+                (interface, form, pinned, limitations, keeps_addresses)
+            }
             Loading::System => {
+                uncontained = Some(limitations::BY_SYSTEM_LOADER);
                 let (interface, form) = Form::system(source)?;
-                (interface, form, vec![PinReason::SystemLoader])
+                let keeps = |name: &String| may_have(Effect::KeptAddress, name) && is_of_process(name);
+                let keeps_addresses = interface.imports.iter().any(keeps);
+                (interface, form, vec![PinReason::SystemLoader], limitations::of_system_loader(), keeps_addresses)
             }
         };
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
-        Ok(NativeModule { name: source.name.to_owned(), abi_version, interface, path, uncontained, pinned, form })
+        let name = source.name.to_owned();
+        let leaves = interface.leaves(keeps_addresses);
+        Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, leaves, form })
     }
 
     /// A plugin that is part of the program.
@@ -107,17 +112,22 @@ impl NativeModule {
     pub(crate) fn linked(plugin: &'static dynvm_abi::linked::Linked) -> NativeModule {
         use dynvm_abi::linked::StateModel;
 
-        let shares_statics = plugin.state_model == StateModel::PerThread;
         let form = linked::LinkedPlugin::new(plugin);
+        let shares_statics = plugin.state_model == StateModel::PerThread;
+        let uncontained = if shares_statics { Some(linked::SHARES_STATICS) } else { limitations::uncontained(true) };
+        let interface = Interface::of_linked(plugin, form.exports());
+        let limitations = limitations::of_linked(&form, uncontained);
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
-            interface: Interface::of_linked(plugin, form.exports()),
+            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations)),
+            interface,
             #[cfg(feature = "native")]
             path: None,
-            uncontained: if shares_statics { Some(linked::SHARES_STATICS) } else { uncontained(true) },
+            uncontained,
             // Its code uses the program's thread-local variables and C library.
             pinned: vec![PinReason::PartOfProgram],
+            limitations,
             form: Form::Linked(form),
         }
     }
@@ -156,26 +166,25 @@ impl NativeModule {
         #[cfg_attr(not(feature = "native"), expect(unused_variables, reason = "a linked plugin has no other imports"))]
         own_hostcalls: &[&str],
     ) -> Result<Mapping, String> {
-        let imports = &self.interface.imports;
         let new_heap = |limit| Heap::new(limit).map_err(|error| format!("there is no room for its heap: {error}"));
         match &self.form {
             #[cfg(feature = "native")]
             Form::Image { bindings, .. } => {
                 unwinder::prepare()?;
-                let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| with_causes(&error))?;
+                let image = Image::map(&self.linked_image(own_hostcalls)?).map_err(|error| refusal(&error))?;
                 let heap = bindings.heap.then(|| new_heap(memory_limit)).transpose()?;
-                Ok(Mapping::new(Mapped::Image(image), heap, imports))
+                Ok(Mapping::new(Mapped::Image(image), heap, self.leaves))
             }
             #[cfg(feature = "null")]
             Form::Linked(plugin) => {
-                let has_heap = plugin.can_have_heaps();
+                let has_heap = plugin.shares_heap().is_none();
                 if memory_limit.is_some() && !has_heap {
                     return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
                                 in Rust or C, link it with `.slots(..)`"
                         .to_owned());
                 }
                 let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;
-                Ok(Mapping::new(Mapped::Linked(plugin.take()?), heap, imports))
+                Ok(Mapping::new(Mapped::Linked(plugin.take()?), heap, self.leaves))
             }
             #[cfg(feature = "native")]
             Form::System { bytes, .. } => {
@@ -185,7 +194,7 @@ impl NativeModule {
                 // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those
                 // of these bytes.
                 let image = unsafe { SystemImage::open(self.path.as_deref(), bytes, &self.interface.span, marker)? };
-                Ok(Mapping::new(Mapped::System(image), None, imports))
+                Ok(Mapping::new(Mapped::System(image), None, self.leaves))
             }
         }
     }
@@ -213,10 +222,10 @@ impl NativeModule {
             return Ok(linked.clone());
         }
         let Some(Unlinked { bytes, original }) = unlinked else { unreachable!("a module without is linked") };
-        let facts = Facts::read(bytes).map_err(|error| with_causes(&error))?;
+        let facts = Facts::read(bytes).map_err(|error| refusal(&error))?;
         let bind = WithOwn(bindings, own_hostcalls);
         let new = link(facts, bytes, self.path.as_deref(), original.as_ref(), &bind, options);
-        let new = new.map_err(|error| with_causes(&error))?;
+        let new = new.map_err(|error| refusal(&error))?;
         linked.push((own_hostcalls.iter().map(|name| (*name).to_owned()).collect(), new.clone()));
         Ok(new)
     }
@@ -280,8 +289,12 @@ impl Code for NativeModule {
         self.abi_version
     }
 
-    fn pinned(&self) -> &[PinReason] {
-        &self.pinned
+    fn pinned(&self) -> Vec<PinReason> {
+        self.pinned.clone()
+    }
+
+    fn limitations(&self) -> Vec<Limitation> {
+        self.limitations.clone()
     }
 
     fn exports(&self, callback: CallbackId) -> bool {
@@ -295,16 +308,20 @@ impl Code for NativeModule {
 
 #[cfg(feature = "native")]
 impl Form {
-    fn image(source: &Source<'_>, options: Options) -> Result<(Interface, Form, Vec<PinReason>), LoadError> {
+    fn image(
+        source: &Source<'_>,
+        options: Options,
+    ) -> Result<(Interface, Form, Vec<PinReason>, Vec<Limitation>), LoadError> {
         let malformed = |error| malformed(source.name, error);
         let facts = Facts::read(source.bytes).map_err(malformed)?;
         let interface = Interface::from(&facts);
+        sanitizers::check(facts.needed(), Loading::Image).map_err(|what| damaged(source.name, what))?;
         let needed = facts.needed_files(source.path).map_err(malformed)?;
         for library in needed.iter().filter_map(|library| library.path.as_deref()) {
             (source.check_library)(library)?;
         }
         let bindings = Bindings::new(&facts, &options);
-        let pinned = pinned::reasons(&facts);
+        let (pinned, limitations) = (pinned::reasons(&facts), limitations::of_image(&facts, &options));
         // Hostcalls that are missing are reported better than as missing symbols.
         interface.check(source.name)?;
         let mut linked = Vec::new();
@@ -321,14 +338,14 @@ impl Form {
         }
         let unlinked =
             (!is_linked).then(|| Unlinked { bytes: source.bytes.into(), original: source.original.cloned() });
-        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned))
+        Ok((interface, Form::Image { options, bindings, linked: Mutex::new(linked), unlinked }, pinned, limitations))
     }
 
     fn system(source: &Source<'_>) -> Result<(Interface, Form), LoadError> {
-        let interface = Interface::read(source.bytes).ok_or_else(|| LoadError::Malformed {
-            name: source.name.to_owned(),
-            what: "the ELF file is damaged or truncated: copy or build it again".to_owned(),
+        let interface = Interface::read(source.bytes).ok_or_else(|| {
+            damaged(source.name, "the ELF file is damaged or truncated: copy or build it again".to_owned())
         })?;
+        sanitizers::check(&interface.needed, Loading::System).map_err(|what| damaged(source.name, what))?;
         let functions = FunctionNames::of_file(source.bytes);
         Ok((interface, Form::System { bytes: source.bytes.into(), functions }))
     }
@@ -336,7 +353,23 @@ impl Form {
 
 #[cfg(feature = "native")]
 fn malformed(name: &str, error: dynvm_image::Error) -> LoadError {
-    LoadError::Malformed { name: name.to_owned(), what: with_causes(&error) }
+    damaged(name, refusal(&error))
+}
+
+#[cfg(feature = "native")]
+fn damaged(name: &str, what: String) -> LoadError {
+    LoadError::Malformed { name: name.to_owned(), what }
+}
+
+/// Why an image cannot be linked or mapped, and what to do.
+#[cfg(feature = "native")]
+fn refusal(error: &dynvm_image::Error) -> String {
+    use dynvm_image::Error::{ForeignThreadLocal, StaticTlsWithThreads, TwoCppRuntimes};
+    let mut text = with_causes(error);
+    if matches!(error, ForeignThreadLocal { .. } | StaticTlsWithThreads { .. } | TwoCppRuntimes { .. }) {
+        text += ", or let the system's loader map the plugin (native::Loading::System)";
+    }
+    text
 }
 
 /// Libraries that every process with plugins has: to open one runs nothing that would not run anyway. A plugin that needs others is linked

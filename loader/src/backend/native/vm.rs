@@ -30,7 +30,7 @@ use crate::instance::InstanceState;
 use crate::instance::budget::{NativeAccess, TERMINATED, WatchdogEntry};
 use crate::pin::PinReason;
 use dynvm_abi::table::CallbackId;
-#[cfg(feature = "native")]
+#[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
 use dynvm_abi::table::HOSTCALLS;
 
 /// What a hostcall or a signal handler needs to know of the instance that runs on its thread.
@@ -57,7 +57,7 @@ pub(super) struct Instance {
     /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
     pub(super) indirect: Cell<bool>,
     /// The embedder's functions, for hostcalls that do no more.
-    #[cfg(feature = "native")]
+    #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
     pub(super) direct: [*const c_void; HOSTCALLS.len()],
     /// The watchdog's entry, which the state keeps; null: there is none.
     pub(super) slot: *const WatchdogEntry,
@@ -78,6 +78,8 @@ pub(super) struct Instance {
     /// The plugin's allocator; `None`: it frees with `free`.
     pub(super) allocator: Option<usize>,
     guarded: bool,
+    /// Guarded, and nothing else is to be done around a call.
+    is_plain: bool,
 }
 
 impl Instance {
@@ -98,15 +100,46 @@ impl Instance {
     /// The function takes at most five integers or pointers.
     #[inline]
     pub(super) unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
-        if !self.guarded {
+        if self.is_plain {
+            // SAFETY: the caller's promise.
+            unsafe { self.call_guarded(function, a) }
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.call_otherwise(function, a) }
+        }
+    }
+
+    /// Calls a function of an image that is part of the program, or whose crashes are not contained.
+    ///
+    /// # Safety
+    ///
+    /// As `call`.
+    #[inline(never)]
+    unsafe fn call_otherwise(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
+        let call = || {
+            if self.guarded {
+                // SAFETY: the caller's promise.
+                return unsafe { self.call_guarded(function, a) };
+            }
             // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
             let value = unsafe { call_or_abort(function, a[0], a[1], a[2], a[3], a[4]) };
             // A failure in a hostcall could not leave the call.
-            return match self.state.has_failed().then(|| self.state.failure()).flatten() {
+            match self.state.has_failed().then(|| self.state.failure()).flatten() {
                 Some(failure) => Err(Box::new(failure)),
                 None => Ok(value),
-            };
-        }
+            }
+        };
+        #[cfg(feature = "null")]
+        return self.thread_locals.run(call);
+        #[cfg(not(feature = "null"))]
+        call()
+    }
+
+    /// # Safety
+    ///
+    /// As `call`.
+    #[inline]
+    unsafe fn call_guarded(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
         let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
         let outcome = unsafe { guard::call(&self.frame, function, a[0], a[1], a[2], a[3], a[4]) };
@@ -316,6 +349,7 @@ impl NativeVm {
             start: address("_start"),
         };
         let functions = module.functions(&mapping);
+        let is_linked = mapping.image().is_linked();
         let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
             frame: Frame::default(),
@@ -328,7 +362,7 @@ impl NativeVm {
             walking: Cell::new(None),
             in_host: Cell::new(false),
             indirect: Cell::new(foreign.as_ref().is_none_or(CustomHostcalls::is_indirect)),
-            #[cfg(feature = "native")]
+            #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
             direct: foreign.as_ref().map_or([std::ptr::null(); _], CustomHostcalls::table),
             slot: state.slot().map_or(std::ptr::null(), Arc::as_ptr),
             stack: Cell::new((lowest, reserve)),
@@ -345,6 +379,7 @@ impl NativeVm {
             foreign,
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
             guarded,
+            is_plain: guarded && !is_linked,
             state,
         };
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dynvm_abi::linked::{Functions, Linked, StateModel};
 
+use super::libc_functions::{Effect, may_have};
 use slots::Lease;
 pub(super) use variables::PrivateThreadLocals;
 
@@ -66,13 +67,40 @@ impl LinkedPlugin {
         self.exports[0].clone()
     }
 
-    /// Whether VMs can have heaps of their own: what they allocate is theirs alone, and the plugin alone frees it.
-    pub(super) fn can_have_heaps(&self) -> bool {
-        let imports = |names: &[&str]| names.iter().any(|name| self.plugin.imports.contains(name));
-        self.plugin.state_model == StateModel::PerImage
-            && self.plugin.slots[0].export("malloc").is_none()
-            && !imports(CPP_ALLOCATES)
-            && !imports(super::heap::RESIZES_MEMORY)
+    /// A function by which it may have an effect, as the rest of a sentence.
+    pub(super) fn source(&self, effect: Effect) -> Option<String> {
+        let function = self.plugin.imports.iter().find(|name| may_have(effect, name));
+        function.map(|function| format!("calls {function}"))
+    }
+
+    /// Whether it calls the program's C++ library.
+    pub(super) fn uses_cpp_library(&self) -> bool {
+        const NAMES: &[&str] = &["_ZNSt", "_ZNKSt", "_ZSt", "_Zn"];
+        let interposed = |name: &&&str| dynvm_abi::linked::LIBC.contains(*name);
+        let imports = self.plugin.imports.iter().filter(|name| !interposed(name));
+        imports.into_iter().any(|import| NAMES.iter().any(|name| import.starts_with(name)))
+    }
+
+    /// Why VMs allocate from the program's heap; `None`: each has its own, as what it allocates is its alone, and the plugin alone frees it.
+    pub(super) fn shares_heap(&self) -> Option<String> {
+        if self.plugin.state_model == StateModel::PerThread {
+            return Some("its VMs share statics, which refer to it (link it with `.slots(..)`)".to_owned());
+        }
+        if self.plugin.slots[0].export("malloc").is_some() {
+            return Some("it defines malloc".to_owned());
+        }
+        if CPP_ALLOCATES.iter().any(|name| self.plugin.imports.contains(name)) {
+            return Some("it allocates by the program's C++ library, which also frees for it".to_owned());
+        }
+        self.source(Effect::ChangedMemory).map(|source| format!("it {source}, which may resize or free its memory"))
+    }
+
+    /// Why not several VMs at once have statics of their own.
+    pub(super) fn shares_statics(&self) -> Option<&'static str> {
+        if self.plugin.state_model == StateModel::PerThread {
+            return Some("its VMs share them (link it with `.slots(..)`)");
+        }
+        (self.plugin.slots.len() == 1).then_some("it has one slot, so one VM at a time (link it with `.slots(..)`)")
     }
 }
 

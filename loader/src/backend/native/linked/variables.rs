@@ -1,10 +1,10 @@
 //! Gives each VM private variables, although the code that uses them exists once.
 //!
-//! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is entered while another sits there saves the other's
-//! variables and puts its own in place. So a VM stays on its thread, whose addresses the plugin and the C library know; one that ends on
+//! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is called while another sits there saves the other's
+//! variables and puts its own in place; if the other is in a hostcall, its are put back after the call. So a VM stays on its thread, whose addresses the plugin and the C library know; one that ends on
 //! another thread leaves its variables there.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::mem::ManuallyDrop;
 use std::ptr;
@@ -23,7 +23,11 @@ thread_local! {
 struct Seat(RefCell<Option<Rc<Saved>>>);
 
 /// The variables of a VM while they are not in place.
-struct Saved(RefCell<Box<[u8]>>);
+struct Saved {
+    bytes: RefCell<Box<[u8]>>,
+    /// Calls of the VM that are under way.
+    calls: Cell<usize>,
+}
 
 /// The thread-local variables of a VM.
 #[derive(Default)]
@@ -49,39 +53,42 @@ impl PrivateThreadLocals {
                 thread: thread::current().id(),
                 block: block(),
                 seat: SEATS.with_borrow_mut(seats),
-                saved: Rc::new(Saved(RefCell::new(initial.into()))),
+                saved: Rc::new(Saved { bytes: RefCell::new(initial.into()), calls: Cell::new(0) }),
             })
         }))
     }
 
-    /// Puts the variables in the thread's block, if they are not there.
-    #[inline]
-    pub(crate) fn put_in_place(&self) {
-        if let Some(private) = &self.0 {
-            private.put_in_place();
+    /// Makes a call with the variables in the thread's block.
+    pub(crate) fn run<R>(&self, call: impl FnOnce() -> R) -> R {
+        let Some(private) = &self.0 else { return call() };
+        let calls = &private.saved.calls;
+        let before = private.put_in_place(&private.saved);
+        calls.set(calls.get() + 1);
+        let returned = call();
+        calls.set(calls.get() - 1);
+        if let Some(before) = before.filter(|before| before.calls.get() > 0) {
+            private.put_in_place(&before);
         }
+        returned
     }
 }
 
 impl Private {
-    fn put_in_place(&self) {
+    /// Puts a VM's variables in the block. Returns those of another VM that were there.
+    fn put_in_place(&self, new: &Rc<Saved>) -> Option<Rc<Saved>> {
         let mut owner = self.seat.0.borrow_mut();
-        if owner.as_ref().is_none_or(|owner| !Rc::ptr_eq(owner, &self.saved)) {
-            self.exchange(&mut owner);
+        if owner.as_ref().is_some_and(|owner| Rc::ptr_eq(owner, new)) {
+            return None;
         }
-    }
-
-    #[cold]
-    fn exchange(&self, owner: &mut Option<Rc<Saved>>) {
-        if let Some(owner) = owner {
-            let mut saved = owner.0.borrow_mut();
+        if let Some(owner) = &*owner {
+            let mut saved = owner.bytes.borrow_mut();
             // SAFETY: the block has the size of what is saved of it. Only code of the plugin on this thread refers to it, and none runs.
             unsafe { ptr::copy_nonoverlapping(self.block, saved.as_mut_ptr(), saved.len()) };
         }
-        let saved = self.saved.0.borrow();
+        let saved = new.bytes.borrow();
         // SAFETY: as above.
         unsafe { ptr::copy_nonoverlapping(saved.as_ptr(), self.block, saved.len()) };
-        *owner = Some(self.saved.clone());
+        owner.replace(new.clone())
     }
 }
 
