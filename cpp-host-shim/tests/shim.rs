@@ -170,6 +170,26 @@ fn linked_plugins_on_the_host() {
     linked_streams("linked_rust", plugin, &flags, ["x-original-url", "host/#", "stays"]);
 }
 
+/// Slots, addresses, crashes, a budget and restricted capabilities in the host's own NullVMs.
+#[needs::cpp_host]
+#[needs::lld]
+#[test]
+fn a_linked_plugin_in_null_vm() {
+    let host = Host::required();
+    let target = dynvm_link::Target::of_this_machine(build::target("linked")).unwrap();
+    let plugin = dynvm_link::plugin(here("../tests/plugins/crash.cc")).name("crashes").slots(1);
+    let plugin = plugin.link(&target).unwrap_or_else(|error| panic!("{error:?}"));
+    let program = Program {
+        name: "null_plugin",
+        loader: &LOADER,
+        sources: vec![here("tests/data/null_plugin.cc"), plugin.library],
+        includes: [&host.includes[..], &[target.out_dir]].concat(),
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        libraries: host.libraries,
+    };
+    passes(&program.build(), &[], "each as it should be");
+}
+
 #[needs::cpp_sdk]
 #[needs::lld]
 #[test]
