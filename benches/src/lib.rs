@@ -8,6 +8,7 @@ pub mod artifacts;
 pub mod direct;
 pub mod dynamic;
 pub mod linked;
+pub mod linked_in;
 pub mod rolled_out;
 pub mod stream;
 pub mod traffic;

@@ -12,3 +12,10 @@ fn transcripts() {
 fn bundle() {
     trycmd::TestCases::new().case("tests/bundle.md");
 }
+
+#[needs::cc]
+#[needs::lld]
+#[test]
+fn static_libraries() {
+    trycmd::TestCases::new().case("tests/static.md");
+}

@@ -63,10 +63,10 @@ bool DynVm::load(std::string_view bytecode, std::string_view precompiled,
 }
 
 // What the host does before it loads a WebAssembly module. Only a fat plugin can carry a signature,
-// so with a key nothing else is loaded, unless a trust policy decides.
+// so with a key nothing else is loaded, unless a trust policy decides. What is linked is part of the host.
 bool DynVm::checkSignature(std::string_view code) {
   std::string message;
-  if (!loading_->options().trust_policy_file.empty() || proxy_wasm::SignatureUtil::verifySignature(code, message)) {
+  if (isName(code) || !loading_->options().trust_policy_file.empty() || proxy_wasm::SignatureUtil::verifySignature(code, message)) {
     return true;
   }
   refuse(FailState::UnableToInitializeCode,
@@ -120,7 +120,7 @@ bool DynVm::link(std::string_view debug_name) {
   dynvm_vm_config_set_may_call(config.get(), mayCall, this);
   // The host follows no address of a plugin but through getMemory and its like, which check it. As
   // in wasm, it then sees hostcalls with a bad address of a result.
-  dynvm_vm_config_set_check_addresses(config.get(), false);
+  dynvm_vm_config_set_check_addresses(config.get(), options.check_addresses);
   dynvm_vm_config_set_trace(config.get(), traceHostcall, this);
   dynvm_vm_config_set_clock(config.get(), clock, this);
   dynvm_vm_config_set_environment(config.get(), variable, this);

@@ -15,6 +15,8 @@ constexpr std::string_view ELF = "\x7f"
                                  "ELF";
 constexpr std::string_view WASM("\0asm", 4);
 
+bool isElf(std::string_view code) { return code.substr(0, ELF.size()) == ELF; }
+
 std::string configure(dynvm_options_t *to, const DynVmOptions &from) {
   dynvm_options_set_contain_crashes(to, from.contain_crashes);
   dynvm_options_set_heap(to, from.heap);
@@ -30,6 +32,11 @@ std::string configure(dynvm_options_t *to, const DynVmOptions &from) {
 bool isWasm(std::string_view code) { return code.substr(0, WASM.size()) == WASM; }
 
 bool isPath(std::string_view code) { return code.substr(0, 1) == "/"; }
+
+bool isName(std::string_view code) {
+  constexpr size_t LONGEST = 255;
+  return !isElf(code) && !isWasm(code) && !isPath(code) && code.size() <= LONGEST;
+}
 
 std::string stampOf(const std::string &path) {
   struct stat facts {};
@@ -74,7 +81,7 @@ Module Loading::load(std::string_view name, std::string_view code, std::string *
   dynvm_module_t *module = nullptr;
   if (!loader_) {
     *error = error_;
-  } else if (code.substr(0, ELF.size()) == ELF || isWasm(code)) {
+  } else if (isElf(code) || isWasm(code)) {
     const std::string &given = options_.name.empty() ? std::string(name) : options_.name;
     *error = textOf(dynvm_module_load_bytes(loader_.get(), given.empty() ? "the plugin" : given.c_str(), code.data(),
                                             code.size(), &module));
@@ -82,6 +89,10 @@ Module Loading::load(std::string_view name, std::string_view code, std::string *
     *error = textOf(dynvm_module_load_file(loader_.get(), std::string(code).c_str(), &module));
   } else {
     *error = "the code is neither a shared object, nor a fat plugin, nor the absolute path of one";
+    if (isName(code)) {
+      const std::string why = textOf(dynvm_module_linked(std::string(code).c_str(), &module));
+      *error = why.empty() ? "" : *error + ": " + why;
+    }
   }
   return Module(module);
 }

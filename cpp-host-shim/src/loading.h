@@ -19,7 +19,7 @@ public:
 
   const DynVmOptions &options() const { return options_; }
 
-  /// Loads the bytes of a shared object or of a fat plugin, or the file at an absolute path. On
+  /// Loads the bytes of a shared object or of a fat plugin, the file at an absolute path, or the linked plugin of that name. On
   /// failure returns null and sets the text.
   Module load(std::string_view name, std::string_view code, std::string *error) const;
 
@@ -32,6 +32,8 @@ private:
 
 bool isWasm(std::string_view code);
 bool isPath(std::string_view code);
+/// What may be the name of a linked plugin.
+bool isName(std::string_view code);
 
 /// Differs for another file at this path.
 std::string stampOf(const std::string &path);

@@ -135,6 +135,72 @@ fn whole_streams(name: &'static str, plugins: &[(PathBuf, [&str; 3])]) {
     }
 }
 
+/// A plugin that is part of the program: as a NullVM plugin, and by its name in the shim's own VM.
+fn linked_streams(name: &'static str, plugin: dynvm_link::Plugin, flags: &[&'static str], expected: [&str; 3]) {
+    let host = Host::required();
+    let target = dynvm_link::Target::of_this_machine(build::target("linked")).unwrap();
+    // A slot for each of eight threads, and one for a canary.
+    let plugin = plugin.name(name).link(&target).unwrap_or_else(|error| panic!("{error:?}"));
+    let program = Program {
+        name,
+        loader: &LOADER,
+        sources: vec![here("tests/data/lifecycle.cc"), plugin.library],
+        includes: [&host.includes[..], &[target.out_dir]].concat(),
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"], flags].concat(),
+        libraries: host.libraries,
+    };
+    let program = program.build();
+    for way in ["linked", "name"] {
+        let arguments = [&[way, name], expected.as_slice()].concat();
+        passes(&program, &arguments.into_iter().map(Path::new).collect::<Vec<_>>(), "every stream answered");
+    }
+}
+
+const SLOTS: usize = 9;
+
+#[needs::cpp_host]
+#[needs::lld]
+#[test]
+fn linked_plugins_on_the_host() {
+    let plugin = dynvm_link::plugin(here("tests/data/stream.c")).slots(SLOTS);
+    let flags = ["-DLINKED=dvn_linked_c", "-DLINKED_HEADER=\"linked_c.h\""];
+    linked_streams("linked_c", plugin, &flags, ["x-answer", "# of ", "crashes"]);
+    let plugin = dynvm_link::plugin(here("../examples/plugins/header-rewrite"));
+    let flags = ["-DLINKED=dvn_linked_rust", "-DLINKED_HEADER=\"linked_rust.h\""];
+    linked_streams("linked_rust", plugin, &flags, ["x-original-url", "host/#", "stays"]);
+}
+
+/// Slots, addresses, crashes, a budget and restricted capabilities in the host's own NullVMs.
+#[needs::cpp_host]
+#[needs::lld]
+#[test]
+fn a_linked_plugin_in_null_vm() {
+    let host = Host::required();
+    let target = dynvm_link::Target::of_this_machine(build::target("linked")).unwrap();
+    let plugin = dynvm_link::plugin(here("../tests/plugins/crash.cc")).name("crashes").slots(1);
+    let plugin = plugin.link(&target).unwrap_or_else(|error| panic!("{error:?}"));
+    let program = Program {
+        name: "null_plugin",
+        loader: &LOADER,
+        sources: vec![here("tests/data/null_plugin.cc"), plugin.library],
+        includes: [&host.includes[..], &[target.out_dir]].concat(),
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        libraries: host.libraries,
+    };
+    passes(&program.build(), &[], "each as it should be");
+}
+
+#[needs::cpp_sdk]
+#[needs::lld]
+#[test]
+fn linked_plugins_of_the_cpp_sdk_on_the_host() {
+    let host = Host::required();
+    let sdk = host.sdk().expect("proxy_wasm_intrinsics.cc is in an include directory");
+    let plugin = dynvm_link::plugin(here("tests/data/stream_sdk.cc")).sdk(sdk).slots(SLOTS);
+    let flags = ["-DLINKED=dvn_linked_sdk", "-DLINKED_HEADER=\"linked_sdk.h\""];
+    linked_streams("linked_sdk", plugin, &flags, ["x-answer", "# of ", "crashes"]);
+}
+
 /// The build for embedders: libraries, programs and their tests, with the host if it is given.
 #[needs::cxx]
 #[needs::cmake]

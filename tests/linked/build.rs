@@ -11,6 +11,7 @@ fn main() {
     link("threads", plugin(plugins.join("sdk-old")).slots(1));
     link("c", plugin(plugins.join("plain.c")).slots(2));
     link("cxx", plugin(plugins.join("plain.cc")).slots(2));
+    link("crashes", plugin("../plugins/crash.cc").slots(2));
 }
 
 fn link(name: &str, plugin: Plugin) {

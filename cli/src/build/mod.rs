@@ -2,6 +2,7 @@
 //!
 //! Other subcommands that accept a source directory call [`build_plugin`].
 
+mod linked;
 mod progress;
 mod report;
 
@@ -34,10 +35,11 @@ pub use dynvm_build::BuildOptions;
         dynvm build plugins/* --out-dir dist           dist/<name>.so and dist/<name>.wasm for each\n  \
         dynvm build . --wasm-only --target wasm32-unknown-unknown\n  \
         dynvm build hello.c                            C: natively by cc, wasm by clang\n  \
+        dynvm build . --static --out-dir dist          a static library, to be part of a program\n  \
         dynvm build . --format json | jq -r '.plugins[].wasm.path'\n\n\
         Exit codes: 0 all plugins are built, 2 an argument names no plugin, 3 a build failed.\n\n\
         Environment: CC, CXX, CFLAGS, CXXFLAGS, LDFLAGS (native C and C++), DYNVM_WASM_CC (the clang \
-        for wasm), WASI_SDK_PATH. RUSTFLAGS apply to native builds only; for wasm set \
+        for wasm), WASI_SDK_PATH, DYNVM_LLD (the linker of --static). RUSTFLAGS apply to native builds only; for wasm set \
         CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS."
 )]
 pub struct BuildArgs {
@@ -57,7 +59,22 @@ pub struct BuildArgs {
     #[arg(long)]
     pub wasm_only: bool,
 
-    /// Copy the artifacts to this directory, as NAME.so and NAME.wasm
+    /// Build a static library instead, to be part of a program; beside it a header and a Rust source
+    /// file that describe the plugin to the program
+    #[arg(long = "static", requires = "out_dir", conflicts_with_all = ["native_only", "wasm_only", "target", "verbose"])]
+    pub is_static: bool,
+
+    /// Link N copies of the plugin, so that N VMs can run at a time although it keeps state in
+    /// statics [default: 1 for C, C++, and Rust with statics of its own]
+    #[arg(long, value_name = "N", requires = "is_static", conflicts_with = "share_statics")]
+    pub slots: Option<usize>,
+
+    /// Let any number of VMs run, which share the plugin's statics
+    #[arg(long, requires = "is_static")]
+    pub share_statics: bool,
+
+    /// Copy the artifacts to this directory, as NAME.so and NAME.wasm; with --static as
+    /// libdvn_NAME.a, NAME.h and NAME.rs
     #[arg(long, value_name = "DIR")]
     pub out_dir: Option<PathBuf>,
 
@@ -167,6 +184,10 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
     if mistaken {
         return Ok(ExitCode::from(crate::exit::USAGE));
     }
+    let exit_code = |failed| if failed { ExitCode::from(crate::exit::LOAD_FAILURE) } else { ExitCode::SUCCESS };
+    if let (true, Some(out_dir)) = (args.is_static, &args.out_dir) {
+        return Ok(exit_code(!linked::execute(args, &sources, out_dir)?));
+    }
     let options = BuildOptions::from(args);
     let parts: Vec<_> = sources.iter().map(|source| build(source, &options, &Shown::new(args.verbose))).collect();
     let mut out = anstream::stdout().lock();
@@ -175,7 +196,7 @@ pub fn execute(args: &BuildArgs) -> Result<ExitCode> {
         Format::Json => report::json(&parts, &mut out)?,
     }
     let failed = parts.iter().any(dynvm_build::Built::failed);
-    Ok(if failed { ExitCode::from(crate::exit::LOAD_FAILURE) } else { ExitCode::SUCCESS })
+    Ok(exit_code(failed))
 }
 
 /// Whether tools may use colors: their output goes to our standard error.

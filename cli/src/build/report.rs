@@ -7,7 +7,7 @@ use dynvm_build::{Artifact, BuildError, Built};
 use serde_json::{Value, json};
 
 /// Prints an error to standard error.
-pub fn error(error: &BuildError) {
+pub fn error(error: &dyn std::error::Error) {
     anstream::eprintln!("error: {}", dynvm::with_causes(error));
 }
 

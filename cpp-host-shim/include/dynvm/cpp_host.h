@@ -40,6 +40,8 @@ struct DynVmOptions {
   std::uint64_t budget_ms = 0;
   /// Tell debuggers about images, so that gdb finds their symbols.
   bool debugger = false;
+  /// Check addresses that the plugin passes to hostcalls, for a host whose VM does not.
+  bool check_addresses = false;
   /// Report "null" as the engine's name, so that WasmBase::load passes the code on unchanged (way
   /// B).
   bool as_null = false;

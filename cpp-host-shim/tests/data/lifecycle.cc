@@ -1,6 +1,6 @@
 // Streams on the host itself, the way a proxy takes them: createWasm (a base VM, a canary of each plugin), clones on eight threads, two plugins in each VM, a
-// crash of one VM in the middle. Arguments: how the code comes in (shared, path, null, fat), the code, the header that answers, its value for the stream n where
-// `#` stands for n, and whether the plugin crashes on demand.
+// crash of one VM in the middle. Arguments: how the code comes in (shared, path, null, fat, name, linked), the code, the header that answers, its value for the
+// stream n where `#` stands for n, and whether the plugin crashes on demand.
 
 #include <atomic>
 #include <map>
@@ -8,6 +8,14 @@
 #include "host.h"
 #include "include/proxy-wasm/context.h"
 #include "include/proxy-wasm/wasm.h"
+
+#ifdef LINKED
+#include "dynvm/null_plugin.h"
+#include "include/proxy-wasm/null.h"
+#include LINKED_HEADER
+
+static const dynvm::RegisterLinkedPlugin registered(LINKED);
+#endif
 
 namespace test {
 namespace {
@@ -71,7 +79,17 @@ struct Wasm : dynvm::NativeWasm<WasmBase> {
   ContextBase *createRootContext(const std::shared_ptr<PluginBase> &plugin) override { return new Context(this, plugin); }
 };
 
+/// The VMs are the host's own NullVMs.
+bool is_linked = false;
+
 std::unique_ptr<WasmVm> make() {
+#ifdef LINKED
+  if (is_linked) {
+    auto vm = createNullVm();
+    vm->integration() = std::make_unique<Integration>(LogLevel::info);
+    return vm;
+  }
+#endif
   dynvm::DynVmOptions options;
   options.as_null = as_null;
   return vmOf(options);
@@ -193,8 +211,10 @@ int main(int argc, char **argv) {
     return 2;
   }
   const std::string way = argv[1];
-  const std::string code = way == "path" ? argv[2] : test::bytesOf(argv[2]);
-  test::as_null = way == "null";
+  const bool is_bytes = way == "shared" || way == "null" || way == "fat";
+  const std::string code = is_bytes ? test::bytesOf(argv[2]) : argv[2];
+  test::is_linked = way == "linked";
+  test::as_null = way == "null" || test::is_linked;
   test::run(code, way == "fat", {argv[3], argv[4], std::string_view(argv[5]) == "crashes"});
   proxy_wasm::clearWasmCachesForTesting();
   CHECK(test::alive == 0);

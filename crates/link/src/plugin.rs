@@ -57,6 +57,10 @@ pub struct Output {
     pub source: PathBuf,
     /// The same as a header in C.
     pub header: PathBuf,
+    /// How many VMs can run at a time, each on its own copy of the plugin; `None`: any number, which share the plugin's statics.
+    pub slots: Option<usize>,
+    /// Statics of a plugin in Rust, apart from those of the standard library and the SDK.
+    pub statics: Vec<String>,
     /// Libraries of the system that the program has to be linked with.
     pub needed: Vec<String>,
     /// Files that the plugin was built from.
@@ -199,7 +203,8 @@ impl Plugin {
             fs::read(&joined).with_context(|| format!("{} cannot be read", joined.display()))
         };
         let mut joined = join(false)?;
-        let state_model = self.state_model(&joined, is_rust, &name, &mut notes)?;
+        let statics: Vec<String> = if is_rust { state::statics(&joined)?.into_iter().collect() } else { Vec::new() };
+        let state_model = self.state_model(&joined, is_rust, &statics, &name, &mut notes)?;
         if state_model == StateModel::PerImage {
             let others = rewrite::other_variables(&joined)?;
             ensure!(
@@ -241,7 +246,8 @@ impl Plugin {
         }
         // The headers of the ABI are written for each build.
         let inputs = objects.sources.into_iter().filter(|input| !input.starts_with(&target.out_dir)).collect();
-        Ok(Output { name, library, source, header, needed, inputs, notes })
+        let slots = (state_model == StateModel::PerImage).then_some(slots.len());
+        Ok(Output { name, library, source, header, slots, statics, needed, inputs, notes })
     }
 
     fn source(&self) -> Result<Source> {
@@ -265,7 +271,14 @@ impl Plugin {
         Ok(source)
     }
 
-    fn state_model(&self, joined: &[u8], is_rust: bool, name: &str, notes: &mut Vec<String>) -> Result<StateModel> {
+    fn state_model(
+        &self,
+        joined: &[u8],
+        is_rust: bool,
+        statics: &[String],
+        name: &str,
+        notes: &mut Vec<String>,
+    ) -> Result<StateModel> {
         if let Some(model) = self.state_model {
             ensure!(
                 model == StateModel::PerImage || self.slots.is_none(),
@@ -282,14 +295,13 @@ impl Plugin {
         if !is_rust {
             return Ok(StateModel::PerImage);
         }
-        let statics: Vec<String> = state::statics(joined)?.into_iter().collect();
         if statics.is_empty() {
             return Ok(StateModel::PerThread);
         }
         notes.push(format!(
             "{name} has statics ({}), so one VM of it can run at a time: choose how many with `.slots(..)`, or declare that VMs may \
              share them with `.state(StateModel::PerThread)`",
-            check::some(&statics)
+            check::some(statics)
         ));
         Ok(StateModel::PerImage)
     }

@@ -46,7 +46,7 @@ struct Key {
     plain: bool,
 }
 
-/// The module of a plugin. Concurrent requests for the same module wait for one build.
+/// The module of a plugin for native or wasm. Concurrent requests for the same module wait for one build.
 pub(crate) fn module(from: &From, backend: BackendKind, plain: bool) -> Result<Module, ArtifactError> {
     // One build at a time: two cargo processes in one target directory would only wait for each other.
     static MODULES: LazyLock<Mutex<HashMap<Key, Result<Module, ArtifactError>>>> = LazyLock::new(Mutex::default);

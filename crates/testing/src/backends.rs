@@ -2,7 +2,7 @@
 
 use dynvm::BackendKind;
 
-/// Environment variable that selects backends: `native`, `wasm` or `both`.
+/// Environment variable that selects backends: `native`, `wasm`, `null`, or `both` for all that a plugin has.
 const VARIABLE: &str = "DYNVM_TEST_BACKEND";
 
 /// The backends selected for this process.
@@ -12,9 +12,10 @@ const VARIABLE: &str = "DYNVM_TEST_BACKEND";
 /// The variable has an invalid value.
 pub(crate) fn wanted() -> Vec<BackendKind> {
     match std::env::var(VARIABLE).as_deref() {
-        Err(_) | Ok("" | "both") => vec![BackendKind::Native, BackendKind::Wasm],
+        Err(_) | Ok("" | "both") => vec![BackendKind::Native, BackendKind::Wasm, BackendKind::Null],
         Ok("native") => vec![BackendKind::Native],
         Ok("wasm") => vec![BackendKind::Wasm],
-        Ok(other) => panic!("{VARIABLE}={other}: use native, wasm or both"),
+        Ok("null") => vec![BackendKind::Null],
+        Ok(other) => panic!("{VARIABLE}={other}: use native, wasm, null or both"),
     }
 }

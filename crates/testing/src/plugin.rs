@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
 use dynvm::host::{ForeignError, HttpCallResponse, MemoryLog};
-use dynvm::{BackendKind, FailurePolicy, PluginConfig, StartError, VmConfig};
+use dynvm::{BackendKind, FailurePolicy, Module, PluginConfig, StartError, VmConfig};
 use dynvm_sim::{GrpcAnswer, HttpAnswer, PropertyValue, Response, SimProxy, SimProxyBuilder};
 
 use crate::artifact::{self, From};
@@ -20,6 +20,8 @@ use crate::{TestHost, backends};
 #[derive(Clone)]
 pub struct Plugin {
     from: From,
+    /// A build of it that is part of the test program.
+    linked: Option<Module>,
     name: String,
     vm: VmConfig,
     config: PluginConfig,
@@ -58,6 +60,7 @@ impl Plugin {
     fn new(from: From, name: &str) -> Plugin {
         Plugin {
             from,
+            linked: None,
             name: name.to_owned(),
             vm: VmConfig::default(),
             config: PluginConfig::named(name),
@@ -66,6 +69,13 @@ impl Plugin {
             may_fail: false,
             plain: false,
         }
+    }
+
+    /// Tests also the module of a build that is part of the test program (`dynvm::Module::linked`), as the backend
+    /// [`Null`](BackendKind::Null).
+    pub fn linked(mut self, module: Module) -> Plugin {
+        self.linked = Some(module);
+        self
     }
 
     /// Builds the package with a feature.
@@ -176,8 +186,8 @@ impl Plugin {
 
 /// Starting hosts.
 impl Plugin {
-    /// Runs a test on each backend with a new host: native, then wasm. `DYNVM_TEST_BACKEND=native`
-    /// or `=wasm` selects one.
+    /// Runs a test on each backend with a new host: native, then wasm, then [linked](Plugin::linked).
+    /// `DYNVM_TEST_BACKEND=native`, `=wasm` or `=null` selects one.
     ///
     /// # Panics
     ///
@@ -197,7 +207,10 @@ impl Plugin {
             && let Ok(kind) = dynvm::ArtifactKind::of(&bytes)
         {
             let of_file = if kind == dynvm::ArtifactKind::Native { BackendKind::Native } else { BackendKind::Wasm };
-            backends.retain(|backend| *backend == of_file);
+            backends.retain(|backend| [of_file, BackendKind::Null].contains(backend));
+        }
+        if self.linked.is_none() {
+            backends.retain(|backend| *backend != BackendKind::Null);
         }
         backends
     }
@@ -236,7 +249,11 @@ impl Plugin {
     /// The plugin cannot be built or loaded.
     #[track_caller]
     pub fn try_start(&self, backend: BackendKind) -> Result<TestHost, Box<NotStarted>> {
-        let module = match artifact::module(&self.from, backend, self.plain) {
+        let module = match self.linked.as_ref().filter(|_| backend == BackendKind::Null) {
+            Some(linked) => Ok(linked.clone()),
+            None => artifact::module(&self.from, backend, self.plain),
+        };
+        let module = match module {
             Ok(module) => module,
             Err(error) => panic!("there is no {backend} build of {} to test: {error}", self.name),
         };

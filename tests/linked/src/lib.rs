@@ -34,4 +34,6 @@ plugins! {
     c has_c "/c.rs";
     /// A plugin in C++, with two slots.
     cxx has_cxx "/cxx.rs";
+    /// A plugin in C++ that fails as a request says, with two slots.
+    crashes has_crashes "/crashes.rs";
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use dynvm::observe::Observer;
 use dynvm::wasm::CpuLimit;
 use dynvm::{ContextId, Loader, Vm};
-use dynvm_benches::Workload;
 use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::dynamic::{Dynamic, loader, native};
+use dynvm_benches::{Workload, linked_in};
 use std::time::{Duration, Instant};
 
 use crate::table::{Runner, cell, head, interleave, ratio, row, timed};
@@ -33,6 +33,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
         start(&guarded, &artifacts.wasm)?,
         start(&epochs, &artifacts.wasm)?,
         start(&fuel, &artifacts.wasm)?,
+        Calls::of(Dynamic::start(&linked_in::calls()?, "")?)?,
     ];
 
     head(&[
@@ -43,6 +44,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
         "wasm",
         "wasm, time limit",
         "wasm, fuel",
+        "linked in",
         "native / C call",
     ]);
     // SAFETY: it takes any context id.
@@ -56,7 +58,7 @@ pub fn measure(rounds: usize) -> anyhow::Result<()> {
     row(&cells);
     println!();
 
-    head(&["", "native, no guard", "native", "wasm", "wasm, time limit", "wasm, fuel", "native / wasm"]);
+    head(&["", "native, no guard", "native", "wasm", "wasm, time limit", "wasm, fuel", "linked in", "native / wasm"]);
     for (title, call) in [("the time", Calls::time as fn(&mut Calls)), ("a header of 20 bytes", Calls::header)] {
         let mut subjects: Vec<Runner<'_>> = vms.iter_mut().map(|calls| timed(|| call(calls))).collect();
         let mut times = interleave(&mut subjects, rounds)?;
@@ -107,7 +109,10 @@ struct Calls {
 
 impl Calls {
     fn start(loader: &Loader, path: &Path) -> anyhow::Result<Calls> {
-        let mut plugin = Dynamic::load(loader, path, "")?;
+        Calls::of(Dynamic::load(loader, path, "")?)
+    }
+
+    fn of(mut plugin: Dynamic) -> anyhow::Result<Calls> {
         let (vm, root) = plugin.vm();
         let workload = Workload { name: "calls", headers: 5, body: 0 };
         let stream = vm.create_stream(root, Box::new(workload.stream()))?;

@@ -8,18 +8,19 @@ use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::direct::Direct;
 use dynvm_benches::dynamic::{Dynamic, loader, native};
 use dynvm_benches::linked::Linked;
-use dynvm_benches::{Subject, WORKLOADS};
+use dynvm_benches::{Subject, WORKLOADS, linked_in};
 
 use crate::table::{head, ratio, row};
 
-const SUBJECTS: [&str; 5] = ["direct", "SDK linked", "native, no guard", "native", "wasm"];
+const SUBJECTS: [&str; 7] =
+    ["direct", "SDK linked", "linked in", "linked in, slots", "native, no guard", "native", "wasm"];
 
 pub fn measure() -> anyhow::Result<()> {
     // Compiles, and fills the cache.
     count(0, "wasm", 1)?;
     let mut titles = vec!["instructions"];
     titles.extend(SUBJECTS);
-    titles.extend(["native / linked", "native / wasm"]);
+    titles.extend(["native / SDK linked", "linked in, slots / native", "native / wasm"]);
     head(&titles);
     for (index, workload) in WORKLOADS.iter().enumerate() {
         let (few, many) = if workload.body == 0 { (100, 1100) } else { (5, 25) };
@@ -30,8 +31,9 @@ pub fn measure() -> anyhow::Result<()> {
         }
         let mut cells = vec![workload.title()];
         cells.extend(counts.iter().map(|count| format!("{count:.0}")));
-        cells.push(ratio(counts[3], counts[1]));
-        cells.push(ratio(counts[3], counts[4]));
+        cells.push(ratio(counts[5], counts[1]));
+        cells.push(ratio(counts[3], counts[5]));
+        cells.push(ratio(counts[5], counts[6]));
         row(&cells);
     }
     Ok(())
@@ -59,6 +61,8 @@ pub fn run_only(suite: &Artifacts, only: &[String]) -> anyhow::Result<()> {
     let mut subject: Box<dyn Subject> = match subject.as_str() {
         "direct" => Box::new(Direct::new(workload)),
         "SDK linked" => Box::new(Linked::start(workload.name)),
+        "linked in" => Box::new(Dynamic::start(&linked_in::suite_shared()?, workload.name)?),
+        "linked in, slots" => Box::new(Dynamic::start(&linked_in::suite_slots()?, workload.name)?),
         "native, no guard" => {
             let loader = loader(|options| native(options).contain_crashes = false)?;
             Box::new(Dynamic::load(&loader, &suite.native, workload.name)?)

@@ -5,6 +5,7 @@ use std::path::Path;
 use dynvm::Loader;
 use dynvm_benches::artifacts::Artifacts;
 use dynvm_benches::dynamic::{Dynamic, loader};
+use dynvm_benches::linked_in;
 
 use object::read::elf::ElfFile64;
 use object::{Object as _, ObjectSegment as _};
@@ -23,6 +24,11 @@ pub fn measure(suite: &Artifacts, rounds: usize) -> anyhow::Result<()> {
     ];
     for (index, title) in ROWS.iter().enumerate() {
         row(&[(*title).to_owned(), columns[0][index].clone(), columns[1][index].clone()]);
+    }
+    for (title, module) in [("", linked_in::suite_shared()?), (", slots", linked_in::suite_slots()?)] {
+        let start = timed(|| drop(Dynamic::start(&module, "noop").expect("it starts")));
+        let cell = cell(&mut interleave(&mut [start], rounds)?[0]);
+        row(&[format!("linked in{title}: a VM, started and stopped"), "–".to_owned(), cell]);
     }
     Ok(())
 }

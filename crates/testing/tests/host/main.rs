@@ -1,7 +1,8 @@
-//! The test host, tested with a plugin in C on both backends.
+//! The test host, tested with a plugin in C on both backends, and one that is linked too.
 
 mod calls;
 mod failures;
+mod linked;
 mod streams;
 
 use std::path::Path;
