@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use dynvm::abi::types::MetricType;
 use dynvm::host::{InProcessMetrics, MetricError, MetricId, Metrics};
 
-use crate::abi::filter_config::{EnvoyMetric, FilterConfig, MetricChange};
+use crate::abi::filter_config::FilterConfig;
 use crate::abi::http_filter::HttpFilter;
+use crate::abi::metric::{EnvoyMetric, MetricChange};
 
 /// The metrics of one filter configuration.
 pub struct EnvoyMetrics {
