@@ -170,6 +170,14 @@ impl Exchange {
     /// The stream is over: the plugin may log it.
     pub fn complete(self: &Rc<Self>) {
         self.is_done();
+        // Without a context, the request did not get here: Envoy, or a filter before this one, has answered it. As in Envoy's
+        // wasm filter, the plugin logs it all the same.
+        if self.context.get().is_none()
+            && self.choose_plugin().is_some()
+            && let Some(local) = self.local()
+        {
+            self.begin(&local);
+        }
         let (Some(local), Some(context)) = (self.serving(), self.context.get().copied()) else { return };
         // Calls made here outlive the stream.
         let outer = local.shared.calls.set_stream(None);
