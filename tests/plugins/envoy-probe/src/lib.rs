@@ -43,6 +43,30 @@ impl Root {
     }
 }
 
+impl Root {
+    /// A stream that is closed, and a call and a stream that are cancelled.
+    fn streams(&self, cluster: &str) {
+        let open = |method| hostcalls::open_grpc_stream(cluster, "probe.Echo", method, vec![]).unwrap_or_default();
+        let closed = open("Stream");
+        let _ = hostcalls::send_grpc_stream_message(closed, Some(b"first"), false);
+        let _ = hostcalls::send_grpc_stream_message(closed, Some(b"second"), false);
+        let _ = hostcalls::close_grpc_stream(closed);
+        match hostcalls::send_grpc_stream_message(closed, Some(b"late"), false) {
+            Ok(()) => info("grpc send after the close: Ok"),
+            Err(status) => info(&format!("grpc send after the close: {status:?}")),
+        }
+        let cancelled = open("Cancelled");
+        let _ = hostcalls::send_grpc_stream_message(cancelled, Some(b"hello"), false);
+        let _ = hostcalls::cancel_grpc_stream(cancelled);
+        let timeout = Duration::from_secs(5);
+        if let Ok(call) =
+            hostcalls::dispatch_grpc_call(cluster, "probe.Echo", "CancelledCall", vec![], Some(b"hello"), timeout)
+        {
+            let _ = hostcalls::cancel_grpc_call(call);
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, _: u32, headers: usize, body: usize, trailers: usize) {
         let status = self.get_http_call_response_header(":status").unwrap_or_default();
@@ -61,6 +85,12 @@ impl Context for Root {
 
     fn on_grpc_stream_close(&mut self, _: u32, status: u32) {
         info(&format!("grpc stream closed: {status}"));
+        // What follows shows that nothing is heard of the cancelled ones.
+        if let (Some(cluster), 7) = (argument(&self.words, "tick-streams"), status) {
+            if let Ok(last) = hostcalls::open_grpc_stream(cluster, "probe.Echo", "Last", vec![]) {
+                let _ = hostcalls::close_grpc_stream(last);
+            }
+        }
     }
 }
 
@@ -106,6 +136,10 @@ impl RootContext for Root {
                 Ok(token) => self.send_grpc_stream_message(token, Some(b"hello"), true),
                 Err(status) => info(&format!("grpc stream refused: {status:?}")),
             }
+        }
+        if let Some(cluster) = argument(&self.words, "tick-streams").map(str::to_owned) {
+            self.set_tick_period(Duration::ZERO);
+            self.streams(&cluster);
         }
     }
 
