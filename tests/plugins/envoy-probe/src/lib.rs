@@ -15,6 +15,12 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root { words: Vec::new(), calls: Vec::new() }));
 }}
 
+const METRICS: [(MetricType, &str); 3] = [
+    (MetricType::Counter, "probe.counter"),
+    (MetricType::Gauge, "probe.gauge"),
+    (MetricType::Histogram, "probe.histogram"),
+];
+
 fn info(message: &str) {
     let _ = hostcalls::log(LogLevel::Info, message);
 }
@@ -101,11 +107,7 @@ impl RootContext for Root {
         if argument(&self.words, "refuse").is_some() {
             return false;
         }
-        for (kind, name) in [
-            (MetricType::Counter, "probe.counter"),
-            (MetricType::Gauge, "probe.gauge"),
-            (MetricType::Histogram, "probe.histogram"),
-        ] {
+        for (kind, name) in METRICS {
             let _ = hostcalls::define_metric(kind, name);
         }
         if let Some(period) = argument(&self.words, "tick") {
@@ -278,6 +280,13 @@ impl HttpContext for Stream {
             let _ = hostcalls::increment_metric(gauge, -3);
             let histogram = hostcalls::define_metric(MetricType::Histogram, "probe.histogram").unwrap_or_default();
             let _ = hostcalls::record_metric(histogram, 5);
+        }
+        if let Some(offset) = self.asked("increment").and_then(|offset| offset.parse().ok()) {
+            let incremented = METRICS.map(|(kind, name)| {
+                let id = hostcalls::define_metric(kind, name).unwrap_or_default();
+                format!("{:?}", hostcalls::increment_metric(id, offset))
+            });
+            self.found("x-increment", incremented.join(" "));
         }
         if let Some(key) = self.asked("shared") {
             let (value, cas) = self.get_shared_data(&key);
