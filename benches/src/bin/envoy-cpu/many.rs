@@ -1,12 +1,16 @@
 //! Many different plugins in one Envoy: how long it takes to get ready, and its memory.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use dynvm_benches::envoy::{Client, Envoy, address, http_listener};
 use serde_json::{Value, json};
 
 use crate::cases::{By, Case, Files};
+
+/// A file is read whole for some time after it was written.
+const SETTLED: Duration = Duration::from_secs(3);
 
 /// Measures Envoys with so many plugins, each on a listener of its own, and prints a table.
 pub fn run(program: &Path, files: &Files, count: usize) -> Result<()> {
@@ -15,6 +19,8 @@ pub fn run(program: &Path, files: &Files, count: usize) -> Result<()> {
     for by in [By::None, By::V8, By::Native, By::Wasm] {
         let dir = tempfile::tempdir()?;
         let listeners = (0..count).map(|number| listener(by, files, dir.path(), number)).collect::<Result<Vec<_>>>()?;
+        // As files that were installed some time ago: the module reads one that was just written whole.
+        std::thread::sleep(SETTLED);
         let config = json!({"admin": {"address": address(0)}, "static_resources": {"listeners": listeners}});
         let envoy = Envoy::start(program, &config, 1)?;
         for number in 0..count {
