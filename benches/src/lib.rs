@@ -7,6 +7,7 @@
 pub mod artifacts;
 pub mod direct;
 pub mod dynamic;
+pub mod envoy;
 pub mod linked;
 pub mod linked_in;
 pub mod rolled_out;

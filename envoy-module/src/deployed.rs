@@ -127,6 +127,9 @@ pub enum RouteConfig {
     Plugin(Arc<Deployed>),
 }
 
+/// True once Envoy has had a configuration of a route. Until then, streams need not ask for theirs.
+pub static ROUTES_HAVE_CONFIGS: AtomicBool = AtomicBool::new(false);
+
 static ALL: Mutex<Vec<Weak<Deployed>>> = Mutex::new(Vec::new());
 
 /// All configurations that Envoy has.

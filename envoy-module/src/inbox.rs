@@ -53,11 +53,13 @@ impl Inbox {
         self.wake();
     }
 
+    /// True if there are no messages.
+    pub fn is_empty(&self) -> bool {
+        self.is_empty.load(Ordering::Acquire)
+    }
+
     /// The messages so far.
     pub fn take(&self) -> Vec<Message> {
-        if self.is_empty.load(Ordering::Acquire) {
-            return Vec::new();
-        }
         let mut messages = self.lock();
         self.is_empty.store(true, Ordering::Release);
         std::mem::take(&mut *messages)

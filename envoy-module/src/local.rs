@@ -4,7 +4,7 @@
 //! plugin asks for, is noted on the agenda. The agenda is worked off when the VM is free again.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -56,6 +56,10 @@ impl Agenda {
         self.0.borrow_mut().push_back(todo);
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     fn pop(&self) -> Option<Todo> {
         self.0.borrow_mut().pop_front()
     }
@@ -81,12 +85,12 @@ pub struct Local {
 }
 
 /// The plugins of this thread.
-#[derive(Default)]
 struct Thread {
     is_main: Cell<bool>,
-    plugins: RefCell<HashMap<u64, Rc<Local>>>,
+    // By number of the configuration. Looked into for every stream, so without hashing.
+    plugins: RefCell<BTreeMap<u64, Rc<Local>>>,
     /// Configurations whose plugin does not start here, with the time of the next attempt.
-    failing: RefCell<HashMap<u64, Instant>>,
+    failing: RefCell<BTreeMap<u64, Instant>>,
 }
 
 /// Delay between attempts to start a plugin on a thread.
@@ -95,7 +99,13 @@ const START_RETRY: Duration = Duration::from_secs(1);
 thread_local! {
     // Not dropped with the thread: the VMs use thread-local variables that may be gone by then. Configurations end before
     // their threads, except when Envoy ends.
-    static THREAD: ManuallyDrop<Thread> = ManuallyDrop::new(Thread::default());
+    static THREAD: ManuallyDrop<Thread> = const {
+        ManuallyDrop::new(Thread {
+            is_main: Cell::new(false),
+            plugins: RefCell::new(BTreeMap::new()),
+            failing: RefCell::new(BTreeMap::new()),
+        })
+    };
 }
 
 /// Notes that this thread is Envoy's main thread.
@@ -122,7 +132,7 @@ pub fn end_retired() {
     let ended: Vec<Rc<Local>> = THREAD.with(|thread| {
         let mut plugins = thread.plugins.borrow_mut();
         plugins
-            .extract_if(|_, local| local.deployed.is_retired() && Rc::strong_count(local) == 1)
+            .extract_if(.., |_, local| local.deployed.is_retired() && Rc::strong_count(local) == 1)
             .map(|(_, l)| l)
             .collect()
     });
@@ -193,6 +203,22 @@ impl Local {
 
     /// Looks into the inbox and at the clock, and works off the agenda.
     pub fn look_after(&self) {
+        if !self.inbox.is_empty() {
+            self.read_inbox();
+        }
+        if self.shared.ticks.are_set() {
+            for (version, root) in self.shared.ticks.take_due() {
+                self.shared.agenda.push(Todo::Tick(version, root));
+            }
+        }
+        self.work_off();
+        if let Ok(mut worker) = self.worker.try_borrow_mut() {
+            worker.poll();
+        }
+    }
+
+    #[cold]
+    fn read_inbox(&self) {
         for message in self.inbox.take() {
             match message {
                 Message::QueueReady { version, root, queue } => {
@@ -202,17 +228,17 @@ impl Local {
                 Message::CallOrder(key, order, origin) => self.shared.calls.carry_out(key, order, &origin),
             }
         }
-        for (version, root) in self.shared.ticks.take_due() {
-            self.shared.agenda.push(Todo::Tick(version, root));
-        }
-        self.work_off();
-        if let Ok(mut worker) = self.worker.try_borrow_mut() {
-            worker.poll();
-        }
     }
 
     /// Works off the agenda, unless code of the plugin runs: then what runs it does so afterwards.
+    #[inline]
     pub fn work_off(&self) {
+        if !self.shared.agenda.is_empty() {
+            self.work_off_all();
+        }
+    }
+
+    fn work_off_all(&self) {
         while self.worker.try_borrow_mut().is_ok() {
             let Some(todo) = self.shared.agenda.pop() else { return };
             self.carry_out(todo);

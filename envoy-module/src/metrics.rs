@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use dynvm::abi::types::MetricType;
 use dynvm::host::{InProcessMetrics, MetricError, MetricId, Metrics};
 
-use crate::abi::filter_config::{EnvoyMetric, FilterConfig, MetricChange};
+use crate::abi::filter_config::FilterConfig;
 use crate::abi::http_filter::HttpFilter;
+use crate::abi::metric::{EnvoyMetric, MetricChange};
 
 /// The metrics of one filter configuration.
 pub struct EnvoyMetrics {
@@ -29,7 +30,13 @@ struct State {
     /// True while Envoy takes definitions.
     open: bool,
     late: Vec<EnvoyMetric>,
-    metrics: HashMap<MetricId, Target>,
+    metrics: HashMap<MetricId, Known>,
+}
+
+struct Known {
+    kind: MetricType,
+    /// `None`: Envoy does not have it.
+    target: Option<Target>,
 }
 
 #[derive(Clone)]
@@ -74,9 +81,13 @@ impl EnvoyMetrics {
         }
     }
 
+    fn kind(&self, id: MetricId) -> Option<MetricType> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).metrics.get(&id).map(|known| known.kind)
+    }
+
     fn change(&self, id: MetricId, change: MetricChange) {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(target) = state.metrics.get(&id) else { return };
+        let Some(target) = state.metrics.get(&id).and_then(|known| known.target.as_ref()) else { return };
         if !self.config.change(target.metric, target.label.as_deref(), change) {
             self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((target.clone(), change));
             self.has_waiting.store(true, Ordering::Relaxed);
@@ -95,14 +106,16 @@ impl Metrics for EnvoyMetrics {
                 Some(metric) => Some(Target { metric, label: None }),
                 None => late().map(|metric| Target { metric, label: Some(name.to_vec()) }),
             };
-            if let Some(target) = target {
-                state.metrics.insert(id, target);
-            }
+            state.metrics.insert(id, Known { kind, target });
         }
         id
     }
 
     fn increment(&self, metric: MetricId, offset: i64) -> Result<(), MetricError> {
+        // Envoy's wasm filter refuses it.
+        if offset == 0 && self.kind(metric) == Some(MetricType::Counter) {
+            return Err(MetricError::BadArgument);
+        }
         self.values.increment(metric, offset)?;
         self.change(
             metric,

@@ -128,11 +128,6 @@ impl Connection {
         }
     }
 
-    /// Ends the connection after an error of this module itself.
-    pub fn broken(&self) {
-        self.close("dynvm_internal_error");
-    }
-
     /// Closes the connection.
     pub fn close(&self, reason: &str) {
         if !self.closed.replace(true) {

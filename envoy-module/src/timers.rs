@@ -41,12 +41,14 @@ impl Ticks {
         }
     }
 
+    /// True if a root context has a period.
+    pub fn are_set(&self) -> bool {
+        !self.ticks.borrow().is_empty()
+    }
+
     /// The root contexts whose ticks are due, each with its version. Their next ticks are set.
     pub fn take_due(&self) -> Vec<(u64, ContextId)> {
         let mut ticks = self.ticks.borrow_mut();
-        if ticks.is_empty() {
-            return Vec::new();
-        }
         let now = Instant::now();
         let due = ticks.iter_mut().filter(|tick| tick.due <= now).map(|tick| {
             // From now, not from when it was due: a thread that was busy does not catch up.

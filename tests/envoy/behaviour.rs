@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::envoy::{By, Envoy, Setup, address, backends, filter, http_listener, plugin, programs, ty};
 use crate::plugins::probe;
-use crate::traffic::{Message, Upstream, get, send};
+use crate::traffic::{Client, Message, Upstream, get, send};
 
 /// Each Envoy with the probe, by V8 and both ways in the module, on listeners of these names.
 fn start(upstream: &Upstream) -> Vec<Envoy> {
@@ -267,6 +267,40 @@ fn requests_by_http2_with_trailers() {
             assert_eq!(trailers, ["x-sent", "x-trailer-set"], "{by:?}");
             assert_eq!(answer.header("x-request-trailers"), Some("1 1"), "{by:?}");
             assert_eq!(get(port, "/a", &[("x-do", "reply")]).status(), 418, "{by:?}");
+        }
+    }
+}
+
+#[needs::envoy]
+#[needs::wasm_rust]
+#[test]
+fn requests_that_do_not_reach_the_plugin_are_logged() {
+    let upstream = Upstream::start();
+    for program in programs() {
+        let mut setup = Setup::new().cluster("upstream", upstream.port);
+        for by in backends(&program) {
+            let filter = |name: &str| filter(by, name, &plugin(name, &probe(by), "", &json!({})));
+            let (first, second) = (format!("{}-first", by.name()), format!("{}-second", by.name()));
+            setup = setup.listener(by.name(), vec![filter(&first), filter(&second)]);
+        }
+        let mut envoy = Envoy::start(&program, &setup);
+        for by in envoy.backends.clone() {
+            let port = envoy.port(by.name());
+            // The first plugin answers.
+            assert_eq!(get(port, "/answered", &[("x-do", "reply")]).status(), 418);
+            // Envoy refuses a request without a host.
+            let answer = Client::connect(port).unwrap().exchange("GET", "GET /refused HTTP/1.1\r\n\r\n").unwrap();
+            assert_eq!(answer.status(), 400);
+            for (plugin, expected) in [
+                ("first", ["done: /answered 418", "done: /refused 400"]),
+                ("second", ["done: /answered 418", "done: /refused 400"]),
+            ] {
+                let plugin = format!("{}-{plugin}", by.name());
+                envoy.wait(&format!("{plugin} logs both"), |envoy| {
+                    let messages = envoy.messages(&plugin);
+                    expected.iter().all(|part| messages.iter().any(|message| message == part))
+                });
+            }
         }
     }
 }

@@ -85,14 +85,25 @@ fn calls_of_a_root_context_on_idle_workers() {
     }
 }
 
+/// Adds a service on HTTP/2, in this Envoy itself: these filters, then the upstream on HTTP/1.1.
+fn grpc_service(setup: Setup, filters: Vec<serde_json::Value>) -> Setup {
+    let http2 = json!({"@type": ty("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
+        "explicit_http_config": {"http2_protocol_options": {}}});
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut service = crate::envoy::http_listener("service", filters, json!({"codec_type": "HTTP2"}));
+    service["address"] = crate::envoy::address(port);
+    let mut cluster = crate::envoy::cluster("grpc", port);
+    cluster["typed_extension_protocol_options"] =
+        json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2});
+    setup.raw_listener(service).raw_cluster(cluster)
+}
+
 #[needs::envoy]
 #[needs::wasm_rust]
 #[test]
 fn grpc_calls_and_streams() {
     let upstream = Upstream::start();
     // A framed message, which the bridge below turns into gRPC.
-    let http2 = json!({"@type": ty("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"),
-        "explicit_http_config": {"http2_protocol_options": {}}});
     let bridge = json!({"name": "bridge", "typed_config": {
         "@type": ty("envoy.extensions.filters.http.grpc_http1_reverse_bridge.v3.FilterConfig"),
         "content_type": "application/x-protobuf", "withhold_grpc_frames": true}});
@@ -100,18 +111,12 @@ fn grpc_calls_and_streams() {
         let headers = vec![("content-type".to_owned(), "application/x-protobuf".to_owned())];
         upstream.answer(&format!("/probe.Echo/{method}"), (200, headers, format!("answer to {method}")));
     }
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut service = crate::envoy::http_listener("service", vec![bridge], json!({"codec_type": "HTTP2"}));
-    service["address"] = crate::envoy::address(port);
-    let mut cluster = crate::envoy::cluster("grpc", port);
-    cluster["typed_extension_protocol_options"] =
-        json!({"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": http2});
     for (what, expected) in [
         ("tick-grpc", vec![r#"grpc call answered: 0 "answer to Call""#]),
         ("tick-stream", vec![r#"grpc stream message: "answer to Stream""#, "grpc stream closed: 0"]),
     ] {
         let setup = setup(&programs()[0], &upstream, &format!("tick=50 {what}=grpc")).worker_cluster();
-        let setup = setup.raw_listener(service.clone()).raw_cluster(cluster.clone());
+        let setup = grpc_service(setup, vec![bridge.clone()]);
         let mut envoy = Envoy::start(&programs()[0], &setup);
         for by in By::MODULE {
             for part in &expected {
@@ -122,4 +127,36 @@ fn grpc_calls_and_streams() {
             }
         }
     }
+}
+
+#[needs::envoy]
+#[needs::wasm_rust]
+#[test]
+fn grpc_streams_are_sent_closed_and_cancelled() {
+    let upstream = Upstream::start();
+    let status = |status: &str| {
+        vec![("content-type".to_owned(), "application/grpc".to_owned()), ("grpc-status".to_owned(), status.to_owned())]
+    };
+    upstream.answer("/probe.Echo/Stream", (200, status("7"), String::new()));
+    upstream.answer("/probe.Echo/Last", (200, status("5"), String::new()));
+    let setup = setup(&programs()[0], &upstream, "tick=50 tick-streams=grpc").worker_cluster();
+    let mut envoy = Envoy::start(&programs()[0], &grpc_service(setup, vec![]));
+    for by in By::MODULE {
+        // The last stream is opened when the one before has ended. On the main thread and on the worker.
+        envoy.wait(&format!("{by:?} ends the last stream"), |envoy| {
+            envoy.messages(by.name()).iter().filter(|message| *message == "grpc stream closed: 5").count() == 2
+        });
+        let mut messages = envoy.messages(by.name());
+        messages.retain(|message| message.starts_with("grpc"));
+        messages.sort();
+        let each = ["grpc send after the close: BadArgument", "grpc stream closed: 5", "grpc stream closed: 7"];
+        // Nothing is heard of what was cancelled.
+        assert_eq!(messages, each.into_iter().flat_map(|message| [message; 2]).collect::<Vec<_>>(), "{by:?}");
+    }
+    let requests = upstream.take();
+    let streamed: Vec<_> = requests.iter().filter(|request| request.start.contains("/probe.Echo/Stream ")).collect();
+    let frames = "\0\0\0\0\u{5}first\0\0\0\0\u{6}second";
+    assert!(streamed.len() >= 4 && streamed.iter().all(|request| request.text() == frames), "{requests:?}");
+    // The stream had not ended. The call had been made whole, and may have arrived.
+    assert!(!requests.iter().any(|request| request.start.contains("/probe.Echo/Cancelled ")), "{requests:?}");
 }

@@ -116,6 +116,28 @@ fn metrics_are_envoys() {
 #[needs::envoy]
 #[needs::wasm_rust]
 #[test]
+fn offsets_that_metrics_do_not_take_are_refused() {
+    let upstream = Upstream::start();
+    for program in programs() {
+        let mut setup = Setup::new().cluster("upstream", upstream.port);
+        for by in backends(&program) {
+            setup =
+                setup.listener(by.name(), vec![filter(by, by.name(), &plugin(by.name(), &probe(by), "", &json!({})))]);
+        }
+        let envoy = Envoy::start(&program, &setup);
+        for by in envoy.backends.clone() {
+            for (offset, counter) in [("2", "Ok(())"), ("0", "Err(BadArgument)"), ("-1", "Err(BadArgument)")] {
+                let answer = get(envoy.port(by.name()), "/a", &[("x-do", &format!("increment={offset}"))]);
+                let expected = format!("{counter} Ok(()) Err(BadArgument)");
+                assert_eq!(answer.header("x-increment"), Some(expected.as_str()), "{by:?} {offset}");
+            }
+        }
+    }
+}
+
+#[needs::envoy]
+#[needs::wasm_rust]
+#[test]
 fn shared_data_belong_to_all_workers_and_listeners_of_a_vm_id() {
     let upstream = Upstream::start();
     let mut setup = Setup::new().cluster("upstream", upstream.port).workers(4);

@@ -133,7 +133,8 @@ impl Client {
         self.exchange("POST", &text)
     }
 
-    fn exchange(&mut self, method: &str, request: &str) -> std::io::Result<Message> {
+    /// Sends a request as it is.
+    pub fn exchange(&mut self, method: &str, request: &str) -> std::io::Result<Message> {
         self.0.get_mut().write_all(request.as_bytes())?;
         Message::read(&mut self.0, method)?.ok_or_else(|| std::io::ErrorKind::UnexpectedEof.into())
     }

@@ -8,9 +8,11 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use dynvm::abi::types::MetricType;
 use dynvm::host::Headers;
 
+use super::call::{self, StartError};
 use super::functions::envoy;
-use super::http_filter::{StartError, started};
+use super::metric::{ChangeFunctions, EnvoyMetric, MetricChange};
 use super::types::{ModuleBuffer, ModuleHeader};
+use crate::calls::CallStart;
 
 /// A filter configuration. Its methods do nothing after Envoy has destroyed it.
 pub struct FilterConfig {
@@ -24,31 +26,6 @@ pub struct FilterConfig {
 unsafe impl Send for FilterConfig {}
 // SAFETY: as above; the locks order the use of the pointers.
 unsafe impl Sync for FilterConfig {}
-
-/// A metric of a configuration, by Envoy's number.
-#[derive(Clone, Copy, Debug)]
-pub struct EnvoyMetric {
-    /// Its type.
-    pub kind: MetricType,
-    id: usize,
-}
-
-impl EnvoyMetric {
-    pub(super) fn id(self) -> usize {
-        self.id
-    }
-}
-
-/// A change to a metric.
-#[derive(Clone, Copy, Debug)]
-pub enum MetricChange {
-    /// Adds to a counter or gauge.
-    Add(u64),
-    /// Subtracts from a gauge.
-    Subtract(u64),
-    /// Sets a gauge, or records a sample in a histogram.
-    Record(u64),
-}
 
 /// Calls a function of Envoy, if it has it, with the configuration as the first argument. Must stand in `unsafe`.
 macro_rules! call {
@@ -134,58 +111,24 @@ impl FilterConfig {
 
     /// Changes a metric. False if this Envoy cannot do so without a stream.
     pub fn change(&self, metric: EnvoyMetric, label: Option<&[u8]>, change: MetricChange) -> bool {
-        let label = label.map(ModuleBuffer::new);
-        let (labels, count) = label.as_ref().map_or((ptr::null(), 0), |label| (ptr::from_ref(label), 1));
-        let id = metric.id;
-        // SAFETY: see above.
-        let result = unsafe {
-            match (metric.kind, change) {
-                (MetricType::Gauge, MetricChange::Add(value)) => {
-                    call!(self.http_filter_config_increment_gauge(id, labels, count, value))
-                }
-                (MetricType::Gauge, MetricChange::Subtract(value)) => {
-                    call!(self.http_filter_config_decrement_gauge(id, labels, count, value))
-                }
-                (MetricType::Gauge, MetricChange::Record(value)) => {
-                    call!(self.http_filter_config_set_gauge(id, labels, count, value))
-                }
-                (MetricType::Histogram, MetricChange::Record(value)) => {
-                    call!(self.http_filter_config_record_histogram_value(id, labels, count, value))
-                }
-                (_, MetricChange::Add(value) | MetricChange::Record(value)) => {
-                    call!(self.http_filter_config_increment_counter(id, labels, count, value))
-                }
-                (_, MetricChange::Subtract(_)) => None,
-            }
+        let functions = ChangeFunctions {
+            increment_counter: envoy().http_filter_config_increment_counter,
+            increment_gauge: envoy().http_filter_config_increment_gauge,
+            decrement_gauge: envoy().http_filter_config_decrement_gauge,
+            set_gauge: envoy().http_filter_config_set_gauge,
+            record_histogram: envoy().http_filter_config_record_histogram_value,
         };
-        result.is_some()
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: see above; the metric is of this configuration.
+        !config.is_null() && unsafe { functions.change(*config, metric, label, change) }
     }
 
-    /// Starts a call that no stream owns. Main thread only. Envoy may run its hooks before this returns.
-    pub fn start_call(
-        &self,
-        id: &Cell<u64>,
-        cluster: &[u8],
-        headers: &Headers,
-        body: &[u8],
-        end_stream: bool,
-        timeout_ms: u64,
-    ) -> Result<(), StartError> {
-        let lines = ModuleHeader::lines(headers);
-        let (cluster, body) = (ModuleBuffer::new(cluster), ModuleBuffer::new(body));
-        // SAFETY: see above, and the thread is the main one; Envoy writes the id during the call only.
-        let result = unsafe {
-            call_unlocked!(self.http_filter_config_start_http_stream(
-                id.as_ptr(),
-                cluster,
-                lines.as_ptr(),
-                lines.len(),
-                body,
-                end_stream,
-                timeout_ms
-            ))
-        };
-        started(result.ok_or(StartError::Internal)?)
+    /// Starts a call that no stream owns; see [`call::start`]. Main thread only.
+    pub fn start_call(&self, id: &Cell<u64>, call: &CallStart) -> Result<(), StartError> {
+        // Without the lock, as in `call_unlocked`.
+        let config = *self.config.read().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: see above, and the thread is the main one.
+        unsafe { call::start(envoy().http_filter_config_start_http_stream, config, id, call) }
     }
 
     /// Sends data on a call. Main thread only.

@@ -3,15 +3,17 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
+use std::sync::atomic::Ordering;
 
-use dynvm::abi::types::MetricType;
 use dynvm::host::Headers;
 
 use super::AttributeId;
-use super::filter_config::{EnvoyMetric, MetricChange};
+use super::call::{self, StartError};
 use super::functions::envoy;
-use super::types::{EnvoyBuffer, EnvoyHeader, ModuleBuffer, ModuleHeader, call_start};
-use crate::deployed::RouteConfig;
+use super::metric::{ChangeFunctions, EnvoyMetric, MetricChange};
+use super::types::{EnvoyBuffer, EnvoyHeader, ModuleBuffer, ModuleHeader};
+use crate::calls::CallStart;
+use crate::deployed::{ROUTES_HAVE_CONFIGS, RouteConfig};
 
 /// One of the four header maps of a stream, by Envoy's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +44,6 @@ pub enum MetadataSource {
     Route,
     Cluster,
     Host,
-}
-
-/// Why a call to an upstream was not started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StartError {
-    /// A required header is missing, or the cluster is unknown.
-    BadArgument,
-    /// The call cannot be made now.
-    Internal,
-}
-
-pub(super) fn started(result: i32) -> Result<(), StartError> {
-    match result {
-        call_start::SUCCESS => Ok(()),
-        call_start::MISSING_HEADERS | call_start::CLUSTER_NOT_FOUND => Err(StartError::BadArgument),
-        _ => Err(StartError::Internal),
-    }
 }
 
 /// A filter's stream in Envoy. Its methods do nothing after Envoy has destroyed the filter.
@@ -322,34 +307,26 @@ impl HttpFilter {
 
     /// Changes a metric of the filter's configuration.
     pub fn change_metric(&self, metric: EnvoyMetric, label: Option<&[u8]>, change: MetricChange) {
-        let label = label.map(ModuleBuffer::new);
-        let (labels, count) = label.as_ref().map_or((ptr::null(), 0), |label| (ptr::from_ref(label), 1));
-        let id = metric.id();
-        // SAFETY: see above.
-        unsafe {
-            match (metric.kind, change) {
-                (MetricType::Gauge, MetricChange::Add(value)) => {
-                    call!(self.http_filter_increment_gauge(id, labels, count, value))
-                }
-                (MetricType::Gauge, MetricChange::Subtract(value)) => {
-                    call!(self.http_filter_decrement_gauge(id, labels, count, value))
-                }
-                (MetricType::Gauge, MetricChange::Record(value)) => {
-                    call!(self.http_filter_set_gauge(id, labels, count, value))
-                }
-                (MetricType::Histogram, MetricChange::Record(value)) => {
-                    call!(self.http_filter_record_histogram_value(id, labels, count, value))
-                }
-                (_, MetricChange::Add(value) | MetricChange::Record(value)) => {
-                    call!(self.http_filter_increment_counter(id, labels, count, value))
-                }
-                (_, MetricChange::Subtract(_)) => None,
-            }
+        if !self.is_alive() {
+            return;
+        }
+        let functions = ChangeFunctions {
+            increment_counter: envoy().http_filter_increment_counter,
+            increment_gauge: envoy().http_filter_increment_gauge,
+            decrement_gauge: envoy().http_filter_decrement_gauge,
+            set_gauge: envoy().http_filter_set_gauge,
+            record_histogram: envoy().http_filter_record_histogram_value,
         };
+        // SAFETY: see above; the metric is of the stream's configuration.
+        unsafe { functions.change(self.0.get(), metric, label, change) };
     }
 
     /// This module's configuration for the request's route.
     pub fn route_config(&self) -> Option<RouteConfig> {
+        // Envoy passes routes to workers after it has created them, with what happened before.
+        if !ROUTES_HAVE_CONFIGS.load(Ordering::Relaxed) {
+            return None;
+        }
         // SAFETY: see above. The pointer is one that this module's hook gave Envoy for a configuration of a route, which
         // Envoy keeps while it uses the route.
         unsafe {
@@ -358,32 +335,10 @@ impl HttpFilter {
         }
     }
 
-    /// Starts a call that ends with the stream at the latest. Envoy may run its hooks before this returns. `id` has the
-    /// call's number, from before the hooks run where Envoy sets it so early.
-    pub fn start_call(
-        &self,
-        id: &Cell<u64>,
-        cluster: &[u8],
-        headers: &Headers,
-        body: &[u8],
-        end_stream: bool,
-        timeout_ms: u64,
-    ) -> Result<(), StartError> {
-        let lines = ModuleHeader::lines(headers);
-        let (cluster, body) = (ModuleBuffer::new(cluster), ModuleBuffer::new(body));
-        // SAFETY: see above; Envoy writes the id through the pointer during the call only.
-        let result = unsafe {
-            call!(self.http_filter_start_http_stream(
-                id.as_ptr(),
-                cluster,
-                lines.as_ptr(),
-                lines.len(),
-                body,
-                end_stream,
-                timeout_ms
-            ))
-        };
-        started(result.ok_or(StartError::Internal)?)
+    /// Starts a call that ends with the stream at the latest; see [`call::start`].
+    pub fn start_call(&self, id: &Cell<u64>, call: &CallStart) -> Result<(), StartError> {
+        // SAFETY: see above.
+        unsafe { call::start(envoy().http_filter_start_http_stream, self.0.get(), id, call) }
     }
 
     /// Sends data on a call.

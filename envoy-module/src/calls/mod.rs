@@ -44,12 +44,12 @@ pub enum CallOrder {
 
 /// The beginning of a call.
 pub struct CallStart {
-    cluster: Vec<u8>,
-    headers: Headers,
-    body: Vec<u8>,
-    end_stream: bool,
+    pub(crate) cluster: Vec<u8>,
+    pub(crate) headers: Headers,
+    pub(crate) body: Vec<u8>,
+    pub(crate) end_stream: bool,
     /// 0: none.
-    timeout_ms: u64,
+    pub(crate) timeout_ms: u64,
 }
 
 /// The calls of one version of a plugin on a thread.

@@ -9,7 +9,7 @@ use dynvm::host::{DispatchError, GrpcSendError, HttpCallResponse};
 use dynvm::{CallId, ContextId};
 
 use super::{CallEvent, CallOrder, CallStart, grpc};
-use crate::abi::http_filter::StartError;
+use crate::abi::call::StartError;
 use crate::deployed::Deployed;
 use crate::http::Exchange;
 use crate::inbox::{self, Inbox, Message};
@@ -101,14 +101,7 @@ impl Calls {
                 call.carrier = Carrier::Stream(Rc::downgrade(&stream), id.clone());
                 self.table.borrow_mut().insert(key, call);
                 let outer = stream.starting.replace(Some(key));
-                let started = stream.filter.start_call(
-                    &id,
-                    &start.cluster,
-                    &start.headers,
-                    &start.body,
-                    start.end_stream,
-                    start.timeout_ms,
-                );
+                let started = stream.filter.start_call(&id, &start);
                 stream.starting.set(outer);
                 if let Err(error) = started {
                     self.table.borrow_mut().remove(&key);
@@ -118,7 +111,7 @@ impl Calls {
                     });
                 }
                 if self.table.borrow().contains_key(&key) {
-                    stream.calls.borrow_mut().insert(id.get(), key);
+                    stream.calls.borrow_mut().push((id.get(), key));
                 }
             }
             None => {
@@ -162,8 +155,7 @@ impl Calls {
         if let CallOrder::Start(start) = order {
             let id = Cell::new(0);
             *self.starting.borrow_mut() = Some(Carried { key, origin: origin.clone() });
-            let started =
-                config.start_call(&id, &start.cluster, &start.headers, &start.body, start.end_stream, start.timeout_ms);
+            let started = config.start_call(&id, &start);
             // Taken if the call has ended already.
             let Some(carried) = self.starting.take() else { return };
             match started {
@@ -220,10 +212,10 @@ impl Calls {
 
     /// An event of a call that a stream makes.
     pub fn on_stream_event(&self, stream: &Exchange, id: u64, event: CallEvent) {
-        let known = stream.calls.borrow().get(&id).copied();
+        let known = stream.calls.borrow().iter().find_map(|(of, key)| (*of == id).then_some(*key));
         if let Some(key) = known.or(stream.starting.get()) {
             if matches!(event, CallEvent::Complete | CallEvent::Reset) {
-                stream.calls.borrow_mut().remove(&id);
+                stream.calls.borrow_mut().retain(|(of, _)| *of != id);
             }
             self.on_event(key, event);
         }
@@ -231,8 +223,8 @@ impl Calls {
 
     /// A stream has ended, and with it its calls.
     pub fn stream_ended(&self, stream: &Exchange) {
-        let keys: Vec<u64> = stream.calls.borrow_mut().drain().map(|(_, key)| key).collect();
-        keys.into_iter().for_each(|key| self.on_event(key, CallEvent::Reset));
+        let calls = stream.calls.take();
+        calls.into_iter().for_each(|(_, key)| self.on_event(key, CallEvent::Reset));
     }
 
     /// An event of a call of this thread. What the plugin is to know of it goes on the agenda.

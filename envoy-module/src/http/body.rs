@@ -5,29 +5,22 @@
 
 use std::rc::Rc;
 
-use dynvm::abi::types::BufferType;
 use dynvm::host::Buffer;
-use dynvm::{ContextId, Vm};
 
 use super::{Direction, Exchange};
 use crate::abi::http_filter::{BodyPart, HttpFilter};
 
-/// The parts of a request's body: buffered, received.
-pub(super) const REQUEST: [BodyPart; 2] = [BodyPart::BufferedRequest, BodyPart::ReceivedRequest];
-/// The parts of a response's body.
-pub(super) const RESPONSE: [BodyPart; 2] = [BodyPart::BufferedResponse, BodyPart::ReceivedResponse];
-
-/// The length that the plugin gets.
-pub(super) fn size(vm: &Vm, context: ContextId, direction: Direction) -> usize {
-    let buffer = match direction {
-        Direction::Request => BufferType::HttpRequestBody,
-        Direction::Response => BufferType::HttpResponseBody,
-    };
-    vm.with_stream(context, |stream| stream.buffer(buffer).map_or(0, Buffer::len)).unwrap_or(0)
+/// The parts of a direction's body: buffered, received.
+fn both(direction: Direction) -> [BodyPart; 2] {
+    match direction {
+        Direction::Request => [BodyPart::BufferedRequest, BodyPart::ReceivedRequest],
+        Direction::Response => [BodyPart::BufferedResponse, BodyPart::ReceivedResponse],
+    }
 }
 
-/// Length of a body in the hook that its end arrives with.
-pub(super) fn length(filter: &HttpFilter, [buffered, received]: [BodyPart; 2]) -> usize {
+/// Length of a body in a hook that a part of it arrives with.
+pub(super) fn length(filter: &HttpFilter, direction: Direction) -> usize {
+    let [buffered, received] = both(direction);
     let held = if filter.received_is_buffered(received) { 0 } else { filter.body_len(buffered) };
     held + filter.body_len(received)
 }
@@ -43,19 +36,12 @@ impl Body {
         &self.exchange.filter
     }
 
-    fn both(&self) -> [BodyPart; 2] {
-        match self.direction {
-            Direction::Request => REQUEST,
-            Direction::Response => RESPONSE,
-        }
-    }
-
     fn received(&self) -> BodyPart {
-        self.both()[1]
+        both(self.direction)[1]
     }
 
     fn buffered(&self) -> BodyPart {
-        self.both()[0]
+        both(self.direction)[0]
     }
 
     /// True in the event that a part of the body arrived with.

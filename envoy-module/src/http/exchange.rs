@@ -2,16 +2,18 @@
 //! after its callback.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use dynvm::FailurePolicy;
 use dynvm::abi::types::StreamType;
 use dynvm::host::PropertyPath;
 use dynvm_rollout::deploy::StreamRef;
 
 use super::local_reply::LocalReply;
 use crate::abi::http_filter::{HeaderKind, HttpFilter};
+use crate::deployed::Deployed;
 use crate::local::Local;
 
 /// A direction of an HTTP stream.
@@ -57,6 +59,10 @@ pub struct Side {
 pub struct Exchange {
     /// The stream in Envoy.
     pub filter: HttpFilter,
+    /// The plugin on this thread, until Envoy destroys the stream. `None`: it does not start.
+    local: RefCell<Option<Rc<Local>>>,
+    /// What to do if it does not start.
+    pub(super) failure_policy: FailurePolicy,
     sides: [Side; 2],
     arrived: [Cell<bool>; 4],
     /// The plugin's context, once there is one.
@@ -65,21 +71,27 @@ pub struct Exchange {
     pub(super) replied: Cell<bool>,
     /// True if a response of this filter was given to Envoy, or the stream was reset.
     pub(super) ended: Cell<bool>,
-    pub(super) reply: RefCell<Option<LocalReply>>,
+    pub(super) reply: RefCell<Option<Box<LocalReply>>>,
     route_changed: Cell<bool>,
-    properties: RefCell<HashMap<Vec<u8>, Vec<u8>>>,
+    /// Those that the plugin has set, by path: few.
+    properties: RefCell<Vec<(Vec<u8>, Vec<u8>)>>,
     began: SystemTime,
-    done: Cell<Option<SystemTime>>,
+    done: Cell<bool>,
+    /// When the plugin asked for it first, at the stream's end.
+    ended_at: OnceCell<SystemTime>,
     /// Calls on this stream: Envoy's number and ours.
-    pub(crate) calls: RefCell<HashMap<u64, u64>>,
+    pub(crate) calls: RefCell<Vec<(u64, u64)>>,
     /// The call that Envoy is being asked to start.
     pub(crate) starting: Cell<Option<u64>>,
 }
 
 impl Exchange {
-    pub(super) fn new(filter: HttpFilter) -> Rc<Exchange> {
+    /// A new stream, with the plugin of its filter.
+    pub fn new(deployed: &Arc<Deployed>, filter: HttpFilter) -> Rc<Exchange> {
         Rc::new(Exchange {
             filter,
+            local: RefCell::new(Local::of(deployed)),
+            failure_policy: deployed.failure_policy,
             sides: Default::default(),
             arrived: Default::default(),
             context: OnceCell::new(),
@@ -90,9 +102,28 @@ impl Exchange {
             properties: RefCell::default(),
             began: SystemTime::now(),
             done: Cell::default(),
+            ended_at: OnceCell::new(),
             calls: RefCell::default(),
             starting: Cell::default(),
         })
+    }
+
+    pub(super) fn local(&self) -> Option<Rc<Local>> {
+        self.local.borrow().clone()
+    }
+
+    /// Has another plugin than the filter's on this stream.
+    pub(super) fn set_local(&self, local: Option<Rc<Local>>) {
+        self.local.replace(local);
+    }
+
+    pub(super) fn take_local(&self) -> Option<Rc<Local>> {
+        self.local.take()
+    }
+
+    /// The plugin, if it has a context for this stream.
+    pub(super) fn serving(&self) -> Option<Rc<Local>> {
+        self.context.get().and_then(|_| self.local())
     }
 
     pub(super) fn side(&self, direction: Direction) -> &Side {
@@ -105,7 +136,7 @@ impl Exchange {
 
     /// True if the stream has this header map. At its end, it has what Envoy has.
     pub(super) fn has_arrived(&self, kind: HeaderKind) -> bool {
-        self.arrived[kind as usize].get() || (self.done.get().is_some() && self.filter.header_count(kind) > 0)
+        self.arrived[kind as usize].get() || (self.done.get() && self.filter.header_count(kind) > 0)
     }
 
     pub(super) fn headers_changed(&self, kind: HeaderKind) {
@@ -121,7 +152,7 @@ impl Exchange {
 
     /// Has the route chosen anew, if the plugin changed what it depends on.
     pub(super) fn settle_route(&self) {
-        if self.route_changed.take() && self.done.get().is_none() {
+        if self.route_changed.take() && !self.done.get() {
             self.filter.clear_route_cache();
         }
     }
@@ -165,12 +196,12 @@ impl Exchange {
         if !side.body_changed.take() || !side.headers_held.get() {
             return;
         }
-        let (headers, parts) = match direction {
-            Direction::Request => (HeaderKind::RequestHeaders, super::body::REQUEST),
-            Direction::Response => (HeaderKind::ResponseHeaders, super::body::RESPONSE),
+        let headers = match direction {
+            Direction::Request => HeaderKind::RequestHeaders,
+            Direction::Response => HeaderKind::ResponseHeaders,
         };
         if self.filter.header(headers, b"content-length").is_some() {
-            let length = super::body::length(&self.filter, parts);
+            let length = super::body::length(&self.filter, direction);
             self.filter.set_header(headers, b"content-length", length.to_string().as_bytes());
         }
     }
@@ -216,7 +247,7 @@ impl Exchange {
 
     /// The stream is over.
     pub(super) fn is_done(&self) {
-        self.done.set(Some(SystemTime::now()));
+        self.done.set(true);
     }
 
     /// Envoy has destroyed the stream.
@@ -227,7 +258,7 @@ impl Exchange {
 
     /// A property that a plugin has set.
     pub(super) fn own_property(&self, path: PropertyPath<'_>) -> Option<Vec<u8>> {
-        if let Some(value) = self.properties.borrow().get(path.as_bytes()) {
+        if let Some((_, value)) = self.properties.borrow().iter().find(|(known, _)| known == path.as_bytes()) {
             return Some(value.clone());
         }
         // Set by a plugin in another filter of the stream.
@@ -238,14 +269,18 @@ impl Exchange {
 
     pub(super) fn set_own_property(&self, path: PropertyPath<'_>, value: &[u8]) {
         self.filter.set_filter_state(&state_key(path.as_bytes()), value);
-        self.properties.borrow_mut().insert(path.as_bytes().to_vec(), value.to_vec());
+        let mut properties = self.properties.borrow_mut();
+        properties.retain(|(known, _)| known != path.as_bytes());
+        properties.push((path.as_bytes().to_vec(), value.to_vec()));
     }
 
     /// Times of the stream, which Envoy does not tell modules: in nanoseconds.
     pub(super) fn time_property(&self, path: PropertyPath<'_>) -> Option<Vec<u8>> {
         let nanoseconds = match path.as_bytes() {
             b"request\0time" => self.began.duration_since(UNIX_EPOCH).ok()?,
-            b"request\0duration" => self.done.get()?.duration_since(self.began).ok()?,
+            b"request\0duration" if self.done.get() => {
+                self.ended_at.get_or_init(SystemTime::now).duration_since(self.began).ok()?
+            }
             _ => return None,
         };
         Some((nanoseconds.as_nanos() as i64).to_le_bytes().to_vec())

@@ -18,7 +18,7 @@ pub struct LocalReply {
     /// Status and body of an answer to a gRPC request, of which Envoy makes gRPC's own headers.
     grpc: Option<(u32, Vec<u8>)>,
     /// The headers and the body before the next callback; `None` while the plugin's stream has them.
-    own: Option<Own>,
+    own: Option<Box<Own>>,
     stage: Stage,
 }
 
@@ -47,7 +47,7 @@ impl Exchange {
             }
             false => (Own { headers: headers_of(&response), body: response.body }, None),
         };
-        *self.reply.borrow_mut() = Some(LocalReply { details, grpc, own: Some(own), stage });
+        *self.reply.borrow_mut() = Some(Box::new(LocalReply { details, grpc, own: Some(Box::new(own)), stage }));
         self.continue_reply(local);
     }
 
@@ -78,7 +78,7 @@ impl Exchange {
     }
 
     /// Runs one response callback on the response. Returns the response, and whether it goes on.
-    fn show(self: &Rc<Self>, local: &Local, own: Own, stage: Stage) -> (Own, bool) {
+    fn show(self: &Rc<Self>, local: &Local, own: Box<Own>, stage: Stage) -> (Box<Own>, bool) {
         let Some(context) = self.context.get().copied() else { return (own, true) };
         self.enter(Direction::Response, false);
         let (lines, length) = (own.headers.len(), own.body.len());
@@ -101,7 +101,7 @@ impl Exchange {
             local.work_off();
             self.leave_reply()
         };
-        let own = given.unwrap_or(Own { headers: Headers::new(), body: Vec::new() });
+        let own = given.unwrap_or_default();
         (own, resumed || stop != Some(true))
     }
 

@@ -17,4 +17,4 @@ mod local_reply;
 mod stream;
 
 pub use exchange::{Direction, Exchange};
-pub use filter::{Filter, status};
+pub use filter::status;

@@ -14,6 +14,7 @@ use crate::local::{Agenda, Todo};
 use crate::properties;
 
 /// The plugin's own response, while the plugin's response callbacks run on it.
+#[derive(Default)]
 pub(super) struct Own {
     pub(super) headers: host::Headers,
     pub(super) body: Vec<u8>,
@@ -25,7 +26,7 @@ pub(super) struct HttpStream {
     agenda: Rc<Agenda>,
     maps: [Headers; 4],
     bodies: [Body; 2],
-    pub(super) own: Option<Own>,
+    pub(super) own: Option<Box<Own>>,
 }
 
 impl HttpStream {

@@ -1,28 +1,30 @@
-//! CPU time per request in a real Envoy: plugins in its own wasm filter, natively and as wasm in the module, and no plugin.
+//! CPU time per request in a real Envoy: plugins in its own wasm filter, natively and as wasm in the module, what does the
+//! same without a plugin, and no filter.
 //!
 //! One Envoy with one worker has a listener for each; rounds of requests alternate over the listeners, in turned order every
-//! second round. The cost is the worker thread's time on a CPU. What a plugin adds is compared with no plugin in the same
+//! second round. The cost is the worker thread's time on a CPU. What a filter adds is compared with no filter in the same
 //! round, so that what else the machine does meets both.
 //!
 //! ```text
-//! dynvm build examples/plugins/header-rewrite --out-dir plugins
-//! dynvm build examples/plugins/body-transform --out-dir plugins
+//! for plugin in header-rewrite body-transform bench-suite; do dynvm build examples/plugins/$plugin --out-dir plugins; done
 //! cargo run --release -p dynvm-benches --bin envoy-cpu -- --envoy ENVOY --module target/release/libdynvm_envoy.so --plugins plugins
 //! ```
 
-mod client;
-mod config;
-mod process;
+#![forbid(unsafe_code)]
 
-use std::path::PathBuf;
+mod cases;
+mod many;
 
-use anyhow::Result;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use dynvm_benches::envoy::{Client, Envoy};
 
-use client::Client;
-use config::{By, Case};
-use process::Envoy;
+use cases::{By, Case, Files, listener_name};
 
+/// CPU time per request in a real Envoy, with plugins and without.
 #[derive(Parser)]
 struct Options {
     /// A stock Envoy with V8 and dynamic modules.
@@ -31,7 +33,7 @@ struct Options {
     /// The module.
     #[arg(long)]
     module: PathBuf,
-    /// The directory with header-rewrite and body-transform, each as .so and .wasm.
+    /// The directory with header-rewrite, body-transform and bench-suite, each as .so and .wasm.
     #[arg(long)]
     plugins: PathBuf,
     /// Rounds.
@@ -39,37 +41,64 @@ struct Options {
     rounds: usize,
     /// Requests to a listener in a round.
     #[arg(long, default_value_t = 2000)]
-    requests: u32,
+    requests: usize,
+    /// Only these cases [default: all].
+    #[arg(long = "case", value_enum, value_delimiter = ',')]
+    cases: Vec<Case>,
+    /// Instead, start an Envoy with this number of different plugins, and report when it is ready and its memory.
+    #[arg(long, value_parser = clap::value_parser!(u8))]
+    many: Option<u8>,
 }
 
-/// CPU time per request, in microseconds: by case, by backend, by round.
-type Times = Vec<Vec<Vec<f64>>>;
+/// Connections that are used at once.
+const CONNECTIONS: usize = 8;
 
 fn main() -> Result<()> {
     let options = Options::parse();
-    let envoy = Envoy::start(&options.envoy, &config::config(&options.module, &options.plugins)?)?;
-    let mut times: Times = vec![vec![Vec::new(); By::ALL.len()]; Case::ALL.len()];
+    let dir = tempfile::tempdir()?;
+    let files = Files::new(&options.module, &options.plugins, &compile_hand(dir.path())?)?;
+    if let Some(count) = options.many {
+        return many::run(&options.envoy, &files, count.into());
+    }
+    let cases = if options.cases.is_empty() { Case::ALL.to_vec() } else { options.cases };
+    let (config, subjects) = cases::config(&cases, &files);
+    let envoy = Envoy::start(&options.envoy, &config, 1)?;
+    // Microseconds per request, by subject and round.
+    let mut times: Vec<Vec<f64>> = vec![Vec::new(); subjects.len()];
     // The first round warms up.
     for round in 0..=options.rounds {
-        let mut order: Vec<(usize, usize)> =
-            (0..Case::ALL.len()).flat_map(|case| (0..By::ALL.len()).map(move |by| (case, by))).collect();
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
         if round % 2 == 1 {
             order.reverse();
         }
-        for (case, by) in order {
-            let mut client = Client::connect(envoy.port(Case::ALL[case], By::ALL[by])?)?;
+        for subject in order {
+            let (case, by) = subjects[subject];
+            let mut client = Client::connect(envoy.port(&listener_name(case, by))?, CONNECTIONS)?;
             let before = envoy.worker_ns()?;
-            client.send(Case::ALL[case].request(), options.requests)?;
+            client.send(&case.request(), options.requests)?;
             let spent = envoy.worker_ns()? - before;
             if round > 0 {
-                times[case][by].push(spent as f64 / 1000.0 / f64::from(options.requests));
+                times[subject].push(spent as f64 / 1000.0 / options.requests as f64);
             }
         }
         eprint!("\rround {round} of {}", options.rounds);
     }
     eprintln!();
-    print(&times);
+    for case in cases {
+        let of_case = subjects.iter().zip(&times).filter(|((of, _), _)| *of == case);
+        print(case, &of_case.map(|((_, by), times)| (*by, times.as_slice())).collect::<Vec<_>>());
+    }
     Ok(())
+}
+
+/// The filters by hand.
+fn compile_hand(dir: &Path) -> Result<PathBuf> {
+    let target = dir.join("libhand.so");
+    let mut command = Command::new(std::env::var("CC").unwrap_or_else(|_| "cc".to_owned()));
+    command.args(["-shared", "-fPIC", "-O2", concat!(env!("CARGO_MANIFEST_DIR"), "/peers/envoy-filter.c"), "-o"]);
+    let status = command.arg(&target).status().context("cc cannot be run: install a C compiler")?;
+    ensure!(status.success(), "{command:?} failed");
+    Ok(target)
 }
 
 /// Median and quartiles.
@@ -78,26 +107,17 @@ fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     [1, 2, 3].map(|quarter| values[(values.len() - 1) * quarter / 4])
 }
 
-fn print(times: &Times) {
-    println!("| case | no plugin, µs | V8 adds | native adds | wasm in the module adds | V8 / native | V8 / wasm |");
-    println!("|---|---|---|---|---|---|---|");
-    for (case, by_backend) in Case::ALL.iter().zip(times) {
-        let none = &by_backend[0];
-        let added: Vec<[f64; 3]> = by_backend[1..]
-            .iter()
-            .map(|with| quartiles(with.iter().zip(none).map(|(with, without)| with - without).collect()))
-            .collect();
-        let cell = |[low, middle, high]: [f64; 3]| format!("{middle:.1} ({low:.1}..{high:.1})");
-        let [v8, native, wasm] = [added[0], added[1], added[2]];
-        println!(
-            "| {} | {:.1} | {} | {} | {} | {:.1} | {:.1} |",
-            case.name(),
-            quartiles(none.clone())[1],
-            cell(v8),
-            cell(native),
-            cell(wasm),
-            v8[1] / native[1],
-            v8[1] / wasm[1],
-        );
+fn print(case: Case, times: &[(By, &[f64])]) {
+    let none = times[0].1;
+    let base = quartiles(none.to_vec())[1];
+    let added = |of: &[f64]| quartiles(of.iter().zip(none).map(|(with, without)| with - without).collect());
+    let v8 = times.iter().find(|(by, _)| *by == By::V8).map(|(_, times)| added(times)[1]);
+    println!("\n| {} | adds, µs | of no filter | of what V8 adds |", case.name());
+    println!("|---|---|---|---|");
+    println!("| no filter | {base:.1} in all | 1 | |");
+    for (by, times) in &times[1..] {
+        let [low, middle, high] = added(times);
+        let (of_none, of_v8) = (1.0 + middle / base, v8.map_or(String::new(), |v8| format!("{:.2}", middle / v8)));
+        println!("| {} | {middle:.1} ({low:.1}..{high:.1}) | {of_none:.2} | {of_v8} |", by.name());
     }
 }

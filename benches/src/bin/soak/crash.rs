@@ -35,7 +35,7 @@ pub struct CrashArgs {
 
 /// The ways to crash of `tests/plugins/crash.cc` that are always contained. Not `smash`: it overwrites the path to its callers, and what
 /// earlier calls left behind on the stack may then look like a library's call.
-const WAYS: [&str; 15] = [
+pub const WAYS: [&str; 15] = [
     "throw",
     "throw_int",
     "noexcept",
@@ -164,7 +164,8 @@ impl Stream for Request {
     }
 }
 
-fn compile(dir: &Path) -> Result<PathBuf> {
+/// Compiles the plugin that crashes.
+pub fn compile(dir: &Path) -> Result<PathBuf> {
     let target = dir.join("crash.so");
     let mut command = Command::new(std::env::var("CXX").unwrap_or_else(|_| "c++".to_owned()));
     // With a statically linked C++ library, whose memory belongs to the VM.

@@ -5,11 +5,13 @@
 //! ./dev soak reload --reloads 1000 --threads 8
 //! ./dev soak crash --crashes 10000 --threads 8
 //! ./dev soak start --starts 100000 --threads 8
+//! ./dev soak envoy --envoy ENVOY --module target/release/libdynvm_envoy.so
 //! ```
 
 #![forbid(unsafe_code)]
 
 mod crash;
+mod envoy;
 mod plugin;
 mod reload;
 mod start;
@@ -32,6 +34,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Verb {
     Crash(crash::CrashArgs),
+    Envoy(envoy::EnvoyArgs),
     Reload(reload::ReloadArgs),
     Start(start::StartArgs),
 }
@@ -39,6 +42,7 @@ enum Verb {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Crash(args) => crash::run(&args),
+        Verb::Envoy(args) => envoy::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Start(args) => start::run(&args),
     };

@@ -1,10 +1,10 @@
-//! System resources of this process, and whether they grow.
+//! System resources of a process, and whether they grow.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The resources of this process at one moment.
+/// The resources of a process at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// Resident memory, in KiB.
@@ -16,20 +16,35 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Reads `/proc/self`.
+    /// Those of this process.
     ///
     /// # Errors
     ///
-    /// `/proc/self` is missing, or has another format than Linux's.
+    /// As [`Self::of`].
     pub fn now() -> Result<Usage> {
-        let read = |file: &str| fs::read_to_string(file).with_context(|| format!("{file} cannot be read"));
-        let rollup = read("/proc/self/smaps_rollup")?;
+        Usage::of("self")
+    }
+
+    /// Those of a process, by its number.
+    ///
+    /// # Errors
+    ///
+    /// `/proc` has no such process, or has another format than Linux's.
+    pub fn of(process: &str) -> Result<Usage> {
+        let dir = format!("/proc/{process}");
+        let read = |file: &str| {
+            let path = format!("{dir}/{file}");
+            fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))
+        };
+        let rollup = read("smaps_rollup")?;
         let memory = rollup.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB"));
         Ok(Usage {
-            memory: memory.context("/proc/self/smaps_rollup has no line Rss")?.parse()?,
-            mappings: read("/proc/self/maps")?.lines().count() as u64,
-            // One of them is the descriptor of the directory itself.
-            descriptors: fs::read_dir("/proc/self/fd").context("/proc/self/fd cannot be read")?.count() as u64 - 1,
+            memory: memory.with_context(|| format!("{dir}/smaps_rollup has no line Rss"))?.parse()?,
+            mappings: read("maps")?.lines().count() as u64,
+            // Of this process, one is the descriptor of the directory itself.
+            descriptors: fs::read_dir(format!("{dir}/fd")).with_context(|| format!("{dir}/fd cannot be read"))?.count()
+                as u64
+                - u64::from(process == "self"),
         })
     }
 }

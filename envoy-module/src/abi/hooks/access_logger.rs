@@ -1,50 +1,28 @@
 //! Hooks of access loggers.
 
-use std::ptr;
 use std::sync::Arc;
 
-use dynvm::abi::types::LogLevel;
-
+use super::plugin::{borrowed, deploy, retire};
 use super::{EnvoyBuffer, EnvoyPtr, ModulePtr, guard};
 use crate::abi::access_logger::LogEntry;
 use crate::abi::filter_config::FilterConfig;
-use crate::config::Settings;
+use crate::access_log;
 use crate::deployed::Deployed;
-use crate::log::about;
-use crate::{access_log, local};
 
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(
     _: EnvoyPtr,
     name: EnvoyBuffer,
     config: EnvoyBuffer,
 ) -> ModulePtr {
-    guard(ptr::null, || {
-        local::this_is_main();
-        // SAFETY: Envoy keeps both during the hook.
-        let (name, config) = unsafe { (String::from_utf8_lossy(name.bytes()), config.bytes()) };
-        let settings = Settings::parse(&name, config).map_err(|error| error.to_string());
-        match settings.and_then(|settings| Deployed::new(settings, Arc::new(FilterConfig::none()))) {
-            Ok(deployed) => Arc::into_raw(deployed).cast(),
-            Err(what) => {
-                about(LogLevel::Error, &name, &what);
-                ptr::null()
-            }
-        }
-    })
+    // SAFETY: Envoy keeps both during the hook.
+    unsafe { deploy(name, config, FilterConfig::none) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(config: ModulePtr) {
-    guard(
-        || (),
-        || {
-            // SAFETY: the pointer is from `config_new`, and Envoy does not use it again.
-            let deployed = unsafe { Arc::from_raw(config.cast::<Deployed>()) };
-            deployed.retire();
-            crate::inbox::wake_workers();
-        },
-    );
+    // SAFETY: the pointer is from `config_new`, and Envoy does not use it again.
+    unsafe { retire(config) }
 }
 
 /// A worker's logger is the configuration itself, counted once more.
@@ -60,12 +38,8 @@ unsafe extern "C" fn envoy_dynamic_module_on_access_logger_log(entry: EnvoyPtr, 
     guard(
         || (),
         || {
-            let logger = logger.cast::<Deployed>();
             // SAFETY: the pointer is from `logger_new`, and Envoy has not destroyed the logger.
-            let deployed = unsafe {
-                Arc::increment_strong_count(logger);
-                Arc::from_raw(logger)
-            };
+            let deployed = unsafe { borrowed(logger) };
             access_log::log(&deployed, LogEntry::new(entry));
         },
     );

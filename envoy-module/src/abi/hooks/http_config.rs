@@ -2,76 +2,33 @@
 
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use dynvm::abi::types::LogLevel;
 
+use super::plugin::{borrowed, deploy, retire};
 use super::{EnvoyBuffer, EnvoyHeader, EnvoyPtr, ModulePtr, copy_chunks, copy_headers, guard};
 use crate::abi::filter_config::FilterConfig;
-use crate::abi::process;
 use crate::calls::CallEvent;
-use crate::config::{RouteSettings, Settings};
-use crate::deployed::{Deployed, RouteConfig};
+use crate::config::RouteSettings;
+use crate::deployed::{Deployed, ROUTES_HAVE_CONFIGS, RouteConfig};
 use crate::local::{self, Local};
 use crate::log::about;
 
-/// Has the pointer become ours again.
-///
-/// # Safety
-///
-/// The pointer is from `Arc::into_raw` of a configuration, which Envoy has not destroyed.
-unsafe fn borrowed(config: ModulePtr) -> Arc<Deployed> {
-    let config = config.cast::<Deployed>();
-    // SAFETY: by the caller's promise; the count keeps Envoy's own reference.
-    unsafe {
-        Arc::increment_strong_count(config);
-        Arc::from_raw(config)
-    }
-}
-
 #[unsafe(no_mangle)]
-extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_new(
     envoy: EnvoyPtr,
     name: EnvoyBuffer,
     config: EnvoyBuffer,
 ) -> ModulePtr {
-    guard(ptr::null, || {
-        local::this_is_main();
-        // SAFETY: Envoy keeps both during the hook.
-        let (name, config) = unsafe { (String::from_utf8_lossy(name.bytes()), config.bytes()) };
-        let deployed = Settings::parse(&name, config).map_err(|error| error.to_string()).and_then(|settings| {
-            let deployed = Deployed::new(settings, Arc::new(FilterConfig::new(envoy)))?;
-            // What only checks the configuration runs nothing but the trial.
-            if !process::is_validation_mode() {
-                Local::of(&deployed).ok_or("the plugin does not start")?;
-                crate::inbox::wake_workers();
-            }
-            Ok(deployed)
-        });
-        match deployed {
-            Ok(deployed) => Arc::into_raw(deployed).cast(),
-            Err(what) => {
-                about(LogLevel::Error, &name, &what);
-                ptr::null()
-            }
-        }
-    })
+    // SAFETY: Envoy keeps both during the hook.
+    unsafe { deploy(name, config, || FilterConfig::new(envoy)) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_config_destroy(config: ModulePtr) {
-    guard(
-        || (),
-        || {
-            // SAFETY: the pointer is from `config_new`, and Envoy does not use it again.
-            let deployed = unsafe { Arc::from_raw(config.cast::<Deployed>()) };
-            deployed.retire();
-            drop(deployed);
-            if local::is_main() {
-                local::end_retired();
-            }
-            crate::inbox::wake_workers();
-        },
-    );
+    // SAFETY: the pointer is from `config_new`, and Envoy does not use it again.
+    unsafe { retire(config) }
 }
 
 #[unsafe(no_mangle)]
@@ -91,7 +48,10 @@ extern "C" fn envoy_dynamic_module_on_http_filter_per_route_config_new(
             Err(error) => Err(error.to_string()),
         };
         match route {
-            Ok(route) => Box::into_raw(Box::new(route)).cast_const().cast(),
+            Ok(route) => {
+                ROUTES_HAVE_CONFIGS.store(true, Ordering::Relaxed);
+                Box::into_raw(Box::new(route)).cast_const().cast()
+            }
             Err(what) => {
                 about(LogLevel::Error, &name, &format!("configuration of a route: {what}"));
                 ptr::null()

@@ -2,62 +2,46 @@
 
 use std::ptr;
 use std::rc::Rc;
-use std::sync::Arc;
 
+use super::plugin::{self, Filter, borrowed};
 use super::{EnvoyBuffer, EnvoyHeader, EnvoyPtr, ModulePtr, copy_chunks, copy_headers, guard};
 use crate::abi::http_filter::HttpFilter;
 use crate::calls::CallEvent;
-use crate::deployed::Deployed;
-use crate::http::{Filter, status};
+use crate::http::{Exchange, status};
 
-/// The filter behind a pointer. Counted, as Envoy may destroy the filter while a hook runs.
-///
-/// # Safety
-///
-/// The pointer is from `filter_new`, on this thread, and Envoy has not destroyed the filter.
-unsafe fn borrowed(filter: ModulePtr) -> Rc<Filter> {
-    let filter = filter.cast::<Filter>();
-    // SAFETY: by the caller's promise.
-    unsafe {
-        Rc::increment_strong_count(filter);
-        Rc::from_raw(filter)
+impl Filter for Exchange {
+    fn broken(&self) {
+        self.fail();
+    }
+
+    fn destroy(&self) {
+        Exchange::destroy(self);
     }
 }
 
-/// Runs a hook of a stream. After a panic the stream ends with an error.
+/// Runs a hook of a stream.
 ///
 /// # Safety
 ///
-/// As [`borrowed`].
-unsafe fn stream<R>(filter: ModulePtr, otherwise: R, hook: impl FnOnce(&Rc<Filter>) -> R) -> R {
+/// As [`plugin::run`].
+unsafe fn stream<R>(filter: ModulePtr, otherwise: R, hook: impl FnOnce(&Rc<Exchange>) -> R) -> R {
     // SAFETY: by the caller's promise.
-    let filter = unsafe { borrowed(filter) };
-    let broken = || {
-        guard(|| (), || filter.broken());
-        otherwise
-    };
-    guard(broken, || hook(&filter))
+    unsafe { plugin::run(filter, otherwise, hook) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_new(config: ModulePtr, envoy: EnvoyPtr) -> ModulePtr {
     guard(ptr::null, || {
-        let config = config.cast::<Deployed>();
         // SAFETY: the pointer is from `config_new`, and Envoy keeps the configuration for its filters.
-        let deployed = unsafe {
-            Arc::increment_strong_count(config);
-            Arc::from_raw(config)
-        };
-        Rc::into_raw(Filter::new(&deployed, HttpFilter::new(envoy))).cast()
+        let deployed = unsafe { borrowed(config) };
+        Rc::into_raw(Exchange::new(&deployed, HttpFilter::new(envoy))).cast()
     })
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_destroy(filter: ModulePtr) {
     // SAFETY: the pointer is from `filter_new`, and Envoy does not use it again.
-    let filter = unsafe { Rc::from_raw(filter.cast::<Filter>()) };
-    guard(|| (), || filter.destroy());
-    guard(|| (), || drop(filter));
+    unsafe { plugin::destroy::<Exchange>(filter) }
 }
 
 #[unsafe(no_mangle)]

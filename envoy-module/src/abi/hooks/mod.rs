@@ -7,6 +7,7 @@ mod cluster;
 mod http_config;
 mod http_filter;
 mod network;
+mod plugin;
 
 use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -15,6 +15,12 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Root { words: Vec::new(), calls: Vec::new() }));
 }}
 
+const METRICS: [(MetricType, &str); 3] = [
+    (MetricType::Counter, "probe.counter"),
+    (MetricType::Gauge, "probe.gauge"),
+    (MetricType::Histogram, "probe.histogram"),
+];
+
 fn info(message: &str) {
     let _ = hostcalls::log(LogLevel::Info, message);
 }
@@ -43,6 +49,30 @@ impl Root {
     }
 }
 
+impl Root {
+    /// A stream that is closed, and a call and a stream that are cancelled.
+    fn streams(&self, cluster: &str) {
+        let open = |method| hostcalls::open_grpc_stream(cluster, "probe.Echo", method, vec![]).unwrap_or_default();
+        let closed = open("Stream");
+        let _ = hostcalls::send_grpc_stream_message(closed, Some(b"first"), false);
+        let _ = hostcalls::send_grpc_stream_message(closed, Some(b"second"), false);
+        let _ = hostcalls::close_grpc_stream(closed);
+        match hostcalls::send_grpc_stream_message(closed, Some(b"late"), false) {
+            Ok(()) => info("grpc send after the close: Ok"),
+            Err(status) => info(&format!("grpc send after the close: {status:?}")),
+        }
+        let cancelled = open("Cancelled");
+        let _ = hostcalls::send_grpc_stream_message(cancelled, Some(b"hello"), false);
+        let _ = hostcalls::cancel_grpc_stream(cancelled);
+        let timeout = Duration::from_secs(5);
+        if let Ok(call) =
+            hostcalls::dispatch_grpc_call(cluster, "probe.Echo", "CancelledCall", vec![], Some(b"hello"), timeout)
+        {
+            let _ = hostcalls::cancel_grpc_call(call);
+        }
+    }
+}
+
 impl Context for Root {
     fn on_http_call_response(&mut self, _: u32, headers: usize, body: usize, trailers: usize) {
         let status = self.get_http_call_response_header(":status").unwrap_or_default();
@@ -61,6 +91,12 @@ impl Context for Root {
 
     fn on_grpc_stream_close(&mut self, _: u32, status: u32) {
         info(&format!("grpc stream closed: {status}"));
+        // What follows shows that nothing is heard of the cancelled ones.
+        if let (Some(cluster), 7) = (argument(&self.words, "tick-streams"), status) {
+            if let Ok(last) = hostcalls::open_grpc_stream(cluster, "probe.Echo", "Last", vec![]) {
+                let _ = hostcalls::close_grpc_stream(last);
+            }
+        }
     }
 }
 
@@ -71,11 +107,7 @@ impl RootContext for Root {
         if argument(&self.words, "refuse").is_some() {
             return false;
         }
-        for (kind, name) in [
-            (MetricType::Counter, "probe.counter"),
-            (MetricType::Gauge, "probe.gauge"),
-            (MetricType::Histogram, "probe.histogram"),
-        ] {
+        for (kind, name) in METRICS {
             let _ = hostcalls::define_metric(kind, name);
         }
         if let Some(period) = argument(&self.words, "tick") {
@@ -106,6 +138,10 @@ impl RootContext for Root {
                 Ok(token) => self.send_grpc_stream_message(token, Some(b"hello"), true),
                 Err(status) => info(&format!("grpc stream refused: {status:?}")),
             }
+        }
+        if let Some(cluster) = argument(&self.words, "tick-streams").map(str::to_owned) {
+            self.set_tick_period(Duration::ZERO);
+            self.streams(&cluster);
         }
     }
 
@@ -244,6 +280,13 @@ impl HttpContext for Stream {
             let _ = hostcalls::increment_metric(gauge, -3);
             let histogram = hostcalls::define_metric(MetricType::Histogram, "probe.histogram").unwrap_or_default();
             let _ = hostcalls::record_metric(histogram, 5);
+        }
+        if let Some(offset) = self.asked("increment").and_then(|offset| offset.parse().ok()) {
+            let incremented = METRICS.map(|(kind, name)| {
+                let id = hostcalls::define_metric(kind, name).unwrap_or_default();
+                format!("{:?}", hostcalls::increment_metric(id, offset))
+            });
+            self.found("x-increment", incremented.join(" "));
         }
         if let Some(key) = self.asked("shared") {
             let (value, cas) = self.get_shared_data(&key);
