@@ -43,6 +43,7 @@ pub const LIBC: &[&str] = &[
     "thrd_create",
     "pthread_sigmask",
     "sigprocmask",
+    "sigaltstack",
     "putenv",
     "uselocale",
     "__uselocale",

@@ -74,6 +74,13 @@ fn a_crash_with_all_signals_blocked() {
     .unwrap();
 }
 
+/// The thread's stack for signals stays the loader's: one of the plugin's memory would be unmapped with it.
+#[needs::cxx]
+#[test]
+fn the_signal_stack_is_kept() {
+    assert_eq!(on_a_thread("signal stack"), ["not permitted"]);
+}
+
 /// Mappings of images in this process.
 fn mapped() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().matches("/memfd:dynvm-image").count()

@@ -4,6 +4,7 @@
 #include <dynvm/dynvm.h>
 
 #include <argz.h>
+#include <errno.h>
 #include <execinfo.h>
 #include <pthread.h>
 #include <signal.h>
@@ -118,6 +119,11 @@ static void act(const char *how) {
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, NULL);
     *(volatile int *)hidden((void *)0x18) = 1;
+  } else if (!strcmp(how, "signal stack")) {
+    static char memory[1 << 16];
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory}, old;
+    say(sigaltstack(&stack, &old) == 0 ? "set" : errno == EPERM ? "not permitted" : "another error");
+    if (sigaltstack(NULL, &old) != 0 || old.ss_sp == memory) say("not as before");
   } else if (!strcmp(how, "handler")) {
     signal(SIGUSR1, handler);
   } else if (!strcmp(how, "thread")) {

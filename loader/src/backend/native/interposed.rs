@@ -24,6 +24,7 @@ macro_rules! interposed {
                 "thrd_create" => threads::create_c11,
                 "pthread_sigmask" => plugin_signals::set_mask,
                 "sigprocmask" => plugin_signals::set_mask,
+                "sigaltstack" => plugin_signals::set_stack,
                 "putenv" => environment::putenv,
                 "uselocale" => locale::uselocale,
                 "__uselocale" => locale::uselocale,

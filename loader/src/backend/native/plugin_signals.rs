@@ -4,6 +4,8 @@ use std::ffi::c_int;
 use std::ops::Range;
 use std::{mem, ptr};
 
+use super::current_instance;
+
 /// Signals by which faults are contained and budgets enforced. They stay unblocked: the kernel ends a process whose fault is blocked.
 const KEPT: [c_int; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGURG];
 
@@ -27,6 +29,22 @@ pub(super) unsafe extern "C" fn set_mask(how: c_int, set: *const libc::sigset_t,
             libc::sigdelset(&mut allowed, signal);
         }
         libc::pthread_sigmask(how, &allowed, old)
+    }
+}
+
+/// `int sigaltstack(const stack_t *, stack_t *)`: refused on a host's thread, whose signal stack is the loader's, and would outlive the plugin's.
+///
+/// # Safety
+///
+/// As the C library's.
+pub(super) unsafe extern "C" fn set_stack(stack: *const libc::stack_t, old: *mut libc::stack_t) -> c_int {
+    // SAFETY: the caller's promise; the place of `errno` is this thread's.
+    unsafe {
+        if !stack.is_null() && !current_instance::get().is_null() {
+            *libc::__errno_location() = libc::EPERM;
+            return -1;
+        }
+        libc::sigaltstack(stack, old)
     }
 }
 
