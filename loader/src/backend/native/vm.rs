@@ -105,24 +105,33 @@ impl Instance {
             unsafe { self.call_guarded(function, a) }
         } else {
             // SAFETY: the caller's promise.
-            unsafe { self.call_otherwise(function, a) }
+            unsafe { self.call_otherwise(function, a[0], a[1], a[2], a[3], a[4]) }
         }
     }
 
-    /// Calls a function of an image that is part of the program, or whose crashes are not contained.
+    /// Calls a function of an image that is part of the program, or whose crashes are not contained. Its arguments are passed one by one, as
+    /// an array would be stored for every call.
     ///
     /// # Safety
     ///
     /// As `call`.
     #[inline(never)]
-    unsafe fn call_otherwise(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
+    unsafe fn call_otherwise(
+        &self,
+        function: usize,
+        a: u64,
+        b: u64,
+        c: u64,
+        d: u64,
+        e: u64,
+    ) -> Result<u64, Box<Failure>> {
         let call = || {
             if self.guarded {
                 // SAFETY: the caller's promise.
-                return unsafe { self.call_guarded(function, a) };
+                return unsafe { self.call_guarded(function, [a, b, c, d, e]) };
             }
             // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
-            let value = unsafe { call_or_abort(function, a[0], a[1], a[2], a[3], a[4]) };
+            let value = unsafe { call_or_abort(function, a, b, c, d, e) };
             // A failure in a hostcall could not leave the call.
             match self.state.has_failed().then(|| self.state.failure()).flatten() {
                 Some(failure) => Err(Box::new(failure)),
