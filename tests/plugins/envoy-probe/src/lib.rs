@@ -92,10 +92,10 @@ impl Context for Root {
     fn on_grpc_stream_close(&mut self, _: u32, status: u32) {
         info(&format!("grpc stream closed: {status}"));
         // What follows shows that nothing is heard of the cancelled ones.
-        if let (Some(cluster), 7) = (argument(&self.words, "tick-streams"), status) {
-            if let Ok(last) = hostcalls::open_grpc_stream(cluster, "probe.Echo", "Last", vec![]) {
-                let _ = hostcalls::close_grpc_stream(last);
-            }
+        if let (Some(cluster), 7) = (argument(&self.words, "tick-streams"), status)
+            && let Ok(last) = hostcalls::open_grpc_stream(cluster, "probe.Echo", "Last", vec![])
+        {
+            let _ = hostcalls::close_grpc_stream(last);
         }
     }
 }
