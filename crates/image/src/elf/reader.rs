@@ -169,10 +169,11 @@ impl<'a> Layout<'a> {
 
     /// The bytes of the file that are mapped at an address, up to the end of what their segment has in the file.
     pub(super) fn from(&self, address: u64) -> Option<Bytes<'a>> {
+        // The last one: another may end where it begins.
         let segment = self
             .segments
             .iter()
-            .find(|segment| segment.address <= address && address - segment.address <= segment.file_size)?;
+            .rfind(|segment| segment.address <= address && address - segment.address <= segment.file_size)?;
         let within = address - segment.address;
         self.file.range(segment.file_offset + within, segment.file_size - within)
     }
@@ -228,6 +229,14 @@ mod tests {
         assert!(layout.table(0x3000, 0x100, "table").is_ok());
         assert!(layout.table(0x3000, 0x101, "table").is_err() && layout.table(0x30ff, u64::MAX, "table").is_err());
         assert!(layout.segment(0x3fff, 1).is_some() && layout.segment(0x3fff, 2).is_none());
+    }
+
+    #[test]
+    fn a_segment_begins_where_the_one_before_ends() {
+        let bytes = file(&[(READ, 0, 0, 0x1000, 0x1000), (WRITE, 0x1000, 0x1000, 0x100, 0x100)]);
+        let layout = Layout::read(&bytes, Page(0x1000)).unwrap();
+        assert!(layout.table(0x1000, 0x100, "table").is_ok());
+        assert!(layout.table(0x1100, 0, "empty table").is_ok());
     }
 
     #[test]
