@@ -54,6 +54,11 @@ fn main() {
         let installed = rust_target(&target).is_some_and(|dir| dir.join("lib").exists());
         missing(name, installed, &format!("Rust for {target}: rustup target add {target}"));
     }
+    missing(
+        "AARCH64_EMULATOR",
+        runs("qemu-aarch64") && runs("aarch64-linux-gnu-gcc"),
+        "programs for aarch64: apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+    );
     missing("CMAKE", runs("cmake"), "cmake: apt-get install cmake make");
     missing(
         "BINUTILS",

@@ -88,9 +88,10 @@ fn demangled(name: &str) -> String {
 }
 
 fn is_harmless(name: &str) -> bool {
-    // The compiler's: addresses of the unwinder's function, and of functions that the C library may lack.
-    let is_address = ["DW.ref.", "_rust_extern_with_linkage_"].iter().any(|begin| name.starts_with(begin));
-    is_address || HARMLESS.contains(&crate_of(name))
+    // The compiler's: addresses of the unwinder's function, and of functions that the C library may lack; what an aarch64 processor can do.
+    let is_compilers =
+        ["DW.ref.", "_rust_extern_with_linkage_", "__aarch64_"].iter().any(|begin| name.starts_with(begin));
+    is_compilers || HARMLESS.contains(&crate_of(name))
 }
 
 /// The crate of a path such as `<a::B as c::D>::e::F`.
@@ -108,5 +109,11 @@ mod tests {
         let names =
             ["std::io::stdio::STDOUT", "<a::B as c::D>::e::F", "__rust_no_alloc_shim_is_unstable", "<&a::B>::C"];
         assert_eq!(names.map(crate_of), ["std", "a", "rust_no_alloc_shim_is_unstable", "a"]);
+    }
+
+    #[test]
+    fn statics_of_the_compiler() {
+        let harmless = ["DW.ref.rust_eh_personality", "__aarch64_have_lse_atomics", "__aarch64_cpu_features"];
+        assert!(harmless.iter().all(|name| is_harmless(name)) && !is_harmless("a::CPU_FEATURES"));
     }
 }

@@ -72,6 +72,8 @@ needs! {
     musl_rust: "DYNVM_NEEDS_MUSL_RUST";
     /// Rust for aarch64.
     aarch64_rust: "DYNVM_NEEDS_AARCH64_RUST";
+    /// A C compiler for aarch64, with its C library, and an emulator to run programs for it.
+    aarch64_emulator: "DYNVM_NEEDS_AARCH64_EMULATOR";
     /// CMake.
     cmake: "DYNVM_NEEDS_CMAKE";
     /// GNU's linker and tools for object files.

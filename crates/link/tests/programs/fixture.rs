@@ -125,11 +125,14 @@ pub fn compile(triple: &str, name: &str, kinds: &[&[Kind]]) -> Command {
     rustc
 }
 
-/// Compiles a program with options, and runs it.
+/// Compiles a program with options, and runs it: in an emulator if it is for another processor.
 pub fn run(triple: &str, name: &str, options: &[&str], kinds: &[&[Kind]]) -> Output {
     let program = out_dir(triple).join(name);
     succeed(compile(triple, name, kinds).args(options).arg("-o").arg(&program));
-    Command::new(program).output().unwrap()
+    if triple == GNU || triple == MUSL {
+        return Command::new(program).output().unwrap();
+    }
+    Command::new("qemu-aarch64").args(["-L", "/usr/aarch64-linux-gnu"]).arg(program).output().unwrap()
 }
 
 /// Compiles a program with options, and checks the plugins in it.

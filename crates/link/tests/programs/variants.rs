@@ -49,6 +49,15 @@ fn aarch64() {
     assert!(std::fs::metadata(program).unwrap().len() > 100_000, "the plugin is in it");
 }
 
+#[needs::aarch64_rust]
+#[needs::aarch64_emulator]
+#[needs::lld]
+#[test]
+fn aarch64_in_an_emulator() {
+    let options = ["-Copt-level=3", "-Clinker=aarch64-linux-gnu-gcc"];
+    fixture::check(AARCH64, "aarch64_emulated", &options, &[RUST]);
+}
+
 #[needs::musl_rust]
 #[needs::lld]
 #[test]
