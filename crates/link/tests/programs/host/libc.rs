@@ -48,6 +48,7 @@ forward! {
     OTHERS pthread_key_delete(key: u32) -> c_int;
     OTHERS pthread_getspecific(key: u32) -> *mut c_void;
     OTHERS pthread_setspecific(key: u32, value: *const c_void) -> c_int;
+    OTHERS sigaltstack(stack: *const c_void, old: *mut c_void) -> c_int;
     OTHERS uselocale(locale: *mut c_void) -> *mut c_void;
 }
 
