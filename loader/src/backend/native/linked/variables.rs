@@ -1,8 +1,8 @@
 //! Gives each VM private variables, although the code that uses them exists once.
 //!
 //! A thread has one block of a slot's thread-local variables, a *seat*. A VM that is called while another sits there saves the other's
-//! variables and puts its own in place; if the other is in a hostcall, its are put back after the call. So a VM stays on its thread, whose addresses the plugin and the C library know; one that ends on
-//! another thread leaves its variables there.
+//! variables and puts its own in place; if the other is in a hostcall, its are put back after the call. So a VM stays on its thread, whose
+//! addresses the plugin and the C library know; one that ends on another thread leaves its variables there.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
