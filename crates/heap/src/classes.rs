@@ -46,6 +46,14 @@ pub(crate) fn block_at(offset: usize, reciprocal: u32) -> usize {
     ((offset as u64 * u64::from(reciprocal)) >> 32) as usize
 }
 
+/// The number of the block that starts at an offset in its unit, if one does: the remainder is 0 where the fraction of the product is less
+/// than that of one byte.
+#[inline]
+pub(crate) fn block_from(offset: usize, reciprocal: u32) -> Option<usize> {
+    let product = offset as u64 * u64::from(reciprocal);
+    ((product as u32) < reciprocal).then_some((product >> 32) as usize)
+}
+
 /// Four sizes between powers of two; above 2 KiB, what a unit divides into.
 const SIZES: [usize; 30] = [
     16, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 1792,
@@ -116,6 +124,8 @@ mod tests {
             assert!(size.is_multiple_of(ALIGN));
             for offset in 0..UNIT {
                 assert_eq!(block_at(offset, class.reciprocal), offset / size);
+                let starts = offset.is_multiple_of(size).then_some(offset / size);
+                assert_eq!(block_from(offset, class.reciprocal), starts);
             }
         }
     }

@@ -124,14 +124,22 @@ impl Heap {
     /// No other thread is in a function of this heap, unless it is shared.
     #[inline]
     pub unsafe fn malloc(&self, size: usize) -> Result<NonNull<u8>, Error> {
-        if !self.gate().shared.load(Relaxed) {
-            // SAFETY: the caller's promise: nobody else uses them.
-            if let Some(block) = unsafe { (*self.blocks()).allocate_fast(size) } {
-                return Ok(block);
-            }
-        }
         // SAFETY: the caller's promise.
-        unsafe { self.memalign(ALIGN, size) }
+        unsafe { self.malloc_fast(size).map_or_else(|| self.memalign(ALIGN, size), Ok) }
+    }
+
+    /// The part of [`malloc`](Heap::malloc) that takes a few instructions; `None` for all else.
+    ///
+    /// # Safety
+    ///
+    /// As [`malloc`](Heap::malloc)'s.
+    #[inline]
+    pub unsafe fn malloc_fast(&self, size: usize) -> Option<NonNull<u8>> {
+        if self.gate().shared.load(Relaxed) {
+            return None;
+        }
+        // SAFETY: the caller's promise: nobody else uses them.
+        unsafe { (*self.blocks()).allocate_fast(size) }
     }
 
     /// Allocates at a multiple of a power of two. Of more than 4 MiB there is no memory.
@@ -172,18 +180,11 @@ impl Heap {
     /// # Safety
     ///
     /// As [`malloc`](Heap::malloc)'s. Nobody refers to the block, if there is one at the address.
-    #[inline]
     pub unsafe fn free(&self, address: *mut u8) -> Result<(), Error> {
-        // SAFETY: the caller's promise: nobody else uses them.
-        if !self.gate().shared.load(Relaxed) && unsafe { (*self.blocks()).free_fast(address as usize) } {
+        // SAFETY: the caller's promise.
+        if unsafe { self.free_fast(address) } {
             return Ok(());
         }
-        // SAFETY: the caller's promise.
-        unsafe { self.free_slowly(address) }
-    }
-
-    #[cold]
-    unsafe fn free_slowly(&self, address: *mut u8) -> Result<(), Error> {
         if self.contains(address) {
             // SAFETY: the caller's promise.
             unsafe { self.enter(|blocks| blocks.free(address as usize)) }
@@ -191,6 +192,17 @@ impl Heap {
             // SAFETY: the caller's promise.
             unsafe { free(address) }
         }
+    }
+
+    /// The part of [`free`](Heap::free) that takes a few instructions. Otherwise nothing is changed.
+    ///
+    /// # Safety
+    ///
+    /// As [`free`](Heap::free)'s.
+    #[inline]
+    pub unsafe fn free_fast(&self, address: *mut u8) -> bool {
+        // SAFETY: the caller's promise: nobody else uses them.
+        !self.gate().shared.load(Relaxed) && unsafe { (*self.blocks()).free_fast(address as usize) }
     }
 
     /// Changes the size of a block of any heap. The result is of this one.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
-use crate::classes::{CLASSES, Class, GRANULE, UNIT, WORDS, block_at};
+use crate::classes::{CLASSES, Class, GRANULE, UNIT, WORDS, block_from};
 
 /// A unit. Memory that is zero is one that was never used.
 #[repr(C, align(64))]
@@ -73,9 +73,7 @@ impl Unit {
     /// The number of the small block that starts at an offset. `None` if none does, or there are no small blocks.
     #[inline]
     pub(crate) fn small_at(&self, offset: usize) -> Option<usize> {
-        let index = block_at(offset, self.len.get());
-        let exact = index * self.size.load(Relaxed) as usize == offset;
-        (exact && index < usize::from(self.carved.get())).then_some(index)
+        block_from(offset, self.len.get()).filter(|index| *index < usize::from(self.carved.get()))
     }
 
     /// Gives memory to the next blocks.

@@ -92,6 +92,12 @@ impl Instance {
     /// Whether less of the stack is left than the host needs, or this is a child process that the plugin forked.
     #[inline]
     pub(super) fn is_short_of_stack(&self) -> bool {
+        thread_stack::pointer() < self.stack_limit.get() && self.is_near_end_of_stack()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_near_end_of_stack(&self) -> bool {
         let (lowest, reserve) = self.stack.get();
         // On a stack that is not the thread's, a coroutine's, the difference is a large number.
         thread_stack::pointer().wrapping_sub(lowest) < reserve

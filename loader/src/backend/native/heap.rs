@@ -60,6 +60,19 @@ fn refuse(instance: &Instance, error: Error) -> *mut c_void {
 
 /// `void *malloc(size_t)`
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
+    if let Some((instance, heap)) = current()
+        && !instance.is_short_of_stack()
+        // SAFETY: the VM's thread alone uses the heap, unless it is shared.
+        && let Some(block) = unsafe { heap.malloc_fast(size) }
+    {
+        return block.as_ptr().cast();
+    }
+    malloc_slowly(size)
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn malloc_slowly(size: usize) -> *mut c_void {
     match allocating() {
         // SAFETY: the VM's thread alone uses the heap, unless it is shared.
         Some((instance, heap)) => given(instance, unsafe { heap.malloc(size) }),
@@ -84,6 +97,20 @@ pub(super) extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// As the C library's.
 pub(super) unsafe extern "C" fn free(address: *mut c_void) {
+    // SAFETY: the caller's promise; for the heap as in `malloc`.
+    unsafe {
+        if !current().is_some_and(|(_, heap)| heap.free_fast(address.cast())) {
+            free_slowly(address);
+        }
+    }
+}
+
+/// # Safety
+///
+/// As `free`.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn free_slowly(address: *mut c_void) {
     if address.is_null() {
         return;
     }
