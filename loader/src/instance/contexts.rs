@@ -117,6 +117,7 @@ impl Contexts {
         Contexts { slots, live: 0, pinned_streams: 0, next: 1 }
     }
 
+    #[inline]
     pub(crate) fn insert(&mut self, context: Context) -> u32 {
         self.pinned_streams += usize::from(context.is_pinned());
         if (self.live + 1) * 2 > self.slots.len() {
@@ -126,12 +127,31 @@ impl Contexts {
             let id = self.next;
             self.next = self.next.checked_add(1).unwrap_or(1);
             let index = self.index(id);
-            if self.slots[index].is_none() {
-                self.slots[index] = Some((id, context));
+            let slot = &mut self.slots[index];
+            if slot.is_none() {
+                *slot = Some((id, context));
                 self.live += 1;
                 return id;
             }
         }
+    }
+
+    /// Adds a stream of a root, if there is that root.
+    #[inline]
+    pub(crate) fn insert_stream(&mut self, root: u32, stream: StreamState) -> Option<u32> {
+        self.root_mut(root)?.streams += 1;
+        Some(self.insert(Context::Stream(stream)))
+    }
+
+    /// Removes a stream, also from the count of its root.
+    #[inline]
+    pub(crate) fn remove_stream(&mut self, id: u32) -> Option<Box<dyn Stream>> {
+        self.stream(id)?;
+        let Some(Context::Stream(state)) = self.remove(id) else { return None };
+        if let Some(root) = self.root_mut(state.root) {
+            root.streams -= 1;
+        }
+        Some(state.stream)
     }
 
     /// Number of streams that need not be `Send`.
@@ -144,6 +164,7 @@ impl Contexts {
         self.next = id.max(1);
     }
 
+    #[inline]
     pub(crate) fn remove(&mut self, id: u32) -> Option<Context> {
         let index = self.index(id);
         match &self.slots[index] {
@@ -242,6 +263,8 @@ impl Contexts {
         id as usize & (self.slots.len() - 1)
     }
 
+    #[cold]
+    #[inline(never)]
     fn grow(&mut self) {
         // Live ids may be far apart, so two of them can collide in the larger table too. Then a
         // still larger one is tried.

@@ -180,7 +180,7 @@ impl Vm {
     ///
     /// [`CallError::UnknownContext`]: there is no such root context.
     pub fn create_stream(&mut self, root: ContextId, stream: Box<dyn Stream>) -> Result<ContextId, CallError> {
-        self.insert_stream(root, |root| StreamState::new(root, stream))
+        self.insert_stream(root, StreamState::new(root.get(), stream))
     }
 
     /// The same for a stream that a VM takes along to another thread ([`into_movable`](Vm::into_movable)).
@@ -195,20 +195,16 @@ impl Vm {
         root: ContextId,
         stream: Box<dyn Stream + Send>,
     ) -> Result<ContextId, CallError> {
-        self.insert_stream(root, |root| StreamState::movable(root, stream))
+        self.insert_stream(root, StreamState::movable(root.get(), stream))
     }
 
-    fn insert_stream(
-        &mut self,
-        root: ContextId,
-        stream: impl FnOnce(u32) -> StreamState,
-    ) -> Result<ContextId, CallError> {
-        let id = {
-            let mut contexts = self.state.contexts.borrow_mut();
-            let found = if root.vm() == self.state.id { contexts.root_mut(root.get()) } else { None };
-            found.ok_or(CallError::UnknownContext(root))?.streams += 1;
-            contexts.insert(Context::Stream(stream(root.get())))
-        };
+    #[inline]
+    fn insert_stream(&mut self, root: ContextId, stream: StreamState) -> Result<ContextId, CallError> {
+        let unknown = CallError::UnknownContext(root);
+        if root.vm() != self.state.id {
+            return Err(unknown);
+        }
+        let id = self.state.contexts.borrow_mut().insert_stream(root.get(), stream).ok_or(unknown)?;
         self.call(proxy_on_context_create(id, root.get()));
         Ok(self.state.context_id(id))
     }
@@ -257,12 +253,7 @@ impl Vm {
             self.on_log(stream);
         }
         self.call(proxy_on_delete(id));
-        let mut contexts = self.state.contexts.borrow_mut();
-        let Some(Context::Stream(state)) = contexts.remove(id) else { return None };
-        if let Some(root) = contexts.root_mut(state.root) {
-            root.streams -= 1;
-        }
-        Some(state.stream)
+        self.state.contexts.borrow_mut().remove_stream(id)
     }
 
     /// Stops a plugin: calls `proxy_on_done` of its root context and, unless the plugin asks for time,
