@@ -74,9 +74,28 @@ pub(crate) trait Code: Any + Send + Sync {
     fn instantiate(&self, state: &Rc<InstanceState>) -> Result<Box<dyn Instance>, StartError>;
 }
 
-/// The outcome of a callback: its result (0 if it returns nothing), or `None` if the plugin does
-/// not export it.
-pub(crate) type Returned = Result<Option<u32>, Box<Failure>>;
+/// The outcome of a callback.
+pub(crate) type Returned = Result<CallbackResult, Box<Failure>>;
+
+/// What a callback returned, if the plugin exports it. As large as a pointer, so that a [`Returned`] fits in two registers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CallbackResult(u64);
+
+impl CallbackResult {
+    /// The plugin does not export the callback.
+    pub(crate) const NOT_EXPORTED: CallbackResult = CallbackResult(1 << 32);
+
+    /// The result; 0 of a callback that returns nothing.
+    #[inline]
+    pub(crate) fn new(value: u32) -> CallbackResult {
+        CallbackResult(value.into())
+    }
+
+    #[inline]
+    pub(crate) fn get(self) -> Option<u32> {
+        (self != CallbackResult::NOT_EXPORTED).then_some(self.0 as u32)
+    }
+}
 
 /// Error of starting an instance.
 pub(crate) enum NotStarted {

@@ -163,9 +163,8 @@ pub(crate) struct InstanceState {
     implemented: HostcallSet,
     phase: Cell<Phase>,
     traced: Cell<bool>,
-    /// True if the VM is traced, observed or has a time budget, so that callbacks take the longer
-    /// path.
-    instrumented: Cell<bool>,
+    /// True if the VM has failed, is traced, is observed or has a time budget: callbacks take the longer path.
+    needs_attention: Cell<bool>,
     observed: OnceCell<VmObserved>,
     /// The VM's entry for the watchdog, if callbacks have a time budget.
     slot: Option<Arc<WatchdogEntry>>,
@@ -220,7 +219,7 @@ impl InstanceState {
             implemented,
             phase: Cell::new(Phase::Running),
             traced: Cell::new(false),
-            instrumented: Cell::new(slot.is_some()),
+            needs_attention: Cell::new(slot.is_some()),
             observed: OnceCell::new(),
             slot,
             tracer: RefCell::default(),
@@ -282,7 +281,8 @@ impl InstanceState {
 
     pub(crate) fn set_tracer(&self, tracer: Option<Box<dyn Tracer>>) {
         self.traced.set(tracer.is_some());
-        self.instrumented.set(tracer.is_some() || self.observed.get().is_some() || self.slot.is_some());
+        let is_watched = tracer.is_some() || self.observed.get().is_some() || self.slot.is_some();
+        self.needs_attention.set(is_watched || self.has_failed());
         *self.tracer.borrow_mut() = tracer;
         self.update_fast();
     }
@@ -300,7 +300,7 @@ impl InstanceState {
 
     /// Makes the VM observed from now on.
     pub(crate) fn set_observed(&self, observed: VmObserved) {
-        self.instrumented.set(true);
+        self.needs_attention.set(true);
         // A second value would be dropped, which would count the VM as ended. It is set only once.
         let _ = self.observed.set(observed);
     }
@@ -314,15 +314,31 @@ impl InstanceState {
         self.slot.as_ref()
     }
 
-    /// True if the VM is traced, observed or has a time budget.
+    /// True if the VM has failed, is traced, is observed or has a time budget.
     #[inline]
-    pub(crate) fn is_instrumented(&self) -> bool {
-        self.instrumented.get()
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.needs_attention.get()
+    }
+
+    /// Notes that a callback runs, for a context.
+    #[inline]
+    pub(crate) fn enter_callback(&self, id: CallbackId, context: u32) {
+        self.current.set(context);
+        self.effective.set(context);
+        self.callback.set(Some(id));
+    }
+
+    /// Notes that none runs.
+    #[inline]
+    pub(crate) fn leave_callback(&self) {
+        self.current.set(0);
+        self.effective.set(0);
     }
 
     /// Fails the VM. The first failure is the reported one.
     pub(crate) fn fail(&self, failure: Box<Failure>) {
         if !self.has_failed.replace(true) {
+            self.needs_attention.set(true);
             if let Some(slot) = &self.slot {
                 slot.set_failed();
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use dynvm_abi::table::CallbackId;
 
 use super::callback_values::Callback;
-use crate::backend::{Instance, Returned};
+use crate::backend::{CallbackResult, Instance, Returned};
 use crate::call_trace::{Event, Named};
 use crate::instance::InstanceState;
 
@@ -28,7 +28,7 @@ fn observed<C: Callback>(state: &InstanceState, instance: &mut dyn Instance, cal
     let started = Instant::now();
     let returned = callback.call(instance);
     let time = started.elapsed();
-    if !matches!(returned, Ok(None)) {
+    if !matches!(returned, Ok(CallbackResult::NOT_EXPORTED)) {
         let contexts = state.contexts.borrow();
         if let Some(plugin) = contexts.root_of(callback.context()).and_then(|(_, root)| root.observed.as_ref()) {
             plugin.record(C::ID, time);
@@ -53,10 +53,10 @@ fn traced(state: &InstanceState, id: CallbackId, arguments: Vec<Named>, call: im
     event(Event::CallbackLeave {
         name: row.name,
         returned: match (&returned, row.returns) {
-            (Ok(value), returns) if returns != dynvm_abi::table::Return::None => *value,
+            (Ok(result), returns) if returns != dynvm_abi::table::Return::None => result.get(),
             _ => None,
         },
-        exported: matches!(returned, Ok(Some(_)) | Err(_)),
+        exported: !matches!(returned, Ok(CallbackResult::NOT_EXPORTED)),
         failure: returned.as_ref().err().map(|failure| failure.to_string()),
     });
     returned

@@ -19,7 +19,7 @@ use callback_values::Callback;
 pub use lifecycle::RootDone;
 pub use movable::{MovableVm, Pinned};
 
-use crate::backend::Instance;
+use crate::backend::{Instance, Returned};
 use crate::call_trace::Tracer;
 use crate::error::Failure;
 use crate::host::{Services, Stream};
@@ -210,11 +210,40 @@ impl Vm {
     ///
     /// `None`: the VM failed, before or in this call.
     #[inline]
-    fn call(&mut self, callback: impl Callback) -> Option<Called> {
-        let called = self.enter(callback);
-        if self.state.has_deferred() {
-            self.carry_out_deferred();
+    fn call<C: Callback>(&mut self, callback: C) -> Option<Called> {
+        let state = &*self.state;
+        let context = callback.context();
+        state.enter_callback(C::ID, context);
+        let returned = if state.needs_attention() {
+            if state.has_failed() {
+                return self.left(C::ID, 0, None);
+            }
+            instrument::instrumented(state, self.instance.as_mut(), callback)
+        } else {
+            callback.call(self.instance.as_mut())
+        };
+        state.leave_callback();
+        match returned {
+            Ok(result) if !state.has_deferred() => Some(Called { value: result.get(), local_response_sent: false }),
+            returned => self.left(C::ID, context, Some(returned)),
         }
+    }
+
+    /// What follows a callback that failed or left something to do; `None`: the VM failed before, and it was not called.
+    #[cold]
+    #[inline(never)]
+    fn left(&mut self, id: CallbackId, context: u32, returned: Option<Returned>) -> Option<Called> {
+        self.state.leave_callback();
+        let local_response_sent = self.state.local_response_sent.replace(false);
+        let called = match returned {
+            Some(Ok(result)) => Some(Called { value: result.get(), local_response_sent }),
+            Some(Err(failure)) => {
+                self.failed(id, context, failure);
+                None
+            }
+            None => None,
+        };
+        self.carry_out_deferred();
         // Only now: the failure may have been recorded inside a hostcall, which has the contexts borrowed.
         if called.is_none() {
             self.state.end_all();
@@ -222,34 +251,6 @@ impl Vm {
         called
     }
 
-    #[inline]
-    fn enter<C: Callback>(&mut self, callback: C) -> Option<Called> {
-        let state = &*self.state;
-        if state.has_failed() {
-            return None;
-        }
-        let context = callback.context();
-        state.current.set(context);
-        state.effective.set(context);
-        state.callback.set(Some(C::ID));
-        state.local_response_sent.set(false);
-        let returned = if state.is_instrumented() {
-            instrument::instrumented(state, self.instance.as_mut(), callback)
-        } else {
-            callback.call(self.instance.as_mut())
-        };
-        state.current.set(0);
-        state.effective.set(0);
-        match returned {
-            Ok(value) => Some(Called { value, local_response_sent: state.local_response_sent.get() }),
-            Err(failure) => {
-                self.failed(C::ID, context, failure);
-                None
-            }
-        }
-    }
-
-    #[cold]
     fn failed(&self, id: CallbackId, context: u32, failure: Box<Failure>) {
         let text = format!("the plugin failed in {}: {failure}", id.describe().name);
         // Before the log, which is the host's and may panic.

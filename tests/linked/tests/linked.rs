@@ -194,30 +194,66 @@ fn a_thousand_vms_on_a_thread_and_one_on_each_of_64() {
     });
 }
 
+/// A stream that counts, whose headers are read after something else is done.
+struct After<F>(F, Request);
+
+impl<F: Fn() + 'static> Stream for After<F> {
+    fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
+        (self.0)();
+        self.1.header_map(map)
+    }
+}
+
+/// Counts in a VM, and does something else in its hostcall.
+fn count_after(vm: &mut Running, work: impl Fn() + 'static) -> String {
+    vm.run(Box::new(After(work, Request(Headers::from([(":path", "/count")])))))
+}
+
 #[needs::lld]
 #[test]
 fn a_vm_may_run_inside_of_a_hostcall_of_another() {
-    /// A stream whose headers another VM of the same plugin looks at first.
-    struct Nested(RefCell<Running>, Rc<RefCell<String>>, Request);
-
-    impl Stream for Nested {
-        fn header_map(&self, map: MapType) -> Result<&dyn HeaderMap, AbsentMap> {
-            *self.1.borrow_mut() = self.0.borrow_mut().stream("/count");
-            self.2.header_map(map)
-        }
-    }
-
     let _alone = alone();
     let module = Module::linked(linked::shared());
     let mut outer = Running::start(&module);
     for _ in 0..2 {
         outer.stream("/count");
     }
-    let inner = Rc::new(RefCell::new(String::new()));
-    let request = Request(Headers::from([(":path", "/count")]));
-    let logged = outer.run(Box::new(Nested(RefCell::new(Running::start(&module)), inner.clone(), request)));
-    assert!(inner.borrow().starts_with("local 1 1 "), "{}", inner.borrow());
+    let inner = RefCell::new(Running::start(&module));
+    let logged = count_after(&mut outer, move || {
+        let logged = inner.borrow_mut().stream("/count");
+        assert!(logged.starts_with("local 1 1 "), "{logged}");
+    });
     assert!(logged.starts_with("local 3 3 "), "{logged}");
+}
+
+#[needs::lld]
+#[test]
+fn a_vm_may_run_two_hostcalls_deep_with_another_plugin_between() {
+    let _alone = alone();
+    let module = Module::linked(linked::shared());
+    let mut outer = Running::start(&module);
+    let between = Rc::new(RefCell::new(Running::start(&Module::linked(linked::slots()))));
+    let inner = Rc::new(RefCell::new(Running::start(&module)));
+    let idle = Rc::new(RefCell::new(Some(Running::start(&module))));
+    // The VM whose variables the inner one replaces ends before it could have them back.
+    idle.borrow_mut().as_mut().unwrap().stream("/count");
+    let in_between = {
+        let (between, inner, idle) = (between.clone(), inner.clone(), idle.clone());
+        move || {
+            let (inner, idle) = (inner.clone(), idle.clone());
+            count_after(&mut between.borrow_mut(), move || {
+                let idle = idle.clone();
+                let logged = count_after(&mut inner.borrow_mut(), move || drop(idle.take()));
+                assert!(logged.starts_with("local "), "{logged}");
+            });
+        }
+    };
+    in_between();
+    assert!(idle.borrow().is_none());
+    let logged = count_after(&mut outer, in_between);
+    assert!(logged.starts_with("local 1 1 "), "{logged}");
+    assert!(inner.borrow_mut().stream("/count").starts_with("local 3 3 "));
+    assert!(outer.stream("/count").starts_with("local 2 2 "));
 }
 
 #[needs::lld]

@@ -25,6 +25,14 @@ pub(super) struct Entered<'a> {
     _instance: &'a Instance,
 }
 
+#[cfg(feature = "null")]
+impl Entered<'_> {
+    /// Whether another call, of this instance or of another, is under way.
+    pub(super) fn is_nested(&self) -> bool {
+        !self.previous.is_null()
+    }
+}
+
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {

@@ -73,20 +73,20 @@ mod platform {
     /// In place of the frame of the call around it: a [prepared](super::super::prepared) call, around which there is none.
     pub(in super::super) const PREPARED: usize = 1;
 
-    /// Calls `function` with five arguments.
+    /// Calls `function` with five arguments, which are where it expects them.
     ///
     /// # Safety
     ///
     /// `function` is a C function of at most five parameters, all integers or pointers. `frame` outlives the call.
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn call(
-        frame: *const Frame,
-        function: usize,
         a0: u64,
         a1: u64,
         a2: u64,
         a3: u64,
         a4: u64,
+        frame: *const Frame,
+        function: usize,
     ) -> Outcome {
         core::arch::naked_asm!(
             ".cfi_startproc",
@@ -104,33 +104,25 @@ mod platform {
             ".cfi_adjust_cfa_offset 8",
             "push rbx",
             ".cfi_adjust_cfa_offset 8",
-            ".cfi_offset rbx, -56",
             // The frame of the call around this one, and where to put it back.
-            "push qword ptr [rdi]",
+            "push qword ptr [r9]",
             ".cfi_adjust_cfa_offset 8",
-            "push rdi",
+            "push r9",
             ".cfi_adjust_cfa_offset 8",
             "sub rsp, 24",
             ".cfi_adjust_cfa_offset 24",
-            // How floating-point arithmetic works; the function.
+            // How floating-point arithmetic works; the function, which is the seventh argument: above eleven words and the return address.
+            "mov r11, [rsp + 96]",
             "stmxcsr [rsp]",
             "fnstcw [rsp + 4]",
-            "mov [rsp + 8], rsi",
-            "mov [rdi], rsp",
-            "mov rbx, rdi",
-            "mov rax, rsi",
-            "mov rdi, rdx",
-            "mov rsi, rcx",
-            "mov rdx, r8",
-            "mov rcx, r9",
-            // The seventh argument: above eleven words and the return address.
-            "mov r8, [rsp + 96]",
-            "call rax",
-            "mov rdx, [rbx + 8]",
-            // A callee that returns has preserved the registers: only the one used here is put back.
-            "mov rcx, [rsp + 32]",
-            "mov [rbx], rcx",
-            "mov rbx, [rsp + 40]",
+            "mov [rsp + 8], r11",
+            "mov [r9], rsp",
+            "call r11",
+            // A callee that returns has preserved the registers.
+            "mov rcx, [rsp + 24]",
+            "mov r8, [rsp + 32]",
+            "mov rdx, [rcx + 8]",
+            "mov [rcx], r8",
             // How arithmetic works is the callee's to preserve too: to compare it here would take longer than all of this.
             "add rsp, 88",
             ".cfi_adjust_cfa_offset -88",
@@ -200,20 +192,20 @@ mod platform {
     /// Where a frame has the address of the function, from its stack pointer.
     pub(super) const FUNCTION_AT: usize = 184;
 
-    /// Calls `function` with five arguments.
+    /// Calls `function` with five arguments, which are where it expects them.
     ///
     /// # Safety
     ///
     /// `function` is a C function of at most five parameters, all integers or pointers. `frame` outlives the call.
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn call(
-        frame: *const Frame,
-        function: usize,
         a0: u64,
         a1: u64,
         a2: u64,
         a3: u64,
         a4: u64,
+        frame: *const Frame,
+        function: usize,
     ) -> Outcome {
         core::arch::naked_asm!(
             ".cfi_startproc",
@@ -224,7 +216,6 @@ mod platform {
             ".cfi_offset 29, -192",
             ".cfi_offset 30, -184",
             "stp x19, x20, [sp, #16]",
-            ".cfi_offset 19, -176",
             "stp x21, x22, [sp, #32]",
             "stp x23, x24, [sp, #48]",
             "stp x25, x26, [sp, #64]",
@@ -234,31 +225,22 @@ mod platform {
             "stp d12, d13, [sp, #128]",
             "stp d14, d15, [sp, #144]",
             // Where to put the frame of the call around this one back, and that frame.
-            "ldr x9, [x0]",
-            "stp x0, x9, [sp, #160]",
+            "ldr x9, [x5]",
+            "stp x5, x9, [sp, #160]",
             // How floating-point arithmetic works; the function.
             "mrs x9, fpcr",
-            "stp x9, x1, [sp, #176]",
+            "stp x9, x6, [sp, #176]",
             "mov x9, sp",
-            "str x9, [x0]",
+            "str x9, [x5]",
             "mov x29, sp",
-            "mov x19, x0",
-            "mov x9, x1",
-            "mov x0, x2",
-            "mov x1, x3",
-            "mov x2, x4",
-            "mov x3, x5",
-            "mov x4, x6",
-            "blr x9",
-            "ldr x1, [x19, #8]",
-            // A callee that returns has preserved the registers: only those used here are put back.
-            "ldr x9, [sp, #168]",
-            "str x9, [x19]",
-            "ldr x19, [sp, #16]",
+            "blr x6",
+            // A callee that returns has preserved the registers: only those of the frame are put back.
+            "ldp x9, x10, [sp, #160]",
+            "ldr x1, [x9, #8]",
+            "str x10, [x9]",
             "ldp x29, x30, [sp], #192",
             ".cfi_restore 29",
             ".cfi_restore 30",
-            ".cfi_restore 19",
             ".cfi_def_cfa_offset 0",
             "ret",
             ".cfi_endproc",
@@ -318,13 +300,13 @@ mod platform {
     ///
     /// `function` is a C function of at most five parameters, all integers or pointers.
     pub(in super::super) unsafe extern "C" fn call(
-        _: *const Frame,
-        function: usize,
         a0: u64,
         a1: u64,
         a2: u64,
         a3: u64,
         a4: u64,
+        _: *const Frame,
+        function: usize,
     ) -> Outcome {
         // SAFETY: the caller's promise; surplus arguments are ignored by C functions on the platforms that native plugins run on.
         let value = unsafe {

@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::mem::offset_of;
+use std::num::NonZero;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -12,19 +14,21 @@ use dynvm_heap::Heap;
 
 use super::containment::Walking;
 use super::crash_cause::{Cause, Crash};
+#[cfg(feature = "null")]
+use super::current_instance::Entered;
 use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
 use super::environment::Environment;
 use super::exception::Exceptions;
 use super::functions::FunctionNames;
-use super::guard::{self, Frame};
+use super::guard::{self, Frame, Outcome};
 use super::keys::Key;
 use super::mapping::Mapping;
 use super::module::NativeModule;
 use super::prepared::{Prepared, PreparedCall};
 use super::thread_context::ThreadContext;
 use super::{child_process, current_instance, heap, hostcall_entries, keys, locale, signals, thread_stack};
-use crate::backend::{NotStarted, Returned};
+use crate::backend::{CallbackResult, NotStarted, Returned};
 use crate::error::{Failure, FailureKind, StartError};
 use crate::instance::InstanceState;
 use crate::instance::budget::{NativeAccess, TERMINATED, WatchdogEntry};
@@ -78,8 +82,8 @@ pub(super) struct Instance {
     /// The plugin's allocator; `None`: it frees with `free`.
     pub(super) allocator: Option<usize>,
     guarded: bool,
-    /// Guarded, and nothing else is to be done around a call.
-    is_plain: bool,
+    /// Calls a function: guarded, or such that a crash ends the process.
+    enter: unsafe extern "C" fn(u64, u64, u64, u64, u64, *const Frame, usize) -> Outcome,
 }
 
 impl Instance {
@@ -93,75 +97,69 @@ impl Instance {
         self.mapping.heap()
     }
 
-    /// Calls a function of the image, guarded.
+    /// Calls a function of the image, as the running instance of this thread.
     ///
     /// # Safety
     ///
     /// The function takes at most five integers or pointers.
     #[inline]
     pub(super) unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
-        if self.is_plain {
+        let entered = current_instance::enter(self);
+        #[cfg(feature = "null")]
+        if !self.thread_locals.are_in_place() {
             // SAFETY: the caller's promise.
-            unsafe { self.call_guarded(function, a) }
-        } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.call_otherwise(function, a[0], a[1], a[2], a[3], a[4]) }
+            return unsafe { self.call_in_place(function, a, &entered) };
         }
+        // SAFETY: the caller's promise.
+        let returned = unsafe { self.call_here(function, a) };
+        drop(entered);
+        returned
     }
 
-    /// Calls a function of an image that is part of the program, or whose crashes are not contained. Its arguments are passed one by one, as
-    /// an array would be stored for every call.
+    /// The same after the thread-local variables of a linked plugin are put in place: another VM of it ran on this thread.
     ///
     /// # Safety
     ///
     /// As `call`.
-    #[inline(never)]
-    unsafe fn call_otherwise(
-        &self,
-        function: usize,
-        a: u64,
-        b: u64,
-        c: u64,
-        d: u64,
-        e: u64,
-    ) -> Result<u64, Box<Failure>> {
-        let call = || {
-            if self.guarded {
-                // SAFETY: the caller's promise.
-                return unsafe { self.call_guarded(function, [a, b, c, d, e]) };
-            }
-            // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
-            let value = unsafe { call_or_abort(function, a, b, c, d, e) };
-            // A failure in a hostcall could not leave the call.
-            match self.state.has_failed().then(|| self.state.failure()).flatten() {
-                Some(failure) => Err(Box::new(failure)),
-                None => Ok(value),
-            }
-        };
-        #[cfg(feature = "null")]
-        return self.thread_locals.run(call);
-        #[cfg(not(feature = "null"))]
-        call()
+    #[cfg(feature = "null")]
+    #[cold]
+    unsafe fn call_in_place(&self, function: usize, a: [u64; 5], entered: &Entered<'_>) -> Result<u64, Box<Failure>> {
+        let before = self.thread_locals.put_in_place();
+        // SAFETY: the caller's promise.
+        let returned = unsafe { self.call_here(function, a) };
+        // The other VM may be in a hostcall.
+        if entered.is_nested() {
+            self.thread_locals.put_back(before);
+        }
+        returned
     }
 
     /// # Safety
     ///
     /// As `call`.
     #[inline]
-    unsafe fn call_guarded(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
+    unsafe fn call_here(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
         let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
-        let outcome = unsafe { guard::call(&self.frame, function, a[0], a[1], a[2], a[3], a[4]) };
-        if outcome.crashed == 0 {
-            return Ok(outcome.value);
-        }
+        let outcome = unsafe { (self.enter)(a[0], a[1], a[2], a[3], a[4], &self.frame, function) };
+        if outcome.crashed == 0 { Ok(outcome.value) } else { Err(self.did_not_return(exceptions)) }
+    }
+
+    /// Why a call did not come to its end, with the exceptions that were under way before.
+    #[cold]
+    fn did_not_return(&self, exceptions: Option<(Exceptions, [usize; 2])>) -> Box<Failure> {
         if self.frame.is_forked() {
             child_process::has_returned();
+        }
+        if !self.guarded {
+            // A failure in a hostcall could not leave the call.
+            let failure = self.state.failure();
+            return failure.map_or_else(|| Failure::new(FailureKind::Host, UNKNOWN), Box::new);
         }
         if let Some((exceptions, saved)) = exceptions {
             exceptions.restore(saved);
         }
-        Err(self.crashed())
+        self.crashed()
     }
 
     /// Keeps a destructor of a static variable. Statics that VMs share are never destroyed.
@@ -201,7 +199,7 @@ impl Instance {
         signals::restore_mask();
         let detail = self.detail.take();
         let Some(Crash { cause, backtrace }) = self.crash.take() else {
-            return Failure::new(FailureKind::Host, "the plugin's call was left without a reason");
+            return Failure::new(FailureKind::Host, UNKNOWN);
         };
         let (kind, message) = match (cause, self.state.failure()) {
             (Cause::Hostcall, Some(failure)) => (failure.kind, failure.message),
@@ -219,16 +217,30 @@ impl Instance {
     }
 }
 
-/// Calls a function. An exception that leaves it ends the process here, with a message, and not in a frame that knows nothing of it.
+/// The message of a failure without a reason.
+const UNKNOWN: &str = "the plugin's call was left without a reason";
+
+/// Calls a function of an instance without a guard. An exception that leaves it ends the process here, with a message, and not in a frame
+/// that knows nothing of it.
 ///
 /// # Safety
 ///
-/// The function takes at most five integers or pointers.
-#[inline]
-unsafe extern "C" fn call_or_abort(function: usize, a: u64, b: u64, c: u64, d: u64, e: u64) -> u64 {
+/// The function takes at most five integers or pointers. The frame is an instance's, which outlives the call.
+unsafe extern "C" fn call_or_abort(
+    a: u64,
+    b: u64,
+    c: u64,
+    d: u64,
+    e: u64,
+    frame: *const Frame,
+    function: usize,
+) -> Outcome {
     type Function = unsafe extern "C-unwind" fn(u64, u64, u64, u64, u64) -> u64;
-    // SAFETY: the caller's promise.
-    unsafe { std::mem::transmute::<usize, Function>(function)(a, b, c, d, e) }
+    // SAFETY: the caller's promise. Surplus arguments are in registers, which a C function may ignore.
+    let value = unsafe { std::mem::transmute::<usize, Function>(function)(a, b, c, d, e) };
+    // SAFETY: the frame is part of an instance.
+    let instance = unsafe { &*frame.byte_sub(offset_of!(Instance, frame)).cast::<Instance>() };
+    Outcome { value, crashed: u64::from(instance.state.has_failed()) }
 }
 
 /// A native module that runs.
@@ -268,11 +280,11 @@ macro_rules! narrow {
 macro_rules! native_callbacks {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
         /// Addresses of the callbacks that the plugin exports and may have called.
-        struct Callbacks { $($name: Option<usize>),* }
+        struct Callbacks { $($name: Option<NonZero<usize>>),* }
 
         impl Callbacks {
             fn find(address: impl Fn(&str) -> Option<usize>) -> Callbacks {
-                Callbacks { $($name: address(stringify!($name))),* }
+                Callbacks { $($name: address(stringify!($name)).and_then(NonZero::new)),* }
             }
         }
 
@@ -308,11 +320,10 @@ macro_rules! native_callbacks {
             $(
                 #[inline]
                 fn $name(&mut self, $($param: dynvm_abi::__callback_type!($ty)),*) -> Returned {
-                    let Some(function) = self.callbacks.$name else { return Ok(None) };
-                    let _entered = current_instance::enter(&self.instance);
+                    let Some(function) = self.callbacks.$name else { return Ok(CallbackResult::NOT_EXPORTED) };
                     // SAFETY: the plugin exports this function, whose parameters are those of the ABI: integers, five at most.
-                    let value = unsafe { self.instance.call(function, arguments([$($param as u64),*]))? };
-                    Ok(Some(narrow!($ret, value)))
+                    let value = unsafe { self.instance.call(function.get(), arguments([$($param as u64),*]))? };
+                    Ok(CallbackResult::new(narrow!($ret, value)))
                 }
             )*
         }
@@ -358,7 +369,6 @@ impl NativeVm {
             start: address("_start"),
         };
         let functions = module.functions(&mapping);
-        let is_linked = mapping.image().is_linked();
         let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
             frame: Frame::default(),
@@ -388,7 +398,7 @@ impl NativeVm {
             foreign,
             allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
             guarded,
-            is_plain: guarded && !is_linked,
+            enter: if guarded { guard::call } else { call_or_abort },
             state,
         };
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
@@ -429,7 +439,6 @@ impl NativeVm {
 
     /// Runs what has to run before anything else: constructors, and the function that takes the host's table.
     pub(crate) fn run_constructors(&self) -> Result<(), Box<Failure>> {
-        let _entered = current_instance::enter(&self.instance);
         let image = self.instance.mapping.image();
         // SAFETY: a resolver or constructor of the image, with its arguments.
         image.initialize(&mut |function, arguments| unsafe { self.instance.call(function, arguments) })?;
@@ -441,7 +450,6 @@ impl NativeVm {
     }
 
     fn run_start_functions(&self) -> Result<(), Box<Failure>> {
-        let _entered = current_instance::enter(&self.instance);
         let functions = match self.start.initialize {
             Some(initialize) => [Some(initialize), self.start.main],
             None => [self.start.start, None],
@@ -485,7 +493,6 @@ impl NativeVm {
     /// The function takes at most five integers or pointers.
     #[inline(always)]
     pub(crate) unsafe fn call(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
-        let _entered = current_instance::enter(&self.instance);
         // SAFETY: the caller's promise.
         unsafe { self.instance.call(function, arguments) }
     }
@@ -496,7 +503,6 @@ impl NativeVm {
     ///
     /// As [`call`](NativeVm::call).
     pub(crate) unsafe fn call_again(&self, function: usize, arguments: [u64; 5]) -> Result<u64, Box<Failure>> {
-        let _entered = current_instance::enter(&self.instance);
         let in_host = self.instance.in_host.replace(false);
         // SAFETY: the caller's promise.
         let returned = unsafe { self.instance.call(function, arguments) };

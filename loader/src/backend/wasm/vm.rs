@@ -8,7 +8,7 @@ use wasmtime::{Instance, InstancePre, Store, StoreLimitsBuilder, TypedFunc, Wasm
 use super::engine::WasmEngine;
 use super::limit::TimeLimit;
 use super::store::{Data, Exit, describe};
-use crate::backend::{NotStarted, Returned};
+use crate::backend::{CallbackResult, NotStarted, Returned};
 use crate::error::Failure;
 use crate::instance::InstanceState;
 
@@ -105,7 +105,7 @@ macro_rules! wasm_callbacks {
                     };
                     self.limit.apply(&mut self.store)?;
                     match function.call(&mut self.store, ($($param as u32,)*)) {
-                        Ok(value) => Ok(Some(result_value!($ret, value))),
+                        Ok(value) => Ok(CallbackResult::new(result_value!($ret, value))),
                         Err(error) => Err(describe(&self.store.data().state, &error)),
                     }
                 }
@@ -205,12 +205,12 @@ impl WasmVm {
         let function = match id {
             CallbackId::proxy_on_request_headers => &self.callbacks.request_headers_0_1_0,
             CallbackId::proxy_on_response_headers => &self.callbacks.response_headers_0_1_0,
-            _ => return Ok(None),
+            _ => return Ok(CallbackResult::NOT_EXPORTED),
         };
-        let Some(function) = function else { return Ok(None) };
+        let Some(function) = function else { return Ok(CallbackResult::NOT_EXPORTED) };
         self.limit.apply(&mut self.store)?;
         match function.call(&mut self.store, (arguments[0], arguments[1])) {
-            Ok(value) => Ok(Some(value)),
+            Ok(value) => Ok(CallbackResult::new(value)),
             Err(error) => Err(describe(&self.store.data().state, &error)),
         }
     }

@@ -20,14 +20,10 @@ thread_local! {
 
 /// Whose variables are in place.
 #[derive(Default)]
-struct Seat(RefCell<Option<Rc<Saved>>>);
+struct Seat(Cell<Option<Rc<Saved>>>);
 
 /// The variables of a VM while they are not in place.
-struct Saved {
-    bytes: RefCell<Box<[u8]>>,
-    /// Calls of the VM that are under way.
-    calls: Cell<usize>,
-}
+type Saved = RefCell<Box<[u8]>>;
 
 /// The thread-local variables of a VM.
 #[derive(Default)]
@@ -41,6 +37,9 @@ struct Private {
     saved: Rc<Saved>,
 }
 
+/// The variables that were in place before others were put there. Kept, as their VM may end in the meantime.
+pub(crate) struct Before(Option<Rc<Saved>>);
+
 impl PrivateThreadLocals {
     /// New variables on this thread, with their initial values.
     pub(crate) fn new(slot: &'static Slot) -> PrivateThreadLocals {
@@ -53,42 +52,51 @@ impl PrivateThreadLocals {
                 thread: thread::current().id(),
                 block: block(),
                 seat: SEATS.with_borrow_mut(seats),
-                saved: Rc::new(Saved { bytes: RefCell::new(initial.into()), calls: Cell::new(0) }),
+                saved: Rc::new(RefCell::new(initial.into())),
             })
         }))
     }
 
-    /// Makes a call with the variables in the thread's block.
-    pub(crate) fn run<R>(&self, call: impl FnOnce() -> R) -> R {
-        let Some(private) = &self.0 else { return call() };
-        let calls = &private.saved.calls;
-        let before = private.put_in_place(&private.saved);
-        calls.set(calls.get() + 1);
-        let returned = call();
-        calls.set(calls.get() - 1);
-        if let Some(before) = before.filter(|before| before.calls.get() > 0) {
-            private.put_in_place(&before);
+    /// Whether the thread's block has these variables.
+    #[inline]
+    pub(crate) fn are_in_place(&self) -> bool {
+        self.0.as_ref().is_none_or(|private| private.seat.is_of(&private.saved))
+    }
+
+    /// Puts them in the thread's block.
+    pub(crate) fn put_in_place(&self) -> Before {
+        Before(self.0.as_ref().and_then(|private| private.exchange(private.saved.clone())))
+    }
+
+    /// Puts those back that were there before.
+    pub(crate) fn put_back(&self, before: Before) {
+        if let (Some(private), Some(before)) = (&self.0, before.0) {
+            private.exchange(before);
         }
-        returned
+    }
+}
+
+impl Seat {
+    #[inline]
+    fn is_of(&self, saved: &Rc<Saved>) -> bool {
+        // SAFETY: the value is on this thread, and nothing replaces it while it is compared.
+        unsafe { &*self.0.as_ptr() }.as_ref().is_some_and(|owner| Rc::ptr_eq(owner, saved))
     }
 }
 
 impl Private {
-    /// Puts a VM's variables in the block. Returns those of another VM that were there.
-    fn put_in_place(&self, new: &Rc<Saved>) -> Option<Rc<Saved>> {
-        let mut owner = self.seat.0.borrow_mut();
-        if owner.as_ref().is_some_and(|owner| Rc::ptr_eq(owner, new)) {
-            return None;
-        }
-        if let Some(owner) = &*owner {
-            let mut saved = owner.bytes.borrow_mut();
+    /// Exchanges the variables in the block for others. Returns those that were there.
+    fn exchange(&self, new: Rc<Saved>) -> Option<Rc<Saved>> {
+        let before = self.seat.0.replace(Some(new.clone()));
+        if let Some(before) = &before {
+            let mut saved = before.borrow_mut();
             // SAFETY: the block has the size of what is saved of it. Only code of the plugin on this thread refers to it, and none runs.
             unsafe { ptr::copy_nonoverlapping(self.block, saved.as_mut_ptr(), saved.len()) };
         }
-        let saved = new.bytes.borrow();
+        let saved = new.borrow();
         // SAFETY: as above.
         unsafe { ptr::copy_nonoverlapping(saved.as_ptr(), self.block, saved.len()) };
-        owner.replace(new.clone())
+        before
     }
 }
 
@@ -96,7 +104,9 @@ impl Drop for PrivateThreadLocals {
     fn drop(&mut self) {
         let Some(private) = self.0.as_mut().filter(|private| private.thread == thread::current().id()) else { return };
         // Nobody needs them any more.
-        private.seat.0.borrow_mut().take_if(|owner| Rc::ptr_eq(owner, &private.saved));
+        if private.seat.is_of(&private.saved) {
+            private.seat.0.set(None);
+        }
         // SAFETY: nothing uses it after this.
         unsafe { ManuallyDrop::drop(private) };
     }
