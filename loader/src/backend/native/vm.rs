@@ -54,8 +54,6 @@ pub(super) struct Instance {
     pub(super) walking: Cell<Option<Walking>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
-    /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
-    pub(super) indirect: Cell<bool>,
     /// The embedder's functions, for hostcalls that do no more.
     #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
     pub(super) direct: [*const c_void; HOSTCALLS.len()],
@@ -63,7 +61,8 @@ pub(super) struct Instance {
     pub(super) slot: *const WatchdogEntry,
     /// Where the thread's stack ends, and how much of it must be left to enter the host.
     pub(super) stack: Cell<(usize, usize)>,
-    /// Above this, enough of it is left for sure.
+    /// Above this, enough of it is left for sure. The highest address while hostcalls do more than calling the embedder's function with what the
+    /// plugin passed: check addresses, decide, trace, or the loader's own.
     pub(super) stack_limit: Cell<usize>,
     /// Exceptions of this thread that the C++ library knows of, if the image uses it.
     exceptions: Option<Exceptions>,
@@ -162,6 +161,14 @@ impl Instance {
             exceptions.restore(saved);
         }
         Err(self.crashed())
+    }
+
+    /// Sets the limit again: the stack, or how hostcalls are made, has changed.
+    #[inline]
+    pub(super) fn set_stack_limit(&self) {
+        let (lowest, reserve) = self.stack.get();
+        let is_indirect = self.foreign.as_ref().is_none_or(CustomHostcalls::is_indirect);
+        self.stack_limit.set(if is_indirect { usize::MAX } else { lowest + reserve });
     }
 
     /// Keeps a destructor of a static variable. Statics that VMs share are never destroyed.
@@ -359,7 +366,7 @@ impl NativeVm {
         };
         let functions = module.functions(&mapping);
         let is_linked = mapping.image().is_linked();
-        let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
+        let stack = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
             frame: Frame::default(),
             span: mapping.image().span(),
@@ -370,12 +377,11 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
-            indirect: Cell::new(foreign.as_ref().is_none_or(CustomHostcalls::is_indirect)),
             #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
             direct: foreign.as_ref().map_or([std::ptr::null(); _], CustomHostcalls::table),
             slot: state.slot().map_or(std::ptr::null(), Arc::as_ptr),
-            stack: Cell::new((lowest, reserve)),
-            stack_limit: Cell::new(lowest + reserve),
+            stack: Cell::new(stack),
+            stack_limit: Cell::new(usize::MAX),
             exceptions,
             environment: Environment::new(&state.config.environment),
             thread_context: ThreadContext::default(),
@@ -391,6 +397,7 @@ impl NativeVm {
             is_plain: guarded && !is_linked,
             state,
         };
+        instance.set_stack_limit();
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
             slot.set_native(NativeAccess {
@@ -417,9 +424,8 @@ impl NativeVm {
         let instance = &mut *self.instance;
         if instance.guarded {
             signals::prepare_new_thread();
-            let (lowest, reserve) = thread_stack::end();
-            instance.stack.set((lowest, reserve));
-            instance.stack_limit.set(lowest + reserve);
+            instance.stack.set(thread_stack::end());
+            instance.set_stack_limit();
             instance.exceptions = instance.exceptions.map(Exceptions::on_this_thread);
         }
         if let Some(slot) = instance.state.slot() {
@@ -458,7 +464,7 @@ impl NativeVm {
     pub(crate) fn enter_mode(&self, mode: Mode) -> Mode {
         let Some(foreign) = &self.instance.foreign else { return mode };
         let before = foreign.enter(mode);
-        self.instance.indirect.set(foreign.is_indirect());
+        self.instance.set_stack_limit();
         before
     }
 
