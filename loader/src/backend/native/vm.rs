@@ -510,19 +510,16 @@ impl NativeVm {
         returned
     }
 
-    /// Memory from the plugin's allocator; 0 if there is none.
-    pub(crate) fn allocate(&self, len: usize) -> Result<u64, Box<Failure>> {
-        match self.instance.allocator {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { self.call_again(function, [len as u64, 0, 0, 0, 0]) },
-            None => {
-                let _entered = current_instance::enter(&self.instance);
-                let in_host = self.instance.in_host.replace(true);
-                let address = heap::allocate(&self.instance, len);
-                self.instance.in_host.set(in_host);
-                Ok(address as u64)
-            }
-        }
+    /// The plugin's allocator; `None`: it frees with `free`.
+    #[inline]
+    pub(crate) fn allocator(&self) -> Option<usize> {
+        self.instance.allocator
+    }
+
+    /// Memory that the plugin's `free` accepts, in a hostcall or outside of calls; 0 if there is none. Runs no code of the plugin.
+    #[inline]
+    pub(crate) fn allocate(&self, len: usize) -> u64 {
+        heap::allocate(&self.instance, len) as u64
     }
 
     /// Runs the destructors of the plugin's variables: thread-local ones and those of thread-specific keys, then statics, each last registered
