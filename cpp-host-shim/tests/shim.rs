@@ -184,7 +184,7 @@ fn a_linked_plugin_in_null_vm() {
         loader: &LOADER,
         sources: vec![here("tests/data/null_plugin.cc"), plugin.library],
         includes: [&host.includes[..], &[target.out_dir]].concat(),
-        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN"]].concat(),
+        flags: [&WARNINGS[..], &["-DDYNVM_CPP_HOST_GIVEN", "-Wl,--wrap=dynvm_loader_new"]].concat(),
         libraries: host.libraries,
     };
     passes(&program.build(), &[], "each as it should be");
