@@ -281,7 +281,7 @@ Word DynVm::allocate(ContextBase *context, Word size) {
 Word DynVm::allocateIn(Word size, uint32_t mode) {
   const uint64_t address = dynvm_vm_allocate(vm_.get(), size, mode);
   if (address == 0) {
-    failedIn("malloc");
+    failedIn(defines("proxy_on_memory_allocate") ? "proxy_on_memory_allocate" : "malloc");
     return 0;
   }
   // A plugin's allocator may return any address.

@@ -1,6 +1,7 @@
 // Takes the shim through what a host may ask of it. The argument is a directory with the plugins: plugin.so and its variants, refuses.toml, and, for way C, fat.wasm.
 
 #include <cstdlib>
+#include <future>
 
 #include "host.h"
 #include "include/proxy-wasm/signature_util.h"
@@ -212,7 +213,7 @@ void allocating() {
   plugin.vm->setRestrictedCallback(true, {"env.proxy_log"});
   told.take();
   CHECK(plugin.malloc(context(1), 666) == 0 && plugin.vm->isFailed());
-  CHECK(has(told.take(), "Function: malloc failed: the plugin called proxy_get_property"));
+  CHECK(has(told.take(), "Function: proxy_on_memory_allocate failed: the plugin called proxy_get_property"));
   // A plugin without an allocator gets memory that its free accepts.
   Plugin plain = begun(at("no_allocator.so"));
   CHECK(plain.call("property") == 1);
@@ -274,6 +275,22 @@ void terminating() {
   plugin.run("forever");
   other.join();
   CHECK(plugin.vm->isFailed() && has(told.take(), "terminated"));
+  // While the plugin is in a hostcall, it cannot be interrupted.
+  Plugin busy = begun(at("plugin.so"));
+  std::promise<void> entered, terminated;
+  during_done = [&] {
+    entered.set_value();
+    terminated.get_future().wait();
+  };
+  std::thread third([&] {
+    entered.get_future().wait();
+    busy.vm->terminate();
+    terminated.set_value();
+  });
+  busy.get<WasmCallWord<1>>("hostcalls")(context(2), 0);
+  third.join();
+  during_done = nullptr;
+  CHECK(busy.vm->isFailed() && has(told.take(), "it ends when that returns"));
   // Before the VM is linked, and before it is started.
   Plugin early = load(at("plugin.so")), linked = load(at("plugin.so"));
   early.vm->terminate();
