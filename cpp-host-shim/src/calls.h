@@ -49,7 +49,12 @@ void DynVm::get(std::string_view name, std::function<R(ContextBase *, Args...)> 
     // The host looks up malloc first. Every shared object would seem to have it, because the C
     // library does.
     if (name == "malloc" || name == "proxy_on_memory_allocate") {
-      *function = [this](ContextBase *context, Word size) { return allocate(context, size); };
+      if (defines("malloc") || defines("proxy_on_memory_allocate")) {
+        *function = [this](ContextBase *context, Word size) { return allocate(context, size); };
+      } else {
+        // The loader allocates, and no code of the plugin runs.
+        *function = [this](ContextBase *, Word size) { return isFailed() ? Word(0) : allocateIn(size, 0); };
+      }
       return;
     }
   }

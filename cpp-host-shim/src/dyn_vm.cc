@@ -160,6 +160,8 @@ namespace {
   return true;
 }
 
+[[gnu::noinline, gnu::cold]] bool writeWord(uint64_t pointer, uint64_t word) { return write(pointer, sizeof(word), &word); }
+
 } // namespace
 
 std::optional<std::string_view> DynVm::getMemory(uint64_t pointer, uint64_t size) {
@@ -187,7 +189,7 @@ bool DynVm::getWord(uint64_t pointer, Word *word) {
 
 bool DynVm::setWord(uint64_t pointer, Word word) {
   if (!isSurelyWritable(pointer, sizeof(word.u64_))) [[unlikely]] {
-    return write(pointer, sizeof(word.u64_), &word.u64_);
+    return writeWord(pointer, word.u64_);
   }
   std::memcpy(reinterpret_cast<void *>(pointer), &word.u64_, sizeof(word.u64_));
   return true;
@@ -203,17 +205,20 @@ void DynVm::terminate() {
   }
 }
 
+bool DynVm::defines(std::string_view name) const {
+  return module_ && dynvm_module_defines(module_.get(), std::string(name).c_str());
+}
+
 DynVm::Export *DynVm::exported(std::string_view name) {
   const auto known =
       std::find_if(exports_.begin(), exports_.end(), [&](const Export &function) { return function.name == name; });
   if (known != exports_.end()) {
     return &*known;
   }
-  const std::string owned(name);
-  if (!module_ || !dynvm_module_defines(module_.get(), owned.c_str())) {
+  if (!defines(name)) {
     return nullptr;
   }
-  Export &function = exports_.emplace_back(Export{this, owned, definedBits(name)});
+  Export &function = exports_.emplace_back(Export{this, std::string(name), definedBits(name)});
   find(function);
   return &function;
 }
@@ -263,20 +268,20 @@ Word DynVm::allocate(ContextBase *context, Word size) {
   if (isFailed()) {
     return 0;
   }
-  if (thread_.id != thisThread()) [[unlikely]] {
-    SaveRestoreContext saved(context);
-    return allocateIn(size);
-  }
-  const Current current(*thread_.context, *thread_.effective_context_id, context);
-  return allocateIn(size);
-}
-
-inline Word DynVm::allocateIn(Word size) {
   // The host restricts its calls of the allocator in any case; mayCall asks it.
   const uint32_t mode = DYNVM_CALL_RESTRICTED | (isTraced() ? DYNVM_CALL_TRACED : 0);
+  if (thread_.id != thisThread()) [[unlikely]] {
+    SaveRestoreContext saved(context);
+    return allocateIn(size, mode);
+  }
+  const Current current(*thread_.context, *thread_.effective_context_id, context);
+  return allocateIn(size, mode);
+}
+
+Word DynVm::allocateIn(Word size, uint32_t mode) {
   const uint64_t address = dynvm_vm_allocate(vm_.get(), size, mode);
   if (address == 0) {
-    failedIn("malloc");
+    failedIn(defines("proxy_on_memory_allocate") ? "proxy_on_memory_allocate" : "malloc");
     return 0;
   }
   // A plugin's allocator may return any address.

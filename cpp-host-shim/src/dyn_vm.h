@@ -96,13 +96,14 @@ private:
   void get(std::string_view name, std::function<R(ContextBase *, Args...)> *function);
   template <class R, class... Args> void bind(std::string_view module, std::string_view name, R (*function)(Args...));
 
+  bool defines(std::string_view name) const;
   Export *exported(std::string_view name);
   void find(Export &function);
   template <class R, class... Numbers> static R call(Export &function, ContextBase *context, Numbers... numbers);
   template <class R> static R callSlowly(Export &function, ContextBase *context, std::array<uint64_t, 5> numbers, size_t count);
   template <class R, class... Args> static R callThrough(Export &function, ContextBase *context, Args... args);
   Word allocate(ContextBase *context, Word size);
-  Word allocateIn(Word size);
+  Word allocateIn(Word size, uint32_t mode);
   void start(ContextBase *context);
   bool open();
 

@@ -15,6 +15,8 @@ constexpr std::string_view ELF = "\x7f"
                                  "ELF";
 constexpr std::string_view WASM("\0asm", 4);
 
+constexpr const char *NO_CODE = "the code is neither a shared object, nor a fat plugin, nor the absolute path of one";
+
 bool isElf(std::string_view code) { return code.substr(0, ELF.size()) == ELF; }
 
 std::string configure(dynvm_options_t *to, const DynVmOptions &from) {
@@ -61,37 +63,36 @@ std::string codeForKey(std::string_view code) {
   return key;
 }
 
-Loading::Loading(const DynVmOptions &options) : options_(options) {
-  if (std::string_view(dynvm_loader_version()) != DYNVM_LOADER_VERSION) {
-    error_ = std::string("the loader's library has version ") + dynvm_loader_version() +
-             ", but the shim was compiled for " DYNVM_LOADER_VERSION ": link it with the library of its headers";
-    return;
-  }
-  Options wanted(dynvm_options_new());
-  error_ = configure(wanted.get(), options);
-  if (!error_.empty()) {
-    return;
-  }
-  dynvm_loader_t *loader = nullptr;
-  error_ = textOf(dynvm_loader_new(wanted.get(), &loader));
-  loader_.reset(loader);
+const dynvm_loader_t *Loading::loader(std::string *error) const {
+  std::call_once(created_, [this] {
+    Options wanted(dynvm_options_new());
+    error_ = configure(wanted.get(), options_);
+    if (error_.empty()) {
+      dynvm_loader_t *loader = nullptr;
+      error_ = textOf(dynvm_loader_new(wanted.get(), &loader));
+      loader_.reset(loader);
+    }
+  });
+  *error = error_;
+  return loader_.get();
 }
 
 Module Loading::load(std::string_view name, std::string_view code, std::string *error) const {
   dynvm_module_t *module = nullptr;
-  if (!loader_) {
-    *error = error_;
-  } else if (isElf(code) || isWasm(code)) {
-    const std::string &given = options_.name.empty() ? std::string(name) : options_.name;
-    *error = textOf(dynvm_module_load_bytes(loader_.get(), given.empty() ? "the plugin" : given.c_str(), code.data(),
-                                            code.size(), &module));
-  } else if (isPath(code)) {
-    *error = textOf(dynvm_module_load_file(loader_.get(), std::string(code).c_str(), &module));
-  } else {
-    *error = "the code is neither a shared object, nor a fat plugin, nor the absolute path of one";
-    if (isName(code)) {
-      const std::string why = textOf(dynvm_module_linked(std::string(code).c_str(), &module));
-      *error = why.empty() ? "" : *error + ": " + why;
+  if (std::string_view(dynvm_loader_version()) != DYNVM_LOADER_VERSION) {
+    *error = std::string("the loader's library has version ") + dynvm_loader_version() +
+             ", but the shim was compiled for " DYNVM_LOADER_VERSION ": link it with the library of its headers";
+  } else if (isName(code)) {
+    const std::string why = textOf(dynvm_module_linked(std::string(code).c_str(), &module));
+    *error = why.empty() ? "" : NO_CODE + (": " + why);
+  } else if (!isElf(code) && !isWasm(code) && !isPath(code)) {
+    *error = NO_CODE;
+  } else if (const dynvm_loader_t *loader = this->loader(error)) {
+    if (isPath(code)) {
+      *error = textOf(dynvm_module_load_file(loader, std::string(code).c_str(), &module));
+    } else {
+      const std::string &given = options_.name.empty() ? std::string(name) : options_.name;
+      *error = textOf(dynvm_module_load_bytes(loader, given.empty() ? "the plugin" : given.c_str(), code.data(), code.size(), &module));
     }
   }
   return Module(module);

@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -12,10 +13,10 @@
 
 namespace dynvm {
 
-/// Immutable, shared by all threads.
+/// Shared by all threads.
 class Loading {
 public:
-  explicit Loading(const DynVmOptions &options);
+  explicit Loading(const DynVmOptions &options) : options_(options) {}
 
   const DynVmOptions &options() const { return options_; }
 
@@ -24,10 +25,14 @@ public:
   Module load(std::string_view name, std::string_view code, std::string *error) const;
 
 private:
-  DynVmOptions options_;
-  Loader loader_;
+  const dynvm_loader_t *loader(std::string *error) const;
+
+  const DynVmOptions options_;
+  // Created when it is first needed: a linked plugin needs none.
+  mutable std::once_flag created_;
+  mutable Loader loader_;
   // The reason why there is no loader.
-  std::string error_;
+  mutable std::string error_;
 };
 
 bool isWasm(std::string_view code);

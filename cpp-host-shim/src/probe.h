@@ -30,9 +30,9 @@ namespace dynvm {
 /// True if these bytes, and the next one, are of one page, and not null.
 inline bool isOfOnePage(uint64_t address, uint64_t size) {
   constexpr uint64_t PAGE = 4096;
-  uint64_t rest;
   // The address, less the page's end, overflows with a larger size.
-  return !__builtin_add_overflow(address | ~(PAGE - 1), size, &rest) && address != 0;
+  const uint64_t less_the_end = address | ~(PAGE - 1);
+  return address != 0 && less_the_end + size >= less_the_end;
 }
 
 namespace {

@@ -13,6 +13,14 @@ static const dynvm::RegisterLinkedPlugin crashes(dvn_crashes, [] {
   return options;
 }());
 
+// The linker has these count the loaders.
+static int loaders;
+extern "C" dynvm_error_t *__real_dynvm_loader_new(const dynvm_options_t *options, dynvm_loader_t **out);
+extern "C" dynvm_error_t *__wrap_dynvm_loader_new(const dynvm_options_t *options, dynvm_loader_t **out) {
+  loaders++;
+  return __real_dynvm_loader_new(options, out);
+}
+
 namespace test {
 namespace {
 
@@ -106,6 +114,8 @@ void run() {
   }
   auto handle = open("fourth", allowed);
   CHECK(handle != nullptr && has(stream(handle, ""), "Attempted call to restricted proxy-wasm capability: proxy_add_header_map_value\n"));
+  // What is part of the program needs none.
+  CHECK(loaders == 0);
 }
 
 } // namespace

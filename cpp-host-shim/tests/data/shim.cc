@@ -1,6 +1,7 @@
 // Takes the shim through what a host may ask of it. The argument is a directory with the plugins: plugin.so and its variants, refuses.toml, and, for way C, fat.wasm.
 
 #include <cstdlib>
+#include <future>
 
 #include "host.h"
 #include "include/proxy-wasm/signature_util.h"
@@ -156,6 +157,13 @@ void hostcalls() {
     const std::string text = told.take();
     CHECK(text == expected[which].second || (std::fprintf(stderr, "%s", text.c_str()), false));
   }
+  // InternalFailure in place of a status that some SDK does not know.
+  for (const auto &[status, known] : {std::pair<uint64_t, uint64_t>{0, 0}, {2, 2}, {7, 7}, {5, 10}, {12, 10}, {33, 10}, {1u << 31, 10}, {7u << 29 | 1, 10}}) {
+    status_of_done = status;
+    CHECK(call(context(2), 0) == known);
+  }
+  status_of_done = WasmResult::NotFound;
+  told.take();
   CHECK(plugin.call("property") == 1 && told.take() == "property in 2\n");
   CHECK(plugin.call("bad_pointer") == 6 && told.take().empty());
 }
@@ -205,7 +213,7 @@ void allocating() {
   plugin.vm->setRestrictedCallback(true, {"env.proxy_log"});
   told.take();
   CHECK(plugin.malloc(context(1), 666) == 0 && plugin.vm->isFailed());
-  CHECK(has(told.take(), "Function: malloc failed: the plugin called proxy_get_property"));
+  CHECK(has(told.take(), "Function: proxy_on_memory_allocate failed: the plugin called proxy_get_property"));
   // A plugin without an allocator gets memory that its free accepts.
   Plugin plain = begun(at("no_allocator.so"));
   CHECK(plain.call("property") == 1);
@@ -267,6 +275,22 @@ void terminating() {
   plugin.run("forever");
   other.join();
   CHECK(plugin.vm->isFailed() && has(told.take(), "terminated"));
+  // While the plugin is in a hostcall, it cannot be interrupted.
+  Plugin busy = begun(at("plugin.so"));
+  std::promise<void> entered, terminated;
+  during_done = [&] {
+    entered.set_value();
+    terminated.get_future().wait();
+  };
+  std::thread third([&] {
+    entered.get_future().wait();
+    busy.vm->terminate();
+    terminated.set_value();
+  });
+  busy.get<WasmCallWord<1>>("hostcalls")(context(2), 0);
+  third.join();
+  during_done = nullptr;
+  CHECK(busy.vm->isFailed() && has(told.take(), "it ends when that returns"));
   // Before the VM is linked, and before it is started.
   Plugin early = load(at("plugin.so")), linked = load(at("plugin.so"));
   early.vm->terminate();

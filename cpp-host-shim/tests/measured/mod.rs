@@ -39,7 +39,7 @@ impl Measured {
         Measured { program: program.build(), plugins }
     }
 
-    /// Nanoseconds of one iteration. Engines take turns in one process, round by round.
+    /// Nanoseconds of processor time of one iteration. Engines take turns in one process, round by round.
     #[allow(dead_code, reason = "the tests count instructions")]
     pub fn nanoseconds(&self, rounds: u32) -> Results {
         self.measure(&mut Command::new(&self.program), rounds)

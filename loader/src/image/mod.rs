@@ -322,7 +322,14 @@ impl NativeImage {
     /// As [`call`](NativeImage::call), or no memory is available.
     #[inline]
     pub fn allocate(&self, len: usize, mode: CallMode) -> Result<u64, Box<Failure>> {
-        let address = self.enter(ALLOCATOR, mode, |vm| vm.allocate(len))?;
+        let vm = self.able_to_run()?;
+        let address = match vm.allocator() {
+            // SAFETY: the plugin exports this function, which takes a size.
+            Some(function) => {
+                self.enter(ALLOCATOR, mode, |vm| unsafe { vm.call_again(function, [len as u64, 0, 0, 0, 0]) })?
+            }
+            None => vm.allocate(len),
+        };
         if address == 0 {
             let message = format!("the plugin's allocator has no {len} bytes");
             return Err(Failure::new(FailureKind::Limit, message));
@@ -336,10 +343,7 @@ impl NativeImage {
         mode: CallMode,
         call: impl FnOnce(&NativeVm) -> Result<u64, Box<Failure>>,
     ) -> Result<u64, Box<Failure>> {
-        let vm = match self.vm.get() {
-            Some(vm) if !self.state.has_failed() && !self.slot.is_terminated() => vm,
-            _ => return Err(self.cannot_run()),
-        };
+        let vm = self.able_to_run()?;
         let running = self.slot.enter_raw(function);
         let before = vm.enter_mode(mode.mode());
         let returned = call(vm);
@@ -348,6 +352,14 @@ impl NativeImage {
         match returned {
             Ok(value) => Ok(value),
             Err(failure) => Err(self.failed(failure)),
+        }
+    }
+
+    #[inline]
+    fn able_to_run(&self) -> Result<&NativeVm, Box<Failure>> {
+        match self.vm.get() {
+            Some(vm) if !self.state.has_failed() && !self.slot.is_terminated() => Ok(vm),
+            _ => Err(self.cannot_run()),
         }
     }
 

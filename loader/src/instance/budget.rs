@@ -104,12 +104,13 @@ pub(crate) struct WatchdogEntry {
     attention: AtomicU32,
 }
 
+// Above every status, with which direct hostcalls combine them.
 /// The VM has failed.
-const HAS_FAILED: u32 = 1;
+const HAS_FAILED: u32 = 1 << 31;
 /// The host terminated it.
-const IS_TERMINATED: u32 = 2;
+const IS_TERMINATED: u32 = 1 << 30;
 /// The watchdog requested something, perhaps in an earlier call.
-const IS_REQUESTED: u32 = 4;
+const IS_REQUESTED: u32 = 1 << 29;
 
 /// Message of the failure after [`WatchdogEntry::terminate`].
 #[cfg_attr(
@@ -131,6 +132,12 @@ impl WatchdogEntry {
     pub(crate) const FUNCTION_AT: usize = std::mem::offset_of!(WatchdogEntry, function);
     pub(crate) const GENERATION_AT: usize = std::mem::offset_of!(WatchdogEntry, generation);
     pub(crate) const SERIAL_AT: usize = std::mem::offset_of!(WatchdogEntry, serial);
+
+    /// What keeps a call from going on; no bit of it is one of a status.
+    #[cfg(feature = "native")]
+    pub(crate) fn attention(&self) -> u32 {
+        self.attention.load(Ordering::Acquire)
+    }
 
     /// Marks the end of a prepared call that did not return.
     pub(crate) fn leave_prepared(&self) {

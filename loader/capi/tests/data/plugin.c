@@ -56,6 +56,11 @@ uint64_t seconds(void) { return seconds_of(CLOCK_REALTIME); }
 uint64_t monotonic(void) { return seconds_of(CLOCK_MONOTONIC); }
 uint64_t variable_size(void) { return strlen(getenv("OF_VM")); }
 
+uint32_t status_of_time(void) {
+  uint64_t time;
+  return proxy_get_current_time_nanoseconds(&time);
+}
+
 uint32_t bad_pointer(void) { return proxy_get_current_time_nanoseconds((uint64_t *)8); }
 
 // The header's value, by the host's way back into the allocator.

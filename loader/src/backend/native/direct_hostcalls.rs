@@ -1,8 +1,8 @@
 //! Entries of hostcalls that go to an embedder's function directly, in the fewest instructions.
 //!
-//! One test each decides whether the plugin may enter the host, whether the hostcall is no more than a call of the function
-//! ([`Instance::indirect`](super::vm::Instance::indirect)), and whether enough of the stack is left. Otherwise the entry for all VMs does what
-//! is to be done. In between the VM is noted as in the host; afterwards one word says whether anything happened to it.
+//! One test decides whether the plugin may enter the host, another whether the hostcall is no more than a call of the function and enough of
+//! the stack is left ([`Instance::direct_stack_limit`](super::vm::Instance::direct_stack_limit)). Otherwise the entry for all VMs does what is to be done. In
+//! between the VM is noted as in the host; afterwards one word says whether anything happened to it.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub(super) fn entry(_: usize) -> Option<usize> {
@@ -76,10 +76,9 @@ mod platform {
                         "mov rax, fs:[rax]",
                         "test rax, rax",
                         "je 2f",
-                        "mov r11b, [rax + {in_host}]",
-                        "or r11b, [rax + {indirect}]",
+                        "cmp byte ptr [rax + {in_host}], 0",
                         "jne 2f",
-                        "cmp rsp, [rax + {stack_limit}]",
+                        "cmp rsp, [rax + {direct_stack_limit}]",
                         "jb 2f",
                         defined_bits!(
                             [] [$($ty)*] [("edi" "dil") ("esi" "sil") ("edx" "dl") ("ecx" "cl") ("r8d" "r8b") ("r9d" "r9b")]
@@ -92,17 +91,13 @@ mod platform {
                         ".cfi_adjust_cfa_offset -8",
                         "mov byte ptr [rcx + {in_host}], 0",
                         "mov rdx, [rcx + {slot}]",
-                        "mov edx, [rdx + {attention}]",
-                        "or edx, eax",
+                        "or eax, [rdx + {attention}]",
                         "jne 3f",
                         "ret",
                         "2:",
                         "jmp {full}",
                         // Another status, which SDKs know, and nothing else?
                         "3:",
-                        "mov rdx, [rcx + {slot}]",
-                        "cmp dword ptr [rdx + {attention}], 0",
-                        "jne 4f",
                         "cmp eax, 31",
                         "ja 4f",
                         "mov edx, {known}",
@@ -115,8 +110,7 @@ mod platform {
                         "jmp {status}",
                         ".cfi_endproc",
                         in_host = const offset_of!(Instance, in_host),
-                        indirect = const offset_of!(Instance, indirect),
-                        stack_limit = const offset_of!(Instance, stack_limit),
+                        direct_stack_limit = const offset_of!(Instance, direct_stack_limit),
                         function = const offset_of!(Instance, direct) + size_of::<*const c_void>() * HostcallId::$name as usize,
                         slot = const offset_of!(Instance, slot),
                         attention = const WatchdogEntry::ATTENTION_AT,
@@ -134,9 +128,10 @@ mod platform {
 
     dynvm_abi::hostcalls!(direct_entries);
 
-    /// What the plugin gets from a hostcall that did not succeed, or in which something happened to the VM.
+    /// What the plugin gets from a hostcall that did not succeed, or in which something happened to the VM, whose bits are then in the status.
     extern "C" fn status(instance: &Instance, status: u32) -> u32 {
+        let attention = instance.state().slot().map_or(0, |slot| slot.attention());
         door::check_time(instance);
-        hostcall_entries::returned(instance, u64::from(known(status))) as u32
+        hostcall_entries::returned(instance, u64::from(known(status & !attention))) as u32
     }
 }

@@ -107,6 +107,6 @@ impl Instance {
     pub(super) fn mark_forked(&self) {
         self.frame.mark_forked();
         self.stack.set((0, usize::MAX));
-        self.stack_limit.set(usize::MAX);
+        self.set_stack_limits();
     }
 }

@@ -58,8 +58,6 @@ pub(super) struct Instance {
     pub(super) walking: Cell<Option<Walking>>,
     /// A hostcall is under way: what is on the stack above the plugin's frames is the host's.
     pub(super) in_host: Cell<bool>,
-    /// Hostcalls do more than calling the embedder's function with what the plugin passed: check addresses, decide, trace, or the loader's own.
-    pub(super) indirect: Cell<bool>,
     /// The embedder's functions, for hostcalls that do no more.
     #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
     pub(super) direct: [*const c_void; HOSTCALLS.len()],
@@ -69,6 +67,9 @@ pub(super) struct Instance {
     pub(super) stack: Cell<(usize, usize)>,
     /// Above this, enough of it is left for sure.
     pub(super) stack_limit: Cell<usize>,
+    /// The same for hostcalls that are no more than a call of the embedder's function; the highest address while they check addresses, decide,
+    /// trace, or are the loader's own.
+    pub(super) direct_stack_limit: Cell<usize>,
     /// Exceptions of this thread that the C++ library knows of, if the image uses it.
     exceptions: Option<Exceptions>,
     pub(super) environment: Environment,
@@ -160,6 +161,15 @@ impl Instance {
             exceptions.restore(saved);
         }
         self.crashed()
+    }
+
+    /// Sets the limits again: the stack, or how hostcalls are made, has changed.
+    #[inline]
+    pub(super) fn set_stack_limits(&self) {
+        let (lowest, reserve) = self.stack.get();
+        let is_indirect = self.foreign.as_ref().is_none_or(CustomHostcalls::is_indirect);
+        self.stack_limit.set(lowest + reserve);
+        self.direct_stack_limit.set(if is_indirect { usize::MAX } else { lowest + reserve });
     }
 
     /// Keeps a destructor of a static variable. Statics that VMs share are never destroyed.
@@ -369,7 +379,7 @@ impl NativeVm {
             start: address("_start"),
         };
         let functions = module.functions(&mapping);
-        let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
+        let stack = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
             frame: Frame::default(),
             span: mapping.image().span(),
@@ -380,12 +390,12 @@ impl NativeVm {
             detail: RefCell::default(),
             walking: Cell::new(None),
             in_host: Cell::new(false),
-            indirect: Cell::new(foreign.as_ref().is_none_or(CustomHostcalls::is_indirect)),
             #[cfg(all(feature = "native", target_os = "linux", target_arch = "x86_64"))]
             direct: foreign.as_ref().map_or([std::ptr::null(); _], CustomHostcalls::table),
             slot: state.slot().map_or(std::ptr::null(), Arc::as_ptr),
-            stack: Cell::new((lowest, reserve)),
-            stack_limit: Cell::new(lowest + reserve),
+            stack: Cell::new(stack),
+            stack_limit: Cell::new(usize::MAX),
+            direct_stack_limit: Cell::new(usize::MAX),
             exceptions,
             environment: Environment::new(&state.config.environment),
             thread_context: ThreadContext::default(),
@@ -401,6 +411,7 @@ impl NativeVm {
             enter: if guarded { guard::call } else { call_or_abort },
             state,
         };
+        instance.set_stack_limits();
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
             slot.set_native(NativeAccess {
@@ -427,9 +438,8 @@ impl NativeVm {
         let instance = &mut *self.instance;
         if instance.guarded {
             signals::prepare_new_thread();
-            let (lowest, reserve) = thread_stack::end();
-            instance.stack.set((lowest, reserve));
-            instance.stack_limit.set(lowest + reserve);
+            instance.stack.set(thread_stack::end());
+            instance.set_stack_limits();
             instance.exceptions = instance.exceptions.map(Exceptions::on_this_thread);
         }
         if let Some(slot) = instance.state.slot() {
@@ -466,7 +476,7 @@ impl NativeVm {
     pub(crate) fn enter_mode(&self, mode: Mode) -> Mode {
         let Some(foreign) = &self.instance.foreign else { return mode };
         let before = foreign.enter(mode);
-        self.instance.indirect.set(foreign.is_indirect());
+        self.instance.set_stack_limits();
         before
     }
 
@@ -510,19 +520,16 @@ impl NativeVm {
         returned
     }
 
-    /// Memory from the plugin's allocator; 0 if there is none.
-    pub(crate) fn allocate(&self, len: usize) -> Result<u64, Box<Failure>> {
-        match self.instance.allocator {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => unsafe { self.call_again(function, [len as u64, 0, 0, 0, 0]) },
-            None => {
-                let _entered = current_instance::enter(&self.instance);
-                let in_host = self.instance.in_host.replace(true);
-                let address = heap::allocate(&self.instance, len);
-                self.instance.in_host.set(in_host);
-                Ok(address as u64)
-            }
-        }
+    /// The plugin's allocator; `None`: it frees with `free`.
+    #[inline]
+    pub(crate) fn allocator(&self) -> Option<usize> {
+        self.instance.allocator
+    }
+
+    /// Memory that the plugin's `free` accepts, in a hostcall or outside of calls; 0 if there is none. Runs no code of the plugin.
+    #[inline]
+    pub(crate) fn allocate(&self, len: usize) -> u64 {
+        heap::allocate(&self.instance, len) as u64
     }
 
     /// Runs the destructors of the plugin's variables: thread-local ones and those of thread-specific keys, then statics, each last registered
