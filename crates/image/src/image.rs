@@ -140,6 +140,9 @@ impl Image {
     }
 }
 
+/// Up to this size, pages are written anew: that takes less time than giving them to the system, and then a page fault for each.
+const REWRITE: usize = 32 * 1024;
+
 /// The pages of an image, and its entry in the table of images.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -283,11 +286,7 @@ impl Mapping {
             let before = piece.pages.start..piece.pages.end.min(read_only.start);
             let behind = piece.pages.start.max(read_only.end)..piece.pages.end;
             for pages in [before, behind].into_iter().filter(|pages| !pages.is_empty()) {
-                let len = (pages.end - pages.start) as usize;
-                // SAFETY: the pages are the image's own, and nobody uses them.
-                if unsafe { libc::madvise(self.at(pages.start) as *mut c_void, len, libc::MADV_DONTNEED) } != 0 {
-                    return Err(Error::last_os("resetting a segment"));
-                }
+                self.reset_pages(template, piece, pages)?;
             }
         }
         let words = &template.words;
@@ -299,6 +298,20 @@ impl Mapping {
             self.add(&words.add_base[last.max(first)..], self.base);
         }
         Ok(())
+    }
+
+    fn reset_pages(&self, template: &Template, piece: &Piece, pages: Range<u64>) -> Result<(), Error> {
+        let (address, len) = (self.at(pages.start) as *mut c_void, (pages.end - pages.start) as usize);
+        let is_reset = match template.descriptor(piece) {
+            Some((descriptor, offset)) if len <= REWRITE => {
+                let offset = offset + (pages.start - piece.pages.start) as libc::off_t;
+                // SAFETY: the pages are the image's own, can be written to, and nobody uses them.
+                unsafe { libc::pread(descriptor, address, len, offset) == len as isize }
+            }
+            // SAFETY: as above.
+            _ => unsafe { libc::madvise(address, len, libc::MADV_DONTNEED) == 0 },
+        };
+        if is_reset { Ok(()) } else { Err(Error::last_os("resetting a segment")) }
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
         inspection.toolchain = compilers(file);
     }
     let Some(facts) = Interface::read(bytes) else { return };
-    for name in facts.exports.keys() {
+    for name in facts.exports.names() {
         inspection.export(name);
     }
     if inspection.sdk.is_none() && facts.imports.contains("_Z17__wasi_random_getPhm") {
@@ -31,7 +31,7 @@ pub(super) fn read(inspection: &mut Inspection, bytes: &[u8]) {
     inspection.glibc = newest_glibc(bytes);
     inspection.needed_libraries.clone_from(&facts.needed);
     if let (Some(address), Some(file)) = (facts.exports.get(dynvm_abi::descriptor::DESCRIPTOR_SYMBOL), &file) {
-        inspection.descriptor = Some(describe(file, *address));
+        inspection.descriptor = Some(describe(file, address));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Entries of hostcalls that go to an embedder's function directly, in the fewest instructions.
 //!
 //! One test decides whether the plugin may enter the host, another whether the hostcall is no more than a call of the function and enough of
-//! the stack is left ([`Instance::direct_stack_limit`](super::vm::Instance::direct_stack_limit)). Otherwise the entry for all VMs does what is to be done. In
-//! between the VM is noted as in the host; afterwards one word says whether anything happened to it.
+//! the stack is left ([`Instance::direct_stack_limit`](super::vm::Instance::direct_stack_limit)). Otherwise the entry for all VMs does what is
+//! to be done. In between the VM is noted as in the host; afterwards one word says whether anything happened to it.
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 pub(super) fn entry(_: usize) -> Option<usize> {

@@ -1,9 +1,9 @@
 //! The functions by which a plugin and its host meet: what its file exports and imports.
 
-use std::collections::{BTreeMap, BTreeSet};
-#[cfg(feature = "native")]
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+#[cfg(feature = "native")]
+use std::{collections::BTreeMap, ops::Range};
 
 #[cfg(feature = "native")]
 use {
@@ -14,14 +14,14 @@ use {
     object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _},
 };
 
+use super::exports::Exports;
 use super::mapping::Leaves;
 use super::plugin_signals::INSTALL_HANDLERS;
 
 /// Dynamic symbols of a shared object.
 #[derive(Debug)]
 pub(crate) struct Interface {
-    /// Exported functions and variables, with their addresses relative to the image's base.
-    pub(crate) exports: Arc<BTreeMap<String, u64>>,
+    pub(crate) exports: Arc<Exports>,
     /// Symbols that other libraries define.
     pub(crate) imports: BTreeSet<String>,
     /// The libraries that it needs, as the file names them.
@@ -58,7 +58,7 @@ impl Interface {
             last = last.max(segment.address().checked_add(segment.size())?);
         }
         Some(Interface {
-            exports: Arc::new(exports),
+            exports: Arc::new(exports.into()),
             imports,
             needed: needed(&file).unwrap_or_default(),
             span: first..last,
@@ -67,7 +67,7 @@ impl Interface {
 
     /// The newest version of the ABI whose marker is exported.
     fn abi_version(&self) -> Option<AbiVersion> {
-        AbiVersion::ALL.into_iter().rev().find(|version| self.exports.contains_key(version.marker()))
+        AbiVersion::ALL.into_iter().rev().find(|version| self.exports.has(version.marker()))
     }
 
     /// Checks that the plugin is for a known version of the ABI, and makes no hostcall that this version lacks.
@@ -100,7 +100,7 @@ fn needed(file: &ElfFile64<'_, LittleEndian>) -> Option<Vec<String>> {
 #[cfg(feature = "null")]
 impl Interface {
     /// That of a part of the program.
-    pub(super) fn of_linked(plugin: &dynvm_abi::linked::Linked, exports: Arc<BTreeMap<String, u64>>) -> Interface {
+    pub(super) fn of_linked(plugin: &dynvm_abi::linked::Linked, exports: Arc<Exports>) -> Interface {
         Interface {
             exports,
             imports: plugin.imports.iter().map(|&name| name.to_owned()).collect(),

@@ -6,6 +6,8 @@
 
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::ops::Range;
+#[cfg(feature = "native")]
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(feature = "native")]
@@ -205,17 +207,22 @@ pub(super) fn refresh() {
     add_runtimes();
 }
 
-/// The private copies that images use, which the system does not list.
+/// The private copies that images use, which the system does not list: each once, as it stays where it is.
 #[cfg(feature = "native")]
 fn add_runtimes() {
-    let [gcc, cpp] = ["libgcc_s.so.1", "libstdc++.so.6"].map(|library| runtimes().image(library));
-    if let Some(gcc) = gcc {
-        UNWINDER_TEXT.add(&gcc.span());
-        UNWINDING_AT.find_in(UNWINDING, gcc);
-    }
-    for image in [gcc, cpp].into_iter().flatten() {
+    static KNOWN: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    for (known, library) in KNOWN.iter().zip(["libgcc_s.so.1", "libstdc++.so.6"]) {
+        if known.load(Ordering::Relaxed) {
+            continue;
+        }
+        let Some(image) = runtimes().image(library) else { continue };
+        if library == "libgcc_s.so.1" {
+            UNWINDER_TEXT.add(&image.span());
+            UNWINDING_AT.find_in(UNWINDING, image);
+        }
         CPP_TEXT.add(&image.span());
         THROWING_AT_RUNTIME.find_in(THROWING, image);
+        known.store(true, Ordering::Relaxed);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   module            a checked artifact, linked once by the crate dynvm-image
-//!   interface         what its file exports and imports
+//!   interface         what its file exports (exports) and imports
 //!   interposed        the functions of libc that plugins have from the loader
 //!   bind              what its undefined symbols bind to: hostcalls and interposed functions
 //!   linked            plugins that are part of the program
@@ -55,6 +55,7 @@ mod direct_hostcalls;
 mod door;
 mod environment;
 mod exception;
+mod exports;
 mod functions;
 mod guard;
 mod guest;

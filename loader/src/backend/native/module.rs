@@ -1,6 +1,5 @@
 //! A native module: an artifact, checked, and linked or left to the system's loader; or a part of the program.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 #[cfg(feature = "native")]
@@ -18,6 +17,7 @@ use dynvm_image::{Bind, Facts, Image, Linked, Linker, Original, Runtimes};
 #[cfg(feature = "native")]
 use super::bind::{Bindings, RuntimeBindings, WithOwn};
 use super::exception::Exceptions;
+use super::exports::Exports;
 use super::functions::FunctionNames;
 use super::interface::Interface;
 #[cfg(feature = "native")]
@@ -190,7 +190,7 @@ impl NativeModule {
             Form::System { bytes, .. } => {
                 unwinder::prepare()?;
                 let marker = self.abi_version.marker();
-                let marker = (marker, self.interface.exports[marker]);
+                let marker = (marker, self.interface.exports.get(marker).unwrap_or_default());
                 // SAFETY: an embedder that allows native plugins vouches for them (LoaderOptions::native). The span and the marker are those
                 // of these bytes.
                 let image = unsafe { SystemImage::open(self.path.as_deref(), bytes, &self.interface.span, marker)? };
@@ -200,7 +200,7 @@ impl NativeModule {
     }
 
     /// The names and addresses of what an image exports, relative to its base.
-    pub(super) fn exports(&self, mapped: &Mapped) -> Arc<BTreeMap<String, u64>> {
+    pub(super) fn exports(&self, mapped: &Mapped) -> Arc<Exports> {
         match mapped {
             #[cfg(feature = "null")]
             Mapped::Linked(copy) => copy.exports(),
@@ -280,7 +280,7 @@ impl NativeModule {
 
     /// Whether it exports a function or object.
     pub(crate) fn defines(&self, name: &str) -> bool {
-        self.interface.exports.contains_key(name)
+        self.interface.exports.has(name)
     }
 }
 

@@ -1,7 +1,6 @@
 //! A running instance of a native module.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::mem::offset_of;
 use std::num::NonZero;
@@ -20,6 +19,7 @@ use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
 use super::environment::Environment;
 use super::exception::Exceptions;
+use super::exports::{Callbacks, Exports, Start};
 use super::functions::FunctionNames;
 use super::guard::{self, Frame, Outcome};
 use super::keys::Key;
@@ -258,19 +258,11 @@ pub(crate) struct NativeVm {
     // Boxed: hostcalls find it by its address.
     instance: Box<Instance>,
     start: Start,
-    callbacks: Callbacks,
-    exports: Arc<BTreeMap<String, u64>>,
+    callbacks: Callbacks<NonZero<usize>>,
+    exports: Arc<Exports>,
     /// Why a crash ends the process.
     uncontained: Option<&'static str>,
     current_thread: ThreadId,
-}
-
-#[derive(Clone, Copy)]
-struct Start {
-    set_host: Option<usize>,
-    initialize: Option<usize>,
-    main: Option<usize>,
-    start: Option<usize>,
 }
 
 macro_rules! narrow {
@@ -289,15 +281,6 @@ macro_rules! narrow {
 
 macro_rules! native_callbacks {
     ($($name:ident($($param:ident: $ty:ident),*) -> $ret:ident $versions:ident;)*) => {
-        /// Addresses of the callbacks that the plugin exports and may have called.
-        struct Callbacks { $($name: Option<NonZero<usize>>),* }
-
-        impl Callbacks {
-            fn find(address: impl Fn(&str) -> Option<usize>) -> Callbacks {
-                Callbacks { $($name: address(stringify!($name)).and_then(NonZero::new)),* }
-            }
-        }
-
         impl crate::backend::Instance for NativeVm {
             fn initialize(&mut self) -> Result<(), NotStarted> {
                 self.run_constructors()?;
@@ -370,14 +353,7 @@ impl NativeVm {
         let exceptions = if guarded { module.exceptions() } else { None };
         let base = mapping.image().base();
         let exports = module.exports(mapping.image());
-        let address = |name: &str| exports.get(name).map(|offset| base.wrapping_add(*offset as usize));
-        let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
-        let start = Start {
-            set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
-            initialize: address("_initialize"),
-            main: address("main").or_else(|| address("__main_void")),
-            start: address("_start"),
-        };
+        let callbacks = exports.callbacks.at(base, &state.config.capabilities);
         let functions = module.functions(&mapping);
         let stack = if guarded { thread_stack::end() } else { (0, 0) };
         let instance = Instance {
@@ -406,7 +382,7 @@ impl NativeVm {
             mapping: Arc::new(mapping),
             functions: functions.clone(),
             foreign,
-            allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
+            allocator: exports.allocator.map(|offset| base.wrapping_add(offset)),
             guarded,
             enter: if guarded { guard::call } else { call_or_abort },
             state,
@@ -422,7 +398,7 @@ impl NativeVm {
         }
         Ok(NativeVm {
             instance: Box::new(instance),
-            start,
+            start: exports.start.at(base),
             callbacks,
             exports,
             uncontained,
@@ -487,7 +463,7 @@ impl NativeVm {
 
     /// The address of something that the image exports.
     pub(crate) fn address(&self, name: &str) -> Option<usize> {
-        Some(self.instance.mapping.image().base().wrapping_add(*self.exports.get(name)? as usize))
+        Some(self.instance.mapping.image().base().wrapping_add(self.exports.get(name)? as usize))
     }
 
     /// True if an address is within the image.

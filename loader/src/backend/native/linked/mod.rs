@@ -12,12 +12,12 @@ mod program;
 mod slots;
 mod variables;
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use dynvm_abi::linked::{Functions, Linked, StateModel};
 
+use super::exports::Exports;
 use super::libc_functions::{Effect, may_have};
 use slots::Lease;
 pub(super) use variables::PrivateThreadLocals;
@@ -33,7 +33,7 @@ const CPP_ALLOCATES: &[&str] = &["_Znwm", "_Znam"];
 pub(super) struct LinkedPlugin {
     plugin: &'static Linked,
     /// The exports of each copy, by name.
-    exports: Vec<Arc<BTreeMap<String, u64>>>,
+    exports: Vec<Arc<Exports>>,
     /// What addresses in the program differ by from those in its file.
     base: usize,
 }
@@ -63,7 +63,7 @@ impl LinkedPlugin {
     }
 
     /// The exports of the first copy, by name; others export the same names.
-    pub(super) fn exports(&self) -> Arc<BTreeMap<String, u64>> {
+    pub(super) fn exports(&self) -> Arc<Exports> {
         self.exports[0].clone()
     }
 
@@ -107,7 +107,7 @@ impl LinkedPlugin {
 /// A copy of a linked plugin, for as long as a VM or a thread of the plugin uses it.
 pub(super) struct LinkedCopy {
     lease: Lease,
-    exports: Arc<BTreeMap<String, u64>>,
+    exports: Arc<Exports>,
     base: usize,
 }
 
@@ -129,7 +129,7 @@ impl LinkedCopy {
     }
 
     /// Its exports, by name.
-    pub(super) fn exports(&self) -> Arc<BTreeMap<String, u64>> {
+    pub(super) fn exports(&self) -> Arc<Exports> {
         self.exports.clone()
     }
 
