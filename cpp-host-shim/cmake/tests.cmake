@@ -23,6 +23,7 @@ foreach(variant PLUGIN NO_ALLOCATOR RESTLESS FAULTY OLD COMMAND OWN)
   string(TOLOWER ${variant} name)
   add_plugin(${name} tests/data/plugin.c ${variant})
 endforeach()
+add_plugin(new tests/data/new.cc)
 file(WRITE "${plugins}/refuses.toml" "[native]\nallow = false\n")
 file(WRITE "${plugins}/allows.toml" "[native]\nallow = true\n")
 

@@ -23,6 +23,9 @@ static PLUGINS: LazyLock<PathBuf> = LazyLock::new(|| {
         command.arg(format!("-D{variant}")).arg(here("tests/data/plugin.c")).arg("-o");
         run(command.arg(dir.join(format!("{}.so", variant.to_lowercase()))));
     }
+    let mut command = compiler("CXX", "c++");
+    command.args(["-shared", "-fPIC", "-O1", "-g"]).arg(here("tests/data/new.cc")).arg("-o").arg(dir.join("new.so"));
+    run(&mut command);
     std::fs::write(dir.join("fat.wasm"), fat(&dir.join("plugin.so"))).unwrap();
     std::fs::write(dir.join("refuses.toml"), "[native]\nallow = false\n").unwrap();
     std::fs::write(dir.join("allows.toml"), "[native]\nallow = true\n").unwrap();
@@ -221,6 +224,32 @@ fn built_with_cmake() {
     run(&mut configure);
     run(Command::new("cmake").arg("--build").arg(&build));
     run(Command::new("ctest").arg("--test-dir").arg(&build).args(["--output-on-failure", "--no-tests=error"]));
+    let installed = build::target("cmake-installed");
+    run(Command::new("cmake").arg("--install").arg(&build).arg("--prefix").arg(&installed));
+    an_installed_package(&installed);
+}
+
+/// A project finds the installed package, and is a host with it.
+fn an_installed_package(installed: &Path) {
+    let (source, build) = (build::target("cmake-consumer"), build::target("cmake-consumer/build"));
+    std::fs::create_dir_all(&source).unwrap();
+    let (includes, libraries, definition) = match Host::given() {
+        Some(host) => (host.includes, host.libraries.join(" "), "DYNVM_CPP_HOST_GIVEN"),
+        None => (vec![here("tests/interface")], String::new(), ""),
+    };
+    let project = format!(
+        "cmake_minimum_required(VERSION 3.20)\nproject(consumer C CXX)\nfind_package(dynvm {} REQUIRED)\n\
+         add_executable(host {})\ntarget_include_directories(host PRIVATE {})\n\
+         target_compile_definitions(host PRIVATE {definition})\ntarget_link_libraries(host dynvm::cpp_host {libraries})\n",
+        env!("CARGO_PKG_VERSION"),
+        here("tests/data/shim.cc").display(),
+        includes.iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(" ")
+    );
+    std::fs::write(source.join("CMakeLists.txt"), project).unwrap();
+    let prefix = format!("-DCMAKE_PREFIX_PATH={}", installed.display());
+    run(Command::new("cmake").arg("-S").arg(&source).arg("-B").arg(&build).arg(prefix));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    passes(&build.join("host"), &[&PLUGINS], "all as a host wants it");
 }
 
 /// The snippet in docs/cpp-host.md is the compiled one.

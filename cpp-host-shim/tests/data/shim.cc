@@ -225,6 +225,10 @@ void allocating() {
   Plugin small = begun(at("plugin.so"), options);
   CHECK(small.malloc(context(1), 1 << 10) != 0 && small.vm->getMemorySize() > 0);
   CHECK(small.malloc(context(1), 2 << 20) == 0 && small.vm->isFailed());
+  Plugin cxx = begun(at("new.so"), options);
+  told.take();
+  cxx.run("much");
+  CHECK(cxx.vm->isFailed() && has(told.take(), "memory limit"));
 }
 
 void clones() {

@@ -324,10 +324,10 @@ impl NativeImage {
     pub fn allocate(&self, len: usize, mode: CallMode) -> Result<u64, Box<Failure>> {
         let vm = self.able_to_run()?;
         let address = match vm.allocator() {
-            // SAFETY: the plugin exports this function, which takes a size.
-            Some(function) => {
-                self.enter(ALLOCATOR, mode, |vm| unsafe { vm.call_again(function, [len as u64, 0, 0, 0, 0]) })?
-            }
+            Some(function) => self.enter(ALLOCATOR, mode, |vm| {
+                // SAFETY: the plugin exports this function, which takes a size.
+                unsafe { vm.call_again(function, [len as u64, 0, 0, 0, 0]) }
+            })?,
             None => vm.allocate(len),
         };
         if address == 0 {
