@@ -73,7 +73,8 @@ impl Unit {
     /// The number of the small block that starts at an offset. `None` if none does, or there are no small blocks.
     #[inline]
     pub(crate) fn small_at(&self, offset: usize) -> Option<usize> {
-        block_from(offset, self.len.get()).filter(|index| *index < usize::from(self.carved.get()))
+        let index = block_from(offset, self.len.get())?;
+        if index < usize::from(self.carved.get()) { Some(index) } else { None }
     }
 
     /// Gives memory to the next blocks.

@@ -39,15 +39,14 @@ fn touch(address: u64, len: u64, write: bool) -> bool {
 mod platform {
     use std::arch::asm;
 
-    /// Where the handler of signals finds the instructions that may fault, and where to go on then: this instruction and that, once for each
-    /// place into which a probe was inlined.
+    /// Where the handler of signals finds the instruction that may fault, and where to go on then: one entry for each place into which a
+    /// probe was inlined.
     macro_rules! may_fault {
-        ($($instruction:literal),+) => {
+        ($instruction:literal) => {
             concat!(
-                "mov {failed:e}, 1\n2:\n",
-                $($instruction, "\n",)+
-                "xor {failed:e}, {failed:e}\n3:\n",
-                ".pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, 3b\n.popsection\n",
+                "2:\n",
+                $instruction,
+                "\n.pushsection dynvm_probe, \"awR\"\n.balign 8\n.quad 2b, {fault}\n.popsection\n",
                 // Each copy of the loader in a process has its own.
                 ".hidden __start_dynvm_probe\n.hidden __stop_dynvm_probe"
             )
@@ -61,15 +60,14 @@ mod platform {
     /// Without the handlers the byte can be read.
     #[inline]
     pub(super) unsafe fn read(address: u64) -> bool {
-        let failed: u32;
-        // SAFETY: nothing is changed but registers; a fault goes on at the end, with `failed` as it was set first.
+        // SAFETY: nothing is changed but flags; a fault goes on at the label.
         unsafe {
             asm!(
-                may_fault!("mov {byte}, byte ptr [{address}]"),
-                address = in(reg) address, byte = out(reg_byte) _, failed = out(reg) failed, options(nostack, readonly)
+                may_fault!("cmp byte ptr [{address}], 0"),
+                address = in(reg) address, fault = label { return false }, options(nostack, readonly)
             );
         }
-        failed == 0
+        true
     }
 
     /// Writes to a byte what it holds: false if that faulted and the handlers are installed.
@@ -79,15 +77,14 @@ mod platform {
     /// Nobody else writes to the byte at the same time; without the handlers it can be written to.
     #[inline]
     pub(super) unsafe fn write(address: u64) -> bool {
-        let failed: u32;
-        // SAFETY: adding 0 changes nothing in memory; a fault goes on at the end, with `failed` as it was set first.
+        // SAFETY: adding 0 changes nothing in memory; a fault goes on at the label.
         unsafe {
             asm!(
                 may_fault!("add byte ptr [{address}], 0"),
-                address = in(reg) address, failed = out(reg) failed, options(nostack)
+                address = in(reg) address, fault = label { return false }, options(nostack)
             );
         }
-        failed == 0
+        true
     }
 }
 

@@ -23,11 +23,17 @@ pub(super) enum From {
     ForcedUnwind,
 }
 
-/// How far the walk of a stack has come, for a handler to go on from where the walk faults on a damaged stack.
+/// The walk of a stack, for a handler to go on from where it faults on a damaged stack.
 #[derive(Clone, Copy)]
 pub(super) struct Walking {
     /// Why the stack is walked.
     pub(super) cause: Cause,
+    progress: Progress,
+}
+
+/// How far the walk of a stack has come.
+#[derive(Clone, Copy)]
+struct Progress {
     /// Up to here the stack was understood.
     understood_to: usize,
     /// All frames up to there may be abandoned.
@@ -36,11 +42,18 @@ pub(super) struct Walking {
 
 impl Walking {
     pub(super) fn new(cause: Cause, stack_pointer: usize) -> Walking {
-        Walking { cause, understood_to: stack_pointer, may_abandon: true }
+        Walking { cause, progress: Progress { understood_to: stack_pointer, may_abandon: true } }
     }
 
-    /// Whether the guarded call may be abandoned though the walk faulted: what was not walked is searched.
+    /// Whether the guarded call may be abandoned though the walk faulted.
     pub(super) fn may_abandon(&self, instance: &Instance) -> bool {
+        self.progress.may_abandon(instance)
+    }
+}
+
+impl Progress {
+    /// Whether the guarded call may be abandoned: what was not walked is searched.
+    fn may_abandon(&self, instance: &Instance) -> bool {
         self.may_abandon && is_clear(instance, self.understood_to)
     }
 }
@@ -57,19 +70,19 @@ pub(super) fn examine(instance: &Instance, from: From) -> (Backtrace, bool) {
         from,
         started: !matches!(from, From::Signal(_)),
         run: Run::default(),
-        may_abandon: true,
-        is_first: true,
-        reached: false,
-        // The frame of this function is below all that matter.
-        trusted_to: match from {
-            From::Signal(stack_pointer) => stack_pointer,
-            _ => (&raw const instance) as usize,
+        progress: Progress {
+            // The frame of this function is below all that matter.
+            understood_to: match from {
+                From::Signal(stack_pointer) => stack_pointer,
+                _ => (&raw const instance) as usize,
+            },
+            may_abandon: true,
         },
+        is_first: true,
         last: 0,
     };
     unwinder::walk(&mut |frame| visit(&mut walk, frame));
-    let rest = walk.reached || is_clear(instance, walk.trusted_to);
-    (walk.backtrace, walk.may_abandon && rest)
+    (walk.backtrace, walk.progress.may_abandon(instance))
 }
 
 /// Whether nothing on the stack from here up to the guarded call looks like a call under way outside of the image.
@@ -81,7 +94,10 @@ fn is_clear(instance: &Instance, stack_pointer: usize) -> bool {
     const MOST: usize = 1 << 20;
     let end = instance.frame.address();
     let start = stack_pointer.next_multiple_of(size_of::<usize>());
-    if start > end || end - start > MOST || !thread_stack::is_above_guard(start) {
+    if start >= end {
+        return start == end;
+    }
+    if end - start > MOST || !thread_stack::is_above_guard(start) {
         return false;
     }
     (start..end).step_by(size_of::<usize>()).all(|at| {
@@ -153,11 +169,8 @@ struct Walk<'a> {
     /// Frames of the signal's handler come first.
     started: bool,
     run: Run,
-    may_abandon: bool,
+    progress: Progress,
     is_first: bool,
-    reached: bool,
-    /// Up to here the stack was understood.
-    trusted_to: usize,
     last: usize,
 }
 
@@ -201,7 +214,7 @@ impl Walk<'_> {
                     From::Throw => run.all_throw,
                     From::ForcedUnwind => known_code::is_thread_exit(function),
                 };
-        self.may_abandon &= allowed;
+        self.progress.may_abandon &= allowed;
     }
 }
 
@@ -223,20 +236,20 @@ fn visit(walk: &mut Walk<'_>, frame: Frame) -> bool {
     // What the unwinder calls the frame address is where the frame stood when it called.
     let end = walk.instance.frame.address();
     if frame >= end {
-        walk.reached = frame == end;
-        walk.end_run(walk.reached);
+        let reached = frame == end;
+        walk.end_run(reached);
+        if reached {
+            // Nothing is left to be searched.
+            walk.progress.understood_to = end;
+        }
         return false;
     }
     let span = &walk.instance.span;
     if span.contains(&address) {
         walk.end_run(false);
-        walk.trusted_to = frame;
+        walk.progress.understood_to = frame;
         let walking = &walk.instance.walking;
-        walking.set(walking.get().map(|so_far| Walking {
-            understood_to: frame,
-            may_abandon: walk.may_abandon,
-            ..so_far
-        }));
+        walking.set(walking.get().map(|so_far| Walking { progress: walk.progress, ..so_far }));
         walk.backtrace.push((address.wrapping_sub(walk.instance.origin)) as u64);
     } else {
         let lsda = if walk.from == From::Throw { language_data } else { 0 };

@@ -92,7 +92,13 @@ impl Instance {
     /// Whether less of the stack is left than the host needs, or this is a child process that the plugin forked.
     #[inline]
     pub(super) fn is_short_of_stack(&self) -> bool {
-        thread_stack::pointer() < self.stack_limit.get() && self.is_near_end_of_stack()
+        !self.has_stack() && self.is_near_end_of_stack()
+    }
+
+    /// Whether enough of the stack is left for sure.
+    #[inline]
+    pub(super) fn has_stack(&self) -> bool {
+        thread_stack::pointer() >= self.stack_limit.get()
     }
 
     #[cold]

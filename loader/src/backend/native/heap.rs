@@ -61,7 +61,7 @@ fn refuse(instance: &Instance, error: Error) -> *mut c_void {
 /// `void *malloc(size_t)`
 pub(super) extern "C" fn malloc(size: usize) -> *mut c_void {
     if let Some((instance, heap)) = current()
-        && !instance.is_short_of_stack()
+        && instance.has_stack()
         // SAFETY: the VM's thread alone uses the heap, unless it is shared.
         && let Some(block) = unsafe { heap.malloc_fast(size) }
     {

@@ -13,7 +13,6 @@ use dynvm_heap::Heap;
 
 use super::containment::Walking;
 use super::crash_cause::{Cause, Crash};
-#[cfg(feature = "null")]
 use super::current_instance::Entered;
 use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
@@ -104,63 +103,78 @@ impl Instance {
     ///
     /// The function takes at most five integers or pointers.
     #[inline]
-    pub(super) unsafe fn call(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
+    pub(super) unsafe fn call(&self, function: usize, [a, b, c, d, e]: [u64; 5]) -> Result<u64, Box<Failure>> {
         let entered = current_instance::enter(self);
+        if self.keeps_state() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.call_keeping_state(function, a, b, c, d, e, &entered) };
+        }
+        // SAFETY: the caller's promise; the frame is part of self.
+        let outcome = unsafe { (self.enter)(a, b, c, d, e, &self.frame, function) };
+        if outcome.crashed == 0 { Ok(outcome.value) } else { Err(self.did_not_return()) }
+    }
+
+    /// Whether state of the thread has to be kept around a call.
+    #[inline]
+    fn keeps_state(&self) -> bool {
         #[cfg(feature = "null")]
         if !self.thread_locals.are_in_place() {
-            // SAFETY: the caller's promise.
-            return unsafe { self.call_in_place(function, a, &entered) };
+            return true;
         }
-        // SAFETY: the caller's promise.
-        let returned = unsafe { self.call_here(function, a) };
-        drop(entered);
-        returned
+        self.exceptions.is_some()
     }
 
-    /// The same after the thread-local variables of a linked plugin are put in place: another VM of it ran on this thread.
+    /// The same call, for C++ plugins, and for linked ones of which another VM ran on this thread. Arguments are passed one by one: an array
+    /// would be stored for every call.
     ///
     /// # Safety
     ///
     /// As `call`.
-    #[cfg(feature = "null")]
+    #[expect(clippy::too_many_arguments, reason = "the function's")]
     #[cold]
-    unsafe fn call_in_place(&self, function: usize, a: [u64; 5], entered: &Entered<'_>) -> Result<u64, Box<Failure>> {
+    #[inline(never)]
+    unsafe fn call_keeping_state(
+        &self,
+        function: usize,
+        a: u64,
+        b: u64,
+        c: u64,
+        d: u64,
+        e: u64,
+        _entered: &Entered<'_>,
+    ) -> Result<u64, Box<Failure>> {
+        #[cfg(feature = "null")]
         let before = self.thread_locals.put_in_place();
-        // SAFETY: the caller's promise.
-        let returned = unsafe { self.call_here(function, a) };
-        // The other VM may be in a hostcall.
-        if entered.is_nested() {
-            self.thread_locals.put_back(before);
-        }
-        returned
-    }
-
-    /// # Safety
-    ///
-    /// As `call`.
-    #[inline]
-    unsafe fn call_here(&self, function: usize, a: [u64; 5]) -> Result<u64, Box<Failure>> {
         let exceptions = self.exceptions.map(|exceptions| (exceptions, exceptions.save()));
         // SAFETY: the caller's promise; the frame is part of self.
-        let outcome = unsafe { (self.enter)(a[0], a[1], a[2], a[3], a[4], &self.frame, function) };
-        if outcome.crashed == 0 { Ok(outcome.value) } else { Err(self.did_not_return(exceptions)) }
-    }
-
-    /// Why a call did not come to its end, with the exceptions that were under way before.
-    #[cold]
-    fn did_not_return(&self, exceptions: Option<(Exceptions, [usize; 2])>) -> Box<Failure> {
-        if self.frame.is_forked() {
-            child_process::has_returned();
+        let outcome = unsafe { (self.enter)(a, b, c, d, e, &self.frame, function) };
+        // The other VM may be in a hostcall.
+        #[cfg(feature = "null")]
+        if _entered.is_nested() {
+            self.thread_locals.put_back(before);
         }
-        if !self.guarded {
-            // A failure in a hostcall could not leave the call.
-            let failure = self.state.failure();
-            return failure.map_or_else(|| Failure::new(FailureKind::Host, UNKNOWN), Box::new);
+        if outcome.crashed == 0 {
+            return Ok(outcome.value);
         }
         if let Some((exceptions, saved)) = exceptions {
             exceptions.restore(saved);
         }
-        self.crashed()
+        Err(self.did_not_return())
+    }
+
+    /// Why a call did not come to its end.
+    #[cold]
+    #[inline(never)]
+    fn did_not_return(&self) -> Box<Failure> {
+        if self.frame.is_forked() {
+            child_process::has_returned();
+        }
+        if self.guarded {
+            return self.crashed();
+        }
+        // A failure in a hostcall could not leave the call.
+        let failure = self.state.failure();
+        failure.map_or_else(|| Failure::new(FailureKind::Host, UNKNOWN), Box::new)
     }
 
     /// Sets the limits again: the stack, or how hostcalls are made, has changed.

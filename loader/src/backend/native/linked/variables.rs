@@ -63,9 +63,10 @@ impl PrivateThreadLocals {
         self.0.as_ref().is_none_or(|private| private.seat.is_of(&private.saved))
     }
 
-    /// Puts them in the thread's block.
+    /// Puts them in the thread's block, unless they are there.
     pub(crate) fn put_in_place(&self) -> Before {
-        Before(self.0.as_ref().and_then(|private| private.exchange(private.saved.clone())))
+        let elsewhere = self.0.as_ref().filter(|private| !private.seat.is_of(&private.saved));
+        Before(elsewhere.and_then(|private| private.exchange(private.saved.clone())))
     }
 
     /// Puts those back that were there before.
