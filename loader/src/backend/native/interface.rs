@@ -1,8 +1,6 @@
 //! The functions by which a plugin and its host meet: what its file exports and imports.
 
-use std::collections::{BTreeMap, BTreeSet};
-#[cfg(feature = "native")]
-use std::ops::Range;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 #[cfg(feature = "native")]
@@ -12,16 +10,19 @@ use {
     dynvm_image::Facts,
     object::read::elf::{Dyn as _, ElfFile64},
     object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _},
+    std::collections::BTreeMap,
+    std::ops::Range,
 };
 
 use super::mapping::Leaves;
-use super::plugin_signals::INSTALL_HANDLERS;
+use super::plugin_signals::may_be_unseen;
+use super::vm::Exports;
 
 /// Dynamic symbols of a shared object.
 #[derive(Debug)]
 pub(crate) struct Interface {
     /// Exported functions and variables, with their addresses relative to the image's base.
-    pub(crate) exports: Arc<BTreeMap<String, u64>>,
+    pub(crate) exports: Arc<Exports>,
     /// Symbols that other libraries define.
     pub(crate) imports: BTreeSet<String>,
     /// The libraries that it needs, as the file names them.
@@ -33,9 +34,9 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// What the plugin may leave with others.
-    pub(super) fn leaves(&self, addresses: bool) -> Leaves {
-        Leaves { addresses, handlers: INSTALL_HANDLERS.iter().any(|function| self.imports.contains(*function)) }
+    /// What the plugin may leave with others. `is_bound`: the loader replaces functions that it calls.
+    pub(super) fn leaves(&self, addresses: bool, is_bound: bool) -> Leaves {
+        Leaves { addresses, unseen_handlers: may_be_unseen(is_bound, |function| self.imports.contains(function)) }
     }
 }
 
@@ -58,7 +59,7 @@ impl Interface {
             last = last.max(segment.address().checked_add(segment.size())?);
         }
         Some(Interface {
-            exports: Arc::new(exports),
+            exports: Arc::new(exports.into_iter().collect()),
             imports,
             needed: needed(&file).unwrap_or_default(),
             span: first..last,
@@ -100,7 +101,7 @@ fn needed(file: &ElfFile64<'_, LittleEndian>) -> Option<Vec<String>> {
 #[cfg(feature = "null")]
 impl Interface {
     /// That of a part of the program.
-    pub(super) fn of_linked(plugin: &dynvm_abi::linked::Linked, exports: Arc<BTreeMap<String, u64>>) -> Interface {
+    pub(super) fn of_linked(plugin: &dynvm_abi::linked::Linked, exports: Arc<Exports>) -> Interface {
         Interface {
             exports,
             imports: plugin.imports.iter().map(|&name| name.to_owned()).collect(),

@@ -1,6 +1,5 @@
 //! A native module: an artifact, checked, and linked or left to the system's loader; or a part of the program.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 #[cfg(feature = "native")]
@@ -27,7 +26,7 @@ use super::linked;
 use super::mapping::{Leaves, Mapped, Mapping};
 #[cfg(feature = "native")]
 use super::system_loader::SystemImage;
-use super::vm::NativeVm;
+use super::vm::{Exports, NativeVm};
 #[cfg(feature = "native")]
 use super::{Loading, Options, pinned, sanitizers, unwinder};
 use super::{custom_hostcalls, limitations, process_exit, signals};
@@ -103,7 +102,7 @@ impl NativeModule {
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
         let name = source.name.to_owned();
-        let leaves = interface.leaves(keeps_addresses);
+        let leaves = interface.leaves(keeps_addresses, matches!(form, Form::Image { .. }));
         Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, leaves, form })
     }
 
@@ -120,7 +119,7 @@ impl NativeModule {
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
-            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations)),
+            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations), true),
             interface,
             #[cfg(feature = "native")]
             path: None,
@@ -180,7 +179,7 @@ impl NativeModule {
                 let has_heap = plugin.shares_heap().is_none();
                 if memory_limit.is_some() && !has_heap {
                     return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
-                                in Rust or C, link it with `.slots(..)`"
+                                in Rust or C, link it with `.slots(..)` or `--slots`"
                         .to_owned());
                 }
                 let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;
@@ -200,7 +199,7 @@ impl NativeModule {
     }
 
     /// The names and addresses of what an image exports, relative to its base.
-    pub(super) fn exports(&self, mapped: &Mapped) -> Arc<BTreeMap<String, u64>> {
+    pub(super) fn exports(&self, mapped: &Mapped) -> Arc<Exports> {
         match mapped {
             #[cfg(feature = "null")]
             Mapped::Linked(copy) => copy.exports(),

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::c_void;
-use std::ops::Range;
+use std::fmt;
+use std::ops::{Deref, Range};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -237,7 +238,7 @@ pub(crate) struct NativeVm {
     instance: Box<Instance>,
     start: Start,
     callbacks: Callbacks,
-    exports: Arc<BTreeMap<String, u64>>,
+    exports: Arc<Exports>,
     /// Why a crash ends the process.
     uncontained: Option<&'static str>,
     current_thread: ThreadId,
@@ -249,6 +250,63 @@ struct Start {
     initialize: Option<usize>,
     main: Option<usize>,
     start: Option<usize>,
+    allocator: Option<usize>,
+}
+
+impl Start {
+    fn find(address: impl Fn(&str) -> Option<usize>) -> Start {
+        Start {
+            set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
+            initialize: address("_initialize"),
+            main: address("main").or_else(|| address("__main_void")),
+            start: address("_start"),
+            allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
+        }
+    }
+
+    fn at(self, base: usize) -> Start {
+        let Start { set_host, initialize, main, start, allocator } = self;
+        Start {
+            set_host: at(set_host, base),
+            initialize: at(initialize, base),
+            main: at(main, base),
+            start: at(start, base),
+            allocator: at(allocator, base),
+        }
+    }
+}
+
+fn at(offset: Option<usize>, base: usize) -> Option<usize> {
+    offset.map(|offset| base.wrapping_add(offset))
+}
+
+/// What an image exports, relative to its base. What each VM needs of it is looked up once.
+pub(crate) struct Exports {
+    addresses: BTreeMap<String, u64>,
+    callbacks: Callbacks,
+    start: Start,
+}
+
+impl FromIterator<(String, u64)> for Exports {
+    fn from_iter<I: IntoIterator<Item = (String, u64)>>(exports: I) -> Exports {
+        let addresses = BTreeMap::from_iter(exports);
+        let find = |name: &str| addresses.get(name).map(|address| *address as usize);
+        Exports { callbacks: Callbacks::find(find), start: Start::find(find), addresses }
+    }
+}
+
+impl Deref for Exports {
+    type Target = BTreeMap<String, u64>;
+
+    fn deref(&self) -> &BTreeMap<String, u64> {
+        &self.addresses
+    }
+}
+
+impl fmt::Debug for Exports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.addresses.fmt(f)
+    }
 }
 
 macro_rules! narrow {
@@ -273,6 +331,11 @@ macro_rules! native_callbacks {
         impl Callbacks {
             fn find(address: impl Fn(&str) -> Option<usize>) -> Callbacks {
                 Callbacks { $($name: address(stringify!($name))),* }
+            }
+
+            /// Those that a VM may have called, by absolute addresses.
+            fn at(&self, base: usize, allows: impl Fn(&str) -> bool) -> Callbacks {
+                Callbacks { $($name: at(self.$name, base).filter(|_| allows(stringify!($name)))),* }
             }
         }
 
@@ -349,14 +412,8 @@ impl NativeVm {
         let exceptions = if guarded { module.exceptions() } else { None };
         let base = mapping.image().base();
         let exports = module.exports(mapping.image());
-        let address = |name: &str| exports.get(name).map(|offset| base.wrapping_add(*offset as usize));
-        let callbacks = Callbacks::find(|name| state.config.capabilities.allows(name).then(|| address(name)).flatten());
-        let start = Start {
-            set_host: address(dynvm_abi::host::SET_HOST_SYMBOL),
-            initialize: address("_initialize"),
-            main: address("main").or_else(|| address("__main_void")),
-            start: address("_start"),
-        };
+        let callbacks = exports.callbacks.at(base, |name| state.config.capabilities.allows(name));
+        let start = exports.start.at(base);
         let functions = module.functions(&mapping);
         let is_linked = mapping.image().is_linked();
         let (lowest, reserve) = if guarded { thread_stack::end() } else { (0, 0) };
@@ -386,7 +443,7 @@ impl NativeVm {
             mapping: Arc::new(mapping),
             functions: functions.clone(),
             foreign,
-            allocator: address("proxy_on_memory_allocate").or_else(|| address("malloc")),
+            allocator: start.allocator,
             guarded,
             is_plain: guarded && !is_linked,
             state,
