@@ -81,6 +81,7 @@ fn it_measures_all_that_it_says() {
     assert!(measured["memory_per_vm_bytes"]["native"]["value"].as_f64().unwrap() > 0.0);
     assert!(report["environment"]["wasmtime"].as_str().unwrap().starts_with(|first: char| first.is_ascii_digit()));
     assert!(report["native"]["sdk"].as_str().unwrap().contains("proxy-wasm"));
+    assert_eq!((&report["native"]["statics"], &report["wasm"]["statics"]), (&serde_json::json!([]), &Value::Null));
 }
 
 #[needs::wasm_rust]
@@ -100,6 +101,7 @@ fn thresholds_decide_the_exit_code() {
         "threshold failed: fail if native.p50 > 0ns",
         "native.p50 = ",
         "threshold passed: fail if native.p50 > 1s",
+        "linked into a program: any number of VMs, as it has no statics of its own\n",
     ] {
         assert!(out.contains(part), "{part} is in:\n{out}");
     }

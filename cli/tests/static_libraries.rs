@@ -70,7 +70,7 @@ fn a_program_in_rust() {
     assert_eq!(run(&mut Command::new(program)), "header-rewrite: Continue\n");
 }
 
-/// Whether statics of a plugin in Rust matter.
+/// Whether statics of a plugin in Rust matter. A shared object shows the same, for `dynvm ab`.
 #[needs::lld]
 #[test]
 fn statics_of_a_plugin() {
@@ -85,6 +85,12 @@ fn statics_of_a_plugin() {
         assert_eq!(linked["slots"], slots);
         assert_eq!(linked["notes"].as_array().unwrap().len(), usize::from(options.is_empty()), "{report}");
     }
+    let mut build = Command::new(env!("CARGO_BIN_EXE_dynvm"));
+    build.args(["build", "crates/link/tests/plugins/sdk-current", "--native-only", "--out-dir"]);
+    run(build.arg(out.path()).current_dir(root()));
+    let shared_object = std::fs::read(out.path().join("linked-sdk-current.so")).unwrap();
+    let statics = dynvm_link::statics_of_shared_object(&shared_object);
+    assert_eq!(statics, Some(vec!["linked_sdk_current::behavior::TOTAL".to_owned()]));
 }
 
 #[needs::cc]

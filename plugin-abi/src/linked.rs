@@ -44,6 +44,8 @@ pub const LIBC: &[&str] = &[
     "pthread_sigmask",
     "sigprocmask",
     "sigaltstack",
+    "sigaction",
+    "signal",
     "putenv",
     "uselocale",
     "__uselocale",

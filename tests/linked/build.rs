@@ -10,7 +10,7 @@ fn main() {
     link("slots", plugin(plugins.join("sdk-old")).slots(2));
     link("threads", plugin(plugins.join("sdk-old")).slots(1));
     link("c", plugin(plugins.join("plain.c")).slots(2));
-    link("cxx", plugin(plugins.join("plain.cc")).slots(2));
+    link("cxx", plugin(plugins.join("plain.cc")).slots(64));
     link("crashes", plugin("../plugins/crash.cc").slots(2));
 }
 

@@ -1,9 +1,11 @@
 //! A heap as its owner has it, and the functions that take any address.
 
 use std::cell::UnsafeCell;
+use std::hash::{BuildHasher as _, RandomState};
 use std::hint;
 use std::io;
 use std::ptr::{self, NonNull};
+use std::sync::LazyLock;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
@@ -68,6 +70,9 @@ pub enum Owner {
 
 static IDS: AtomicU64 = AtomicU64::new(1);
 
+/// Of which a heap's secret is made: its keys are random, and are asked for once, not for each heap.
+static SECRETS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 // SAFETY: it refers to memory that any thread may use; the functions that need one at a time say so.
 unsafe impl Send for Heap {}
 // SAFETY: as above.
@@ -92,8 +97,9 @@ impl Heap {
         let gate = &header.gate;
         gate.shared.store(false, Relaxed);
         gate.freed_elsewhere.store(0, Relaxed);
-        gate.secret.store(system::random() as usize, Relaxed);
-        gate.id.store(IDS.fetch_add(1, Relaxed), Release);
+        let id = IDS.fetch_add(1, Relaxed);
+        gate.secret.store(SECRETS.hash_one(id) as usize, Relaxed);
+        gate.id.store(id, Release);
         Ok(Heap { slot, header })
     }
 

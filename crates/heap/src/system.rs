@@ -95,14 +95,3 @@ pub(crate) fn address_limit() -> Option<usize> {
     let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
     (result == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as usize)
 }
-
-/// Bytes that a plugin cannot guess.
-pub(crate) fn random() -> u64 {
-    let mut bytes = [0; 8];
-    // SAFETY: writes to the place passed. Without randomness the address of a stack variable is in its place.
-    if unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) } == 8 {
-        u64::from_ne_bytes(bytes)
-    } else {
-        bytes.as_ptr() as u64
-    }
-}

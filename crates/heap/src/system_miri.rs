@@ -35,7 +35,3 @@ pub(crate) unsafe fn clear(address: *mut u8, len: usize) -> io::Result<()> {
 pub(crate) fn address_limit() -> Option<usize> {
     None
 }
-
-pub(crate) fn random() -> u64 {
-    1
-}

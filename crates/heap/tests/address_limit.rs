@@ -1,4 +1,4 @@
-//! A process that may have few addresses. It is this program, started again.
+//! The addresses that heaps take, and a process that may have few. It is this program, started again.
 
 #![allow(
     clippy::undocumented_unsafe_blocks,
@@ -9,6 +9,24 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use dynvm_heap::{Error, Heap};
+
+/// The addresses of this process, in GiB.
+fn addresses() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:")?.trim().strip_suffix(" kB")).unwrap();
+    size.parse::<usize>().unwrap() >> 20
+}
+
+/// An emulator that keeps a record of each page takes minutes for terabytes.
+#[test]
+fn a_few_heaps_reserve_little() {
+    let before = addresses();
+    let few = [None, Some(1 << 20)].map(|limit| Heap::new(limit).unwrap());
+    assert!(addresses() - before < 64, "{} GiB", addresses() - before);
+    let more: Vec<_> = (0..20).map(|_| Heap::new(None).unwrap()).collect();
+    assert!(addresses() - before < 512, "{} GiB", addresses() - before);
+    drop((few, more));
+}
 
 const LIMITED: &str = "DYNVM_HEAP_TEST_LIMITED";
 

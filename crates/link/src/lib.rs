@@ -50,4 +50,5 @@ mod target;
 pub use dynvm_abi::descriptor::StateModel;
 pub use error::LinkError;
 pub use plugin::{Output, Plugin, plugin};
+pub use state::statics_of_shared_object;
 pub use target::Target;

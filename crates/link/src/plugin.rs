@@ -299,8 +299,8 @@ impl Plugin {
             return Ok(StateModel::PerThread);
         }
         notes.push(format!(
-            "{name} has statics ({}), so one VM of it can run at a time: choose how many with `.slots(..)`, or declare that VMs may \
-             share them with `.state(StateModel::PerThread)`",
+            "{name} has statics ({}), so one VM of it can run at a time: choose how many with `.slots(..)` or `--slots`, or declare \
+             that VMs may share them with `.state(StateModel::PerThread)` or `--share-statics`",
             check::some(statics)
         ));
         Ok(StateModel::PerImage)

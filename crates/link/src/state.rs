@@ -59,7 +59,19 @@ pub fn declared(joined: &[u8]) -> Result<Option<StateModel>> {
 
 /// The variables of a Rust plugin that VMs would share, if all ran on one copy: statics outside of the standard library and the SDK.
 pub fn statics(joined: &[u8]) -> Result<BTreeSet<String>> {
-    let object = parse(joined)?;
+    Ok(statics_in(&parse(joined)?))
+}
+
+/// The statics of a plugin in Rust by which VMs could influence each other, if it were linked into a program and they shared them, as its shared
+/// object shows them: those outside of the standard library and the SDK. With none, any number of VMs runs on one copy. `None`: no plugin in
+/// Rust, or without symbols.
+pub fn statics_of_shared_object(bytes: &[u8]) -> Option<Vec<String>> {
+    let object = parse(bytes).ok()?;
+    let is_rust = object.symbols().any(|symbol| symbol.is_definition() && symbol.name() == Ok("rust_eh_personality"));
+    is_rust.then(|| statics_in(&object).into_iter().collect())
+}
+
+fn statics_in(object: &ElfFile64<'_>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for section in object.sections() {
         let name = section.name().unwrap_or_default();
@@ -76,7 +88,7 @@ pub fn statics(joined: &[u8]) -> Result<BTreeSet<String>> {
         }
         found.extend(names.into_iter().filter(|name| !is_harmless(name)));
     }
-    Ok(found)
+    found
 }
 
 fn parse(joined: &[u8]) -> Result<ElfFile64<'_>> {
@@ -88,9 +100,12 @@ fn demangled(name: &str) -> String {
 }
 
 fn is_harmless(name: &str) -> bool {
-    // The compiler's: addresses of the unwinder's function, and of functions that the C library may lack; what an aarch64 processor can do.
+    // The compiler's: addresses of the unwinder's function, and of functions that the C library may lack; what an aarch64 processor can do;
+    // what its start files bring.
     let is_compilers =
-        ["DW.ref.", "_rust_extern_with_linkage_", "__aarch64_"].iter().any(|begin| name.starts_with(begin));
+        ["DW.ref.", "_rust_extern_with_linkage_", "__aarch64_", "__dso_handle", "__TMC_END__", "completed."]
+            .iter()
+            .any(|begin| name.starts_with(begin));
     is_compilers || HARMLESS.contains(&crate_of(name))
 }
 

@@ -32,7 +32,7 @@ plugins! {
     threads has_threads "/threads.rs";
     /// A plugin in C, with two slots.
     c has_c "/c.rs";
-    /// A plugin in C++, with two slots.
+    /// A plugin in C++, with 64 slots.
     cxx has_cxx "/cxx.rs";
     /// A plugin in C++ that fails as a request says, with two slots.
     crashes has_crashes "/crashes.rs";

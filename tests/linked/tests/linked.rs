@@ -270,7 +270,7 @@ fn a_slot_has_one_vm_and_begins_anew() {
         }
         let Err(StartError::Image { module: name, message }) = Running::try_start(&module).map(drop) else { panic!() };
         assert_eq!(name, "slots");
-        for words in ["its slots, 2, are all in use", "`.slots(3)`", "PerThread"] {
+        for words in ["its slots, 2, are all in use", "`.slots(3)`", "`--slots 3`", "PerThread", "`--share-statics`"] {
             assert!(message.contains(words), "{message}");
         }
     }
@@ -415,6 +415,36 @@ fn cxx_exceptions_are_caught_and_variables_destroyed() {
         for vm in vms {
             assert_eq!(vm.end(), ["end of the thread-local variable", "end of the static variable"]);
         }
+    }
+}
+
+#[cfg(target_env = "gnu")]
+#[needs::lld]
+#[needs::cxx]
+#[test]
+fn a_thousand_vms_with_statics_in_turn_and_64_at_once() {
+    let _alone = alone();
+    let module = Module::linked(linked::cxx());
+    let run = |vm: Result<Running, StartError>| {
+        let mut vm = vm.unwrap_or_else(|error| panic!("{error}"));
+        for round in 1..=3 {
+            assert_eq!(vm.stream("/"), format!("thrown twice x{} {round} 25", "y".repeat(round)));
+        }
+    };
+    (0..1000).for_each(|_| run(Running::try_start(&module)));
+    let all = std::sync::Barrier::new(64);
+    thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                let vm = Running::try_start(&module);
+                all.wait();
+                run(vm);
+            });
+        }
+    });
+    let rust = Module::linked(linked::slots());
+    for _ in 0..1000 {
+        assert_eq!(Running::start(&rust).stream("/count"), "local 1 1 total 1");
     }
 }
 

@@ -141,6 +141,7 @@ pub fn report() -> Report {
         abi_version: "0.2.1".to_owned(),
         sdk: text(),
         toolchain: vec![HOSTILE.to_owned()],
+        statics: Some(vec![HOSTILE.to_owned()]),
         load_ns: 1000,
         failure: text(),
     };

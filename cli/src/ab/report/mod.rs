@@ -83,6 +83,8 @@ pub struct Build {
     pub sdk: Option<String>,
     /// Compilers and linkers, if the file shows them.
     pub toolchain: Vec<String>,
+    /// Statics by which VMs could influence each other if the plugin were linked into a program. `None`: wasm, not Rust, or unknown.
+    pub statics: Option<Vec<String>>,
     /// Time of a single load, before anything else.
     pub load_ns: u64,
     /// Failure of its VM under the traffic.
@@ -99,9 +101,19 @@ impl Build {
             abi_version: info.abi_version.to_string(),
             sdk: inspection.sdk.clone(),
             toolchain: inspection.toolchain.clone(),
+            statics: dynvm_link::statics_of_shared_object(&side.artifact.bytes),
             load_ns: side.load.as_nanos() as u64,
             failure: failure.cloned(),
         }
+    }
+
+    /// What its statics mean for a program that it is linked into.
+    pub fn linking(&self) -> Option<String> {
+        Some(match &self.statics.as_deref()? {
+            [] => "any number of VMs, as it has no statics of its own".to_owned(),
+            [first] => format!("one VM for each slot, as it has the static {first}"),
+            [first, more @ ..] => format!("one VM for each slot, as it has statics ({first} and {} more)", more.len()),
+        })
     }
 }
 

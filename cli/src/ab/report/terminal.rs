@@ -21,6 +21,9 @@ pub fn print(report: &Report) {
             for line in footnotes(numbers, report.noise.as_ref()) {
                 anstream::println!("{}", line.dimmed());
             }
+            if let Some(linking) = report.native.linking() {
+                anstream::println!("{}", format!("linked into a program: {linking}").dimmed());
+            }
         }
         None => {
             if let Some(reason) = &report.not_measured {

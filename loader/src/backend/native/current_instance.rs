@@ -25,7 +25,6 @@ pub(super) struct Entered<'a> {
     _instance: &'a Instance,
 }
 
-#[cfg(feature = "null")]
 impl Entered<'_> {
     /// Whether another call, of this instance or of another, is under way.
     pub(super) fn is_nested(&self) -> bool {

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-#[cfg(feature = "native")]
-use std::{collections::BTreeMap, ops::Range};
 
 #[cfg(feature = "native")]
 use {
@@ -12,15 +10,18 @@ use {
     dynvm_image::Facts,
     object::read::elf::{Dyn as _, ElfFile64},
     object::{LittleEndian, Object as _, ObjectSegment as _, ObjectSymbol as _},
+    std::collections::BTreeMap,
+    std::ops::Range,
 };
 
 use super::exports::Exports;
 use super::mapping::Leaves;
-use super::plugin_signals::INSTALL_HANDLERS;
+use super::plugin_signals::may_be_unseen;
 
 /// Dynamic symbols of a shared object.
 #[derive(Debug)]
 pub(crate) struct Interface {
+    /// Exported functions and variables, with their addresses relative to the image's base.
     pub(crate) exports: Arc<Exports>,
     /// Symbols that other libraries define.
     pub(crate) imports: BTreeSet<String>,
@@ -33,9 +34,9 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    /// What the plugin may leave with others.
-    pub(super) fn leaves(&self, addresses: bool) -> Leaves {
-        Leaves { addresses, handlers: INSTALL_HANDLERS.iter().any(|function| self.imports.contains(*function)) }
+    /// What the plugin may leave with others. `is_bound`: the loader replaces functions that it calls.
+    pub(super) fn leaves(&self, addresses: bool, is_bound: bool) -> Leaves {
+        Leaves { addresses, unseen_handlers: may_be_unseen(is_bound, |function| self.imports.contains(function)) }
     }
 }
 

@@ -25,6 +25,8 @@ macro_rules! interposed {
                 "pthread_sigmask" => plugin_signals::set_mask,
                 "sigprocmask" => plugin_signals::set_mask,
                 "sigaltstack" => plugin_signals::set_stack,
+                "sigaction" => plugin_signals::sigaction,
+                "signal" => plugin_signals::signal,
                 "putenv" => environment::putenv,
                 "uselocale" => locale::uselocale,
                 "__uselocale" => locale::uselocale,

@@ -70,7 +70,7 @@ pub(super) fn of_image(facts: &Facts, options: &Options) -> Vec<Limitation> {
 #[cfg(feature = "null")]
 pub(super) fn of_linked(plugin: &LinkedPlugin, uncontained: Option<&str>) -> Vec<Limitation> {
     let library = plugin.uses_cpp_library().then(|| "the program's C++ library ends the process".to_owned());
-    let mut found = of_crashes(uncontained, library, plugin.shares_heap());
+    let mut found = of_crashes(uncontained, library, plugin.shares_heap().map(str::to_owned));
     if let Some(reason) = plugin.shares_statics() {
         found.push(Limitation::new(Protection::Statics, reason));
     }

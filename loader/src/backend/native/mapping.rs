@@ -39,8 +39,8 @@ pub(super) enum Mapped {
 pub(super) struct Leaves {
     /// Its addresses, in ways that nobody follows.
     pub(super) addresses: bool,
-    /// Handlers of signals.
-    pub(super) handlers: bool,
+    /// Handlers of signals, without the loader's knowledge.
+    pub(super) unseen_handlers: bool,
 }
 
 impl Mapping {
@@ -71,7 +71,7 @@ impl Drop for Mapping {
         let ended_well = self.ended_well.load(Ordering::Relaxed);
         // SAFETY: neither is used after this.
         let (image, heap) = unsafe { (ManuallyDrop::take(&mut self.image), ManuallyDrop::take(&mut self.heap)) };
-        if self.leaves.addresses || self.leaves.handlers && has_handler_in(&image.span()) {
+        if self.leaves.addresses || has_handler_in(&image.span(), self.leaves.unseen_handlers) {
             image.leak();
             heap.map(Heap::leak);
             return;

@@ -103,7 +103,7 @@ impl NativeModule {
         let abi_version = interface.check(source.name)?;
         let path = source.path.map(ToOwned::to_owned);
         let name = source.name.to_owned();
-        let leaves = interface.leaves(keeps_addresses);
+        let leaves = interface.leaves(keeps_addresses, matches!(form, Form::Image { .. }));
         Ok(NativeModule { name, abi_version, interface, path, uncontained, pinned, limitations, leaves, form })
     }
 
@@ -120,7 +120,7 @@ impl NativeModule {
         NativeModule {
             name: plugin.name.to_owned(),
             abi_version: plugin.abi_version,
-            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations)),
+            leaves: interface.leaves(limitations::is_lacking(Protection::Unloading, &limitations), true),
             interface,
             #[cfg(feature = "native")]
             path: None,
@@ -180,7 +180,7 @@ impl NativeModule {
                 let has_heap = plugin.shares_heap().is_none();
                 if memory_limit.is_some() && !has_heap {
                     return Err("its VMs allocate from the program's heap, so the memory limit cannot be kept: remove it, or, for a plugin \
-                                in Rust or C, link it with `.slots(..)`"
+                                in Rust or C, link it with `.slots(..)` or `--slots`"
                         .to_owned());
                 }
                 let heap = has_heap.then(|| new_heap(memory_limit)).transpose()?;

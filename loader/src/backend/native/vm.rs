@@ -13,7 +13,6 @@ use dynvm_heap::Heap;
 
 use super::containment::Walking;
 use super::crash_cause::{Cause, Crash};
-use super::current_instance::Entered;
 use super::custom_hostcalls::{CustomHostcalls, Mode};
 use super::destructors::Destructor;
 use super::environment::Environment;
@@ -107,7 +106,7 @@ impl Instance {
         let entered = current_instance::enter(self);
         if self.keeps_state() {
             // SAFETY: the caller's promise.
-            return unsafe { self.call_keeping_state(function, a, b, c, d, e, &entered) };
+            return unsafe { self.call_keeping_state(function, a, b, c, d, e, entered.is_nested()) };
         }
         // SAFETY: the caller's promise; the frame is part of self.
         let outcome = unsafe { (self.enter)(a, b, c, d, e, &self.frame, function) };
@@ -141,7 +140,8 @@ impl Instance {
         c: u64,
         d: u64,
         e: u64,
-        _entered: &Entered<'_>,
+        #[cfg_attr(not(feature = "null"), expect(unused_variables, reason = "variables are never exchanged"))]
+        is_nested: bool,
     ) -> Result<u64, Box<Failure>> {
         #[cfg(feature = "null")]
         let before = self.thread_locals.put_in_place();
@@ -150,7 +150,7 @@ impl Instance {
         let outcome = unsafe { (self.enter)(a, b, c, d, e, &self.frame, function) };
         // The other VM may be in a hostcall.
         #[cfg(feature = "null")]
-        if _entered.is_nested() {
+        if is_nested {
             self.thread_locals.put_back(before);
         }
         if outcome.crashed == 0 {

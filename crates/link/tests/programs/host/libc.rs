@@ -49,6 +49,8 @@ forward! {
     OTHERS pthread_getspecific(key: u32) -> *mut c_void;
     OTHERS pthread_setspecific(key: u32, value: *const c_void) -> c_int;
     OTHERS sigaltstack(stack: *const c_void, old: *mut c_void) -> c_int;
+    OTHERS sigaction(signal: c_int, new: *const c_void, old: *mut c_void) -> c_int;
+    OTHERS signal(signal: c_int, handler: usize) -> usize;
     OTHERS uselocale(locale: *mut c_void) -> *mut c_void;
 }
 

@@ -24,7 +24,7 @@ pub(super) use variables::PrivateThreadLocals;
 
 /// Why crashes of a plugin whose VMs share statics end the process.
 pub(super) const SHARES_STATICS: &str =
-    "its VMs share statics, which a crash may leave half changed (link it with `.slots(..)`)";
+    "its VMs share statics, which a crash may leave half changed (link it with `.slots(..)` or `--slots`)";
 
 /// Functions by which C++ allocates: from the program's C++ library, which allocates and frees on its own.
 const CPP_ALLOCATES: &[&str] = &["_Znwm", "_Znam"];
@@ -34,6 +34,8 @@ pub(super) struct LinkedPlugin {
     plugin: &'static Linked,
     /// The exports of each copy, by name.
     exports: Vec<Arc<Exports>>,
+    /// Why VMs allocate from the program's heap; asked for every VM, and found by comparing many names.
+    shared_heap: Option<String>,
     /// What addresses in the program differ by from those in its file.
     base: usize,
 }
@@ -45,7 +47,7 @@ impl LinkedPlugin {
             Arc::new(exports.collect())
         });
         let base = program::base_of_program(plugin.slots[0].text.start as usize);
-        LinkedPlugin { plugin, exports: exports.collect(), base }
+        LinkedPlugin { plugin, exports: exports.collect(), shared_heap: shares_heap(plugin), base }
     }
 
     /// Takes a copy that is free, with its statics as the program started with them.
@@ -69,8 +71,7 @@ impl LinkedPlugin {
 
     /// A function by which it may have an effect, as the rest of a sentence.
     pub(super) fn source(&self, effect: Effect) -> Option<String> {
-        let function = self.plugin.imports.iter().find(|name| may_have(effect, name));
-        function.map(|function| format!("calls {function}"))
+        source(self.plugin, effect)
     }
 
     /// Whether it calls the program's C++ library.
@@ -82,26 +83,36 @@ impl LinkedPlugin {
     }
 
     /// Why VMs allocate from the program's heap; `None`: each has its own, as what it allocates is its alone, and the plugin alone frees it.
-    pub(super) fn shares_heap(&self) -> Option<String> {
-        if self.plugin.state_model == StateModel::PerThread {
-            return Some("its VMs share statics, which refer to it (link it with `.slots(..)`)".to_owned());
-        }
-        if self.plugin.slots[0].export("malloc").is_some() {
-            return Some("it defines malloc".to_owned());
-        }
-        if CPP_ALLOCATES.iter().any(|name| self.plugin.imports.contains(name)) {
-            return Some("it allocates by the program's C++ library, which also frees for it".to_owned());
-        }
-        self.source(Effect::ChangedMemory).map(|source| format!("it {source}, which may resize or free its memory"))
+    pub(super) fn shares_heap(&self) -> Option<&str> {
+        self.shared_heap.as_deref()
     }
 
     /// Why not several VMs at once have statics of their own.
     pub(super) fn shares_statics(&self) -> Option<&'static str> {
         if self.plugin.state_model == StateModel::PerThread {
-            return Some("its VMs share them (link it with `.slots(..)`)");
+            return Some("its VMs share them (link it with `.slots(..)` or `--slots`)");
         }
-        (self.plugin.slots.len() == 1).then_some("it has one slot, so one VM at a time (link it with `.slots(..)`)")
+        (self.plugin.slots.len() == 1)
+            .then_some("it has one slot, so one VM at a time (link it with `.slots(..)` or `--slots`)")
     }
+}
+
+fn source(plugin: &Linked, effect: Effect) -> Option<String> {
+    let function = plugin.imports.iter().find(|name| may_have(effect, name));
+    function.map(|function| format!("calls {function}"))
+}
+
+fn shares_heap(plugin: &Linked) -> Option<String> {
+    if plugin.state_model == StateModel::PerThread {
+        return Some("its VMs share statics, which refer to it (link it with `.slots(..)` or `--slots`)".to_owned());
+    }
+    if plugin.slots[0].export("malloc").is_some() {
+        return Some("it defines malloc".to_owned());
+    }
+    if CPP_ALLOCATES.iter().any(|name| plugin.imports.contains(name)) {
+        return Some("it allocates by the program's C++ library, which also frees for it".to_owned());
+    }
+    source(plugin, Effect::ChangedMemory).map(|source| format!("it {source}, which may resize or free its memory"))
 }
 
 /// A copy of a linked plugin, for as long as a VM or a thread of the plugin uses it.

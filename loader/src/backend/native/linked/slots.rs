@@ -29,10 +29,11 @@ impl Lease {
         let slot = plugin.slots.iter().enumerate().find(|(_, slot)| taken.insert(address(slot)));
         let (index, slot) = slot.ok_or_else(|| {
             let count = plugin.slots.len();
+            let more = count + 1;
             format!(
-                "it keeps state in statics, and its slots, {count}, are all in use: end another VM of it, link it with \
-                 `.slots({})`, or, if VMs may share its statics, with `.state(StateModel::PerThread)`",
-                count + 1
+                "it keeps state in statics, and its slots, {count}, are all in use: end another VM of it, or link it with \
+                 `.slots({more})`, which is `--slots {more}` of `dynvm build --static`; if VMs may share its statics, with \
+                 `.state(StateModel::PerThread)` or `--share-statics`"
             )
         })?;
         Ok((index, Lease { slot, is_exclusive: true }))

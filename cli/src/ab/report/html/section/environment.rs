@@ -40,6 +40,7 @@ fn facts_of(build: &Build) -> Facts {
     if !build.toolchain.is_empty() {
         facts.push(("built by", build.toolchain.join("; ")));
     }
+    facts.extend(build.linking().map(|linking| ("linked into a program", linking)));
     facts
 }
 
