@@ -67,6 +67,10 @@ const LARGE: &[(u32, usize)] = SMALL;
 /// The part of a process's addresses that one chunk takes at most, as a divisor.
 const SHARE: usize = 4;
 
+/// The size of the first chunk; each further one may be four times as large as the one before. A process with a few VMs reserves little then:
+/// emulators and some tools keep a record of every page that is reserved.
+const FIRST_CHUNK: usize = 16 << 30;
+
 static CHUNKS: [OnceLock<Chunk>; 32] = [const { OnceLock::new() }; 32];
 
 /// Slots without a heap, that have had one; the longest ago first.
@@ -92,11 +96,13 @@ impl Size {
 }
 
 impl Chunk {
-    /// Reserves one; smaller if the process may not have that many addresses.
-    fn reserve(wanted: Size) -> io::Result<Chunk> {
+    /// Reserves one, after `earlier` others for this size; smaller if the process may not have that many addresses.
+    fn reserve(wanted: Size, earlier: u32) -> io::Result<Chunk> {
         let limit = system::address_limit().unwrap_or(usize::MAX);
+        let at_first = |shift: u32| (FIRST_CHUNK >> shift).max(1);
         let mut result = Err(io::ErrorKind::OutOfMemory.into());
         for &(shift, slots) in if wanted == Size::Small { SMALL } else { LARGE } {
+            let slots = slots.min(at_first(shift).saturating_mul(4usize.saturating_pow(earlier)));
             if (slots << shift) <= limit / SHARE {
                 result = Chunk::reserve_exactly(shift, slots, wanted);
             }
@@ -169,18 +175,20 @@ impl Slot {
 
     /// A slot that has had no heap, of a new chunk if need be. For the holder of `ENDED`'s lock.
     fn take_new(size: Size) -> io::Result<Slot> {
+        let mut earlier = 0;
         for chunk in &CHUNKS {
             let chunk = match chunk.get() {
                 Some(chunk) => chunk,
                 None => {
-                    let new = Chunk::reserve(size)?;
+                    let new = Chunk::reserve(size, earlier)?;
                     chunk.get_or_init(|| new)
                 }
             };
-            if chunk.wanted == size
-                && let Some(slot) = chunk.take()?
-            {
-                return Ok(slot);
+            if chunk.wanted == size {
+                if let Some(slot) = chunk.take()? {
+                    return Ok(slot);
+                }
+                earlier += 1;
             }
         }
         Err(io::ErrorKind::OutOfMemory.into())
