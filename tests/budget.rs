@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use dynvm::wasm::CpuLimit;
 use dynvm::{CallbackBudget, FailureKind, Module, VmConfig};
-use harness::{Backend, Harness, TestStream, compile, loader, loader_with};
+use harness::{Backend, Harness, TestStream, compile, loader};
 
 /// Long enough that a busy machine does not exceed it by accident, and much shorter than the second for which the
 /// plugin spins or sleeps.
@@ -56,7 +55,6 @@ fn an_overrun_is_reported_while_it_runs() {
 
 #[needs::cxx]
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn native_code_is_stopped() {
     let module = native();
     for _ in 0..5 {
@@ -72,7 +70,6 @@ fn native_code_is_stopped() {
 /// A callback inside a library, which may hold a lock, is stopped once the library has returned.
 #[needs::cxx]
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn a_library_is_not_interrupted() {
     let started = Instant::now();
     let harness = request(&native(), with_budget(CallbackBudget::fail(BUDGET)), "sleep");
@@ -85,7 +82,6 @@ fn a_library_is_not_interrupted() {
 /// Loops that the watchdog meets mostly outside the image: in hostcalls, and in functions of the C library that hold nothing.
 #[needs::cxx]
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn loops_of_calls_are_stopped() {
     let module = native();
     for how in ["loop of hostcalls", "loop of memcpy"] {
@@ -99,7 +95,6 @@ fn loops_of_calls_are_stopped() {
 /// Constructors, and destructors of thread-local variables and statics, have the budget of a callback.
 #[needs::cxx]
 #[test]
-#[cfg(target_arch = "x86_64")]
 fn starting_and_ending_have_a_budget() {
     let load = |define| loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[define])).unwrap();
     let vm = dynvm::Vm::builder(&load("SPIN_IN_CONSTRUCTOR")).config(with_budget(CallbackBudget::fail(BUDGET))).build();
@@ -116,11 +111,13 @@ fn starting_and_ending_have_a_budget() {
     );
 }
 
+#[cfg(feature = "wasm")]
 #[needs::wasm_clang]
 #[test]
 fn wasm_is_stopped_where_it_can_be() {
     let wasm = compile::plugin(Backend::Wasm, "probe.c", &[]);
-    let timed = loader_with(|options| options.wasm.cpu_limit = CpuLimit::Time(Duration::from_secs(60)));
+    let limit = dynvm::wasm::CpuLimit::Time(Duration::from_secs(60));
+    let timed = harness::loader_with(|options| options.wasm.cpu_limit = limit);
     let started = Instant::now();
     let config = with_budget(CallbackBudget::fail(BUDGET));
     let harness = request(&timed.load_file(wasm).unwrap(), config, &harness::in_headers(&["spin"]));

@@ -30,7 +30,9 @@ fn pinned(source: &str, defines: &[&str]) -> Vec<PinReason> {
 fn most_plugins_lack_nothing() {
     assert_eq!(limitations(&loader(), "limits.c", &["ORDINARY"]), [""; 0]);
     assert_eq!(pinned("limits.c", &["ORDINARY"]), []);
-    assert_eq!(harness::probe(Backend::Wasm, &[]).info().limitations, []);
+    for &backend in harness::BACKENDS {
+        assert_eq!(harness::probe(backend, &[]).info().limitations, []);
+    }
 }
 
 /// By what a plugin does.
@@ -72,6 +74,9 @@ fn standard_libraries() {
     let plugin = compile::output_dir().join(format!("standard-{}.so", std::process::id()));
     let mut rustc = Command::new("rustc");
     rustc.args(["--edition=2024", "--crate-type=cdylib", "-Copt-level=1", "-o"]).arg(&plugin);
+    if let Some(target) = compile::target() {
+        rustc.args(["--target", &target, "-C"]).arg(format!("linker={}", compile::cc().get_program().display()));
+    }
     assert!(rustc.arg(compile::tests_dir().join("plugins/standard.rs")).status().unwrap().success());
     let cxx = compile::plugin(Backend::Native, "standard.cc", &["STATIC"]);
     for (plugin, expected) in [(&plugin, &[Protection::Environment][..]), (&cxx, &[])] {

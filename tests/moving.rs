@@ -1,7 +1,6 @@
 //! VMs that move between threads, and those that have to stay.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use dynvm::host::{AbsentMap, HeaderMap, Headers, MemoryLog, MovableServices, Ser
 use dynvm::{
     CallbackBudget, ContextId, FailureKind, Module, MovableVm, PinReason, PluginConfig, Vm, VmBuilder, VmConfig,
 };
-use harness::{Backend, compile, loader, loader_with};
+use harness::{BACKENDS, Backend, compile, loader, loader_with};
 
 /// A stream that may move.
 struct Request(Headers);
@@ -80,7 +79,7 @@ fn cpp(defines: &[&str]) -> Module {
 #[needs::wasm_clang]
 #[test]
 fn state_moves_along() {
-    for backend in [Backend::Native, Backend::Wasm] {
+    for &backend in BACKENDS {
         let module = moving(backend, &[]);
         assert_eq!(module.pinned(), []);
         let (mut vm, root, _) = start(&module, VmConfig::default(), "");
@@ -140,7 +139,7 @@ fn a_vm_ends_on_another_thread() {
 /// exception under way.
 #[needs::cxx]
 #[test]
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(target_os = "linux")]
 fn crashes_on_a_second_thread() {
     let (shared, linked_statically) = (cpp(&[]), cpp(&["STATIC"]));
     let ways = ["throw", "segv", "abort", "overflow", "segv in catch", "noexcept"];
@@ -175,7 +174,7 @@ fn crashes_on_a_second_thread() {
 #[needs::wasm_clang]
 #[test]
 fn a_failed_vm_moves() {
-    for backend in [Backend::Native, Backend::Wasm] {
+    for &backend in BACKENDS {
         let (vm, root, _) = start(&moving(backend, &[]), VmConfig::default(), "");
         let (vm, _) = on_thread(vm.into_movable().unwrap(), |vm| serve(vm, root, &[("do", "trap")]));
         assert!(vm.has_failed());
@@ -187,7 +186,7 @@ fn a_failed_vm_moves() {
 /// The watchdog interrupts the thread that the VM is on.
 #[needs::cxx]
 #[test]
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(target_os = "linux")]
 fn a_budget_holds_on_a_second_thread() {
     let mut config = VmConfig::default();
     config.callback_budget = Some(CallbackBudget::fail(Duration::from_millis(50)));
@@ -203,7 +202,7 @@ fn a_pool_of_vms() {
     const VMS: usize = 64;
     const THREADS: usize = 8;
     const TURNS: usize = 400;
-    for backend in [Backend::Native, Backend::Wasm] {
+    for &backend in BACKENDS {
         let module = moving(backend, &[]);
         let vm = |_| {
             let (vm, root, _) = start(&module, VmConfig::default(), "");
@@ -280,17 +279,17 @@ fn plugins_that_stay() {
 fn with_library() -> (PathBuf, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let (library, plugin) = (dir.path().join("libhelp.so"), dir.path().join("plugin.so"));
-    let compile = |source: &str, output: &PathBuf, arguments: &[&str]| {
+    let build = |source: &str, output: &PathBuf, arguments: &[&str]| {
         let from = output.with_extension("c");
         std::fs::write(&from, source).unwrap();
-        let mut cc = Command::new("cc");
+        let mut cc = compile::cc();
         cc.args(["-shared", "-fPIC", "-Wl,-rpath,$ORIGIN", "-L"]).arg(dir.path()).arg(&from).args(arguments);
         assert!(cc.arg("-o").arg(output).status().unwrap().success());
     };
-    compile("int help(void) { return 1; }", &library, &["-Wl,-soname,libhelp.so"]);
+    build("int help(void) { return 1; }", &library, &["-Wl,-soname,libhelp.so"]);
     let source =
         "int help(void); void proxy_abi_version_0_2_1(void) {} int proxy_on_vm_start(int a, int b) { return help(); }";
-    compile(source, &plugin, &["-lhelp"]);
+    build(source, &plugin, &["-lhelp"]);
     (plugin, dir)
 }
 
@@ -311,7 +310,7 @@ fn a_locale_is_of_a_thread() {
 #[needs::wasm_clang]
 #[test]
 fn services_streams_and_tracers_stay() {
-    for backend in [Backend::Native, Backend::Wasm] {
+    for &backend in BACKENDS {
         let module = moving(backend, &[]);
         let build = |builder: VmBuilder<'_>| builder.build().unwrap();
         assert_eq!(build(Vm::builder(&module)).pinned(), [PinReason::Services]);

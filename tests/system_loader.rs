@@ -91,14 +91,14 @@ fn a_sanitizer_build() {
         return;
     }
     let plugin = compile::output_dir().join(format!("asan-{}.so", std::process::id()));
-    let mut cc = Command::new("cc");
+    let mut cc = compile::cc();
     cc.args(["-shared", "-fPIC", "-fsanitize=address", "-I", dynvm::abi::INCLUDE_DIR, "-o"]).arg(&plugin);
     assert!(cc.arg(compile::tests_dir().join("plugins/probe.c")).status().unwrap().success());
     refused(&plugin, "start the process with LD_PRELOAD=libasan.so");
     let message = with_causes(&plain().load_file(&plugin).map(|_| ()).unwrap_err());
     assert!(message.contains("start the process with LD_PRELOAD=libasan.so"), "{message}");
-    let runtime = Command::new("cc").arg("-print-file-name=libasan.so").output().unwrap().stdout;
-    let mut again = Command::new(std::env::current_exe().unwrap());
+    let runtime = compile::cc().arg("-print-file-name=libasan.so").output().unwrap().stdout;
+    let mut again = needs::this_program!();
     again.args(["--exact", "a_sanitizer_build"]).env(PLUGIN, &plugin);
     again.env("LD_PRELOAD", String::from_utf8(runtime).unwrap().trim()).env("ASAN_OPTIONS", "detect_leaks=0");
     let output = again.output().unwrap();

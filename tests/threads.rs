@@ -80,6 +80,7 @@ fn many_vms_end_while_their_threads_work() {
     }
 }
 
+#[cfg(feature = "wasm")]
 #[test]
 fn wasm_has_no_threads() {
     let module = "(module (import \"env\" \"proxy_dyn_get_thread_context\" (func (result i32))) \
@@ -124,5 +125,5 @@ fn sdk_threads() -> PathBuf {
     command.arg(compile::tests_dir().join("plugins/sdk-threads/Cargo.toml")).arg("--target-dir").arg(&target);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("release/libsdk_threads.so")
+    compile::release(&target, "libsdk_threads.so")
 }

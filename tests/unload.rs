@@ -17,9 +17,7 @@ fn images_are_unmapped() {
     type Ways = (fn() -> Module, [&'static str; 4]);
     let ways: &[Ways] = &[
         (plain, ["", "", "", ""]),
-        #[cfg(target_arch = "x86_64")]
         (cpp, ["segv", "throw", "abort", "count"]),
-        #[cfg(target_arch = "x86_64")]
         (rust, ["panic", "index", "exit", ""]),
     ];
     // The private copies of libgcc_s and libstdc++ are mapped for good.
@@ -54,7 +52,6 @@ fn cpp() -> Module {
     harness::loader().load_file(compile::plugin(Backend::Native, "crash.cc", &[])).unwrap()
 }
 
-#[cfg(target_arch = "x86_64")]
 fn rust() -> Module {
     harness::loader().load_file(harness::sdk::crash("unwind")).unwrap()
 }

@@ -53,8 +53,10 @@ macro_rules! on_backend {
 }
 
 on_backend!(native, Native, cc);
+#[cfg(feature = "wasm")]
 on_backend!(wasm, Wasm, wasm_clang);
 on_backend!(null, Null, lld without crashes);
 
 mod native_only;
+#[cfg(feature = "wasm")]
 mod wasm_only;

@@ -45,7 +45,7 @@ fn experiment() -> Option<String> {
 
 /// Runs a test of this binary again, as a child with an experiment. `main`: on the process's main thread.
 fn run(test: &str, how: &str, main: bool) -> Output {
-    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    let mut child = needs::this_program!();
     child.args(["--exact", &format!("edges::{test}"), "--nocapture"]);
     child.env(EXPERIMENT, how).env(PLUGIN, plugin());
     if main {
@@ -115,7 +115,7 @@ fn functions_that_hold_nothing() {
     }
     is_contained(TEST, "qsort crash", "SIGSEGV at instruction");
     is_contained(TEST, "qsort abort", "aborted");
-    is_contained(TEST, "int3", "SIGTRAP");
+    is_contained(TEST, "breakpoint", "SIGTRAP");
     is_contained(TEST, "pthread_exit", "pthread_exit");
 }
 

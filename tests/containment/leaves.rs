@@ -93,7 +93,7 @@ fn mapped() -> usize {
 fn images_stay_while_they_are_used() {
     const CHILD: &str = "DYNVM_TEST_STAYS";
     if std::env::var_os(CHILD).is_none() {
-        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let mut child = needs::this_program!();
         child.args(["--exact", "leaves::images_stay_while_they_are_used", "--nocapture"]).env(CHILD, "1");
         let output = child.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -22,6 +22,13 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     watch_installations();
 
+    // As cargo finds the program that runs what it builds for another machine.
+    let target = env::var("CARGO_BUILD_TARGET").unwrap_or_default().to_uppercase().replace('-', "_");
+    let runner = format!("CARGO_TARGET_{target}_RUNNER");
+    println!("cargo::rerun-if-env-changed=CARGO_BUILD_TARGET");
+    println!("cargo::rerun-if-env-changed={runner}");
+    println!("cargo::rustc-env=DYNVM_NEEDS_RUNNER={}", env::var(runner).unwrap_or_default());
+
     missing("CC", compiles(&[named("CC", "cc")], &["-x", "c"]), "a C compiler: apt-get install gcc libc6-dev");
     missing("CXX", compiles(&[named("CXX", "c++")], &["-x", "c++"]), "a C++ compiler: apt-get install g++");
     let names: Vec<OsString> = (14..=23).rev().map(|version| format!("clang++-{version}").into()).collect();
@@ -56,8 +63,8 @@ fn main() {
     }
     missing(
         "AARCH64_EMULATOR",
-        runs("qemu-aarch64") && runs("aarch64-linux-gnu-gcc"),
-        "programs for aarch64: apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
+        ["qemu-aarch64", "aarch64-linux-gnu-gcc", "aarch64-linux-gnu-g++"].into_iter().all(runs),
+        "programs for aarch64: apt-get install qemu-user g++-aarch64-linux-gnu libc6-dev-arm64-cross",
     );
     missing("CMAKE", runs("cmake"), "cmake: apt-get install cmake make");
     missing(

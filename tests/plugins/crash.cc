@@ -145,7 +145,12 @@ void bad_pointers() {
   if (how == "null call") hidden(reinterpret_cast<void (*)()>(0))();
   if (how == "wild call") hidden(reinterpret_cast<void (*)()>(0x7123456789))();
   if (how == "fpe") configuration.resize(static_cast<size_t>(100 / *hidden(&count_of_streams())));
+#ifdef __aarch64__
+  // A trap of the compiler is a breakpoint there.
+  if (how == "ill") asm volatile("udf #0");
+#else
   if (how == "ill") __builtin_trap();
+#endif
   if (how == "overflow") overflow(0);
   if (how == "overflow with strings") overflow_with_strings(how);
   if (how == "uncaught") log(("uncaught exceptions: " + std::to_string(std::uncaught_exceptions())).c_str());

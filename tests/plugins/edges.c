@@ -184,7 +184,11 @@ static int fails(void) {
   // Signals.
   if (is("raise SIGSEGV")) raise(SIGSEGV);
   if (is("raise SIGFPE")) raise(SIGFPE);
-  if (is("int3")) __asm__ volatile("int3");
+#ifdef __x86_64__
+  if (is("breakpoint")) __asm__ volatile("int3");
+#else
+  if (is("breakpoint")) __asm__ volatile("brk #0");
+#endif
   if (is("signal SIG_DFL")) signal(SIGSEGV, SIG_DFL);
   if (is("block SIGUSR1, crash") || is("block SIGUSR1, abort")) {
     sigset_t set;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dynvm::abi::types::LogLevel;
-use dynvm::host::{ForeignError, HttpCallResponse, MemoryLog};
+use dynvm::host::{ForeignError, MemoryLog};
 use dynvm::{BackendKind, FailurePolicy, Module, PluginConfig, StartError, VmConfig};
 use dynvm_sim::{GrpcAnswer, HttpAnswer, PropertyValue, Response, SimProxy, SimProxyBuilder};
 
@@ -142,13 +142,6 @@ impl Plugin {
     pub fn http_answer_after(mut self, upstream: impl Into<String>, delay: Duration, response: Response) -> Plugin {
         let response = Some(crate::calls::http_response(response));
         self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay });
-        self
-    }
-
-    /// Makes HTTP calls to an upstream fail, as when it is unreachable.
-    pub fn http_failure(mut self, upstream: impl Into<String>) -> Plugin {
-        let response: Option<HttpCallResponse> = None;
-        self.host = self.host.http_answer(HttpAnswer { upstream: upstream.into(), response, delay: Duration::ZERO });
         self
     }
 

@@ -70,20 +70,6 @@ impl ReceivedMessage {
         })
     }
 
-    /// Asserts that no header has this name.
-    #[track_caller]
-    pub fn assert_no_header(&self, name: &str) -> &ReceivedMessage {
-        self.check(self.header(name).is_none(), || format!("unexpected header `{name}`"))
-    }
-
-    /// Asserts the first value of a trailer.
-    #[track_caller]
-    pub fn assert_trailer(&self, name: &str, expected: &str) -> &ReceivedMessage {
-        self.check(self.trailer(name).as_deref() == Some(expected), || {
-            format!("no trailer `{name}: {expected}` is the first of its name")
-        })
-    }
-
     /// Asserts the body.
     #[track_caller]
     pub fn assert_body(&self, expected: impl AsRef<[u8]>) -> &ReceivedMessage {

@@ -119,12 +119,6 @@ impl TestStream<'_> {
         self.view().request_held
     }
 
-    /// Whether the plugin holds the response back.
-    #[track_caller]
-    pub fn is_response_held(&self) -> bool {
-        self.view().response_held
-    }
-
     /// Asserts that the plugin sent a local response with this status, and returns the part received by the client.
     #[track_caller]
     pub fn assert_local_reply(&self, status: u32) -> ReceivedMessage {

@@ -21,6 +21,16 @@ pub fn tests_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The machine that the tests are built for, where that is not the one that builds them. Cargo has it from the same variable.
+pub fn target() -> Option<String> {
+    std::env::var("CARGO_BUILD_TARGET").ok()
+}
+
+/// What cargo builds as a release, in its directory.
+pub fn release(directory: &Path, file: &str) -> PathBuf {
+    directory.join(target().unwrap_or_default()).join("release").join(file)
+}
+
 /// Compiles a plugin of `tests/plugins`, once in a process.
 pub fn plugin(backend: Backend, source: &str, defines: &[&str]) -> PathBuf {
     static BUILT: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(Mutex::default);
@@ -40,9 +50,8 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
     let include = dynvm::abi::INCLUDE_DIR;
     let (mut command, suffix) = match backend {
         Backend::Native => {
-            let (variable, default) =
-                if source.extension().is_some_and(|e| e == "cc") { ("CXX", "c++") } else { ("CC", "cc") };
-            let mut command = Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()));
+            let is_cpp = source.extension().is_some_and(|e| e == "cc");
+            let mut command = if is_cpp { compiler("CXX", "c++") } else { cc() };
             command.args(["-shared", "-fPIC"]);
             (command, "so")
         }
@@ -63,6 +72,15 @@ fn compile(backend: Backend, source: &str, defines: &[&str], number: usize) -> P
     let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
     assert!(output.status.success(), "{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr));
     target
+}
+
+/// The C compiler for the machine that the tests are built for.
+pub fn cc() -> Command {
+    compiler("CC", "cc")
+}
+
+fn compiler(variable: &str, default: &str) -> Command {
+    Command::new(std::env::var_os(variable).unwrap_or_else(|| default.into()))
 }
 
 /// A clang that makes wasm.

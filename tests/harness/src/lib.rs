@@ -29,6 +29,13 @@ pub enum Backend {
     Null,
 }
 
+/// The backends that run any plugin, as far as the loader is built with them.
+pub const BACKENDS: &[Backend] = &[
+    Backend::Native,
+    #[cfg(feature = "wasm")]
+    Backend::Wasm,
+];
+
 /// A loader that accepts native plugins.
 pub fn loader() -> Loader {
     loader_with(|_| ())

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 
-use crate::compile::{output_dir, tests_dir};
+use crate::compile::{output_dir, release, tests_dir};
 
 /// The plugin `sdk-crash`, its panics `unwind` or `abort`, built once in a run.
 pub fn crash(panic: &str) -> PathBuf {
@@ -20,5 +20,5 @@ pub fn crash(panic: &str) -> PathBuf {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    target.join("release/libsdk_crash.so")
+    release(&target, "libsdk_crash.so")
 }

@@ -559,7 +559,7 @@ fn a_panic_out_of_a_callback_ends_the_program_with_a_message() {
         vm.on_request_headers(stream, 1, true);
         unreachable!();
     }
-    let mut program = Command::new(std::env::current_exe().unwrap());
+    let mut program = needs::this_program!();
     program.args(["--exact", "--nocapture", "a_panic_out_of_a_callback_ends_the_program_with_a_message"]);
     let output = program.env(ABORT, "").output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);

@@ -97,3 +97,19 @@ needs! {
     /// The same, with the C++ SDK among the include directories.
     cpp_sdk: "DYNVM_NEEDS_CPP_SDK";
 }
+
+/// A `std::process::Command` that starts this program again, in the emulator if it runs in one.
+#[proc_macro]
+pub fn this_program(_: TokenStream) -> TokenStream {
+    let mut words = env!("DYNVM_NEEDS_RUNNER").split_whitespace();
+    let program = "::std::env::current_exe().unwrap()";
+    let command = match words.next() {
+        None => format!("::std::process::Command::new({program})"),
+        Some(runner) => {
+            let arguments: String = words.map(|word| format!("{word:?}, ")).collect();
+            let arguments = format!("let arguments: &[&str] = &[{arguments}]; command.args(arguments).arg({program});");
+            format!("{{ let mut command = ::std::process::Command::new({runner:?}); {arguments} command }}")
+        }
+    };
+    command.parse().expect("Rust")
+}

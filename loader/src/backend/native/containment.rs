@@ -220,12 +220,16 @@ impl Walk<'_> {
 
 /// False: the walk has reached its end.
 fn visit(walk: &mut Walk<'_>, frame: Frame) -> bool {
-    let Frame { address, is_interrupted, frame, language_data, .. } = frame;
+    let Frame { address, is_interrupted, mut frame, language_data, .. } = frame;
     // A frame that called goes on behind the call, which may be the next function.
     let address = address.wrapping_sub(usize::from(!is_interrupted));
     if !walk.started && !is_interrupted {
         // Of the handler, perhaps on a stack of its own.
         return true;
+    }
+    if let (false, From::Signal(stack_pointer)) = (walk.started, walk.from) {
+        // The unwinder of aarch64 says where the signal's registers are, which may be on another stack.
+        frame = stack_pointer;
     }
     walk.started = true;
     // A damaged stack may lead in a circle.

@@ -114,6 +114,11 @@ const WITHOUT_EFFECT: &[&str] = names! {
     setjmp _setjmp sigsetjmp longjmp _longjmp siglongjmp __assert __assert_perror_fail
     environ _environ stdin stdout stderr program_invocation_name program_invocation_short_name
     tzname timezone daylight signgam optarg optind opterr optopt errno
+    // Arithmetic of libgcc_s for a long double that the processor does not have, on aarch64.
+    __addtf3 __subtf3 __multf3 __divtf3 __negtf2 __powitf2 __eqtf2 __netf2 __getf2 __gttf2 __letf2 __lttf2 __unordtf2
+    __extenddftf2 __extendsftf2 __extendhftf2 __trunctfdf2 __trunctfsf2 __trunctfhf2
+    __fixtfdi __fixtfsi __fixtfti __fixunstfdi __fixunstfsi __fixunstfti
+    __floatditf __floatsitf __floattitf __floatunditf __floatunsitf __floatuntitf
     // Characters and strings. The text of `strerror` is the thread's: libstdc++, which has it in each of its plugins, copies it.
     isalnum isalpha isascii isblank iscntrl isdigit isgraph islower isprint ispunct isspace isupper isxdigit toascii tolower toupper
     iswalnum iswalpha iswblank iswcntrl iswctype iswdigit iswgraph iswlower iswprint iswpunct iswspace iswupper iswxdigit
