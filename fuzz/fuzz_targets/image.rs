@@ -1,29 +1,46 @@
 //! Reading, linking and mapping shared objects does not panic, and does not touch memory that is not the image's. None of their code runs.
+//!
+//! The inputs are shared objects from a C compiler, damaged where it decides something.
 #![no_main]
 
-use dynvm_image::{Facts, Functions, Image, Import, Importer, Linker};
-use libfuzzer_sys::fuzz_target;
+use std::process::Command;
+use std::sync::LazyLock;
 
-/// Libraries that the process has open: any other would run code.
-fn is_open(library: &str) -> bool {
-    library.starts_with("libc.so.") || library.starts_with("libm.so.") || library.starts_with("libgcc_s.so.")
+use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
+
+#[path = "../../crates/image/tests/image/damage.rs"]
+mod damage;
+#[path = "../../crates/image/tests/image/harmless.rs"]
+mod harmless;
+
+use damage::{Random, SOURCE, VARIANTS, damage};
+
+static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| VARIANTS.iter().map(|arguments| compile(arguments)).collect());
+
+fn compile(arguments: &[&str]) -> Vec<u8> {
+    let base = std::env::temp_dir().join(format!("dynvm-fuzz-{}", std::process::id()));
+    let (source, object) = (base.with_extension("c"), base.with_extension("so"));
+    std::fs::write(&source, SOURCE).expect("the temporary directory is writable");
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-shared", "-fPIC", "-O1", "-s", "-o"]).arg(&object).arg(&source).args(arguments);
+    assert!(compiler.status().is_ok_and(|status| status.success()), "{compiler:?}");
+    let bytes = std::fs::read(&object).expect("the compiler wrote it");
+    let _ = (std::fs::remove_file(source), std::fs::remove_file(object));
+    bytes
 }
 
+fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
+    let mut random = Random(u64::from(seed) << 1 | 1);
+    let damaged = match random.below(8) {
+        0 => return fuzzer_mutate(data, size, max_size),
+        _ if size < 64 || random.below(64) == 0 => FILES[random.below(FILES.len())].clone(),
+        _ => damage(&data[..size], &mut random),
+    };
+    let size = damaged.len().min(max_size);
+    data[..size].copy_from_slice(&damaged[..size]);
+    size
+});
+
 fuzz_target!(|data: &[u8]| {
-    let _ = Facts::read_for_any_machine(data);
-    Functions::read(data).find(0x1000);
-    let Ok(facts) = Facts::read(data) else { return };
-    let Ok(needed) = facts.needed_files(None) else { return };
-    if needed.iter().any(|library| library.path.is_some() || !is_open(&library.name)) {
-        return;
-    }
-    let bind = |_: Importer<'_>, _: &Import| Some(0x1234);
-    // SAFETY: nothing of the file runs, and no library is opened that is not open already.
-    let Ok(linked) = (unsafe { Linker::new(&bind).link(facts, data) }) else { return };
-    for _ in 0..2 {
-        let Ok(mut image) = Image::map(&linked) else { return };
-        let _ = image.initialize(&mut |_, _| Ok::<u64, ()>(0x1234));
-        let _ = image.finalize(&mut |_, _| Ok::<u64, ()>(0));
-        image.retire();
-    }
+    harmless::use_without_running(data, None);
 });

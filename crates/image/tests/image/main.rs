@@ -3,8 +3,10 @@
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 
 mod compile;
+mod damage;
 mod debugger;
 mod facts;
+mod harmless;
 mod hostile;
 mod libraries;
 mod load;
