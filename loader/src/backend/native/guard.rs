@@ -1,7 +1,7 @@
 //! Calls that survive a crash of what they call.
 //!
-//! A guarded call saves the registers that a function must preserve on the stack, those that control floating-point arithmetic among them, and
-//! notes where. To escape from the call, by [`escape`] or out of a signal, is to go back there: everything the callee had on the stack is
+//! A guarded call saves the registers that a function must preserve on the stack, and notes where. Those that control floating-point arithmetic
+//! were noted before: to read them takes longer than all else of a call. To escape from the call, by [`escape`] or out of a signal, is to go back there: everything the callee had on the stack is
 //! abandoned, and the call returns as crashed. Only frames that [`containment`](super::containment) allows may be abandoned so, and those of
 //! the C functions with which they entered the loader: no Rust frame that has something to drop.
 
@@ -17,11 +17,18 @@ pub(super) struct Frame {
     stack_pointer: Cell<usize>,
     /// Not 0: this is a child process that was forked inside of a guarded call, which must not go on in the host.
     forked: Cell<u64>,
+    /// How floating-point arithmetic works where calls are escaped to.
+    arithmetic: Cell<u64>,
 }
 
 impl Frame {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     pub(super) const FORKED_AT: usize = std::mem::offset_of!(Frame, forked);
+
+    /// Notes how floating-point arithmetic works on this thread.
+    pub(super) fn note_arithmetic(&self) {
+        self.arithmetic.set(platform::arithmetic());
+    }
 
     /// Whether a guarded call is under way.
     pub(super) fn is_entered(&self) -> bool {
@@ -64,11 +71,13 @@ pub(super) struct Outcome {
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod platform {
+    use std::mem::offset_of;
+
     use super::super::prepared::crashed;
     use super::{Frame, Outcome};
 
     /// Where a frame has the address of the function, from its stack pointer.
-    pub(super) const FUNCTION_AT: usize = 8;
+    pub(super) const FUNCTION_AT: usize = 0;
 
     /// In place of the frame of the call around it: a [prepared](super::super::prepared) call, around which there is none.
     pub(in super::super) const PREPARED: usize = 1;
@@ -92,6 +101,8 @@ mod platform {
             ".cfi_startproc",
             // DW_EH_PE_pcrel | DW_EH_PE_sdata4
             ".cfi_personality 0x1b, {personality}",
+            // The seventh argument, above the return address.
+            "mov r11, [rsp + 8]",
             "push rbp",
             ".cfi_adjust_cfa_offset 8",
             "push r12",
@@ -109,25 +120,21 @@ mod platform {
             ".cfi_adjust_cfa_offset 8",
             "push r9",
             ".cfi_adjust_cfa_offset 8",
-            "sub rsp, 24",
-            ".cfi_adjust_cfa_offset 24",
-            // How floating-point arithmetic works; the function, which is the seventh argument: above eleven words and the return address.
-            "mov r11, [rsp + 96]",
-            "stmxcsr [rsp]",
-            "fnstcw [rsp + 4]",
-            "mov [rsp + 8], r11",
+            // The function.
+            "push r11",
+            ".cfi_adjust_cfa_offset 8",
             "mov [r9], rsp",
             "call r11",
-            // A callee that returns has preserved the registers.
-            "mov rcx, [rsp + 24]",
-            "mov r8, [rsp + 32]",
-            "mov rdx, [rcx + 8]",
+            // A callee that returns has preserved the registers, and how arithmetic works.
+            "mov rcx, [rsp + 8]",
+            "mov r8, [rsp + 16]",
+            "mov rdx, [rcx + {forked}]",
             "mov [rcx], r8",
-            // How arithmetic works is the callee's to preserve too: to compare it here would take longer than all of this.
-            "add rsp, 88",
-            ".cfi_adjust_cfa_offset -88",
+            "add rsp, 72",
+            ".cfi_adjust_cfa_offset -72",
             "ret",
             ".cfi_endproc",
+            forked = const Frame::FORKED_AT,
             personality = sym super::super::exception::personality,
         )
     }
@@ -140,11 +147,11 @@ mod platform {
             "pushfq",
             "and dword ptr [rsp], 0xfffbfbff",
             "popfq",
-            "fninit",
-            "fldcw [rsp + 4]",
-            "ldmxcsr [rsp]",
-            "add rsp, 24",
+            "add rsp, 8",
             "pop rdi",
+            "fninit",
+            "fldcw [rdi + {arithmetic} + 4]",
+            "ldmxcsr [rdi + {arithmetic}]",
             "pop rcx",
             "pop rbx",
             "pop r15",
@@ -162,6 +169,7 @@ mod platform {
             "2:",
             "mov qword ptr [rdi], 0",
             "jmp {crashed}",
+            arithmetic = const offset_of!(Frame, arithmetic),
             prepared = const PREPARED,
             crashed = sym crashed,
         )
@@ -177,6 +185,14 @@ mod platform {
         core::arch::naked_asm!("mov rsp, [rdi]", "jmp {resume}", resume = sym resume)
     }
 
+    /// The two control registers of floating-point arithmetic, those of SSE in the lower half.
+    pub(super) fn arithmetic() -> u64 {
+        let mut registers = 0u64;
+        // SAFETY: both are stored within the variable.
+        unsafe { core::arch::asm!("stmxcsr [{0}]", "fnstcw [{0} + 4]", in(reg) &raw mut registers, options(nostack)) };
+        registers
+    }
+
     /// Clears the flags that a plugin may have set and that compiled code does not expect.
     #[inline(always)]
     pub(in super::super) fn clear_flags() {
@@ -187,6 +203,8 @@ mod platform {
 
 #[cfg(all(target_os = "linux", target_arch = "aarch64"))]
 mod platform {
+    use std::mem::offset_of;
+
     use super::{Frame, Outcome};
 
     /// Where a frame has the address of the function, from its stack pointer.
@@ -227,9 +245,8 @@ mod platform {
             // Where to put the frame of the call around this one back, and that frame.
             "ldr x9, [x5]",
             "stp x5, x9, [sp, #160]",
-            // How floating-point arithmetic works; the function.
-            "mrs x9, fpcr",
-            "stp x9, x6, [sp, #176]",
+            // The function.
+            "str x6, [sp, #184]",
             "mov x9, sp",
             "str x9, [x5]",
             "mov x29, sp",
@@ -252,9 +269,9 @@ mod platform {
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn resume() {
         core::arch::naked_asm!(
-            "ldr x9, [sp, #176]",
-            "msr fpcr, x9",
             "ldp x9, x10, [sp, #160]",
+            "ldr x11, [x9, #{arithmetic}]",
+            "msr fpcr, x11",
             "str x10, [x9]",
             "ldp x19, x20, [sp, #16]",
             "ldp x21, x22, [sp, #32]",
@@ -269,6 +286,7 @@ mod platform {
             "mov x1, #1",
             "ldp x29, x30, [sp], #192",
             "ret",
+            arithmetic = const offset_of!(Frame, arithmetic),
         )
     }
 
@@ -280,6 +298,14 @@ mod platform {
     #[unsafe(naked)]
     pub(in super::super) unsafe extern "C" fn escape(frame: *const Frame) -> ! {
         core::arch::naked_asm!("ldr x9, [x0]", "mov sp, x9", "b {resume}", resume = sym resume)
+    }
+
+    /// The control register of floating-point arithmetic.
+    pub(super) fn arithmetic() -> u64 {
+        let register: u64;
+        // SAFETY: reads a register.
+        unsafe { core::arch::asm!("mrs {}, fpcr", out(reg) register, options(nomem, nostack)) };
+        register
     }
 
     /// A plugin cannot set flags here that compiled code does not expect.
@@ -323,6 +349,11 @@ mod platform {
     /// None.
     pub(in super::super) unsafe extern "C" fn escape(_: *const Frame) -> ! {
         std::process::abort()
+    }
+
+    /// Nothing is guarded here.
+    pub(super) fn arithmetic() -> u64 {
+        0
     }
 
     /// Nothing is guarded here.

@@ -402,6 +402,7 @@ impl NativeVm {
             state,
         };
         instance.set_stack_limits();
+        instance.frame.note_arithmetic();
         if let (true, Some(slot)) = (guarded, instance.state.slot()) {
             signals::install_interrupt();
             slot.set_native(NativeAccess {
@@ -430,6 +431,7 @@ impl NativeVm {
             signals::prepare_new_thread();
             instance.stack.set(thread_stack::end());
             instance.set_stack_limits();
+            instance.frame.note_arithmetic();
             instance.exceptions = instance.exceptions.map(Exceptions::on_this_thread);
         }
         if let Some(slot) = instance.state.slot() {
