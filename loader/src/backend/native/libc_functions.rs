@@ -179,8 +179,8 @@ const WITHOUT_EFFECT: &[&str] = names! {
     gethostname sethostname getdomainname sysconf pathconf fpathconf confstr getauxval gnu_get_libc_version gnu_get_libc_release
     get_nprocs get_nprocs_conf get_phys_pages get_avphys_pages
     sched_yield sched_getcpu getcpu sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_min sched_get_priority_max
-    // Signals: the loader looks whether the handlers of these are the plugin's.
-    signal sigaction bsd_signal sysv_signal __sysv_signal sigset
+    // Signals: the loader looks whether the handlers of these are the plugin's, as of those of the replaced `signal` and `sigaction`.
+    bsd_signal sysv_signal __sysv_signal sigset
     sigemptyset sigfillset sigaddset sigdelset sigismember sigisemptyset sigandset sigorset
     sigpending sigsuspend sigwait sigwaitinfo sigtimedwait sigqueue siginterrupt alarm ualarm getitimer setitimer pause
     // Time.
