@@ -157,6 +157,23 @@ fn the_api_keeps_its_promises() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "all as promised\n");
 }
 
+/// Two copies of the loader in a process run their plugins apart, and one may be unloaded and loaded again.
+#[test]
+fn copies_of_the_loader_are_independent() {
+    let plain = plugin("of-two.so", &Path::new(MANIFEST).join("tests/data/plugin.c"), &[]);
+    let copies = ["first-loader.so", "second-loader.so"].map(|name| {
+        std::fs::copy(LIBRARIES.join("libdynvm_loader.so"), out(name)).unwrap();
+        out(name)
+    });
+    let target = out("two-loaders");
+    let mut command = compiler("CC", "cc");
+    command.args(["-std=gnu11", "-Wall", "-Wextra", "-O1", "-g"]).args(includes());
+    command.arg(Path::new(MANIFEST).join("tests/data/two_loaders.c"));
+    run(command.args(["-ldl", "-o"]).arg(&target));
+    let output = run(Command::new(target).args(copies).arg(plain));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "independent\n");
+}
+
 #[test]
 fn the_example_hosts_a_plugin() {
     let [host, plugin] = &*EXAMPLE;
