@@ -34,6 +34,7 @@ impl Exports {
         self.by_name.contains_key(name)
     }
 
+    #[cfg(feature = "native")]
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
     }
