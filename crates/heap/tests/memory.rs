@@ -115,7 +115,8 @@ fn large_blocks_of_zeros_take_no_memory() {
     let block = unsafe { heap.calloc(1 << 20, 64).unwrap().as_ptr() };
     assert_eq!(unsafe { block.add(63 << 20).read() }, 0);
     let taken = resident().saturating_sub(before);
-    assert!(taken < 256, "{taken} KiB");
+    // Of a range that a heap of another test has had, the first MiB is cleared: something may have been written there after its end.
+    assert!(taken < 1280, "{taken} KiB");
 }
 
 #[test]
